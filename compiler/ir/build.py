@@ -1,0 +1,56 @@
+"""Building ops: check operands, infer result types, fold what is already known.
+
+    b = Builder(graph)                     # appends at the end
+    y = b.op("conv", x, w, bias, strides=(1, 1), pads=(0, 0, 0, 0))
+    b = Builder(graph, before=op)          # inserts in front of an op; what a pass uses
+
+An op whose operands are all constants becomes a constant at once when its result has at most `FOLD_LIMIT` elements;
+this is what makes the exporters' shape arithmetic vanish.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgec.ir.graph import Attr, Graph, Op, Value
+from edgec.ir.ops import OPS
+from edgec.ir.types import DTYPES, dtype_name
+
+FOLD_LIMIT = 1 << 26
+
+
+class Builder:
+    def __init__(self, graph: Graph, before: Op | None = None, source: str = "", fold: bool = True) -> None:
+        self.graph = graph
+        self.source = source or (before.source if before is not None else "")
+        self.before = before
+        self.fold = fold
+
+    def op(self, kind: str, *inputs: Value | None, **attrs: Attr) -> Value:
+        """The only result of a new op (or the constant it folds to)."""
+        results = self.ops(kind, *inputs, **attrs)
+        assert len(results) == 1, kind
+        return results[0]
+
+    def ops(self, kind: str, *inputs: Value | None, **attrs: Attr) -> list[Value]:
+        """All results of a new op. Raises IRError when the operands or attributes are not legal."""
+        row = OPS[kind]
+        full = row.complete(attrs)
+        types = row.infer([v.type if v is not None else None for v in inputs], full)
+        if (
+            self.fold
+            and inputs
+            and all(v is None or v.const is not None for v in inputs)
+            and all(t.size <= FOLD_LIMIT for t in types)
+        ):
+            arrays = [self.graph.array(v) if v is not None else None for v in inputs]
+            return [self.graph.constant(a) for a in row.evaluate(arrays, full)]
+        op = Op(kind, inputs, full, self.source)
+        at = self.graph.ops.index(self.before) if self.before is not None else len(self.graph.ops)
+        return self.graph.insert(at, op, types)
+
+    def const(self, array: np.ndarray | float | int, dtype: str | None = None) -> Value:
+        """A constant value; `dtype` is an IR name."""
+        made = np.asarray(array, DTYPES[dtype] if dtype else None)
+        assert dtype_name(made.dtype)
+        return self.graph.constant(made)

@@ -1,0 +1,139 @@
+"""Types: what a value is (a real tensor: dtype and shape) and how it is stored (encodings). Frozen, compared by value.
+
+`f32[1,56,56,24]` is a plain tensor, `f32[1,4,P<=1024,8]` has a run-time length with compile-time storage, and
+`f32[64,32,3,3] quant<i8@0, scale=#1f2e, zero=#77aa>` is a real tensor stored as 8-bit integers.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import ml_dtypes
+import numpy as np
+
+# IR name -> numpy dtype. The names are also the suffixes of kernel names.
+DTYPES: dict[str, np.dtype] = {
+    "f64": np.dtype(np.float64),
+    "f32": np.dtype(np.float32),
+    "f16": np.dtype(np.float16),
+    "bf16": np.dtype(ml_dtypes.bfloat16),
+    "i64": np.dtype(np.int64),
+    "i32": np.dtype(np.int32),
+    "i16": np.dtype(np.int16),
+    "i8": np.dtype(np.int8),
+    "u64": np.dtype(np.uint64),
+    "u32": np.dtype(np.uint32),
+    "u16": np.dtype(np.uint16),
+    "u8": np.dtype(np.uint8),
+    "bool": np.dtype(np.bool_),
+}
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+
+FLOATS = frozenset({"f64", "f32", "f16", "bf16"})
+SIGNED = frozenset({"i64", "i32", "i16", "i8"})
+UNSIGNED = frozenset({"u64", "u32", "u16", "u8"})
+INTEGERS = SIGNED | UNSIGNED
+
+
+def dtype_name(dtype: np.dtype | type) -> str:
+    """IR name of a numpy dtype; KeyError when the IR has no such type (strings, complex, 4-bit)."""
+    return _NAMES[np.dtype(dtype)]
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """A dimension whose length is known at run time only and is at most `limit`."""
+
+    name: str
+    limit: int
+
+    def __str__(self) -> str:
+        return f"{self.name}<={self.limit}"
+
+
+Dim = int | Bounded
+
+
+@dataclass(frozen=True)
+class Quant:
+    """Stored as integers: real = scale * (stored - zero). `axis` is None for one scale per tensor.
+
+    `scale` (f32) and `zero` (stored dtype) are names of constants.
+    """
+
+    stored: str
+    scale: str
+    zero: str
+    axis: int | None = None
+
+    def permuted(self, perm: tuple[int, ...]) -> Quant:
+        return self if self.axis is None else replace(self, axis=perm.index(self.axis))
+
+
+@dataclass(frozen=True)
+class Float8:
+    """Stored in 8-bit floating point (`e4m3` or `e5m2`) times a scale constant, per tensor or along `axis`."""
+
+    format: str
+    scale: str
+    axis: int | None = None
+
+    def permuted(self, perm: tuple[int, ...]) -> Float8:
+        return self if self.axis is None else replace(self, axis=perm.index(self.axis))
+
+
+Encoding = Quant | Float8
+
+
+@dataclass(frozen=True)
+class Type:
+    """dtype (a key of DTYPES), shape, and encodings from the outermost to the innermost."""
+
+    dtype: str
+    shape: tuple[Dim, ...]
+    encodings: tuple[Encoding, ...] = ()
+
+    def __post_init__(self) -> None:
+        assert self.dtype in DTYPES, self.dtype
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape)
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        """The shape with every bounded dimension at its limit: what storage is made for."""
+        return tuple(d.limit if isinstance(d, Bounded) else d for d in self.shape)
+
+    @property
+    def is_static(self) -> bool:
+        return all(isinstance(d, int) for d in self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements at the limits."""
+        return math.prod(self.dims)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the unencoded tensor at the limits."""
+        return self.size * self.numpy.itemsize
+
+    @property
+    def numpy(self) -> np.dtype:
+        return DTYPES[self.dtype]
+
+    def with_shape(self, shape: tuple[Dim, ...]) -> Type:
+        return Type(self.dtype, shape)
+
+    def with_dtype(self, dtype: str) -> Type:
+        return Type(dtype, self.shape)
+
+    def permuted(self, perm: tuple[int, ...]) -> Type:
+        """The type after `transpose{perm}`: encodings' axes move with the tensor's."""
+        shape = tuple(self.shape[p] for p in perm)
+        return Type(self.dtype, shape, tuple(e.permuted(perm) for e in self.encodings))
+
+    def __str__(self) -> str:
+        return f"{self.dtype}[{','.join(map(str, self.shape))}]"

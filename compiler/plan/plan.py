@@ -1,0 +1,108 @@
+"""The Plan: an ordered list of kernel calls with literal sizes, packed constants, and buffers with offsets.
+
+Lowering (targets/c/lower) turns ops into `Call`s over `Buffer`s; `memory.py` gives every scratch buffer an offset; the
+emitter prints calls. Nothing downstream thinks about graphs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from edgec.ir.types import Type
+
+Space = Literal["input", "output", "state", "scratch", "weights"]
+
+
+class Buffer:
+    """A run of bytes in one space, with identity. `offset` is filled in by the memory planner (scratch, weights, state).
+
+    For inputs and outputs `index` is the position in the entry's signature and `offset` stays 0.
+    """
+
+    __slots__ = ("index", "name", "nbytes", "offset", "space")
+
+    def __init__(self, space: Space, nbytes: int, name: str = "", index: int = 0) -> None:
+        self.space: Space = space
+        self.nbytes = nbytes
+        self.name = name
+        self.index = index
+        self.offset = 0
+
+    def __repr__(self) -> str:
+        return f"{self.space}:{self.name}+{self.offset}({self.nbytes})"
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """An argument that is an address: `offset` bytes into a buffer, of C type `ctype` (`float`, `int64_t`, `void` …)."""
+
+    buffer: Buffer
+    ctype: str
+    offset: int = 0
+    write: bool = False
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """An argument that is a C identifier, such as the name of a tile function."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Struct:
+    """An argument that is the address of a constant struct: sizes that a kernel takes together."""
+
+    ctype: str
+    fields: tuple[tuple[str, int | float | Symbol], ...]
+
+
+Arg = Pointer | Symbol | Struct | int | float | None  # None is the C literal 0: an absent optional pointer
+
+
+@dataclass(frozen=True)
+class Call:
+    """One kernel call.
+
+    `function` is a C function of kernels/`header`; `args` are its arguments in order. `tasks` > 0 says that the
+    function's last two parameters are `(ptrdiff_t begin, ptrdiff_t end)`, a range of 0 … tasks that may be split over
+    threads in any way without changing a bit. `source` names the op and ONNX node, `macs` its multiply-adds.
+    """
+
+    header: str
+    function: str
+    args: tuple[Arg, ...]
+    tasks: int = 0
+    source: str = ""
+    macs: int = 0
+    instances: tuple[str, ...] = ()  # macro uses that make functions, such as EDGEC_GEMM_TILE(6, 4)
+    inplace: bool = False  # the first pointer written may be the very bytes of the first one read
+
+    def pointers(self) -> list[Pointer]:
+        return [a for a in self.args if isinstance(a, Pointer)]
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input, output or state tensor of the entry as its caller sees it."""
+
+    name: str
+    type: Type
+    buffer: Buffer
+
+
+@dataclass
+class Plan:
+    """One entry, ready to be printed as C."""
+
+    name: str
+    inputs: list[Port] = field(default_factory=list)
+    outputs: list[Port] = field(default_factory=list)
+    states: list[Port] = field(default_factory=list)
+    state_initial: bytes = b""
+    calls: list[Call] = field(default_factory=list)
+    buffers: list[Buffer] = field(default_factory=list)  # scratch buffers in order of first use
+    weights: bytes = b""
+    scratch_bytes: int = 0
+    state_bytes: int = 0

@@ -1,0 +1,31 @@
+"""Aligned numpy arrays in this process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from edgec.runtime.abi import ALIGNMENT
+from edgec.runtime.manifest import TensorInfo
+
+Array = np.ndarray[Any, Any]
+
+
+def aligned_bytes(nbytes: int) -> Array:
+    """Uninitialised bytes at a multiple of ALIGNMENT; a real address for 0 bytes too."""
+    raw = np.empty(nbytes + ALIGNMENT, np.uint8)
+    skip = -raw.ctypes.data % ALIGNMENT
+    return raw[skip : skip + nbytes]
+
+
+def aligned_tensor(tensor: TensorInfo) -> Array:
+    return aligned_bytes(tensor.nbytes).view(tensor.numpy).reshape(tensor.shape)
+
+
+def aligned_copy(array: Array) -> Array:
+    """The array itself when it is aligned already."""
+    if array.ctypes.data % ALIGNMENT == 0 and array.size:
+        return array
+    copy = aligned_bytes(array.nbytes).view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy

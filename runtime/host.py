@@ -1,0 +1,109 @@
+"""Runs libNAME.so in this process."""
+
+from __future__ import annotations
+
+import _ctypes
+import ctypes
+import os
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from edgec.runtime.abi import InfoStruct, check_code, check_info
+from edgec.runtime.buffers import aligned_bytes, aligned_copy, aligned_tensor
+from edgec.runtime.cpu import check_features, cpu_features
+from edgec.runtime.errors import RunError
+from edgec.runtime.manifest import Manifest
+
+Array = np.ndarray[Any, Any]
+
+
+class HostRunner:
+    """`threads` is 1 when the library was built without the pool (edgec_pthread.c), whatever was asked for."""
+
+    def __init__(self, manifest: Manifest, threads: int = 1) -> None:
+        check_features(manifest.name, manifest.cpu_features, cpu_features())
+        self._manifest = manifest
+        self._library, descriptor = _open_library(manifest)
+        self._pool: int | None = None
+        self._finish = weakref.finalize(self, _close_library, self._library, descriptor)
+        info = self._function("info", ctypes.POINTER(InfoStruct))()
+        check_info(info.contents, manifest)
+        self._run = self._function("run", ctypes.c_int, *[ctypes.c_void_p] * 5)
+        self._reset = self._function("reset", ctypes.c_int, ctypes.c_void_p)
+        self._memory = [aligned_bytes(manifest.state_bytes), aligned_bytes(manifest.scratch_bytes)]
+        self._state, self._scratch = (memory.ctypes.data if memory.size else None for memory in self._memory)
+        init = self._function("init", ctypes.c_int, ctypes.c_void_p)
+        check_code(f"{manifest.name}_init", init(self._state))
+        self.threads, self._parallel = self._start_pool(threads)
+
+    def _function(self, suffix: str, result: Any, *arguments: Any) -> Any:
+        name = f"{self._manifest.name}_{suffix}"
+        try:
+            function = getattr(self._library, name)
+        except AttributeError:
+            raise RunError(f"lib{self._manifest.name}.so has no function {name}: build it again") from None
+        function.restype = result
+        function.argtypes = arguments
+        return function
+
+    def _start_pool(self, threads: int) -> tuple[int, int | None]:
+        """Threads that there are, and the address of their edgec_parallel."""
+        if threads == 1 or not hasattr(self._library, "edgec_pool_create"):
+            return 1, None
+        library = self._library
+        library.edgec_pool_create.restype = ctypes.c_void_p
+        library.edgec_pool_parallel.restype = ctypes.c_void_p
+        pool = library.edgec_pool_create(threads)
+        if pool is None:
+            raise RunError(f"there is no memory for {threads} threads")
+        # before the library goes: finalizers run last in, first out
+        self._stop = weakref.finalize(self, library.edgec_pool_destroy, ctypes.c_void_p(pool))
+        return library.edgec_pool_threads(ctypes.c_void_p(pool)), library.edgec_pool_parallel(ctypes.c_void_p(pool))
+
+    def run(self, arrays: Sequence[Array]) -> list[Array]:
+        self._check_open()
+        inputs = [aligned_copy(array) for array in arrays]
+        outputs = [aligned_tensor(tensor) for tensor in self._manifest.outputs]
+        code = self._run(_pointers(inputs), _pointers(outputs), self._state, self._scratch, self._parallel)
+        check_code(f"{self._manifest.name}_run", code)
+        return outputs
+
+    def reset(self) -> None:
+        self._check_open()
+        check_code(f"{self._manifest.name}_reset", self._reset(self._state))
+
+    def _check_open(self) -> None:
+        if not self._finish.alive:
+            raise RunError(f"this session of {self._manifest.name} is closed")
+
+    def close(self) -> None:
+        if stop := getattr(self, "_stop", None):
+            stop()
+        self._finish()
+
+
+def _pointers(arrays: Sequence[Array]) -> Any:
+    return (ctypes.c_void_p * max(1, len(arrays)))(*[array.ctypes.data for array in arrays])
+
+
+def _open_library(manifest: Manifest) -> tuple[ctypes.CDLL, int]:
+    """The library and a descriptor to close after it. dlopen gives an older library back when it knows the path,
+    so that a rebuilt artifact would run its former code: the path of a fresh descriptor is new."""
+    path = manifest.directory / f"lib{manifest.name}.so"
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        known = f"/proc/self/fd/{descriptor}"
+        return ctypes.CDLL(known if os.path.exists(known) else str(path)), descriptor
+    except OSError as error:
+        os.close(descriptor)
+        raise RunError(f"{path} cannot be loaded into this process: {error}") from error
+
+
+def _close_library(library: ctypes.CDLL, descriptor: int) -> None:
+    _ctypes.dlclose(library._handle)
+    os.close(descriptor)

@@ -1,0 +1,149 @@
+"""manifest.json: what an artifact directory holds, read and checked against the files' hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from edgec.runtime.errors import RunError
+
+FORMAT = 1
+FILE = "manifest.json"
+
+_NUMPY = {
+    "f64": "float64",
+    "f32": "float32",
+    "f16": "float16",
+    "i64": "int64",
+    "i32": "int32",
+    "i16": "int16",
+    "i8": "int8",
+    "u64": "uint64",
+    "u32": "uint32",
+    "u16": "uint16",
+    "u8": "uint8",
+    "bool": "bool",
+}
+
+
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    """numpy's dtype of an element type; bf16 comes from ml_dtypes, imported only then."""
+    if name == "bf16":
+        try:
+            import ml_dtypes
+        except ImportError as error:
+            raise RunError(
+                "this model has bf16 tensors, which numpy gets from the package ml_dtypes: install it"
+            ) from error
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(_NUMPY[name])
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """An input, output or state tensor as its caller sees it: dense, row-major."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def numpy(self) -> np.dtype[Any]:
+        return numpy_dtype(self.dtype)
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.numpy.itemsize
+
+    def __str__(self) -> str:
+        return f"{self.dtype}[{','.join(map(str, self.shape))}]"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """`files` are sha256 by name; `raw` is the JSON, for keys that only some runners read."""
+
+    directory: Path
+    name: str
+    entry: str
+    target: str
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    states: tuple[TensorInfo, ...]
+    scratch_bytes: int
+    state_bytes: int
+    files: dict[str, str]
+    cpu: str
+    cpu_features: tuple[str, ...]
+    raw: dict[str, Any]
+
+
+def read_manifest(directory: str | Path) -> Manifest:
+    """The manifest of an artifact directory; RunError when there is none, or none that can be used."""
+    folder = Path(directory)
+    path = folder / FILE
+    try:
+        raw = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        what = "does not exist" if not folder.exists() else f"has no {FILE}"
+        raise RunError(f"{folder} is not an edgec artifact: it {what}") from None
+    except NotADirectoryError:
+        raise RunError(f"{folder} is not an edgec artifact: it is a file; give the directory that was built") from None
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise RunError(f"{path} is not JSON: {error}") from error
+    if not isinstance(raw, dict) or "format" not in raw:
+        raise RunError(f"{path} is not the manifest of an edgec artifact")
+    if raw["format"] != FORMAT:
+        raise RunError(
+            f"{path} has format {raw['format']}, and this edgec reads format {FORMAT}: build the model again"
+        )
+    try:
+        return _manifest(folder, raw)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path} is damaged: {type(error).__name__} {error}") from error
+
+
+def _manifest(folder: Path, raw: dict[str, Any]) -> Manifest:
+    return Manifest(
+        directory=folder,
+        name=str(raw["name"]),
+        entry=str(raw.get("entry", "main")),
+        target=str(raw["target"]),
+        inputs=_tensors(raw["inputs"]),
+        outputs=_tensors(raw["outputs"]),
+        states=_tensors(raw.get("states", [])),
+        scratch_bytes=int(raw["scratch_bytes"]),
+        state_bytes=int(raw["state_bytes"]),
+        files={str(name): str(digest) for name, digest in raw["files"].items()},
+        cpu=str(raw.get("cpu", "")),
+        cpu_features=tuple(map(str, raw.get("cpu_features", []))),
+        raw=raw,
+    )
+
+
+def _tensors(items: list[dict[str, Any]]) -> tuple[TensorInfo, ...]:
+    tensors = tuple(TensorInfo(str(t["name"]), str(t["dtype"]), tuple(map(int, t["shape"]))) for t in items)
+    for tensor in tensors:
+        if tensor.dtype != "bf16" and tensor.dtype not in _NUMPY:
+            raise ValueError(f"unknown dtype {tensor.dtype}")
+    return tensors
+
+
+def check_files(manifest: Manifest) -> None:
+    """RunError unless every file is there and is byte for byte what was built."""
+    for name, digest in sorted(manifest.files.items()):
+        path = manifest.directory / name
+        try:
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise RunError(f"{path}, a part of the artifact, cannot be read: {error.strerror}") from error
+        if found != digest:
+            raise RunError(f"{path} is not the file that was built (its sha256 differs from {FILE}): build it again")

@@ -1,0 +1,149 @@
+"""`load(directory) -> Session`: run an artifact from numpy, whatever it was built for.
+
+The session checks names, types and shapes and keeps the model's state; a runner, chosen by the manifest and imported
+when used, executes. All runners take and return the same arrays.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+from edgec.runtime.elf import MACHINES, elf_machine
+from edgec.runtime.errors import RunError
+from edgec.runtime.manifest import Manifest, TensorInfo, check_files, read_manifest
+
+Array = np.ndarray[Any, Any]
+
+RUNNERS = ("host", "emulator", "qemu")
+
+
+class Runner(Protocol):
+    """What executes an artifact. Arrays come checked, C-contiguous, in the order of the manifest."""
+
+    def run(self, arrays: Sequence[Array]) -> list[Array]:
+        """One call of the model; the returned arrays are the caller's to keep."""
+
+    def reset(self) -> None:
+        """Set the state to its initial contents."""
+
+    def close(self) -> None:
+        """Give memory and threads back."""
+
+
+class Session:
+    """A loaded artifact. `executed_on` says in words where it runs: `host`, `unicorn (aarch64, max)` …"""
+
+    def __init__(self, manifest: Manifest, runner: Runner, executed_on: str) -> None:
+        self.manifest = manifest
+        self.runner = runner
+        self.executed_on = executed_on
+        self.inputs: tuple[TensorInfo, ...] = manifest.inputs
+        self.outputs: tuple[TensorInfo, ...] = manifest.outputs
+
+    def run(self, names: Sequence[str] | None, feeds: Mapping[str, Array]) -> list[Array]:
+        """The outputs called `names` (None: all, in order) for the input arrays by name."""
+        order = {tensor.name: i for i, tensor in enumerate(self.outputs)}
+        for name in names or ():
+            if name not in order:
+                raise RunError(f"the model has no output '{name}'; it has {_listed(self.outputs)}")
+        known = {tensor.name for tensor in self.inputs}
+        for name in feeds:
+            if name not in known:
+                raise RunError(f"the model has no input '{name}'; it has {_listed(self.inputs)}")
+        arrays = [_checked(tensor, feeds) for tensor in self.inputs]
+        results = self.runner.run(arrays)
+        return results if names is None else [results[order[name]] for name in names]
+
+    def reset(self) -> None:
+        """Forget the calls made so far: the state gets its initial contents."""
+        self.runner.reset()
+
+    @property
+    def instructions(self) -> int:
+        """Instructions executed by the last run; only an emulator loaded with `count=True` knows."""
+        count = getattr(self.runner, "instructions", None)
+        if count is None:
+            raise RunError("instructions are counted by the emulator only, when loaded with count=True")
+        return int(count)
+
+    def close(self) -> None:
+        self.runner.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _listed(tensors: Sequence[TensorInfo]) -> str:
+    return ", ".join(f"'{t.name}' {t}" for t in tensors) or "none"
+
+
+def _checked(tensor: TensorInfo, feeds: Mapping[str, Array]) -> Array:
+    if tensor.name not in feeds:
+        raise RunError(f"input '{tensor.name}' {tensor} is missing")
+    array = np.asarray(feeds[tensor.name])
+    if array.dtype != tensor.numpy:
+        raise RunError(f"input '{tensor.name}' is {array.dtype}, but the model takes {tensor} ({tensor.numpy})")
+    if array.shape != tensor.shape:
+        raise RunError(f"input '{tensor.name}' has shape {list(array.shape)}, but the model takes {tensor}")
+    return np.require(array, requirements="C")
+
+
+def load(
+    directory: str | Path,
+    *,
+    runner: str | None = None,
+    threads: int = 1,
+    count: bool = False,
+    verify_files: bool = True,
+) -> Session:
+    """Open an artifact. `runner` is one of RUNNERS, None chooses: the machine itself when the library fits it, else the
+    emulator, else qemu. `threads` counts on the host only, `count=True` counts instructions in the emulator."""
+    manifest = read_manifest(directory)
+    if verify_files:
+        check_files(manifest)
+    if threads < 1:
+        raise RunError(f"threads is {threads}, and at least 1 is needed")
+    chosen = runner or _choose(manifest)
+    if chosen == "host":
+        from edgec.runtime.host import HostRunner
+
+        return Session(manifest, HostRunner(manifest, threads), "host")
+    if chosen == "emulator":
+        from edgec.runtime.emulator import EmulatorRunner
+
+        emulator = EmulatorRunner(manifest, count=count)
+        return Session(manifest, emulator, f"unicorn (aarch64, {emulator.cpu})")
+    if chosen == "qemu":
+        from edgec.runtime.qemu import QemuRunner
+
+        return Session(manifest, QemuRunner(manifest), "qemu-aarch64")
+    raise RunError(f"there is no runner '{chosen}'; the runners are {', '.join(RUNNERS)}")
+
+
+def _choose(manifest: Manifest) -> str:
+    library = f"lib{manifest.name}.so"
+    if library in manifest.files:
+        machine = MACHINES.get(elf_machine(manifest.directory / library), "an unknown machine")
+        if machine == platform.machine() and platform.system() == "Linux":
+            return "host"
+    if f"{manifest.name}.elf" in manifest.files:
+        if importlib.util.find_spec("unicorn") is not None:
+            return "emulator"
+        if shutil.which("qemu-aarch64") and f"{manifest.name}.qemu" in manifest.files:
+            return "qemu"
+        raise RunError(f"{manifest.directory} needs an emulator on this machine: pip install 'edgec[emulator]'")
+    raise RunError(
+        f"{manifest.directory} was built for {manifest.target} and cannot run on this {platform.machine()} machine"
+    )

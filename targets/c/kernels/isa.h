@@ -1,0 +1,90 @@
+/* Vector types of the instruction set that the compiler was told: widths follow the ISA's own macros.
+   Float arithmetic is GNU vector extensions; what they cannot say stands here, once per ISA. */
+#ifndef EDGEC_ISA_H
+#define EDGEC_ISA_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "edgec_base.h"
+
+#if defined(EDGEC_SCALAR)
+#define EDGEC_LANES 4
+#elif defined(__AVX512F__) && defined(__AVX512VL__)
+#include <immintrin.h>
+#define EDGEC_LANES 16
+#elif defined(__AVX2__) && defined(__FMA__)
+#include <immintrin.h>
+#define EDGEC_LANES 8
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+#include <arm_neon.h>
+#define EDGEC_LANES 4
+#else
+#error "edgec: this instruction set has no vector header; compile with -DEDGEC_SCALAR"
+#endif
+
+typedef float edgec_vf __attribute__((vector_size(4 * EDGEC_LANES), aligned(4), may_alias));
+typedef int32_t edgec_vi __attribute__((vector_size(4 * EDGEC_LANES), aligned(4), may_alias));
+
+EDGEC_INLINE edgec_vf edgec_load(const float *p) { return *(const edgec_vf *)p; }
+EDGEC_INLINE void edgec_store(float *p, edgec_vf v) { *(edgec_vf *)p = v; }
+EDGEC_INLINE edgec_vf edgec_splat(float x) { return x - (edgec_vf){0}; }
+
+/* mask ? a : b, bit by bit: gcc's C front end has no vector ?: */
+EDGEC_INLINE edgec_vf edgec_select(edgec_vi mask, edgec_vf a, edgec_vf b) {
+  return (edgec_vf)((mask & (edgec_vi)a) | (~mask & (edgec_vi)b));
+}
+
+/* min and max return the second operand when either is a NaN on x86; on NEON a NaN stays a NaN. Clamp therefore keeps
+   a NaN only where the ISA does: edgec_clamp puts x second, so that it survives on every ISA. */
+#if defined(EDGEC_SCALAR)
+EDGEC_INLINE edgec_vf edgec_vmax(edgec_vf a, edgec_vf b) { return edgec_select(a > b, a, b); }
+EDGEC_INLINE edgec_vf edgec_vmin(edgec_vf a, edgec_vf b) { return edgec_select(a < b, a, b); }
+EDGEC_INLINE edgec_vf edgec_vsqrt(edgec_vf a) {
+  for (int i = 0; i < EDGEC_LANES; i++) a[i] = __builtin_sqrtf(a[i]);
+  return a;
+}
+#elif EDGEC_LANES == 16
+EDGEC_INLINE edgec_vf edgec_vmax(edgec_vf a, edgec_vf b) { return (edgec_vf)_mm512_max_ps((__m512)a, (__m512)b); }
+EDGEC_INLINE edgec_vf edgec_vmin(edgec_vf a, edgec_vf b) { return (edgec_vf)_mm512_min_ps((__m512)a, (__m512)b); }
+EDGEC_INLINE edgec_vf edgec_vsqrt(edgec_vf a) { return (edgec_vf)_mm512_sqrt_ps((__m512)a); }
+#elif EDGEC_LANES == 8
+EDGEC_INLINE edgec_vf edgec_vmax(edgec_vf a, edgec_vf b) { return (edgec_vf)_mm256_max_ps((__m256)a, (__m256)b); }
+EDGEC_INLINE edgec_vf edgec_vmin(edgec_vf a, edgec_vf b) { return (edgec_vf)_mm256_min_ps((__m256)a, (__m256)b); }
+EDGEC_INLINE edgec_vf edgec_vsqrt(edgec_vf a) { return (edgec_vf)_mm256_sqrt_ps((__m256)a); }
+#else
+EDGEC_INLINE edgec_vf edgec_vmax(edgec_vf a, edgec_vf b) {
+  return (edgec_vf)vmaxq_f32((float32x4_t)a, (float32x4_t)b);
+}
+EDGEC_INLINE edgec_vf edgec_vmin(edgec_vf a, edgec_vf b) {
+  return (edgec_vf)vminq_f32((float32x4_t)a, (float32x4_t)b);
+}
+EDGEC_INLINE edgec_vf edgec_vsqrt(edgec_vf a) { return (edgec_vf)vsqrtq_f32((float32x4_t)a); }
+#endif
+
+EDGEC_INLINE edgec_vf edgec_clamp(edgec_vf x, edgec_vf lo, edgec_vf hi) { return edgec_vmin(hi, edgec_vmax(lo, x)); }
+
+/* The first n lanes (0 < n <= EDGEC_LANES); no byte beyond them is touched. */
+#if !defined(EDGEC_SCALAR) && EDGEC_LANES == 16
+EDGEC_INLINE void edgec_store_n(float *p, edgec_vf v, ptrdiff_t n) {
+  _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1u), (__m512)v);
+}
+EDGEC_INLINE edgec_vf edgec_load_n(const float *p, ptrdiff_t n) {
+  return (edgec_vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1u), p);
+}
+#else
+EDGEC_INLINE void edgec_store_n(float *p, edgec_vf v, ptrdiff_t n) {
+  if (n >= EDGEC_LANES) {
+    edgec_store(p, v);
+    return;
+  }
+  for (ptrdiff_t i = 0; i < n; i++) p[i] = v[i];
+}
+EDGEC_INLINE edgec_vf edgec_load_n(const float *p, ptrdiff_t n) {
+  if (n >= EDGEC_LANES) return edgec_load(p);
+  edgec_vf v = {0};
+  for (ptrdiff_t i = 0; i < n; i++) v[i] = p[i];
+  return v;
+}
+#endif
+
+#endif

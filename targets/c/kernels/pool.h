@@ -1,0 +1,49 @@
+/* Max and average pooling over channels-last float32 images, vectors along channels. A task is an output row. */
+#ifndef EDGEC_POOL_H
+#define EDGEC_POOL_H
+
+#include "isa.h"
+
+typedef struct {
+  ptrdiff_t h, w, c, oh, ow, kh, kw, sh, sw, dh, dw, top, left;
+  ptrdiff_t count_h, count_w; /* average over padding too: the padded image's far edge; 0: only over the image */
+} edgec_pool_shape;
+
+EDGEC_FN void edgec_pool(const float *x, float *y, const edgec_pool_shape *d, ptrdiff_t average, ptrdiff_t begin,
+                         ptrdiff_t end) {
+  for (ptrdiff_t task = begin; task < end; task++) {
+    const ptrdiff_t image = task / d->oh, oy = task % d->oh;
+    const float *xi = x + image * d->h * d->w * d->c;
+    float *yr = y + task * d->ow * d->c;
+    for (ptrdiff_t ox = 0; ox < d->ow; ox++) {
+      const ptrdiff_t iy = oy * d->sh - d->top, ix = ox * d->sw - d->left;
+      ptrdiff_t ky0 = 0, ky1 = d->kh, kx0 = 0, kx1 = d->kw;
+      while (ky0 < ky1 && iy + ky0 * d->dh < 0) ky0++;
+      while (ky1 > ky0 && iy + (ky1 - 1) * d->dh >= d->h) ky1--;
+      while (kx0 < kx1 && ix + kx0 * d->dw < 0) kx0++;
+      while (kx1 > kx0 && ix + (kx1 - 1) * d->dw >= d->w) kx1--;
+      ptrdiff_t count = (ky1 - ky0) * (kx1 - kx0);
+      if (d->count_h) {
+        ptrdiff_t ch = 0, cw = 0;
+        for (ptrdiff_t k = 0; k < d->kh; k++) ch += iy + k * d->dh < d->count_h;
+        for (ptrdiff_t k = 0; k < d->kw; k++) cw += ix + k * d->dw < d->count_w;
+        count = ch * cw;
+      }
+      const edgec_vf divisor = edgec_splat((float)count);
+      for (ptrdiff_t c = 0; c < d->c; c += EDGEC_LANES) {
+        const ptrdiff_t n = d->c - c < EDGEC_LANES ? d->c - c : EDGEC_LANES;
+        edgec_vf acc = edgec_splat(average ? 0.0f : -__builtin_inff());
+        for (ptrdiff_t ky = ky0; ky < ky1; ky++) {
+          const float *row = xi + ((iy + ky * d->dh) * d->w + ix) * d->c + c;
+          for (ptrdiff_t kx = kx0; kx < kx1; kx++) {
+            const edgec_vf v = edgec_load_n(row + kx * d->dw * d->c, n);
+            acc = average ? acc + v : edgec_select(v > acc, v, edgec_select(v != v, v, acc));
+          }
+        }
+        edgec_store_n(yr + ox * d->c + c, average ? acc / divisor : acc, n);
+      }
+    }
+  }
+}
+
+#endif

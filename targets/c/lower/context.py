@@ -1,0 +1,190 @@
+"""What a lowering function may do: name buffers, pack constants, ask for scratch, append kernel calls.
+
+Lowering happens before memory is planned: it works on `Buffer` identities, and offsets come later (plan/memory.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from edgec.ir.graph import Graph, Op, Value
+from edgec.ir.types import dtype_name
+from edgec.plan.plan import Arg, Buffer, Call, Plan, Pointer, Port
+from edgec.targets.c.isa import Isa
+
+ALIGNMENT = 64
+
+CTYPES = {
+    "f64": "double",
+    "f32": "float",
+    "f16": "_Float16",
+    "bf16": "uint16_t",
+    "i64": "int64_t",
+    "i32": "int32_t",
+    "i16": "int16_t",
+    "i8": "int8_t",
+    "u64": "uint64_t",
+    "u32": "uint32_t",
+    "u16": "uint16_t",
+    "u8": "uint8_t",
+    "bool": "uint8_t",
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a value's bytes are."""
+
+    buffer: Buffer
+    offset: int = 0
+
+
+class Lowering:
+    """The state of lowering one entry. `graph` is only read."""
+
+    def __init__(self, graph: Graph, isa: Isa, name: str) -> None:
+        self.graph = graph
+        self.isa = isa
+        self.plan = Plan(name)
+        self.source = ""
+        self._places: dict[Value, Place] = {}
+        self._packed: dict[tuple[str, str], Buffer] = {}
+        self._weights: list[bytes] = []
+        self._weights_size = 0
+        self._bind_ports()
+
+    @property
+    def lanes(self) -> int:
+        """Floats in a vector register."""
+        return self.isa.lanes
+
+    def _bind_ports(self) -> None:
+        state_inputs = {s.input for s in self.graph.states}
+        for value in self.graph.inputs:
+            ports = self.plan.states if value in state_inputs else self.plan.inputs
+            space = "state" if value in state_inputs else "input"
+            buffer = Buffer(space, value.type.nbytes, value.name, len(ports))  # type: ignore[arg-type]
+            ports.append(Port(value.name, value.type, buffer))
+            self._places[value] = Place(buffer)
+        for name, value in self.graph.outputs:
+            buffer = Buffer("output", value.type.nbytes, name, len(self.plan.outputs))
+            self.plan.outputs.append(Port(name, value.type, buffer))
+            if value.op is not None and value not in self._places:
+                self._places[value] = Place(buffer)
+
+    # -- addresses ----------------------------------------------------------------------------------------------
+
+    def place(self, value: Value) -> Place:
+        """Where the value is stored; made on first use."""
+        if value not in self._places:
+            self._places[value] = Place(self._scratch(value.type.nbytes, value.name))
+        return self._places[value]
+
+    def read(self, value: Value, ctype: str | None = None) -> Pointer:
+        ctype = ctype or CTYPES[value.type.dtype]
+        if value.const is not None:
+            return self.pack(self.graph.array(value), ctype)
+        place = self.place(value)
+        return Pointer(place.buffer, ctype, place.offset)
+
+    def write(self, value: Value, ctype: str | None = None) -> Pointer:
+        place = self.place(value)
+        return Pointer(place.buffer, ctype or CTYPES[value.type.dtype], place.offset, write=True)
+
+    def temp(self, nbytes: int, ctype: str = "void") -> Pointer:
+        """Scratch that lives for the calls that mention it."""
+        return Pointer(self._scratch(nbytes, "temp"), ctype, write=True)
+
+    def _scratch(self, nbytes: int, name: str) -> Buffer:
+        buffer = Buffer("scratch", nbytes, name)
+        self.plan.buffers.append(buffer)
+        return buffer
+
+    def pack(self, array: np.ndarray, ctype: str | None = None) -> Pointer:
+        """The array as bytes among the weights, 64-byte aligned, once per content."""
+        data = np.ascontiguousarray(array)
+        raw = data.tobytes()
+        key = (self.graph.module.intern(data.reshape(-1).view(np.uint8)) if raw else "empty", "")
+        if key not in self._packed:
+            buffer = Buffer("weights", len(raw))
+            buffer.offset = self._weights_size
+            padding = -len(raw) % ALIGNMENT
+            self._weights += [raw, bytes(padding)]
+            self._weights_size += len(raw) + padding
+            self._packed[key] = buffer
+        return Pointer(self._packed[key], ctype or CTYPES[dtype_name(data.dtype)])
+
+    # -- calls --------------------------------------------------------------------------------------------------
+
+    def call(
+        self,
+        header: str,
+        function: str,
+        *args: Arg,
+        tasks: int = 0,
+        macs: int = 0,
+        instances: tuple[str, ...] = (),
+        inplace: bool = False,
+    ) -> None:
+        """Append a kernel call. `inplace`: the first pointer written may be the very bytes of the first one read."""
+        self.plan.calls.append(Call(header, function, args, tasks, self.source, macs, instances, inplace))
+
+    def alias(self, result: Value, source: Value) -> None:
+        """`result` is the bytes of `source` under another type; a copy when both must exist (graph outputs)."""
+        if result in self._places or source.const is not None:
+            self.copy(self.write(result, "void"), self.read(source, "void"), result.type.nbytes)
+        else:
+            self._places[result] = self.place(source)
+
+    def alias_part(self, part: Value, whole: Value, offset: int) -> bool:
+        """`part` lives `offset` bytes into `whole`; False when either has a place already or is a constant."""
+        if part in self._places or part.const is not None or whole.const is not None:
+            return False
+        place = self.place(whole)
+        self._places[part] = replace(place, offset=place.offset + offset)
+        return True
+
+    def copy(self, to: Pointer, source: Pointer, nbytes: int) -> None:
+        if nbytes:
+            self.call("edgec_base.h", "edgec_copy", to, source, nbytes)
+
+    def finish(self) -> Plan:
+        """Outputs that no call writes (constants, inputs, one value under two names), and the states."""
+        written: set[Value] = set()
+        for port, (_, value) in zip(self.plan.outputs, self.graph.outputs, strict=True):
+            if self._places.get(value) != Place(port.buffer) or value in written:
+                to = Pointer(port.buffer, "void", write=True)
+                self.copy(to, self.read(value, "void"), value.type.nbytes)
+            written.add(value)
+        staged = []
+        for state in self.graph.states:
+            # every new state is staged first: one state's output may be another's input
+            source = self.read(state.output, "void")
+            if source.buffer.space == "state":
+                stage = self.temp(source.buffer.nbytes)
+                self.copy(stage, source, source.buffer.nbytes)
+                source = replace(stage, write=False)
+            staged.append((state, source))
+        for state, source in staged:
+            self.copy(self.write(state.input, "void"), source, state.input.type.nbytes)
+        self.plan.state_initial = b""
+        for state, port in zip(self.graph.states, self.plan.states, strict=True):
+            port.buffer.offset = len(self.plan.state_initial)
+            raw = self.graph.module.constants[state.initial].tobytes()
+            self.plan.state_initial += raw + bytes(-len(raw) % ALIGNMENT)
+        self.plan.state_bytes = len(self.plan.state_initial)
+        self.plan.weights = b"".join(self._weights)
+        return self.plan
+
+
+LowerOp = Callable[[Op, Lowering], None]
+
+
+def lower_ops(ctx: Lowering, table: dict[str, LowerOp]) -> None:
+    """Run the table over the graph in order."""
+    for op in ctx.graph.ops:
+        ctx.source = f"{op.kind} {op.source}".strip()
+        table[op.kind](op, ctx)
