@@ -1,0 +1,120 @@
+"""The files round the source: the model's header, a CMake file, and a 30-line program that uses it."""
+
+from __future__ import annotations
+
+import re
+
+from edgec.plan.plan import Plan, Port
+from edgec.targets.c.emit import Identity
+from edgec.targets.c.lower.context import CTYPES
+
+
+def c_name(text: str) -> str:
+    """A C identifier made from any text."""
+    name = re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_") or "model"
+    return f"m_{name}" if name[0].isdigit() else name
+
+
+def _ports(name: str, ports: list[Port], what: str) -> str:
+    lines = []
+    for i, port in enumerate(ports):
+        shape = "x".join(map(str, port.type.dims)) or "scalar"
+        lines.append(f"/* {what} {i}: {port.name.replace('*/', '')!s} {port.type.dtype} {shape} */\n")
+        lines.append(f"#define {name.upper()}_{what.upper()}_{i}_SIZE {port.type.size}\n")
+    return "".join(lines)
+
+
+def emit_header(plan: Plan, identity: Identity) -> str:
+    name, upper = plan.name, plan.name.upper()
+    return f"""{identity.line(f"Interface of the model {name}")}#ifndef EDGEC_MODEL_{upper}_H
+#define EDGEC_MODEL_{upper}_H
+
+#include "edgec.h"
+
+#define {upper}_INPUTS {len(plan.inputs)}
+#define {upper}_OUTPUTS {len(plan.outputs)}
+#define {upper}_SCRATCH_BYTES {plan.scratch_bytes}
+#define {upper}_STATE_BYTES {plan.state_bytes}
+
+{_ports(name, plan.inputs, "input")}{_ports(name, plan.outputs, "output")}
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
+/* Names, types, sizes; the contract is in edgec.h. */
+const edgec_info *{name}_info(void);
+int {name}_init(void *state);
+int {name}_reset(void *state);
+int {name}_run(const void *const inputs[], void *const outputs[], void *state, void *scratch,
+    const edgec_parallel *parallel);
+
+#ifdef __cplusplus
+}}
+#endif
+#endif
+"""
+
+
+def emit_cmake(name: str, shared_flags: str) -> str:
+    return f"""# Use: add_subdirectory(<this folder>) and target_link_libraries(app {name})
+cmake_minimum_required(VERSION 3.13)
+project({name} C ASM)
+add_library({name} STATIC {name}.c {name}_weights.S)
+target_include_directories({name} PUBLIC ${{CMAKE_CURRENT_SOURCE_DIR}})
+target_compile_options({name} PRIVATE $<$<COMPILE_LANGUAGE:C>:-std=gnu11 -O2 -ffp-contract=fast {shared_flags}>)
+set_source_files_properties({name}_weights.S PROPERTIES COMPILE_FLAGS "-I${{CMAKE_CURRENT_SOURCE_DIR}}"
+  OBJECT_DEPENDS ${{CMAKE_CURRENT_SOURCE_DIR}}/{name}_weights.bin)
+set_target_properties({name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+find_package(Threads)
+if(Threads_FOUND)
+  add_library({name}_pthread STATIC edgec_pthread.c)
+  target_link_libraries({name}_pthread PUBLIC {name} Threads::Threads)
+endif()
+"""
+
+
+def emit_example(plan: Plan) -> str:
+    """A program that fills the inputs from files given on the command line (or zeros) and prints the outputs."""
+    name, upper = plan.name, plan.name.upper()
+    inputs = ", ".join(f"x{i}" for i in range(len(plan.inputs))) or "0"
+    outputs = ", ".join(f"y{i}" for i in range(len(plan.outputs))) or "0"
+
+    def arrays(ports: list[Port], letter: str) -> str:
+        return "".join(
+            f"static ALIGNED {CTYPES[p.type.dtype]} {letter}{i}[{max(1, p.type.size)}]; /* {p.name.replace('*/', '')} */\n"
+            for i, p in enumerate(ports)
+        )
+
+    reads = "".join(
+        f'  if (argc > {i + 1} && !read_file(argv[{i + 1}], x{i}, sizeof x{i})) return 2;\n'
+        for i in range(len(plan.inputs))
+    )
+    prints = "".join(
+        f'  for (size_t i = 0; i < sizeof y{i} / sizeof y{i}[0]; i++) printf("%.6g\\n", (double)y{i}[i]);\n'
+        for i, p in enumerate(plan.outputs)
+    )
+    return f"""/* cc -O2 example_main.c -L. -l{name} -o example && ./example [input.raw ...] > outputs.txt */
+#include <stdio.h>
+#include "{name}.h"
+
+#define ALIGNED __attribute__((aligned(64)))
+{arrays(plan.inputs, "x")}{arrays(plan.outputs, "y")}static ALIGNED unsigned char scratch[{upper}_SCRATCH_BYTES + 1], state[{upper}_STATE_BYTES + 1];
+
+static __attribute__((unused)) int read_file(const char *path, void *to, size_t bytes) {{
+  FILE *file = fopen(path, "rb");
+  const int ok = file && fread(to, 1, bytes, file) == bytes;
+  if (file) fclose(file);
+  if (!ok) fprintf(stderr, "%s must hold %zu bytes\\n", path, bytes);
+  return ok;
+}}
+
+int main(int argc, char **argv) {{
+  (void)argc, (void)argv;
+{reads}  const void *const inputs[] = {{{inputs}}};
+  void *const outputs[] = {{{outputs}}};
+  {name}_init(state);
+  const int code = {name}_run(inputs, outputs, state, scratch, NULL);
+  if (code != EDGEC_OK) return fprintf(stderr, "{name}_run returned %d\\n", code), 1;
+{prints}  return 0;
+}}
+"""
