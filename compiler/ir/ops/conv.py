@@ -1,0 +1,258 @@
+"""Convolution, transposed convolution and pooling over any number of spatial dimensions, in both layouts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from edgec.ir.errors import IRError
+from edgec.ir.ops.elementwise import activate, check_activation, operand
+from edgec.ir.ops.row import REQUIRED, OpRow
+from edgec.ir.types import FLOATS, INTEGERS, Type
+
+Array = np.ndarray[Any, Any]
+
+
+def _spatial(kind: str, x: Type, layout: str) -> tuple[int, int, tuple[int, ...]]:
+    """Images, channels, spatial lengths."""
+    if x.rank < 3:
+        raise IRError(f"{kind} needs at least one spatial dimension, and the operand is {x}")
+    if layout == "nchw":
+        return x.dims[0], x.dims[1], x.dims[2:]
+    if layout == "nhwc":
+        return x.dims[0], x.dims[-1], x.dims[1:-1]
+    raise IRError(f"{kind} has no layout {layout!r}; legal: nchw, nhwc")
+
+
+def _shaped(layout: str, n: int, c: int, spatial: Sequence[int]) -> tuple[int, ...]:
+    return (n, c, *spatial) if layout == "nchw" else (n, *spatial, c)
+
+
+def _check_window(kind: str, a: Any, rank: int, kernel: Sequence[int]) -> None:
+    for name, length in (("strides", rank), ("dilations", rank), ("pads", 2 * rank)):
+        if len(a[name]) != length:
+            raise IRError(f"{kind}: {name} has {len(a[name])} entries, and {length} are needed")
+    if min((*a["strides"], *a["dilations"], *kernel), default=1) < 1:
+        raise IRError(f"{kind}: kernel, strides and dilations must be at least 1")
+
+
+def window_out(size: int, k: int, stride: int, before: int, after: int, dilation: int) -> int:
+    return (size + before + after - (k - 1) * dilation - 1) // stride + 1
+
+
+def _out_spatial(kind: str, a: Any, spatial: Sequence[int], kernel: Sequence[int]) -> tuple[int, ...]:
+    r = len(spatial)
+    out = tuple(
+        window_out(spatial[i], kernel[i], a["strides"][i], a["pads"][i], a["pads"][r + i], a["dilations"][i])
+        for i in range(r)
+    )
+    if min(out, default=1) < 0 or any(o < 1 for o in out):
+        raise IRError(f"{kind}: the kernel {tuple(kernel)} is larger than the padded image {tuple(spatial)}")
+    return out
+
+
+def _check_dtypes(kind: str, types: Sequence[Type | None]) -> None:
+    dtypes = {t.dtype for t in types if t is not None}
+    if len(dtypes) != 1 or not dtypes <= FLOATS | INTEGERS:
+        raise IRError(f"{kind} needs operands of one numeric dtype, and got {', '.join(sorted(dtypes))}")
+
+
+def _infer_conv(types: Sequence[Type | None], a: Any) -> list[Type]:
+    x, w = operand(types, 0, "conv"), operand(types, 1, "conv")
+    _check_dtypes("conv", types)
+    check_activation("conv", a)
+    n, c, spatial = _spatial("conv", x, a["layout"])
+    if w.rank != x.rank:
+        raise IRError(f"conv: the weights {w} must have the rank of the operand {x}")
+    o, cg, *kernel = w.dims
+    g = a["groups"]
+    _check_window("conv", a, len(spatial), kernel)
+    if g < 1 or cg * g != c or o % g:
+        raise IRError(f"conv: weights {w} in {g} groups do not fit {c} channels")
+    bias = types[2] if len(types) > 2 else None
+    if bias is not None and bias.dims != (o,):
+        raise IRError(f"conv: the bias {bias} must have shape [{o}]")
+    result = Type(x.dtype, _shaped(a["layout"], n, o, _out_spatial("conv", a, spatial, kernel)))
+    residual = types[3] if len(types) > 3 else None
+    if residual is not None and residual != result:
+        raise IRError(f"conv: the residual {residual} must have the result's type {result}")
+    return [result]
+
+
+def _to_channels_last(x: Array, layout: str) -> Array:
+    return np.moveaxis(x, 1, -1) if layout == "nchw" else x
+
+
+def _windows(x: Array, kernel: Sequence[int], a: Any, out: Sequence[int]) -> Array:
+    """x[n, *S, c], padded -> view [n, *O, c, *K]."""
+    r = len(kernel)
+    step = x.strides
+    shape = (x.shape[0], *out, x.shape[-1], *kernel)
+    strides = (
+        step[0],
+        *(step[1 + i] * a["strides"][i] for i in range(r)),
+        step[-1],
+        *(step[1 + i] * a["dilations"][i] for i in range(r)),
+    )
+    return np.lib.stride_tricks.as_strided(x, shape, strides, writeable=False)
+
+
+def _padded(x: Array, a: Any, kernel: Sequence[int], out: Sequence[int], value: float) -> Array:
+    """Pads so that every window lies inside; negative pads crop."""
+    r = len(kernel)
+    widths, crops = [(0, 0)], [slice(None)]
+    for i in range(r):
+        before = a["pads"][i]
+        need = (out[i] - 1) * a["strides"][i] + (kernel[i] - 1) * a["dilations"][i] + 1
+        size = x.shape[1 + i]
+        after = max(0, need - size - before)
+        widths.append((max(0, before), after))
+        crops.append(slice(max(0, -before), None))
+    return np.ascontiguousarray(np.pad(x, [*widths, (0, 0)], constant_values=value)[tuple(crops)])
+
+
+def _evaluate_conv(v: Sequence[Any], a: Any) -> list[Array]:
+    x, w = v[0], v[1]
+    narrow = x.dtype
+    if narrow.itemsize == 2 and narrow.kind not in "iu":
+        x, w = x.astype(np.float32), w.astype(np.float32)
+    x = _to_channels_last(x, a["layout"])
+    o, cg, *kernel = w.shape
+    g, r = a["groups"], len(kernel)
+    out = _out_spatial("conv", a, x.shape[1:-1], kernel)
+    view = _windows(_padded(x, a, kernel, out, 0), kernel, a, out)
+    n = x.shape[0]
+    if g == x.shape[-1] and o == g:  # depthwise
+        y = np.einsum(f"...c{'hwd'[:r]},c{'hwd'[:r]}->...c", view, w[:, 0], optimize=False)
+    else:
+        parts = []
+        for i in range(g):
+            part = view[(..., slice(i * cg, (i + 1) * cg), *[slice(None)] * r)].reshape(n * math.prod(out), -1)
+            parts.append(part @ w[i * (o // g) : (i + 1) * (o // g)].reshape(o // g, -1).T)
+        y = np.concatenate(parts, axis=-1).reshape(n, *out, o)
+    if len(v) > 2 and v[2] is not None:
+        y = y + v[2].astype(y.dtype)
+    if a["layout"] == "nchw":
+        y = np.moveaxis(y, -1, 1)
+    if len(v) > 3 and v[3] is not None:
+        y = y + v[3].astype(y.dtype)
+    with np.errstate(all="ignore"):
+        return [np.ascontiguousarray(activate(y, a["act"])).astype(narrow, copy=False)]
+
+
+def _infer_transpose(types: Sequence[Type | None], a: Any) -> list[Type]:
+    kind = "conv_transpose"
+    x, w = operand(types, 0, kind), operand(types, 1, kind)
+    _check_dtypes(kind, types)
+    check_activation(kind, a)
+    n, c, spatial = _spatial(kind, x, a["layout"])
+    if w.rank != x.rank:
+        raise IRError(f"{kind}: the weights {w} must have the rank of the operand {x}")
+    ci, og, *kernel = w.dims
+    r = len(spatial)
+    _check_window(kind, a, r, kernel)
+    if ci != c or a["groups"] < 1 or c % a["groups"] or len(a["output_padding"]) != r:
+        raise IRError(f"{kind}: weights {w} in {a['groups']} groups do not fit {c} channels")
+    out = []
+    for i in range(r):
+        size = (spatial[i] - 1) * a["strides"][i] + (kernel[i] - 1) * a["dilations"][i] + 1
+        out.append(size + a["output_padding"][i] - a["pads"][i] - a["pads"][r + i])
+    if min(out) < 1:
+        raise IRError(f"{kind}: pads {a['pads']} leave nothing of the result")
+    bias = types[2] if len(types) > 2 else None
+    if bias is not None and bias.dims != (og * a["groups"],):
+        raise IRError(f"{kind}: the bias {bias} must have shape [{og * a['groups']}]")
+    return [Type(x.dtype, _shaped(a["layout"], n, og * a["groups"], out))]
+
+
+def _evaluate_transpose(v: Sequence[Any], a: Any) -> list[Array]:
+    narrow = v[0].dtype
+    x, w = (t.astype(np.float32) if narrow.itemsize == 2 else t for t in v[:2])
+    x = _to_channels_last(x, a["layout"])
+    c, og, *kernel = w.shape
+    g, r = a["groups"], len(kernel)
+    spatial = x.shape[1:-1]
+    full = [(spatial[i] - 1) * a["strides"][i] + (kernel[i] - 1) * a["dilations"][i] + 1 for i in range(r)]
+    out = [full[i] + a["output_padding"][i] - a["pads"][i] - a["pads"][r + i] for i in range(r)]
+    # what is cropped in front may leave a tail that no input reaches
+    canvas = np.zeros((x.shape[0], *(max(f, o + a["pads"][i]) for i, (f, o) in enumerate(zip(full, out))), g * og), x.dtype)
+    xs = x.reshape(*x.shape[:-1], g, c // g)
+    ws = w.reshape(g, c // g, og, *kernel)
+    for tap in np.ndindex(*kernel):
+        part = np.einsum("...gc,gco->...go", xs, ws[(slice(None), slice(None), slice(None), *tap)])
+        at = tuple(
+            slice(tap[i] * a["dilations"][i], tap[i] * a["dilations"][i] + (spatial[i] - 1) * a["strides"][i] + 1,
+                  a["strides"][i])
+            for i in range(r)
+        )
+        canvas[(slice(None), *at)] += part.reshape(*x.shape[:-1], g * og)
+    crop = tuple(slice(a["pads"][i], a["pads"][i] + out[i]) for i in range(r))
+    y = canvas[(slice(None), *crop)]
+    if len(v) > 2 and v[2] is not None:
+        y = y + v[2].astype(y.dtype)
+    y = activate(y, a["act"])
+    return [np.ascontiguousarray(np.moveaxis(y, -1, 1) if a["layout"] == "nchw" else y).astype(narrow, copy=False)]
+
+
+def _infer_pool(kind: str) -> Any:
+    def infer(types: Sequence[Type | None], a: Any) -> list[Type]:
+        x = operand(types, 0, kind)
+        _check_dtypes(kind, types)
+        n, c, spatial = _spatial(kind, x, a["layout"])
+        if len(a["kernel"]) != len(spatial):
+            raise IRError(f"{kind}: kernel {a['kernel']} does not fit {x}")
+        _check_window(kind, a, len(spatial), a["kernel"])
+        return [Type(x.dtype, _shaped(a["layout"], n, c, _out_spatial(kind, a, spatial, a["kernel"])))]
+
+    return infer
+
+
+def _evaluate_max_pool(v: Sequence[Any], a: Any) -> list[Array]:
+    x = _to_channels_last(v[0], a["layout"])
+    kernel = a["kernel"]
+    out = _out_spatial("max_pool", a, x.shape[1:-1], kernel)
+    lowest = np.iinfo(x.dtype).min if x.dtype.kind in "iu" else -np.inf
+    y = _windows(_padded(x, a, kernel, out, lowest), kernel, a, out).max(axis=tuple(range(-len(kernel), 0)))
+    return [np.ascontiguousarray(np.moveaxis(y, -1, 1) if a["layout"] == "nchw" else y)]
+
+
+def _evaluate_avg_pool(v: Sequence[Any], a: Any) -> list[Array]:
+    narrow = v[0].dtype
+    x = _to_channels_last(v[0].astype(np.float32) if narrow.itemsize == 2 else v[0], a["layout"])
+    kernel, r = a["kernel"], len(a["kernel"])
+    out = _out_spatial("avg_pool", a, x.shape[1:-1], kernel)
+    taps = tuple(range(-r, 0))
+    total = _windows(_padded(x, a, kernel, out, 0), kernel, a, out).sum(axis=taps)
+    counted = np.ones((1, *x.shape[1:-1], 1), x.dtype)
+    real = dict(a)
+    if a["count_include_pad"]:
+        ceil = a["ceil_pads"] or (0,) * r
+        widths = [(a["pads"][i], a["pads"][r + i] - ceil[i]) for i in range(r)]
+        counted = np.pad(counted, [(0, 0), *widths, (0, 0)], constant_values=1)
+        real["pads"] = (0,) * r + tuple(a["pads"][r:])
+    count = _windows(_padded(counted, real, kernel, out, 0), kernel, a, out).sum(axis=taps)
+    y = (total / np.maximum(count, 1)).astype(narrow)
+    return [np.ascontiguousarray(np.moveaxis(y, -1, 1) if a["layout"] == "nchw" else y)]
+
+
+_WINDOW: dict[str, Any] = {"strides": REQUIRED, "pads": REQUIRED, "dilations": REQUIRED}
+_POOL: dict[str, Any] = {"kernel": REQUIRED, **_WINDOW, "layout": "nchw"}
+
+ROWS: list[OpRow] = [
+    OpRow(
+        "conv", "conv", (2, 4), _infer_conv, _evaluate_conv,
+        {**_WINDOW, "groups": 1, "layout": "nchw", "act": ""}, "window",
+    ),
+    OpRow(
+        "conv_transpose", "conv", (2, 3), _infer_transpose, _evaluate_transpose,
+        {**_WINDOW, "groups": 1, "output_padding": REQUIRED, "layout": "nchw", "act": ""},
+    ),
+    OpRow("max_pool", "conv", (1, 1), _infer_pool("max_pool"), _evaluate_max_pool, _POOL, "window"),
+    OpRow(
+        "avg_pool", "conv", (1, 1), _infer_pool("avg_pool"), _evaluate_avg_pool,
+        {**_POOL, "count_include_pad": False, "ceil_pads": ()}, "window",
+    ),
+]
