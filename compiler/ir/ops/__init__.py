@@ -1,0 +1,8 @@
+"""The operator table: one row an operator (row.py), by family."""
+
+from __future__ import annotations
+
+from edgec.ir.ops import conv, elementwise, reduce, shape
+from edgec.ir.ops.row import OpRow
+
+OPS: dict[str, OpRow] = {row.kind: row for family in (elementwise, conv, reduce, shape) for row in family.ROWS}
