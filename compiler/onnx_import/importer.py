@@ -22,7 +22,7 @@ from edgec.onnx_import.ops import TABLE
 from edgec.onnx_import.options import ImportOptions
 from edgec.onnx_import.prepare import bind_dims, check_output, constant_input, free_inputs, input_types
 from edgec.onnx_import.reader import DOMAINS, read_model, standard_opset
-from edgec.onnx_import.tensors import DtypeUnsupported, array_of, dense_of, element_name
+from edgec.onnx_import.tensors import ELEMENTS, DtypeUnsupported, array_of, dense_of, element_name
 from edgec.onnx_import.topology import live_in_order
 
 
@@ -111,30 +111,26 @@ class Walk:
 
     def add_inputs(self, graph: GraphProto, scope: Scope, options: ImportOptions) -> dict[str, int]:
         """Graph inputs and constant inputs into the scope; returns the bound symbolic dimensions."""
+        bound = bind_dims(graph, options)
+        open_inputs = []
         for info in graph.input:
-            tensor = info.type.HasField("tensor_type")
-            if tensor and info.name in options.consts:
+            if info.name in options.consts:
                 array = constant_input(info, options.consts[info.name])
                 scope.items[info.name] = self.graph.constant(array, info.name)
-        bound = bind_dims(graph, options)
-        strange = {}
         for info in free_inputs(graph):
             kind = info.type.WhichOneof("value")
+            if info.name in options.consts:
+                continue
             if kind != "tensor_type":
-                strange[info.name] = f"input '{info.name}' is not a tensor but a {str(kind).removesuffix('_type')}"
-            elif info.name not in options.consts and is_foreign(info.type.tensor_type.elem_type):
+                reason = f"input '{info.name}' is not a tensor but a {str(kind).removesuffix('_type')}"
+                scope.items[info.name] = Missing(0, reason)
+            elif info.type.tensor_type.elem_type not in ELEMENTS:
                 name = element_name(info.type.tensor_type.elem_type)
-                strange[info.name] = f"input '{info.name}' has element type {name}, which is not supported"
-        kept = GraphProto()
-        kept.CopyFrom(GraphProto(input=[i for i in graph.input if i.name not in strange]))
-        kept.initializer.extend(TensorProto(name=t.name) for t in graph.initializer)
-        kept.sparse_initializer.extend(
-            SparseTensorProto(values=TensorProto(name=t.values.name)) for t in graph.sparse_initializer
-        )
-        for name, type in input_types(kept, options, bound).items():
+                scope.items[info.name] = Missing(0, f"input '{info.name}': element type {name} is not supported")
+            else:
+                open_inputs.append(info)
+        for name, type in input_types(open_inputs, options, bound).items():
             scope.items[name] = self.graph.add_input(name, type)
-        for name, reason in strange.items():
-            scope.items[name] = Missing(0, reason)
         return bound
 
     # -- graphs -----------------------------------------------------------------------------------------------
@@ -256,13 +252,6 @@ class Walk:
             elif at.const is None:
                 found.add(at.name)
         return [v.name for v in self.graph.inputs if v.name in found]
-
-
-def is_foreign(code: int) -> bool:
-    """An element type that the IR does not have."""
-    from edgec.onnx_import.tensors import ELEMENTS
-
-    return code not in ELEMENTS
 
 
 def prune(graph: Graph) -> None:

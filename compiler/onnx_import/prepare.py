@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from onnx import GraphProto, ValueInfoProto
 
@@ -63,13 +65,13 @@ def bind_dims(graph: GraphProto, options: ImportOptions) -> dict[str, int]:
     return bound
 
 
-def input_types(graph: GraphProto, options: ImportOptions, bound: dict[str, int]) -> dict[str, Type]:
-    """Static types of the tensor inputs whose element type the IR has. UsageError names every unbound dimension."""
+def input_types(
+    infos: Iterable[ValueInfoProto], options: ImportOptions, bound: dict[str, int]
+) -> dict[str, Type]:
+    """Static types of tensor inputs. UsageError names every dimension that no option binds."""
     types: dict[str, Type] = {}
     unbound: list[str] = []
-    for info in free_inputs(graph):
-        if info.name in options.consts or not info.type.HasField("tensor_type"):
-            continue
+    for info in infos:
         dims = declared_dims(info)
         if info.name in options.shapes:
             dims = list(options.shapes[info.name])
