@@ -1,0 +1,53 @@
+"""Adds a tensor of the result's shape inside the convolution that makes the other operand.
+
+    %1 = conv %x, #w, #b            %2 = conv %x, #w, #b, %r
+    %2 = add %1, %r          ->
+"""
+
+from __future__ import annotations
+
+from edgec.ir.build import Builder
+from edgec.ir.graph import Graph, Op, Value
+
+
+def fuse_residual(graph: Graph) -> bool:
+    changed = False
+    users = graph.users()
+    leaving = graph.output_values()
+    position = {id(op): i for i, op in enumerate(graph.ops)}
+    for op in list(graph.ops):
+        if op.kind != "add" or op.arg(0).type != op.arg(1).type or op.arg(0) is op.arg(1):
+            continue
+        best: tuple[int, Value, Value] | None = None
+        for own, other in ((op.arg(0), op.arg(1)), (op.arg(1), op.arg(0))):
+            producer = own.op
+            if producer is None or producer.kind != "conv" or producer.attrs["act"] or own in leaving:
+                continue
+            if len(users[own]) != 1 or (len(producer.inputs) > 3 and producer.inputs[3] is not None):
+                continue
+            at = position[id(producer)]
+            if best is None or at > best[0]:  # the later one: the other operand is there already
+                best = (at, own, other)
+        if best is None:
+            continue
+        _, own, other = best
+        producer = own.op
+        assert producer is not None
+        inputs = [*producer.inputs, None, None][:3]
+        attrs = {**producer.attrs, "act": op.attrs["act"]}
+        made = Builder(graph, before=op, source=producer.source).op("conv", *inputs, other, **attrs)
+        new: Op | None = made.op
+        assert new is not None
+        position[id(new)] = position[id(op)]
+        users[made] = users.get(op.result, [])
+        for v in new.inputs:
+            if v is not None:
+                users.setdefault(v, []).append(new)
+        graph.replace(op.result, made)
+        graph.remove([op, producer])
+        if op.result in leaving:
+            leaving.add(made)
+        for user in users[made]:
+            user.inputs = [made if v is op.result else v for v in user.inputs]
+        changed = True
+    return changed
