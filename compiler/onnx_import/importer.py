@@ -125,6 +125,7 @@ class Walk:
         inner = Walk(self.graph, self.opset, self.folder, self.depth + 1)
         inner.values = dict(self.values)
         inner.reasons = self.reasons
+        inner._lost = self._lost
         return inner
 
     def initializers(self, proto: onnx.GraphProto) -> None:

@@ -1,0 +1,106 @@
+"""Moves transposes below the ops that do not care, where pairs meet and cancel.
+
+    %1 = transpose %x {perm=(0, 3, 1, 2)}         %1 = relu %x
+    %2 = relu %1                            ->    %2 = transpose %1 {perm=(0, 3, 1, 2)}
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgec.ir.build import Builder
+from edgec.ir.graph import Graph, Op, Value
+from edgec.ir.ops import OPS
+
+Perm = tuple[int, ...]
+
+
+def sink_transposes(graph: Graph) -> bool:
+    changed = False
+    old, graph.ops = graph.ops, []
+    renamed: dict[Value, Value] = {}
+    for op in old:
+        op.inputs = [renamed.get(v, v) if v is not None else None for v in op.inputs]
+        made = _sunk(Builder(graph, source=op.source), op)
+        if made is None:
+            graph.ops.append(op)
+        else:
+            renamed[op.result] = made
+            changed = True
+    graph.outputs = [(name, renamed.get(v, v)) for name, v in graph.outputs]
+    for state in graph.states:
+        state.output = renamed.get(state.output, state.output)
+    return changed
+
+
+def _under(value: Value | None) -> tuple[Value, Perm] | None:
+    """What a transposed value is a transpose of."""
+    if value is None or value.op is None or value.op.kind != "transpose":
+        return None
+    perm: Any = value.op.attrs["perm"]
+    return value.op.arg(0), tuple(perm)
+
+
+def _sunk(b: Builder, op: Op) -> Value | None:
+    """The same value with the transpose after the op, or None where no rule fits."""
+    first = next((u for v in op.inputs if (u := _under(v)) is not None), None)
+    if first is None:
+        return None
+    source, perm = first
+    attrs: dict[str, Any] = dict(op.attrs)
+    if op.kind == "transpose":
+        whole = tuple(perm[p] for p in attrs["perm"])
+        return source if whole == tuple(range(len(whole))) else b.op("transpose", source, perm=whole)
+    if op.kind in ("reduce_sum", "reduce_mean", "reduce_max", "reduce_min", "reduce_prod"):
+        return _reduced(b, op, source, perm)
+    if OPS[op.kind].family == "elementwise":
+        operands = [_aligned(b, v, perm, op.result.type.rank) for v in op.inputs]
+        if any(v is None for v in operands):
+            return None
+    elif op.kind == "concat":
+        operands = [_aligned(b, v, perm, op.result.type.rank) for v in op.inputs]
+        if any(v is None for v in operands):
+            return None
+        attrs["axis"] = perm[attrs["axis"]]
+    elif op.kind in ("softmax", "log_softmax"):
+        operands = [source]
+        attrs["axis"] = perm[attrs["axis"]]
+    elif op.kind in ("pad", "slice"):
+        operands = [source]
+        for name in ("before", "after", "starts", "stops", "steps"):
+            if name in attrs:
+                moved = [0] * len(perm)
+                for i, p in enumerate(perm):
+                    moved[p] = attrs[name][i]
+                attrs[name] = tuple(moved)
+    else:
+        return None
+    return b.op("transpose", b.op(op.kind, *operands, **attrs), perm=perm)
+
+
+def _aligned(b: Builder, value: Value | None, perm: Perm, rank: int) -> Value | None:
+    """The operand as it stands before the transpose: its own source, a permuted constant, or a scalar."""
+    if value is None or len(perm) != rank:
+        return None
+    under = _under(value)
+    if under is not None:
+        return under[0] if under[1] == perm else None
+    if value.type.size == 1 and value.type.rank == 0:
+        return value
+    if value.const is None:
+        return None
+    full = b.op("reshape", value, shape=(1,) * (rank - value.type.rank) + value.type.dims)
+    inverse = tuple(perm.index(i) for i in range(rank))
+    return b.op("transpose", full, perm=inverse)
+
+
+def _reduced(b: Builder, op: Op, source: Value, perm: Perm) -> Value | None:
+    axes: Any = op.attrs["axes"]
+    inner = tuple(sorted(perm[a] for a in axes))
+    made = b.op(op.kind, source, axes=inner, keepdims=op.attrs["keepdims"])
+    if op.attrs["keepdims"]:
+        return b.op("transpose", made, perm=perm)
+    kept = [perm[i] for i in range(len(perm)) if i not in axes]
+    order = sorted(kept)
+    rest = tuple(order.index(k) for k in kept)
+    return made if rest == tuple(range(len(rest))) else b.op("transpose", made, perm=rest)
