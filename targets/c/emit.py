@@ -64,6 +64,12 @@ def _headers(calls: list[Call]) -> list[str]:
     return list(names)
 
 
+def _activations(call: Call) -> list[str]:
+    """Macro uses behind the activation symbols among the arguments."""
+    names = [a.name for a in call.args if isinstance(a, Symbol)]
+    return [f"EDGEC_ACT({n.removeprefix('edgec_act_')})" for n in names if n.startswith("edgec_act_")]
+
+
 class _Printer:
     """Arguments as C expressions; constant structs collected, each content once."""
 
@@ -171,7 +177,7 @@ def emit_source(plan: Plan, identity: Identity, state_at: int = 0) -> str:
     """The one C file of an entry. Memory must have been planned. `state_at`: where the initial state is in the weights."""
     seen: set[str] = set()
     kernels = "".join(kernel_text(header, seen) for header in _headers(plan.calls))
-    instances = dict.fromkeys(i for call in plan.calls for i in call.instances)
+    instances = dict.fromkeys(i for call in plan.calls for i in (*call.instances, *_activations(call)))
     printer = _Printer(plan)
     functions, rows = [], []
     for i, call in enumerate(plan.calls):

@@ -12,7 +12,8 @@ typedef void (*edgec_dw_act_fn)(float *y, ptrdiff_t n);
 typedef struct {
   ptrdiff_t h, w, c, cp; /* cp: channels in packed weights */
   ptrdiff_t oh, ow, kh, kw, sh, sw, dh, dw, top, left;
-  float lo, hi;
+  float lo, hi;   /* clamp before the residual */
+  float rlo, rhi; /* clamp after it */
 } edgec_dw_shape;
 
 /* Output pixels [x0, x1) of one row, kernel rows [ky0, ky1), kernel columns checked against the image. */
@@ -102,7 +103,10 @@ EDGEC_FN void edgec_depthwise(const float *x, const float *b, const float *bias,
     }
     if (r) {
       const float *rr = r + task * d->ow * d->c;
-      for (ptrdiff_t i = 0; i < d->ow * d->c; i++) yr[i] += rr[i];
+      for (ptrdiff_t i = 0; i < d->ow * d->c; i++) {
+        const float v = yr[i] + rr[i];
+        yr[i] = v < d->rlo ? d->rlo : v > d->rhi ? d->rhi : v;
+      }
     }
     if (act) act(yr, d->ow * d->c);
   }

@@ -5,19 +5,20 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from edgec.ir.graph import Value
 from edgec.plan.plan import Symbol
+from edgec.targets.c.lower.context import Lowering, NotLowered
+
+ROW_ACTIVATIONS = ("hard_swish", "hard_sigmoid", "silu", "sigmoid", "gelu", "gelu_tanh", "tanh")
 
 
 @dataclass(frozen=True)
 class Fused:
-    """Clamp bounds applied in registers, then a row function or None. The row function takes (float *y, n)."""
+    """Clamp bounds applied in registers, then a row function (float *y, ptrdiff_t n) or None."""
 
     lo: float = -math.inf
     hi: float = math.inf
     row: Symbol | None = None
-
-
-ROW_ACTIVATIONS = {"hard_swish", "hard_sigmoid", "silu", "sigmoid", "gelu", "gelu_tanh", "tanh"}
 
 
 def fused(act: str) -> Fused:
@@ -31,7 +32,18 @@ def fused(act: str) -> Fused:
     if act.startswith("clip:"):
         _, lo, hi = act.split(":")
         return Fused(lo=float(lo), hi=float(hi))
-    if act.startswith("leaky:"):
-        raise NotImplementedError(act)
-    assert act in ROW_ACTIVATIONS, act
+    if act not in ROW_ACTIVATIONS:
+        raise NotLowered(f"the fused activation {act} has no kernel")
     return Fused(row=Symbol(f"edgec_act_{act}"))
+
+
+def row_activation(ctx: Lowering, value: Value, act: str) -> None:
+    """Applies an activation to a finished float32 value where it lies."""
+    form = fused(act)
+    n = value.type.size
+    if not n:
+        return
+    if form.row is not None:
+        ctx.call("act.h", form.row.name, ctx.write(value), n, instances=(f"EDGEC_ACT({act})",))
+    else:
+        ctx.call("act.h", "edgec_clamp_row", ctx.write(value), n, form.lo, form.hi)

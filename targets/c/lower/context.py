@@ -5,17 +5,23 @@ Lowering happens before memory is planned: it works on `Buffer` identities, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edgec.ir.errors import UnsupportedError
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.types import dtype_name
 from edgec.plan.plan import Arg, Buffer, Call, Plan, Pointer, Port
 from edgec.targets.c.isa import Isa
 
 ALIGNMENT = 64
+
+
+class NotLowered(Exception):  # noqa: N818 - a verdict, not a fault
+    """This target has no kernel for this form of the op; the message says which."""
+
 
 CTYPES = {
     "f64": "double",
@@ -117,6 +123,10 @@ class Lowering:
             self._packed[key] = buffer
         return Pointer(self._packed[key], ctype or CTYPES[dtype_name(data.dtype)])
 
+    def sizes(self, values: Iterable[int]) -> Pointer:
+        """Lengths or strides as a packed int64 array."""
+        return self.pack(np.array(list(values), np.int64), "int64_t")
+
     # -- calls --------------------------------------------------------------------------------------------------
 
     def call(
@@ -184,7 +194,15 @@ LowerOp = Callable[[Op, Lowering], None]
 
 
 def lower_ops(ctx: Lowering, table: dict[str, LowerOp]) -> None:
-    """Run the table over the graph in order."""
+    """Run the table over the graph in order. UnsupportedError with every op that has no kernel."""
+    reasons: dict[str, None] = {}
     for op in ctx.graph.ops:
         ctx.source = f"{op.kind} {op.source}".strip()
-        table[op.kind](op, ctx)
+        try:
+            if op.kind not in table:
+                raise NotLowered(f"{op.kind} has no kernel")
+            table[op.kind](op, ctx)
+        except NotLowered as reason:
+            reasons[f"{op.source or op.kind}: {reason} on this target"] = None
+    if reasons:
+        raise UnsupportedError(list(reasons))

@@ -1,0 +1,229 @@
+"""Element-wise ops: C expressions over x (and z), made into kernels by map.h."""
+
+from __future__ import annotations
+
+import math
+import zlib
+
+import numpy as np
+
+from edgec.ir.graph import Op, Value
+from edgec.plan.plan import Pointer
+from edgec.targets.c.lower.activation import row_activation
+from edgec.targets.c.lower.context import CTYPES, LowerOp, Lowering, NotLowered
+from edgec.targets.c.lower.strides import broadcast_strides, collapse
+
+CHUNK = 4096  # EDGEC_MAP_CHUNK
+_FLOAT = {
+    "neg": "-x", "abs": "edgec_abs(x)", "exp": "edgec_exp(x)", "log": "edgec_log(x)", "sqrt": "__builtin_sqrtf(x)",
+    "rsqrt": "1.0f / __builtin_sqrtf(x)", "reciprocal": "1.0f / x", "tanh": "edgec_tanh(x)", "erf": "edgec_erf(x)",
+    "sigmoid": "edgec_sigmoid(x)", "floor": "__builtin_floorf(x)", "ceil": "__builtin_ceilf(x)",
+    "round": "__builtin_rintf(x)", "relu": "edgec_relu(x)", "softplus": "edgec_softplus(x)",
+    "softsign": "x / (1.0f + edgec_abs(x))", "gelu": "edgec_gelu(x)", "gelu_tanh": "edgec_gelu_tanh(x)",
+    "silu": "edgec_silu(x)", "hard_swish": "edgec_hard_swish(x)", "mish": "edgec_mish(x)",
+    "sign": "x > 0.0f ? 1.0f : x < 0.0f ? -1.0f : x",
+}  # fmt: skip
+_INTEGER = {"abs": "x < 0 ? -(UT)x : (UT)x", "neg": "-(UT)x", "relu": "x > 0 ? x : 0", "bit_not": "~x",
+            "sign": "(x > 0) - (x < 0)"}  # fmt: skip
+_FLOAT2 = {
+    "add": "x + z", "sub": "x - z", "mul": "x * z", "div": "x / z", "min": "x < z || x != x ? x : z",
+    "max": "x > z || x != x ? x : z", "prelu": "x < 0 ? x * z : x", "pow": "edgec_pow(x, z)",
+}  # fmt: skip
+_INTEGER2 = {
+    "add": "(UT)x + (UT)z", "sub": "(UT)x - (UT)z", "mul": "(UT)x * (UT)z", "min": "x < z ? x : z",
+    "max": "x > z ? x : z", "bit_and": "x & z", "bit_or": "x | z", "bit_xor": "x ^ z",
+    "div": "z == 0 ? 0 : z == (T)-1 && (T)-1 < 0 ? (T)-(UT)x : x / z",
+    "mod": "z == 0 || (z == (T)-1 && (T)-1 < 0) ? 0 : x % z + (x % z != 0 && (x % z < 0) != (z < 0) ? z : 0)",
+    "fmod": "z == 0 || (z == (T)-1 && (T)-1 < 0) ? 0 : x % z",
+    "shl": "(uint64_t)z < BITS ? (UT)x << z : 0", "shr": "(uint64_t)z < BITS ? x >> z : 0",
+    "prelu": "x < 0 ? (UT)x * (UT)z : (UT)x",
+}  # fmt: skip
+_BOOL2 = {"and": "x & z", "or": "x | z", "xor": "x ^ z"}
+_COMPARE = {"eq": "x == z", "ne": "x != z", "lt": "x < z", "le": "x <= z", "gt": "x > z", "ge": "x >= z"}
+_UNSIGNED = {8: "uint32_t", 16: "uint32_t", 32: "uint32_t", 64: "uint64_t"}
+
+
+def literal(value: float) -> str:
+    """A float32 literal."""
+    if math.isnan(value):
+        return '__builtin_nanf("")'
+    if math.isinf(value) or abs(value) > 3.4028234663852886e38:
+        return "-__builtin_inff()" if value < 0 else "__builtin_inff()"
+    return f"{float(np.float32(value))!r}f"
+
+
+def _name(kind: str, dtype: str, expression: str) -> str:
+    return f"{kind}_{dtype}_{zlib.crc32(expression.encode()):08x}" if "f" in expression[1:] else f"{kind}_{dtype}"
+
+
+def _typed(expression: str, dtype: str) -> str:
+    bits = 8 * np.dtype(_numpy(dtype)).itemsize
+    return expression.replace("UT", _UNSIGNED[bits]).replace("(T)", f"({CTYPES[dtype]})").replace("BITS", str(bits))
+
+
+def _numpy(dtype: str) -> str:
+    return {"i": "int", "u": "uint"}[dtype[0]] + dtype[1:] if dtype[0] in "iu" else "uint8"
+
+
+def _check_half(op: Op) -> None:
+    for value in (*op.inputs, *op.results):
+        if value is not None and value.type.dtype in ("f16", "bf16", "f64"):
+            raise NotLowered(f"{op.kind} of {value.type.dtype} has no kernel")
+
+
+def map1(ctx: Lowering, x: Value, y: Value, name: str, expression: str) -> None:
+    n = y.type.size
+    if not n:
+        return
+    tx, ty = CTYPES[x.type.dtype], CTYPES[y.type.dtype]
+    ctx.call(
+        "map.h", f"edgec_{name}", ctx.read(x), ctx.write(y), n, tasks=-(-n // CHUNK), inplace=x.type == y.type,
+        instances=(f"EDGEC_MAP1({name}, {tx}, {ty}, {expression})",),
+    )  # fmt: skip
+
+
+def _unary(op: Op, ctx: Lowering) -> None:
+    _check_half(op)
+    x, dtype = op.arg(0), op.arg(0).type.dtype
+    if dtype == "bool" and op.kind == "not":
+        expression = "!x"
+    elif dtype == "f32" and op.kind in _FLOAT:
+        expression = _FLOAT[op.kind]
+    elif dtype[0] in "iu" and op.kind in _INTEGER:
+        expression = _typed(_INTEGER[op.kind], dtype)
+        if dtype[0] == "u" and op.kind in ("abs", "relu", "sign"):
+            expression = "x != 0" if op.kind == "sign" else "x"
+    else:
+        raise NotLowered(f"{op.kind} of {dtype} has no kernel")
+    map1(ctx, x, op.result, f"{op.kind}_{dtype}", expression)
+
+
+def _clip(op: Op, ctx: Lowering) -> None:
+    _check_half(op)
+    x, dtype = op.arg(0), op.arg(0).type.dtype
+    lo, hi = float(op.attrs["lo"]), float(op.attrs["hi"])  # type: ignore[arg-type]
+    if dtype[0] in "iu":
+        limits = np.iinfo(_numpy(dtype))
+        low = limits.min if lo <= limits.min else int(lo)
+        high = limits.max if hi >= limits.max else int(hi)
+        suffix = "ULL" if dtype == "u64" else "LL"
+        low_text = f"(-{limits.max}LL - 1)" if low == -(2**63) else f"{low}{suffix}"
+        text = f"x < {low_text} ? {low_text} : x > {high}{suffix} ? {high}{suffix} : x"
+        name = f"clip_{dtype}_{zlib.crc32(text.encode()):08x}"
+    else:
+        text = f"x < {literal(lo)} ? {literal(lo)} : x > {literal(hi)} ? {literal(hi)} : x"
+        name = _name("clip", dtype, text)
+    map1(ctx, x, op.result, name, text)
+
+
+def _parametric(op: Op, ctx: Lowering) -> None:
+    if op.arg(0).type.dtype != "f32":
+        raise NotLowered(f"{op.kind} of {op.arg(0).type.dtype} has no kernel")
+    a = {k: literal(float(v)) for k, v in op.attrs.items()}  # type: ignore[arg-type]
+    text = {
+        "leaky_relu": "x < 0.0f ? x * {alpha} : x",
+        "elu": "x > 0.0f ? x : {alpha} * edgec_expm1(x)",
+        "selu": "{gamma} * (x > 0.0f ? x : {alpha} * edgec_expm1(x))",
+        "hard_sigmoid": "edgec_clip01(x * {alpha} + {beta})",
+    }[op.kind].format(**a)
+    map1(ctx, op.arg(0), op.result, _name(op.kind, "f32", text), text)
+
+
+def _tests(op: Op, ctx: Lowering) -> None:
+    if op.arg(0).type.dtype != "f32":
+        raise NotLowered(f"{op.kind} of {op.arg(0).type.dtype} has no kernel")
+    if op.kind == "is_nan":
+        text = "x != x"
+    else:
+        parts = [f"x == {s}__builtin_inff()" for s, k in (("", "positive"), ("-", "negative")) if op.attrs[k]]
+        text = " || ".join(parts) or "0"
+    map1(ctx, op.arg(0), op.result, f"{op.kind}_{zlib.crc32(text.encode()):08x}", text)
+
+
+def _cast(op: Op, ctx: Lowering) -> None:
+    x, y = op.arg(0), op.result
+    source, to = x.type.dtype, y.type.dtype
+    if source == to or {source, to} == {"bool", "u8"} and to == "u8":
+        ctx.alias(y, x)
+        return
+    if {source, to} & {"f16", "bf16"}:
+        raise NotLowered(f"cast from {source} to {to} has no kernel")
+    if to == "bool":
+        text = "x != 0"
+    elif source in ("f32", "f64") and to[0] in "iu":
+        # out of range is undefined in C: clamp to what int64_t holds, then wrap
+        text = "x != x || x >= 9.2233715e18f || x <= -9.2233715e18f ? INT64_MIN : (int64_t)x"
+        text = text if to != "u64" else "x >= 9.2233715e18f ? (uint64_t)x : (uint64_t)(int64_t)x"
+    else:
+        text = "x"
+    map1(ctx, x, y, f"cast_{source}_{to}", text)
+
+
+def broadcast2(
+    ctx: Lowering, a: Pointer, da: tuple[int, ...], b: Pointer, db: tuple[int, ...], y: Pointer,
+    dims: tuple[int, ...], name: str, instance: str, inplace: bool,
+) -> None:  # fmt: skip
+    """y = EXPR(a, b) over `dims`; da and db are the operands' shapes."""
+    if 0 in dims:
+        return
+    out, (sa, sb) = collapse(dims, [broadcast_strides(da, dims), broadcast_strides(db, dims)])
+    tasks = int(np.prod(out[:-1], dtype=np.int64))
+    ctx.call(
+        "map.h", f"edgec_{name}", a, b, y, ctx.sizes(out), ctx.sizes(sa), ctx.sizes(sb), len(out),
+        tasks=tasks, inplace=inplace, instances=(instance,),
+    )  # fmt: skip
+
+
+def _binary(op: Op, ctx: Lowering) -> None:
+    _check_half(op)
+    a, b, dtype = op.arg(0), op.arg(1), op.arg(0).type.dtype
+    kind = op.kind
+    compare = kind in _COMPARE
+    if compare:
+        text = _COMPARE[kind]
+    elif dtype == "bool" and kind in _BOOL2:
+        text = _BOOL2[kind]
+    elif dtype == "f32" and kind in _FLOAT2:
+        text = _FLOAT2[kind]
+    elif dtype[0] in "iu" and kind in _INTEGER2:
+        text = _typed(_INTEGER2[kind], dtype)
+    else:
+        raise NotLowered(f"{kind} of {dtype} has no kernel")
+    tx, ty = CTYPES[dtype], CTYPES[op.result.type.dtype]
+    name = f"{kind}_{dtype}"
+    swap = kind in ("add", "mul") and a.type.size < b.type.size
+    if swap:
+        a, b = b, a
+    inplace = a.type == op.result.type and a is not b
+    broadcast2(
+        ctx, ctx.read(a), a.type.dims, ctx.read(b), b.type.dims, ctx.write(op.result), op.result.type.dims, name,
+        f"EDGEC_MAP2({name}, {tx}, {ty}, {text})", inplace,
+    )  # fmt: skip
+    if op.attrs.get("act"):
+        row_activation(ctx, op.result, str(op.attrs["act"]))
+
+
+def _where(op: Op, ctx: Lowering) -> None:
+    dims = op.result.type.dims
+    if 0 in dims:
+        return
+    bits = 8 * op.result.type.numpy.itemsize
+    values = [op.arg(i) for i in range(3)]
+    out, strides = collapse(dims, [broadcast_strides(v.type.dims, dims) for v in values])
+    ctx.call(
+        "map.h", f"edgec_where_{bits}", ctx.read(values[0]), *(ctx.read(v, f"uint{bits}_t") for v in values[1:]),
+        ctx.write(op.result, f"uint{bits}_t"), ctx.sizes(out), *(ctx.sizes(s) for s in strides), len(out),
+        tasks=int(np.prod(out[:-1], dtype=np.int64)), instances=(f"EDGEC_WHERE({bits})",),
+    )  # fmt: skip
+
+
+ELEMENTWISE: dict[str, LowerOp] = {
+    **dict.fromkeys(set(_FLOAT) | set(_INTEGER) | {"not"}, _unary),
+    **dict.fromkeys(set(_FLOAT2) | set(_INTEGER2) | set(_BOOL2) | set(_COMPARE), _binary),
+    **dict.fromkeys(("leaky_relu", "elu", "selu", "hard_sigmoid"), _parametric),
+    "is_nan": _tests,
+    "is_inf": _tests,
+    "clip": _clip,
+    "cast": _cast,
+    "where": _where,
+}
