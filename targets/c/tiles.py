@@ -18,6 +18,9 @@ ROWS: dict[str, dict[int, int]] = {
     "avx512": {2: 14, 1: 14},
 }
 
+# Vectors per tile when there is one row: enough accumulators to hide the latency of a multiply-add.
+ONE_ROW: dict[str, int] = {"neon": 8, "scalar": 4, "avx2": 8, "avx512": 8}
+
 
 @dataclass(frozen=True)
 class Tiles:
@@ -27,7 +30,8 @@ class Tiles:
     mr: int
     nv: int
     last_nv: int
-    tail: int
+    tail: int  # rows left over in a run
+    last_run_tail: int  # rows left over in the last run, where that is shorter
 
     def struct(self) -> Struct:
         def name(rows: int, nv: int) -> Symbol:
@@ -77,13 +81,17 @@ class Tiles:
 
 
 def choose_tiles(isa: Isa, rows: int, columns: int) -> Tiles:
-    """Widest panels first; the row count is the one that wastes least on this number of rows.
+    """Widest panels first; rows split evenly, so that no tile is left with one row.
 
-    `rows` is what one run of the driver covers (an image row, or a whole pointwise band).
+    `rows` is what one run of the driver covers: an image row, or a whole matrix whose chunks are multiples of `mr`.
     """
     table = ROWS[isa.name]
     vectors = -(-columns // isa.lanes)
+    if rows == 1:
+        nv = min(ONE_ROW[isa.name], vectors)
+        return Tiles(isa.lanes, 1, nv, vectors - (vectors - 1) // nv * nv, 0)
     nv = min(max(table), vectors)
     last = vectors - (vectors - 1) // nv * nv
-    mr = min(table[nv], table[last], max(rows, 1))
+    most = min(table[nv], table[last], max(rows, 1))
+    mr = -(-rows // -(-rows // most))
     return Tiles(isa.lanes, mr, nv, last, rows % mr)

@@ -25,6 +25,7 @@ from edgec.ir import interp
 from edgec.ir.errors import EdgecError, UnsupportedError
 from edgec.onnx_import.importer import import_model
 from edgec.onnx_import.options import ImportOptions
+from onnx import TensorProto, numpy_helper
 
 ASKS_FOR = re.compile(r"--const (\S+?)=")
 
@@ -52,13 +53,21 @@ def check(case: Any, folder: Path) -> Verdict:
     """Import the case's model, run it on every data set, compare."""
     path = folder / "model.onnx"
     path.write_bytes(case.model.SerializeToString())
-    names = [info.name for info in case.model.graph.input]
+    names = [info.name for info in case.model.graph.input if info.name]
     verdict = Verdict("refused", "the case has no data")
     for inputs, expected in case.data_sets:
-        verdict = check_data(path, dict(zip(names, inputs, strict=False)), list(expected), case)
+        feeds = dict(zip(names, map(plain, inputs), strict=False))
+        verdict = check_data(path, feeds, [plain(item) for item in expected], case)
         if verdict.kind != "right":
             break
     return verdict
+
+
+def plain(item: Any) -> Any:
+    """Tensors as arrays; sequences and optionals as they are."""
+    if isinstance(item, TensorProto):
+        return numpy_helper.to_array(item)
+    return np.asarray(item) if isinstance(item, np.generic) else item
 
 
 def check_data(path: Path, feeds: dict[str, Any], expected: Sequence[Any], case: Any) -> Verdict:

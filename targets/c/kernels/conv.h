@@ -7,6 +7,7 @@
 #define EDGEC_CONV_H
 
 #include "gemm.h"
+#include "map.h"
 
 typedef void (*edgec_act_fn)(float *y, ptrdiff_t n);
 
@@ -127,6 +128,22 @@ EDGEC_FN void edgec_gemm_pack(const float *b, float *to, ptrdiff_t k, ptrdiff_t 
       for (ptrdiff_t l = real; l < width; l++) to[l] = 0.0f;
       to += width;
     }
+  }
+}
+
+/* Batches of a [m][k] by b [k][n] (transposed: [n][k]) -> y [m][n]; `panel` holds one packed b. Batches that share b
+   pack it once. dims, sa, sb: lengths of the batch axes and the operands' strides over them, in floats. */
+EDGEC_FN void edgec_matmul_batched(const float *a, const float *b, const float *bias, float *y, float *panel,
+                                   const int64_t *dims, const int64_t *sa, const int64_t *sb, ptrdiff_t rank,
+                                   ptrdiff_t batches, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, ptrdiff_t transposed,
+                                   float lo, float hi, const edgec_gemm_tiles *tiles, edgec_act_fn act) {
+  const float *packed = 0;
+  for (ptrdiff_t i = 0; i < batches; i++) {
+    const float *pb = b + edgec_row_offset(i, dims, sb, rank);
+    if (pb != packed) edgec_gemm_pack(pb, panel, k, n, tiles->nv, tiles->last_nv, transposed);
+    packed = pb;
+    edgec_matmul(a + edgec_row_offset(i, dims, sa, rank), panel, bias, 0, y + i * m * n, m, n, k, m, lo, hi, tiles, act,
+                 0, 1);
   }
 }
 

@@ -1,0 +1,36 @@
+"""What a core can do, read from the targets' devices/*.toml."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from importlib.resources import files
+
+from edgec.targets.c.isa import AVX2, AVX512, NEON, SCALAR, Isa
+
+_ISAS = {isa.name: isa for isa in (SCALAR, NEON, AVX2, AVX512)}
+
+
+@dataclass(frozen=True)
+class Device:
+    """`flags` are the C compiler's; `features` are what the machine must have."""
+
+    name: str
+    description: str
+    isa: Isa
+    flags: tuple[str, ...]
+    features: tuple[str, ...]
+
+
+def read_devices(package: str) -> dict[str, Device]:
+    """Devices of a target folder by name."""
+    found: dict[str, Device] = {}
+    for entry in sorted(files(package).joinpath("devices").iterdir(), key=lambda e: e.name):
+        if not entry.name.endswith(".toml"):
+            continue
+        facts = tomllib.loads(entry.read_text())
+        name = entry.name.removesuffix(".toml")
+        found[name] = Device(
+            name, facts["description"], _ISAS[facts["isa"]], tuple(facts["flags"]), tuple(facts.get("features", ()))
+        )
+    return found

@@ -1,0 +1,125 @@
+"""Matmul: the right operand packed at compile time where it is constant, at run time where it is not."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from edgec.ir.graph import Op, Value
+from edgec.plan.plan import Pointer
+from edgec.targets.c.lower.activation import fused, row_activation
+from edgec.targets.c.lower.context import CTYPES, LowerOp, Lowering, NotLowered
+from edgec.targets.c.lower.elementwise import broadcast2
+from edgec.targets.c.lower.strides import broadcast_strides
+from edgec.targets.c.tiles import choose_tiles
+
+
+def packed_matmul(
+    ctx: Lowering, a: Pointer, weights: np.ndarray, bias: np.ndarray | None, residual: Pointer | None, y: Pointer,
+    rows: int, act: str,
+) -> None:  # fmt: skip
+    """y[rows][n] = act(a[rows][k] @ weights[k][n] + bias + residual)."""
+    k, n = weights.shape
+    if not rows or not n:
+        return
+    form = fused(act)
+    tiles = choose_tiles(ctx.isa, rows, n)
+    # whole tiles in every chunk but the last, which has the rows left over
+    chunk = -(-rows // (_split(rows, n * k) * tiles.mr)) * tiles.mr
+    ctx.call(
+        "conv.h", "edgec_matmul", a, ctx.pack(tiles.pack(weights)), ctx.pack(tiles.pack_bias(bias, n)), residual, y,
+        rows, n, k, chunk, form.lo, form.hi, tiles.struct(), form.row, tasks=-(-rows // chunk), macs=rows * n * k,
+        instances=tiles.instances(),
+    )  # fmt: skip
+
+
+def _split(rows: int, work: int) -> int:
+    """Tasks: at least 64 k multiply-adds and 48 rows each, at most 16."""
+    return max(1, min(16, rows // 48, rows * work // 65536))
+
+
+def _bias_vector(op: Op, ctx: Lowering) -> np.ndarray | None:
+    """A constant bias as one number a column, if it is one."""
+    bias = op.inputs[2] if len(op.inputs) > 2 else None
+    n = op.result.type.dims[-1]
+    if bias is None or bias.const is None or bias.type.size not in (1, n) or (bias.type.size == n and n > 1 and
+            bias.type.dims[-1] != n):  # fmt: skip
+        return None
+    return np.broadcast_to(ctx.graph.array(bias).reshape(-1), (n,))
+
+
+def _matmul(op: Op, ctx: Lowering) -> None:
+    a, b, y = op.arg(0), op.arg(1), op.result
+    if y.type.size == 0:
+        return
+    if a.type.dtype != "f32":
+        _any_type(op, ctx)
+        return
+    act = str(op.attrs["act"])
+    bias = op.inputs[2] if len(op.inputs) > 2 else None
+    vector = _bias_vector(op, ctx)
+    late = bias is not None and vector is None
+    if b.const is not None and math.prod(b.type.dims[:-2]) == 1:
+        weights = ctx.graph.array(b).reshape(b.type.dims[-2:])
+        weights = weights.T if op.attrs["trans_b"] else weights
+        rows = y.type.size // y.type.dims[-1]
+        residual = None
+        if late and bias is not None and bias.type.dims == y.type.dims:
+            residual, late = ctx.read(bias), False
+        packed_matmul(ctx, ctx.read(a), weights, vector, residual, ctx.write(y), rows, "" if late else act)
+    else:
+        _batched(op, ctx, vector, "" if late else act)
+    if late and bias is not None:
+        broadcast2(
+            ctx, ctx.read(y), y.type.dims, ctx.read(bias), bias.type.dims, ctx.write(y), y.type.dims, "add_f32",
+            "EDGEC_MAP2(add_f32, float, float, x + z)", True,
+        )  # fmt: skip
+        if act:
+            row_activation(ctx, y, act)
+
+
+def _batches(a: Value, b: Value, y: Value) -> tuple[list[int], list[int], list[int]]:
+    """Batch lengths of the result, and the operands' strides over them in elements."""
+    dims = list(y.type.dims[:-2])
+    sa = broadcast_strides(a.type.dims[:-2], dims)
+    sb = broadcast_strides(b.type.dims[:-2], dims)
+    ma, mb = math.prod(a.type.dims[-2:]), math.prod(b.type.dims[-2:])
+    return [*dims, 1], [*(s * ma for s in sa), 0], [*(s * mb for s in sb), 0]
+
+
+def _batched(op: Op, ctx: Lowering, vector: np.ndarray | None, act: str) -> None:
+    a, b, y = op.arg(0), op.arg(1), op.result
+    m, n = y.type.dims[-2:]
+    k = a.type.dims[-1]
+    dims, sa, sb = _batches(a, b, y)
+    form = fused(act)
+    tiles = choose_tiles(ctx.isa, m, n)
+    panel = ctx.temp(4 * k * tiles.packed_columns(n), "float")
+    batches = math.prod(dims)
+    ctx.call(
+        "conv.h", "edgec_matmul_batched", ctx.read(a), ctx.read(b), ctx.pack(tiles.pack_bias(vector, n)), ctx.write(y),
+        panel, ctx.sizes(dims), ctx.sizes(sa), ctx.sizes(sb), len(dims), batches, m, n, k, int(bool(op.attrs["trans_b"])),
+        form.lo, form.hi, tiles.struct(), form.row, macs=batches * m * n * k, instances=tiles.instances(),
+    )  # fmt: skip
+
+
+def _any_type(op: Op, ctx: Lowering) -> None:
+    """Any other dtype: three plain loops."""
+    a, b, y = op.arg(0), op.arg(1), op.result
+    dtype = y.type.dtype
+    bias = op.inputs[2] if len(op.inputs) > 2 else None
+    if dtype in ("f16", "bf16") or op.attrs["act"] or bias is not None:
+        raise NotLowered(f"matmul of {dtype} has no kernel")
+    dims, sa, sb = _batches(a, b, y)
+    t = CTYPES[dtype]
+    wide = t if dtype == "f64" else "uint64_t" if dtype in ("i64", "u64") else "uint32_t"
+    m, n = y.type.dims[-2:]
+    ctx.call(
+        "any.h", f"edgec_matmul_{dtype}", ctx.read(a), ctx.read(b), ctx.write(y), ctx.sizes(dims), ctx.sizes(sa),
+        ctx.sizes(sb), len(dims), m, n, a.type.dims[-1], int(bool(op.attrs["trans_b"])), tasks=math.prod(dims),
+        macs=math.prod(dims) * m * n * a.type.dims[-1], instances=(f"EDGEC_MATMUL_ANY({dtype}, {t}, {wide})",),
+    )  # fmt: skip
+
+
+MATMUL: dict[str, LowerOp] = {"matmul": _matmul}

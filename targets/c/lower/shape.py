@@ -1,0 +1,142 @@
+"""Ops that move elements: aliases where the bytes stay, strided copies, copies through index tables, gather."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from edgec.ir.graph import Op, Value
+from edgec.plan.plan import Pointer
+from edgec.targets.c.lower.context import CTYPES, LowerOp, Lowering
+from edgec.targets.c.lower.strides import broadcast_strides, collapse, dense
+
+
+def move(
+    ctx: Lowering, x: Pointer, y: Pointer, bits: int, dims: Sequence[int], sx: Sequence[int], sy: Sequence[int],
+    base_x: int = 0, base_y: int = 0,
+) -> None:  # fmt: skip
+    """y[base_y + i*sy] = x[base_x + i*sx] over `dims`, in elements of `bits`."""
+    if 0 in dims:
+        return
+    out, (fx, fy) = collapse(dims, [sx, sy])
+    ctype, size = f"uint{bits}_t", bits // 8
+    # the innermost loop should be one where the source is contiguous or the destination is; fewest rows win
+    source = Pointer(x.buffer, ctype, x.offset + base_x * size)
+    target = Pointer(y.buffer, ctype, y.offset + base_y * size, write=True)
+    ctx.call(
+        "move.h", f"edgec_move_{bits}", source, target, ctx.sizes(out), ctx.sizes(fx), ctx.sizes(fy), len(out),
+        tasks=math.prod(out[:-1]), instances=(f"EDGEC_MOVE({bits})",),
+    )  # fmt: skip
+
+
+def _bits(value: Value) -> int:
+    return 8 * value.type.numpy.itemsize
+
+
+def _reshape(op: Op, ctx: Lowering) -> None:
+    ctx.alias(op.result, op.arg(0))
+
+
+def _transpose(op: Op, ctx: Lowering) -> None:
+    perm: Any = op.attrs["perm"]
+    own = dense(op.arg(0).type.dims)
+    dims = op.result.type.dims
+    move(ctx, ctx.read(op.arg(0)), ctx.write(op.result), _bits(op.result), dims, [own[p] for p in perm], dense(dims))
+
+
+def _broadcast(op: Op, ctx: Lowering) -> None:
+    dims = op.result.type.dims
+    strides = broadcast_strides(op.arg(0).type.dims, dims)
+    move(ctx, ctx.read(op.arg(0)), ctx.write(op.result), _bits(op.result), dims, strides, dense(dims))
+
+
+def _slice(op: Op, ctx: Lowering) -> None:
+    a: Any = op.attrs
+    x, dims = op.arg(0), op.result.type.dims
+    own = dense(x.type.dims)
+    base = sum(s * t for s, t in zip(a["starts"], own, strict=True))
+    steps = [s * t for s, t in zip(a["steps"], own, strict=True)]
+    move(ctx, ctx.read(x), ctx.write(op.result), _bits(x), dims, steps, dense(dims), base_x=base)
+
+
+def _concat(op: Op, ctx: Lowering) -> None:
+    axis: Any = op.attrs["axis"]
+    whole = dense(op.result.type.dims)
+    at = 0
+    for i in range(len(op.inputs)):
+        part = op.arg(i)
+        move(
+            ctx, ctx.read(part), ctx.write(op.result), _bits(part), part.type.dims, dense(part.type.dims), whole,
+            base_y=at * whole[axis],
+        )  # fmt: skip
+        at += part.type.dims[axis]
+
+
+def _sources(mode: str, size: int, before: int, after: int) -> list[int]:
+    """Index of the source element for each element of a padded axis; -1 for a fill."""
+    if mode == "constant":
+        return [-1] * before + list(range(size)) + [-1] * after
+    return np.pad(np.arange(size), (before, after), mode=mode).tolist()  # type: ignore[call-overload, no-any-return]
+
+
+def _pad(op: Op, ctx: Lowering) -> None:
+    a: Any = op.attrs
+    x, y = op.arg(0), op.result
+    if not y.type.size:
+        return
+    if y.type.rank == 0:
+        ctx.alias(y, x)
+        return
+    own = dense(x.type.dims)
+    tables: list[list[int]] = []
+    dims: list[int] = []
+    for i, size in enumerate(x.type.dims):
+        table = [j * own[i] if j >= 0 else -1 for j in _sources(a["mode"], size, a["before"][i], a["after"][i])]
+        untouched = not a["before"][i] and not a["after"][i]
+        if tables and untouched and _whole(tables[-1], own[i] * size):
+            # an untouched axis below another merges into it
+            tables[-1] = [t + u if t >= 0 else -1 for t in tables[-1] for u in table]
+        else:
+            tables.append(table)
+    dims = [len(t) for t in tables]
+    fill = ctx.pack(np.asarray(a["value"]).astype(y.type.numpy), None)
+    bits = _bits(y)
+    ctx.call(
+        "move.h", f"edgec_table_move_{bits}", ctx.read(x, f"uint{bits}_t"),
+        Pointer(fill.buffer, f"uint{bits}_t", fill.offset), ctx.write(y, f"uint{bits}_t"), ctx.sizes(dims),
+        ctx.sizes([t for table in tables for t in table]), len(dims), tasks=math.prod(dims[:-1]),
+        instances=(f"EDGEC_TABLE_MOVE({bits})",),
+    )  # fmt: skip
+
+
+def _whole(table: list[int], step: int) -> bool:
+    """Small enough to be multiplied out."""
+    return len(table) * step < 4096
+
+
+def _gather(op: Op, ctx: Lowering) -> None:
+    x, index, axis = op.arg(0), op.arg(1), int(op.attrs["axis"])  # type: ignore[arg-type]
+    dims = x.type.dims
+    if not op.result.type.size:
+        return
+    inner = math.prod(dims[axis + 1 :]) * x.type.numpy.itemsize
+    ctype = CTYPES[index.type.dtype]
+    ctx.call(
+        "move.h", f"edgec_gather_{ctype}", ctx.read(x, "uint8_t"), ctx.read(index), ctx.write(op.result, "uint8_t"),
+        dims[axis], index.type.size, inner, tasks=math.prod(dims[:axis]) * index.type.size,
+        instances=(f"EDGEC_GATHER({ctype})",),
+    )  # fmt: skip
+
+
+SHAPE: dict[str, LowerOp] = {
+    "reshape": _reshape,
+    "transpose": _transpose,
+    "broadcast_to": _broadcast,
+    "slice": _slice,
+    "concat": _concat,
+    "pad": _pad,
+    "gather": _gather,
+}

@@ -1,0 +1,12 @@
+"""All lowering functions by op kind."""
+
+from __future__ import annotations
+
+from edgec.targets.c.lower.context import LowerOp
+from edgec.targets.c.lower.conv import CONV
+from edgec.targets.c.lower.elementwise import ELEMENTWISE
+from edgec.targets.c.lower.matmul import MATMUL
+from edgec.targets.c.lower.reduce import REDUCE
+from edgec.targets.c.lower.shape import SHAPE
+
+LOWER: dict[str, LowerOp] = {**ELEMENTWISE, **CONV, **MATMUL, **REDUCE, **SHAPE}
