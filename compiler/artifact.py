@@ -1,0 +1,68 @@
+"""Writing an artifact directory: whole or not at all. An older artifact stays until the new one is complete."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgec.ir.errors import UsageError
+
+MANIFEST = "manifest.json"
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def to_json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def check_output(directory: Path) -> None:
+    """UsageError when something that edgec did not make stands in the way, before anything is computed."""
+    if directory.exists() and not directory.is_dir():
+        raise UsageError(f"{directory} is a file; give a folder that edgec may make")
+    if directory.is_dir() and any(directory.iterdir()) and not (directory / MANIFEST).is_file():
+        raise UsageError(f"{directory} is a folder that edgec did not make; give an empty or new one")
+
+
+def write_artifact(directory: Path, files: Mapping[str, bytes]) -> None:
+    """Replaces `directory` by one with these files; UsageError when the disk does not let it."""
+    check_output(directory)
+    parent = directory.resolve().parent
+    made: Path | None = None
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=parent))
+        for name, content in files.items():
+            with (made / name).open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        made.chmod(0o755)
+        _swap(made, directory.resolve())
+    except OSError as error:
+        raise UsageError(f"the artifact cannot be written to {directory}: {error.strerror or error}") from error
+    finally:
+        if made is not None and made.exists():
+            shutil.rmtree(made, ignore_errors=True)
+
+
+def _swap(made: Path, directory: Path) -> None:
+    old = made.with_name(made.name + ".old")
+    if directory.exists():
+        directory.rename(old)
+        try:
+            made.rename(directory)
+        except OSError:
+            old.rename(directory)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        made.rename(directory)

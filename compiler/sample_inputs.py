@@ -1,0 +1,33 @@
+"""Seeded inputs for verification."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from edgec.ir.errors import UsageError
+from edgec.ir.types import Type
+
+Array = np.ndarray[Any, Any]
+
+
+def sample_inputs(
+    inputs: Sequence[tuple[str, Type]], seed: int, ranges: Mapping[str, tuple[float, float]]
+) -> dict[str, Array]:
+    """Uniform in the input's range; without one, floats are standard normal and integers 0 or 1."""
+    for name in ranges:
+        if name not in {n for n, _ in inputs}:
+            raise UsageError(f"--range {name}: the model has no such input; it has {', '.join(n for n, _ in inputs)}")
+    rng = np.random.default_rng(seed)
+    feeds: dict[str, Array] = {}
+    for name, type in inputs:
+        whole = type.dtype[0] in "iu" or type.dtype == "bool"
+        if name in ranges:
+            lo, hi = ranges[name]
+            drawn = rng.integers(int(lo), int(hi) + 1, type.dims) if whole else rng.uniform(lo, hi, type.dims)
+        else:
+            drawn = rng.integers(0, 2, type.dims) if whole else rng.standard_normal(type.dims)
+        feeds[name] = np.asarray(drawn).astype(type.numpy)
+    return feeds
