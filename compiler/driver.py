@@ -1,0 +1,220 @@
+"""The whole compiler on one screen: ONNX -> Module -> passes -> Plan -> C -> artifact -> run -> receipt."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from edgec.artifact import MANIFEST, check_output, sha256, to_json, write_artifact
+from edgec.ir.errors import ModelError, ToolError, UsageError, VerifyError
+from edgec.onnx_import.importer import import_model
+from edgec.onnx_import.options import ImportOptions
+from edgec.options import VERIFY, BuildOptions
+from edgec.passes import CPU_FLOAT
+from edgec.pipeline import run_pipeline
+from edgec.plan.plan import Plan, Port
+from edgec.targets.arm import target as arm
+from edgec.targets.c.build import make_files, make_plan
+from edgec.targets.c.devices import Device
+from edgec.targets.c.emit import Identity
+from edgec.targets.c.emit_interface import c_name
+from edgec.targets.host import target as host
+from edgec.verify_artifact import verify_session
+
+TARGETS: dict[str, Any] = {"arm": arm, "host": host}
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    directory: Path
+    receipt: dict[str, Any]
+    cached: bool
+
+
+def build(
+    model: Path, target: str, output: Path, options: BuildOptions, progress: Callable[[str], None] = lambda _: None
+) -> BuildResult:
+    """Compiles `model` for `target` (`arm`, `arm:cortex-a76`, `host` …) into the folder `output`.
+
+    Raises a leaf of EdgecError; then an older artifact in `output` is as it was."""
+    family, _, cpu = target.partition(":")
+    if family not in TARGETS:
+        raise UsageError(f"--target {target}: there is no such target; legal: {', '.join(TARGETS)}")
+    if options.verify not in VERIFY:
+        raise UsageError(f"--verify {options.verify} is not legal; legal: {', '.join(VERIFY)}")
+    device: Device = TARGETS[family].choose(cpu)
+    platform = TARGETS[family].platform(options.os)
+    check_output(output)
+    key = _key(model, target, device, options)
+    if not options.force and (found := _unchanged(output, key)) is not None:
+        return BuildResult(output, found, cached=True)
+    name = c_name(options.name or model.stem)
+
+    progress(f"importing {model.name}")
+    imported = ImportOptions(options.shapes, options.consts)
+    module = import_model(model, imported)
+    before = len(module.entries["main"].ops)
+    run_pipeline(module, CPU_FLOAT)
+    graph = module.entries["main"]
+    progress(f"lowering {len(graph.ops)} operators for {device.name}")
+    plan = make_plan(graph, device, name)
+    identity = Identity(version("edgec"), f"{family}:{device.name}")
+    files = make_files(plan, device, identity, platform, progress)
+    object_bytes = int(files.pop("code_bytes"))
+    receipt = _receipt(plan, model, target, device, options, key, before, object_bytes)
+    stack = tempfile.mkdtemp(prefix="edgec-verify-")
+    try:
+        staged = Path(stack) / name
+        staged.mkdir()
+        manifest = _manifest(plan, device, family, options, platform.triple, key)
+        for file, content in files.items():
+            (staged / file).write_bytes(content)
+        (staged / MANIFEST).write_bytes(to_json({**manifest, "files": _hashes(files)}))
+        if options.verify != "none":
+            progress("verifying against the reference")
+            _verify(staged, model, imported, options, receipt)
+    finally:
+        shutil.rmtree(stack, ignore_errors=True)
+    files["receipt.json"] = to_json(receipt)
+    files[MANIFEST] = to_json({**manifest, "files": _hashes(files)})
+    if not receipt.get("verification", {"pass": True})["pass"]:
+        failed = output.with_name(output.name + ".failed")
+        write_artifact(failed, files)
+        worst = [n for n, r in receipt["verification"]["outputs"].items() if not r["pass"]]
+        raise VerifyError(f"output '{worst[0]}' is beyond the tolerance; what was built is in {failed}")
+    write_artifact(output, files)
+    return BuildResult(output, receipt, cached=False)
+
+
+def _verify(staged: Path, model: Path, imported: ImportOptions, options: BuildOptions, receipt: dict[str, Any]) -> None:
+    from edgec.runtime.errors import RunError
+    from edgec.runtime.session import load
+
+    runner = {"auto": None, "host": "host", "emulate": "emulator"}[options.verify]
+    emulated = (staged / f"{receipt['name']}.elf").exists()
+    try:
+        session = load(staged, runner=runner, count=emulated)
+    except RunError as error:
+        raise ToolError(f"the artifact cannot be verified here (build with --verify none to go without): {error}") from None
+    with session:
+        original = import_model(model, imported).entries["main"]
+        verification, scored = verify_session(session, model, original, options, count=emulated)
+    receipt["verification"] = verification
+    if scored is not None:
+        receipt["accuracy"] = scored
+
+
+def _hashes(files: dict[str, bytes]) -> dict[str, str]:
+    return {name: sha256(content) for name, content in files.items()}
+
+
+def _key(model: Path, target: str, device: Device, options: BuildOptions) -> str:
+    """Hash of everything that the artifact depends on: model, external data beside it, options, versions."""
+    digest = hashlib.sha256()
+    try:
+        digest.update(model.read_bytes())
+        if options.data is not None:
+            digest.update(options.data.read_bytes())
+        beside = sorted(p for p in model.parent.iterdir() if p.name.startswith(model.name) and p != model and p.is_file())
+        for path in beside:
+            digest.update(path.read_bytes())
+    except OSError as error:
+        raise ModelError(f"{error.filename} cannot be read: {error.strerror}") from None
+    facts = asdict(options) | {"consts": {k: (v.dtype.str, v.tolist()) for k, v in options.consts.items()}}
+    del facts["force"]
+    versions = [version(p) for p in ("edgec", "ziglang", "onnx", "numpy", "onnxruntime")]
+    digest.update(repr((target, device, sorted(facts.items(), key=lambda i: i[0]), versions, _sources())).encode())
+    return digest.hexdigest()
+
+
+def _sources() -> str:
+    """Hash of edgec's own files: an editable install changes without a new version."""
+    digest = hashlib.sha256()
+    root = Path(__file__).parent
+    import edgec.passes
+    import edgec.runtime
+    import edgec.targets
+
+    folders = [root, *(Path(str(m.__file__)).parent for m in (edgec.passes, edgec.runtime, edgec.targets))]
+    for folder in folders:
+        for path in sorted(folder.rglob("*")):
+            if path.suffix in (".py", ".h", ".c", ".toml"):
+                digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _unchanged(output: Path, key: str) -> dict[str, Any] | None:
+    """The receipt of an artifact that was built from the very same things and is still whole."""
+    from edgec.runtime.errors import RunError
+    from edgec.runtime.manifest import check_files, read_manifest
+
+    try:
+        manifest = read_manifest(output)
+        if manifest.raw.get("key") != key:
+            return None
+        check_files(manifest)
+        found: dict[str, Any] = json.loads((output / "receipt.json").read_bytes())
+        return found
+    except (RunError, OSError, ValueError):
+        return None
+
+
+def _ports(ports: list[Port]) -> list[dict[str, Any]]:
+    return [{"name": p.name, "dtype": p.type.dtype, "shape": list(p.type.dims)} for p in ports]
+
+
+def _manifest(
+    plan: Plan, device: Device, family: str, options: BuildOptions, triple: str, key: str
+) -> dict[str, Any]:
+    return {
+        "format": 1,
+        "name": plan.name,
+        "target": family,
+        "cpu": device.name,
+        "cpu_features": list(device.features) if family == "host" else [],
+        "isa": device.isa.name,
+        "os": options.os,
+        "triple": triple,
+        "entry": "main",
+        "inputs": _ports(plan.inputs),
+        "outputs": _ports(plan.outputs),
+        "states": _ports(plan.states),
+        "scratch_bytes": plan.scratch_bytes,
+        "state_bytes": plan.state_bytes,
+        "weights_bytes": len(plan.weights),
+        "edgec": version("edgec"),
+        "zig": version("ziglang"),
+        "key": key,
+    }
+
+
+def _receipt(
+    plan: Plan, model: Path, target: str, device: Device, options: BuildOptions, key: str, before: int, size: int
+) -> dict[str, Any]:
+    return {
+        "name": plan.name,
+        "target": target,
+        "cpu": device.name,
+        "os": options.os,
+        "model": {"file": model.name, "sha256": sha256(model.read_bytes())},
+        "key": key,
+        "versions": {p: version(p) for p in ("edgec", "ziglang", "onnx", "onnxruntime")},
+        "operators": {"before": before, "calls": len(plan.calls)},
+        "macs": sum(c.macs for c in plan.calls),
+        "memory": {
+            "weights_bytes": len(plan.weights),
+            "scratch_bytes": plan.scratch_bytes,
+            "state_bytes": plan.state_bytes,
+            "input_bytes": sum(p.type.nbytes for p in plan.inputs),
+            "output_bytes": sum(p.type.nbytes for p in plan.outputs),
+            "object_bytes": size,
+        },
+        "tolerance": "max|a-b| <= 1e-4 max|b| and |a-b| <= 1e-3 |b| + 1e-5 max|b|",
+    }

@@ -1,0 +1,103 @@
+"""The receipt: what was built, what it is compared with, how far apart they are. Deterministic figures only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+TENSOR_TOLERANCE = 1e-4  # max|a-b| against max|b|
+ELEMENT_RELATIVE, ELEMENT_ABSOLUTE = 1e-3, 1e-5  # |a-b| <= 1e-3 |b| + 1e-5 max|b|
+
+
+def compare(found: Array, expected: Array) -> dict[str, Any]:
+    """Error of one output. Infinities and NaNs must stand in the same places; integers must be equal."""
+    if found.shape != expected.shape:
+        return {"pass": False, "reason": f"shape {list(found.shape)} instead of {list(expected.shape)}"}
+    if expected.dtype.kind in "iub":
+        wrong = int(np.count_nonzero(found != expected))
+        return {"pass": wrong == 0, "different": wrong, "elements": int(expected.size)}
+    a, b = found.astype(np.float64), expected.astype(np.float64)
+    finite = np.isfinite(b)
+    if not np.array_equal(finite, np.isfinite(a)) or not np.array_equal(a[~finite], b[~finite], equal_nan=True):
+        return {"pass": False, "reason": "infinities or NaNs stand in different places"}
+    a, b = a[finite], b[finite]
+    if not b.size:
+        return {"pass": True, "max_abs_error": 0.0, "relative_to_max": 0.0}
+    error, top = np.abs(a - b), float(np.abs(b).max())
+    worst = float(error.max())
+    elementwise = bool(np.all(error <= ELEMENT_RELATIVE * np.abs(b) + ELEMENT_ABSOLUTE * top))
+    return {
+        "pass": worst <= TENSOR_TOLERANCE * top and elementwise,
+        "max_abs_error": worst,
+        "relative_to_max": worst / top if top else 0.0,
+    }
+
+
+def worse(a: dict[str, Any] | None, b: dict[str, Any]) -> dict[str, Any]:
+    """The worse of two comparisons of one output."""
+    if a is None or (a["pass"] and not b["pass"]):
+        return b
+    if not a["pass"] and b["pass"]:
+        return a
+    return b if b.get("max_abs_error", 0.0) > a.get("max_abs_error", 0.0) else a
+
+
+def wilson(right: int, total: int) -> tuple[float, float]:
+    """95 % confidence interval of a proportion (Wilson 1927)."""
+    if not total:
+        return 0.0, 1.0
+    z, p = 1.959963984540054, right / total
+    centre = (p + z * z / (2 * total)) / (1 + z * z / total)
+    half = z / (1 + z * z / total) * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def accuracy(found: Array, expected: Array, labels: Array) -> dict[str, Any]:
+    """Top-1 accuracy of the artifact and of the reference over scores [n, classes]."""
+    mine, theirs = found.argmax(-1).ravel(), expected.argmax(-1).ravel()
+    right = int((mine == labels).sum())
+    low, high = wilson(right, len(labels))
+    return {
+        "images": len(labels),
+        "right": right,
+        "accuracy": right / len(labels),
+        "confidence_95": [round(low, 4), round(high, 4)],
+        "reference_accuracy": float((theirs == labels).mean()),
+        "flipped": [int(i) for i in np.flatnonzero(mine != theirs)],
+    }
+
+
+def render(receipt: Mapping[str, Any]) -> str:
+    """The receipt as a few lines for people."""
+    memory = receipt["memory"]
+    lines = [
+        f"{receipt['name']} for {receipt['target']}: {receipt['operators']['before']} operators became "
+        f"{receipt['operators']['calls']} kernel calls, {receipt['macs'] / 1e6:.2f} M multiply-adds",
+        f"  weights {memory['weights_bytes']:,} B   scratch {memory['scratch_bytes']:,} B   "
+        f"state {memory['state_bytes']:,} B   object {memory['object_bytes']:,} B",
+    ]
+    verification = receipt.get("verification")
+    if not verification:
+        lines.append("  not verified")
+        return "\n".join(lines)
+    lines.append(f"  executed on {verification['executed_on']}, compared with {verification['reference']}")
+    for name, result in verification["outputs"].items():
+        verdict = "ok" if result["pass"] else "FAILED"
+        if "max_abs_error" in result:
+            figures = f"max error {result['max_abs_error']:.3g} ({result['relative_to_max']:.2g} of the largest)"
+        else:
+            figures = result.get("reason") or f"{result['different']} of {result['elements']} differ"
+        lines.append(f"  output {name}: {verdict}, {figures}")
+    if "instructions" in verification:
+        lines.append(f"  {verification['instructions'] / 1e6:.2f} M instructions an inference")
+    if "accuracy" in receipt:
+        a = receipt["accuracy"]
+        lines.append(
+            f"  accuracy {a['accuracy']:.3f} ({a['right']}/{a['images']}, 95 % confidence {a['confidence_95'][0]:.3f} to "
+            f"{a['confidence_95'][1]:.3f}); reference {a['reference_accuracy']:.3f}; {len(a['flipped'])} answers differ"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,88 @@
+"""Runs what was built beside the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgec.ir.errors import ToolError, UsageError
+from edgec.ir.graph import Graph
+from edgec.options import BuildOptions
+from edgec.receipt import accuracy, compare, worse
+from edgec.reference import Reference
+from edgec.runtime.session import Session
+from edgec.sample_inputs import sample_inputs
+
+Array = np.ndarray[Any, Any]
+
+
+def reference_for(model: Path, consts: Mapping[str, Array], graph: Graph) -> tuple[Callable[..., dict[str, Array]], str]:
+    """The reference's run function and its name: onnxruntime, or our interpreter where that refuses the model."""
+    try:
+        reference = Reference(model, consts)
+    except ToolError as refused:
+        from edgec.ir import interp
+
+        return (lambda feeds: interp.run(graph, feeds)), f"edgec's interpreter ({refused})"
+    return reference.run, reference.version
+
+
+def verify_session(
+    session: Session, model: Path, graph: Graph, options: BuildOptions, count: bool
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The receipt's `verification` and `accuracy`. `graph` is the imported graph, before any pass."""
+    run, label = reference_for(model, options.consts, graph)
+    ports = [(v.name, v.type) for v in graph.inputs]
+    names = [name for name, _ in graph.outputs]
+    outputs: dict[str, Any] = {}
+    for i in range(options.verify_inputs):
+        feeds = sample_inputs(ports, options.seed + i, options.ranges)
+        expected = run(feeds)
+        session.reset()
+        for name, found in zip(names, session.run(None, feeds), strict=True):
+            outputs[name] = worse(outputs.get(name), compare(found, expected[name]))
+    result: dict[str, Any] = {
+        "executed_on": session.executed_on,
+        "reference": label,
+        "inputs": options.verify_inputs,
+        "seed": options.seed,
+        "outputs": outputs,
+        "pass": all(o["pass"] for o in outputs.values()),
+    }
+    if count:
+        result["instructions"] = session.instructions
+    scored = None if options.data is None else _labelled(session, run, options.data, ports, names[0])
+    return result, scored
+
+
+def _labelled(
+    session: Session, run: Callable[..., dict[str, Array]], data: Path, ports: list[tuple[str, Any]], output: str
+) -> dict[str, Any]:
+    arrays = read_data(data)
+    missing = [n for n in (*(p for p, _ in ports), "labels") if n not in arrays]
+    if missing:
+        raise UsageError(f"{data} has no array '{missing[0]}'; it needs one an input, and `labels`")
+    count = len(arrays["labels"])
+    found, expected = [], []
+    for i in range(count):
+        feeds = {}
+        for name, type in ports:
+            one = np.asarray(arrays[name][i])
+            if one.size != type.size:
+                raise UsageError(f"{data}: an item of '{name}' has {one.size} elements, and the model takes {type}")
+            feeds[name] = one.reshape(type.dims).astype(type.numpy)
+        found.append(session.run([output], feeds)[0].ravel())
+        expected.append(run(feeds)[output].ravel())
+    return accuracy(np.stack(found), np.stack(expected), np.asarray(arrays["labels"]).ravel())
+
+
+def read_data(path: Path) -> dict[str, Array]:
+    """Arrays of an .npz file; UsageError when it is none."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, AttributeError) as error:
+        raise UsageError(f"{path} is not an .npz file that can be read: {error}") from None
