@@ -30,8 +30,7 @@ class Tiles:
     mr: int
     nv: int
     last_nv: int
-    tail: int  # rows left over in a run
-    last_run_tail: int  # rows left over in the last run, where that is shorter
+    tail: int  # rows left over
 
     def struct(self) -> Struct:
         def name(rows: int, nv: int) -> Symbol:
