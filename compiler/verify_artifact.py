@@ -62,9 +62,11 @@ def _labelled(
     session: Session, run: Callable[..., dict[str, Array]], data: Path, ports: list[tuple[str, Any]], output: str
 ) -> dict[str, Any]:
     arrays = read_data(data)
+    if "labels" not in arrays and "y" in arrays:
+        arrays["labels"] = arrays["y"]
     missing = [n for n in (*(p for p, _ in ports), "labels") if n not in arrays]
     if missing:
-        raise UsageError(f"{data} has no array '{missing[0]}'; it needs one an input, and `labels`")
+        raise UsageError(f"{data} has no array '{missing[0]}'; it needs one an input, and `labels` (or `y`)")
     count = len(arrays["labels"])
     found, expected = [], []
     for i in range(count):

@@ -1,0 +1,29 @@
+"""What this machine can build and run."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+
+
+def findings() -> list[tuple[str, str, str]]:
+    """(what, what was found or nothing, how to get it)."""
+
+    def package(name: str, module: str, hint: str) -> tuple[str, str, str]:
+        if importlib.util.find_spec(module) is None:
+            return name, "", hint
+        try:
+            return name, version(name), hint
+        except PackageNotFoundError:
+            return name, "present", hint
+
+    return [
+        ("machine", f"{platform.machine()} {platform.system()}, Python {platform.python_version()}", ""),
+        package("onnx", "onnx", "pip install onnx"),
+        package("onnxruntime", "onnxruntime", "pip install onnxruntime"),
+        package("ziglang", "ziglang", "pip install ziglang"),
+        package("unicorn", "unicorn", "pip install 'edgec[emulator]' to run AArch64 artifacts here"),
+        ("qemu-aarch64", shutil.which("qemu-aarch64") and "present" or "", "optional: your system's qemu-user package"),
+    ]
