@@ -77,7 +77,7 @@ EDGEC_INLINE float edgec_tanh(float x) {
   p = p * s - 3.33332819422e-1f;
   const float small = a + a * s * p;
   const float large = 1.0f - 2.0f / (edgec_exp(2.0f * a) + 1.0f);
-  return edgec_copysign(a < 0.625f ? small : large, x) + (x - x);
+  return x != x ? x : edgec_copysign(a < 0.625f ? small : large, x);
 }
 
 /* x P(x^2) up to 1, above that 1 - e^(-x^2) Q(1/(1+x/2)): fits of this project. */
@@ -100,7 +100,7 @@ EDGEC_INLINE float edgec_erf(float x) {
   q = q * t + 2.841749451e-01f;
   q = q * t - 9.405617385e-05f;
   const float y = c < 1.0f ? c * p : 1.0f - edgec_exp(-s) * q;
-  return edgec_copysign(y, x) + (x - x);
+  return x != x ? x : edgec_copysign(y, x);
 }
 
 EDGEC_INLINE float edgec_log1p(float x) {

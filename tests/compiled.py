@@ -1,0 +1,49 @@
+"""Compiles a graph of the IR for a target and loads it: what kernel tests compare with the interpreter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgec.artifact import MANIFEST, sha256, to_json
+from edgec.ir.graph import Graph
+from edgec.runtime.session import Session, load
+from edgec.targets.arm import target as arm
+from edgec.targets.c.build import make_files, make_plan
+from edgec.targets.c.emit import Identity
+from edgec.targets.host import target as host
+
+
+def compiled(graph: Graph, target: str, folder: Path) -> Session:
+    """`target` is `host`, `host:avx2`, `arm` …"""
+    family, _, cpu = target.partition(":")
+    module: Any = {"arm": arm, "host": host}[family]
+    device = module.choose(cpu)
+    plan = make_plan(graph, device, "unit")
+    files = make_files(plan, device, Identity("test", target), module.platform("linux"), lambda _: None)
+    files.pop("code_bytes")
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+
+    def ports(values: Any) -> list[dict[str, Any]]:
+        return [{"name": p.name, "dtype": p.type.dtype, "shape": list(p.type.dims)} for p in values]
+
+    manifest = {
+        "format": 1, "name": "unit", "target": family, "cpu": device.name, "inputs": ports(plan.inputs),
+        "outputs": ports(plan.outputs), "states": ports(plan.states), "scratch_bytes": plan.scratch_bytes,
+        "state_bytes": plan.state_bytes, "files": {n: sha256(c) for n, c in files.items()},
+    }  # fmt: skip
+    (folder / MANIFEST).write_bytes(to_json(manifest))
+    return load(folder)
+
+
+def assert_close(found: np.ndarray, expected: np.ndarray, label: str) -> None:
+    """The project's tolerance for one output."""
+    from edgec.receipt import compare
+
+    result = compare(found, expected)
+    if not result["pass"]:
+        worst = np.flatnonzero(~np.isclose(found.astype(float), expected.astype(float), 1e-3, 1e-5, equal_nan=True))[:8]
+        raise AssertionError(f"{label}: {result}\n{found.flat[worst]}\n{expected.flat[worst]} at {worst}")

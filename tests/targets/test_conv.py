@@ -1,0 +1,108 @@
+"""Convolution, pooling and matmul kernels against the interpreter, many forms in one compiled unit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from compiled import assert_close, compiled
+
+from edgec.ir import interp
+from edgec.ir.build import Builder
+from edgec.ir.graph import Graph, Module
+from edgec.ir.types import Type
+
+# (image NHWC, kernel OIHW, strides, pads, dilations, groups, act, residual)
+CONVS = [
+    ((1, 8, 8, 3), (16, 3, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 1, "relu", False),
+    ((1, 9, 7, 3), (5, 3, 3, 3), (2, 2), (0, 0, 1, 1), (1, 1), 1, "", False),
+    ((2, 5, 5, 8), (24, 8, 1, 1), (1, 1), (0, 0, 0, 0), (1, 1), 1, "clip:0.0:6.0", True),
+    ((1, 13, 11, 8), (70, 8, 1, 1), (2, 2), (0, 0, 0, 0), (1, 1), 1, "silu", False),
+    ((1, 10, 10, 12), (12, 1, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 12, "relu", False),
+    ((1, 10, 11, 20), (20, 1, 3, 3), (2, 2), (1, 1, 1, 1), (1, 1), 20, "", False),
+    ((1, 10, 10, 33), (33, 1, 5, 5), (1, 1), (2, 2, 2, 2), (1, 1), 33, "hard_swish", True),
+    ((1, 6, 6, 7), (7, 1, 7, 7), (1, 1), (3, 3, 3, 3), (1, 1), 7, "", False),
+    ((1, 4, 4, 8), (8, 1, 3, 3), (1, 1), (2, 2, 2, 2), (2, 2), 8, "", False),
+    ((1, 12, 12, 8), (12, 4, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 2, "relu", True),
+    ((1, 12, 12, 6), (9, 6, 3, 3), (1, 1), (2, 2, 2, 2), (2, 2), 1, "gelu", False),
+    ((1, 1, 40, 5), (6, 5, 1, 9), (1, 2), (0, 4, 0, 4), (1, 1), 1, "tanh", False),
+    ((1, 6, 6, 4), (4, 4, 3, 3), (1, 1), (-1, 0, -1, 0), (1, 1), 1, "", False),
+    ((1, 20, 1, 4), (130, 4, 3, 1), (1, 1), (1, 0, 1, 0), (1, 1), 1, "sigmoid", False),
+]
+# (image, kernel CIHW, strides, pads, dilations, groups, output_padding)
+TRANSPOSED = [
+    ((1, 4, 4, 6), (6, 5, 2, 2), (2, 2), (0, 0, 0, 0), (1, 1), 1, (0, 0)),
+    ((1, 5, 3, 6), (6, 4, 3, 3), (2, 2), (1, 1, 1, 1), (1, 1), 1, (1, 1)),
+    ((2, 3, 3, 4), (4, 2, 3, 3), (1, 1), (0, 0, 0, 0), (2, 2), 2, (0, 0)),
+    ((1, 3, 3, 2), (2, 3, 1, 1), (3, 3), (0, 0, 0, 0), (1, 1), 1, (1, 2)),
+]
+# (kind, image, kernel, strides, pads, dilations, extra)
+POOLS: list[Any] = [
+    ("max_pool", (1, 9, 9, 5), (3, 3), (2, 2), (1, 1, 1, 1), (1, 1), {}),
+    ("max_pool", (1, 8, 8, 20), (2, 2), (2, 2), (0, 0, 0, 0), (1, 1), {}),
+    ("avg_pool", (1, 9, 9, 17), (3, 3), (2, 2), (1, 1, 1, 1), (1, 1), {}),
+    ("avg_pool", (1, 9, 8, 4), (3, 3), (2, 2), (1, 1, 2, 2), (1, 1), {"count_include_pad": True, "ceil_pads": (1, 1)}),
+]
+MATMULS = [((7, 5), (5, 9)), ((2, 3, 6, 10), (2, 3, 10, 4)), ((1, 300), (300, 257)), ((4, 1, 8, 8), (3, 8, 8))]
+
+
+def _network() -> Graph:
+    graph = Graph(Module())
+    b = Builder(graph)
+    rng = np.random.default_rng(1)
+
+    def array(*shape: int) -> Any:
+        return b.const(rng.standard_normal(shape), "f32")
+
+    def done(value: Any) -> None:
+        graph.outputs.append((f"y{len(graph.outputs)}", value))
+
+    def source(shape: tuple[int, ...]) -> Any:
+        return graph.add_input(f"x{len(graph.inputs)}", Type("f32", shape))
+
+    for image, kernel, strides, pads, dilations, groups, act, residual in CONVS:
+        attrs: Any = dict(strides=strides, pads=pads, dilations=dilations, groups=groups, layout="nhwc", act=act)
+        operands = [source(image), array(*kernel), array(kernel[0])]
+        if residual:
+            plain = b.op("conv", *operands, **{**attrs, "act": ""})
+            operands.append(source(plain.type.dims))
+        done(b.op("conv", *operands, **attrs))
+    for image, kernel, strides, pads, dilations, groups, extra in TRANSPOSED:
+        attrs = dict(strides=strides, pads=pads, dilations=dilations, groups=groups, layout="nhwc")
+        operands = [source(image), array(*kernel), array(kernel[1] * groups)]
+        done(b.op("conv_transpose", *operands, **attrs, output_padding=extra, act="relu"))
+    for kind, image, size, strides, pads, dilations, more in POOLS:
+        window: Any = dict(kernel=size, strides=strides, pads=pads, dilations=dilations, layout="nhwc")
+        done(b.op(kind, source(image), **window, **more))
+    for left, right in MATMULS:
+        done(b.op("matmul", source(left), source(right)))
+        done(b.op("matmul", source(left), array(*right), array(right[-1]), act="relu"))
+        done(b.op("matmul", source(left), source((*right[:-2], right[-1], right[-2])), trans_b=True))
+    return graph
+
+
+@pytest.mark.parametrize("target", ["host", "host:avx2", "arm"])
+def test_against_interpreter(target: str, tmp_path: Path) -> None:
+    graph = _network()
+    rng = np.random.default_rng(2)
+    feeds = {v.name: rng.standard_normal(v.type.dims).astype(np.float32) for v in graph.inputs}
+    expected = interp.run(graph, feeds)
+    with compiled(graph, target, tmp_path) as session:
+        found = session.run(None, feeds)
+    for (name, _), array in zip(graph.outputs, found, strict=True):
+        assert_close(array, expected[name], f"{target} {name}")
+
+
+def test_threads_change_no_bit(tmp_path: Path) -> None:
+    graph = _network()
+    rng = np.random.default_rng(3)
+    feeds = {v.name: rng.standard_normal(v.type.dims).astype(np.float32) for v in graph.inputs}
+    with compiled(graph, "host", tmp_path) as one:
+        alone = one.run(None, feeds)
+    from edgec.runtime.session import load
+
+    with load(tmp_path, threads=3) as several:
+        for a, b in zip(alone, several.run(None, feeds), strict=True):
+            np.testing.assert_array_equal(a, b)
