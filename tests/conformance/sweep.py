@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto, numpy_helper
+
 from edgec.ir import interp
 from edgec.ir.errors import EdgecError, UnsupportedError
 from edgec.onnx_import.importer import import_model
 from edgec.onnx_import.options import ImportOptions
-from onnx import TensorProto, numpy_helper
 
 ASKS_FOR = re.compile(r"--const (\S+?)=")
 
