@@ -116,7 +116,9 @@ def _bindings(command: Any) -> Any:
 @click.option("--verify", default="auto", show_default=True, help="auto, host, emulate or none.")
 @click.option("--inputs", "verify_inputs", default=3, show_default=True, type=click.IntRange(1), help="Sample inputs.")
 @click.option("--seed", default=0, show_default=True, help="Of the sample inputs.")
-@click.option("--data", type=click.Path(path_type=Path), help="Labelled data: .npz with one array an input and `labels`.")
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Labelled data: .npz with one array an input and `labels`."
+)
 @click.option("--force", is_flag=True, help="Build although nothing changed.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what is being done.")
 def build(model: Path, target: str, output: Path | None, shapes: tuple[str, ...], consts: tuple[str, ...],
@@ -138,7 +140,7 @@ def build(model: Path, target: str, output: Path | None, shapes: tuple[str, ...]
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--input", "-i", "inputs", multiple=True, metavar="[NAME=]FILE", help="A .npy, or an .npz of all inputs.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="An .npz to write [default: print].")
-@click.option("--runner", default=None, help="host, emulator or qemu [default: what fits].")
+@click.option("--runner", default=None, help="host or emulator [default: what fits].")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1))
 @click.option("--count", is_flag=True, help="Count executed instructions (emulator).")
 def run(directory: Path, inputs: tuple[str, ...], output: Path | None, runner: str | None, threads: int,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import platform
-import shutil
 from importlib.metadata import PackageNotFoundError, version
 
 
@@ -25,5 +24,4 @@ def findings() -> list[tuple[str, str, str]]:
         package("onnxruntime", "onnxruntime", "pip install onnxruntime"),
         package("ziglang", "ziglang", "pip install ziglang"),
         package("unicorn", "unicorn", "pip install 'edgec[emulator]' to run AArch64 artifacts here"),
-        ("qemu-aarch64", shutil.which("qemu-aarch64") and "present" or "", "optional: your system's qemu-user package"),
     ]

@@ -102,7 +102,9 @@ def _verify(staged: Path, model: Path, imported: ImportOptions, options: BuildOp
     try:
         session = load(staged, runner=runner, count=emulated)
     except RunError as error:
-        raise ToolError(f"the artifact cannot be verified here (build with --verify none to go without): {error}") from None
+        raise ToolError(
+            f"the artifact cannot be verified here (build with --verify none to go without): {error}"
+        ) from None
     with session:
         original = import_model(model, imported).entries["main"]
         verification, scored = verify_session(session, model, original, options, count=emulated)
@@ -122,7 +124,9 @@ def _key(model: Path, target: str, device: Device, options: BuildOptions) -> str
         digest.update(model.read_bytes())
         if options.data is not None:
             digest.update(options.data.read_bytes())
-        beside = sorted(p for p in model.parent.iterdir() if p.name.startswith(model.name) and p != model and p.is_file())
+        beside = sorted(
+            p for p in model.parent.iterdir() if p.name.startswith(model.name) and p != model and p.is_file()
+        )
         for path in beside:
             digest.update(path.read_bytes())
     except OSError as error:
@@ -170,9 +174,7 @@ def _ports(ports: list[Port]) -> list[dict[str, Any]]:
     return [{"name": p.name, "dtype": p.type.dtype, "shape": list(p.type.dims)} for p in ports]
 
 
-def _manifest(
-    plan: Plan, device: Device, family: str, options: BuildOptions, triple: str, key: str
-) -> dict[str, Any]:
+def _manifest(plan: Plan, device: Device, family: str, options: BuildOptions, triple: str, key: str) -> dict[str, Any]:
     return {
         "format": 1,
         "name": plan.name,

@@ -19,7 +19,9 @@ from edgec.sample_inputs import sample_inputs
 Array = np.ndarray[Any, Any]
 
 
-def reference_for(model: Path, consts: Mapping[str, Array], graph: Graph) -> tuple[Callable[..., dict[str, Array]], str]:
+def reference_for(
+    model: Path, consts: Mapping[str, Array], graph: Graph
+) -> tuple[Callable[..., dict[str, Array]], str]:
     """The reference's run function and its name: onnxruntime, or our interpreter where that refuses the model."""
     try:
         reference = Reference(model, consts)

@@ -1,6 +1,6 @@
 """Writes 1-D convolution and pooling as 2-D with height 1, so that one set of kernels serves both.
 
-    %1 = conv %x[N,C,L], #w[O,C,K]  ->  reshape, conv over [N,C,1,L] with [O,C,1,K], reshape
+%1 = conv %x[N,C,L], #w[O,C,K]  ->  reshape, conv over [N,C,1,L] with [O,C,1,K], reshape
 """
 
 from __future__ import annotations

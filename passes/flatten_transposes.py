@@ -1,6 +1,6 @@
 """A transpose that moves only axes of length 1 is a reshape: the bytes stay where they are.
 
-    %1 = transpose %x[1,28,28,1] {perm=(0, 3, 1, 2)}  ->  %1 = reshape %x {shape=(1, 1, 28, 28)}
+%1 = transpose %x[1,28,28,1] {perm=(0, 3, 1, 2)}  ->  %1 = reshape %x {shape=(1, 1, 28, 28)}
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Folds a per-channel constant scale or shift into the weights and bias of the convolution or matmul before it.
 
-    %1 = conv %x, #w, #b                      %1 = conv %x, #w*s, #b*s+t
-    %2 = mul %1, s[C,1,1]             ->
-    %3 = add %2, t[C,1,1]
+%1 = conv %x, #w, #b                      %1 = conv %x, #w*s, #b*s+t
+%2 = mul %1, s[C,1,1]             ->
+%3 = add %2, t[C,1,1]
 """
 
 from __future__ import annotations
@@ -106,4 +106,4 @@ def _scaled(weights: Array, vector: Array, producer: Op) -> Array:
     groups = int(producer.attrs["groups"])  # type: ignore[arg-type]
     c, og = weights.shape[:2]
     per_input = np.repeat(vector.reshape(groups, og), c // groups, axis=0)
-    return weights * per_input.reshape(c, og, *ones)
+    return np.asarray(weights * per_input.reshape(c, og, *ones))

@@ -1,7 +1,7 @@
 """Moves zero padding of the spatial axes into the convolution that reads it.
 
-    %1 = pad %x {before=(0, 0, 1, 1), after=(0, 0, 1, 1)}       %2 = conv %x, #w {pads=(1, 1, 1, 1)}
-    %2 = conv %1, #w {pads=(0, 0, 0, 0)}                   ->
+%1 = pad %x {before=(0, 0, 1, 1), after=(0, 0, 1, 1)}       %2 = conv %x, #w {pads=(1, 1, 1, 1)}
+%2 = conv %1, #w {pads=(0, 0, 0, 0)}                   ->
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ def fold_pad(graph: Graph) -> bool:
         last = len(before) if op.attrs["layout"] == "nchw" else len(before) - 1
         if any(p for i, p in enumerate((*before, *after)) if not first <= i % len(before) < last):
             continue
-        spatial = before[first:last] + after[first:last]
-        pads = tuple(int(p) + int(q) for p, q in zip(op.attrs["pads"], spatial, strict=True))  # type: ignore[arg-type]
+        spatial: tuple[int, ...] = before[first:last] + after[first:last]  # type: ignore[assignment]
+        own: tuple[int, ...] = op.attrs["pads"]  # type: ignore[assignment]
+        pads = tuple(p + q for p, q in zip(own, spatial, strict=True))
         op.attrs = {**op.attrs, "pads": pads}
         op.inputs[0] = source.arg(0)
         changed = True

@@ -1,7 +1,7 @@
 """Moves an element-wise activation into the conv, matmul or add that makes its operand.
 
-    %1 = conv %x, #w                   %2 = conv %x, #w {act="clip:0.0:6.0"}
-    %2 = clip %1 {lo=0.0, hi=6.0}  ->
+%1 = conv %x, #w                   %2 = conv %x, #w {act="clip:0.0:6.0"}
+%2 = clip %1 {lo=0.0, hi=6.0}  ->
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Adds a tensor of the result's shape inside the convolution that makes the other operand.
 
-    %1 = conv %x, #w, #b            %2 = conv %x, #w, #b, %r
-    %2 = add %1, %r          ->
+%1 = conv %x, #w, #b            %2 = conv %x, #w, #b, %r
+%2 = add %1, %r          ->
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Common sub-expressions: an op with the operands and attributes of an earlier one is that one.
 
-    %1 = relu %x
-    %2 = relu %x        %2 is %1
+%1 = relu %x
+%2 = relu %x        %2 is %1
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Drops ops whose results nobody reads.
 
-    %1 = relu %x        %1 is not read        (gone)
+%1 = relu %x        %1 is not read        (gone)
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Drops ops that return their operand: same-shape reshapes, identity permutations, no-op casts, + 0, * 1.
 
-    %1 = add %x, 0.0    ->  %x
-    %2 = reshape(reshape(%x))  ->  reshape(%x)
+%1 = add %x, 0.0    ->  %x
+%2 = reshape(reshape(%x))  ->  reshape(%x)
 """
 
 from __future__ import annotations

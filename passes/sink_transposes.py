@@ -1,7 +1,7 @@
 """Moves transposes below the ops that do not care, where pairs meet and cancel.
 
-    %1 = transpose %x {perm=(0, 3, 1, 2)}         %1 = relu %x
-    %2 = relu %1                            ->    %2 = transpose %1 {perm=(0, 3, 1, 2)}
+%1 = transpose %x {perm=(0, 3, 1, 2)}         %1 = relu %x
+%2 = relu %1                            ->    %2 = transpose %1 {perm=(0, 3, 1, 2)}
 """
 
 from __future__ import annotations

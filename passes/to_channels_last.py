@@ -1,6 +1,6 @@
 """Gives 2-D convolution and pooling their channels last, with transposes around them; sink_transposes removes those.
 
-    %1 = conv %x {layout="nchw"}  ->  transpose(0,2,3,1), conv {layout="nhwc"}, transpose(0,3,1,2)
+%1 = conv %x {layout="nchw"}  ->  transpose(0,2,3,1), conv {layout="nhwc"}, transpose(0,3,1,2)
 """
 
 from __future__ import annotations

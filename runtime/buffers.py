@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from edgec.runtime.abi import ALIGNMENT
 from edgec.runtime.manifest import TensorInfo
 

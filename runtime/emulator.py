@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from edgec.runtime.abi import InfoStruct, check_code, check_info
 from edgec.runtime.buffers import aligned_tensor
 from edgec.runtime.elf import Image, read_elf

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from edgec.runtime.abi import InfoStruct, check_code, check_info
 from edgec.runtime.buffers import aligned_bytes, aligned_copy, aligned_tensor
 from edgec.runtime.cpu import check_features, cpu_features

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from edgec.runtime.errors import RunError
 
 FORMAT = 1
@@ -40,7 +41,8 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
             raise RunError(
                 "this model has bf16 tensors, which numpy gets from the package ml_dtypes: install it"
             ) from error
-        return np.dtype(ml_dtypes.bfloat16)
+        found: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+        return found
     return np.dtype(_NUMPY[name])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import unicorn
+
 from edgec.runtime.abi import ALIGNMENT
 from edgec.runtime.errors import RunError
 

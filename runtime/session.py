@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import importlib.util
 import platform
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
 import numpy as np
+
 from edgec.runtime.elf import MACHINES, elf_machine
 from edgec.runtime.errors import RunError
 from edgec.runtime.manifest import Manifest, TensorInfo, check_files, read_manifest
 
 Array = np.ndarray[Any, Any]
 
-RUNNERS = ("host", "emulator", "qemu")
+RUNNERS = ("host", "emulator")
 
 
 class Runner(Protocol):
@@ -109,7 +109,7 @@ def load(
     verify_files: bool = True,
 ) -> Session:
     """Open an artifact. `runner` is one of RUNNERS, None chooses: the machine itself when the library fits it, else the
-    emulator, else qemu. `threads` counts on the host only, `count=True` counts instructions in the emulator."""
+    emulator. `threads` counts on the host only, `count=True` counts instructions in the emulator."""
     manifest = read_manifest(directory)
     if verify_files:
         check_files(manifest)
@@ -125,10 +125,6 @@ def load(
 
         emulator = EmulatorRunner(manifest, count=count)
         return Session(manifest, emulator, f"unicorn (aarch64, {emulator.cpu})")
-    if chosen == "qemu":
-        from edgec.runtime.qemu import QemuRunner
-
-        return Session(manifest, QemuRunner(manifest), "qemu-aarch64")
     raise RunError(f"there is no runner '{chosen}'; the runners are {', '.join(RUNNERS)}")
 
 
@@ -141,8 +137,6 @@ def _choose(manifest: Manifest) -> str:
     if f"{manifest.name}.elf" in manifest.files:
         if importlib.util.find_spec("unicorn") is not None:
             return "emulator"
-        if shutil.which("qemu-aarch64") and f"{manifest.name}.qemu" in manifest.files:
-            return "qemu"
         raise RunError(f"{manifest.directory} needs an emulator on this machine: pip install 'edgec[emulator]'")
     raise RunError(
         f"{manifest.directory} was built for {manifest.target} and cannot run on this {platform.machine()} machine"

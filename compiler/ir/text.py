@@ -15,6 +15,7 @@ Every constant is declared once, in order of first use. Up to 16 elements stand 
 from __future__ import annotations
 
 import ast
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -72,7 +73,7 @@ def _attribute_text(value: Any) -> str:
 
 def _string_text(text: str) -> str:
     """Double-quoted, always."""
-    return '"' + repr("'" + text)[2:-1].replace('\\"', '"').replace('"', '\\"').replace("\\'", "'") + '"'
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _entry_lines(graph: Graph, constants: dict[str, str]) -> list[str]:
@@ -141,7 +142,7 @@ class _Parser:
         self._tokens.append(("end", "the end of the text", len(text)))
 
     def _error(self, message: str, position: int | None = None) -> IRError:
-        at = self._tokens[self._at][2] if position is None else position
+        at = self._tokens[min(self._at, len(self._tokens) - 1)][2] if position is None else position
         line = self._text.count("\n", 0, at) + 1
         column = at - (self._text.rfind("\n", 0, at) + 1) + 1
         return IRError(f"{line}:{column}: {message}")
@@ -153,7 +154,8 @@ class _Parser:
         found, text, _ = self._tokens[self._at]
         if found != group:
             raise self._error(f"expected {what}, found {text}")
-        self._at += 1
+        if group != "end":
+            self._at += 1
         return text
 
     def _expect(self, text: str) -> None:
@@ -234,9 +236,10 @@ class _Parser:
             raise self._error(f"these are no elements of {type}: {error}") from None
 
     def _type(self) -> Type:
-        dtype = self._take("word", "a dtype")
-        if dtype not in DTYPES:
+        group, dtype, _ = self._tokens[self._at]
+        if group == "word" and dtype not in DTYPES:
             raise self._error(f"there is no dtype {dtype}; legal: {', '.join(DTYPES)}")
+        self._take("word", "a dtype")
         self._expect("[")
         dims: list[Dim] = []
         while not self._accept("]"):
@@ -312,9 +315,10 @@ class _Parser:
             if not self._accept(","):
                 break
         self._expect("=")
-        kind = self._take("word", "an operator")
-        if kind not in OPS:
+        group, kind, _ = self._tokens[self._at]
+        if group == "word" and kind not in OPS:
             raise self._error(f"there is no operator {kind}")
+        self._take("word", "an operator")
         inputs: list[Value | None] = []
         while self._tokens[self._at][0] == "value" or self._peek("_"):
             inputs.append(None if self._accept("_") else self._value(graph, values))

@@ -78,7 +78,9 @@ def _bind_inputs(proto: onnx.GraphProto, walk: Walk, options: ImportOptions) -> 
 def _bound_shape(value: onnx.ValueInfoProto, given: tuple[int, ...] | None) -> tuple[int, ...]:
     tensor = value.type.tensor_type
     if not tensor.HasField("shape") and given is None:
-        raise UsageError(f"input '{value.name}' has no shape in the model: give one, such as --shape {value.name}=1x3x8")
+        raise UsageError(
+            f"input '{value.name}' has no shape in the model: give one, such as --shape {value.name}=1x3x8"
+        )
     dims = list(tensor.shape.dim)
     if given is not None and tensor.HasField("shape") and len(given) != len(dims):
         raise UsageError(f"--shape {value.name} has {len(given)} dimensions, and the input has {len(dims)}")

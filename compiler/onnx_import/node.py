@@ -16,8 +16,25 @@ from edgec.onnx_import.reader import tensor_array
 Array = np.ndarray[Any, Any]
 
 
-class Refused(Exception):  # noqa: N818 - a verdict, not a fault
+class Refused(Exception):
     """This form of the operator is not supported; the message says why."""
+
+
+def _sources(value: Value) -> set[str]:
+    """Names of the graph inputs that a value is computed from."""
+    found: set[str] = set()
+    seen: set[Value] = set()
+    stack = [value]
+    while stack:
+        at = stack.pop()
+        if at in seen or at.const is not None:
+            continue
+        seen.add(at)
+        if at.op is None:
+            found.add(at.name)
+        else:
+            stack += [v for v in at.op.inputs if v is not None]
+    return found
 
 
 @dataclass
@@ -49,7 +66,9 @@ class Node:
         """A constant operand."""
         value = self.value(i)
         if value.const is None:
-            raise Refused(f"its {what} is known at run time only (bind it with --const)")
+            names = sorted(_sources(value))
+            bind = f" (bind it with --const {names[0]}=...)" if names else ""
+            raise Refused(f"its {what} is known at run time only{bind}")
         return self.builder.graph.array(value)
 
     def ints(self, i: int, what: str) -> list[int]:

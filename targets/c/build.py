@@ -83,7 +83,9 @@ def make_files(
             out[f"lib{name}.so"] = (folder / f"lib{name}.so").read_bytes()
         if platform.image:
             progress(f"linking {name}.elf for the emulator")
-            toolchain.compile_c(folder, "edgec_mem.c", "edgec_mem.o", EMULATED, (*device.flags, "-O2", "-ffreestanding"))
+            toolchain.compile_c(
+                folder, "edgec_mem.c", "edgec_mem.o", EMULATED, (*device.flags, "-O2", "-ffreestanding")
+            )
             exports = [f"-Wl,-u,{name}_{f}" for f in ("info", "init", "reset", "run")]
             toolchain.link(
                 folder, f"{name}.elf", EMULATED, [*objects, "edgec_mem.o"],

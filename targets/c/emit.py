@@ -112,7 +112,7 @@ def number(value: float) -> str:
     if isinstance(value, int):
         return f"{value}" if -(2**31) <= value < 2**31 else f"INT64_C({value})"
     if value != value:
-        return "__builtin_nanf(\"\")"
+        return '__builtin_nanf("")'
     if value in (float("inf"), float("-inf")):
         return "-__builtin_inff()" if value < 0 else "__builtin_inff()"
     text = repr(float(value))
@@ -193,7 +193,7 @@ def emit_source(plan: Plan, identity: Identity, state_at: int = 0) -> str:
         )
         rows.append(f"    {{call_{i}, {call.tasks or 1}}},\n")
     structs = "".join(printer.struct(s, n) for s, n in printer.structs.items())
-    weights = f"extern const unsigned char {plan.name}_weights[] __attribute__((visibility(\"hidden\")));\n"
+    weights = f'extern const unsigned char {plan.name}_weights[] __attribute__((visibility("hidden")));\n'
     parts = [
         identity.line(f"The model {plan.name} and the kernels it uses"),
         f'#include "{plan.name}.h"\n\n',

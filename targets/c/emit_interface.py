@@ -86,14 +86,14 @@ def emit_example(plan: Plan) -> str:
         )
 
     reads = "".join(
-        f'  if (argc > {i + 1} && !read_file(argv[{i + 1}], x{i}, sizeof x{i})) return 2;\n'
+        f"  if (argc > {i + 1} && !read_file(argv[{i + 1}], x{i}, sizeof x{i})) return 2;\n"
         for i in range(len(plan.inputs))
     )
     prints = "".join(
         f'  for (size_t i = 0; i < sizeof y{i} / sizeof y{i}[0]; i++) printf("%.6g\\n", (double)y{i}[i]);\n'
         for i, p in enumerate(plan.outputs)
     )
-    return f"""/* cc -O2 example_main.c -L. -l{name} -o example && ./example [input.raw ...] > outputs.txt */
+    return f"""/* cc -O2 example_main.c lib{name}.a -o example && ./example [input.raw ...] > outputs.txt */
 #include <stdio.h>
 #include "{name}.h"
 

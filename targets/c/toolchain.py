@@ -34,7 +34,9 @@ def zig() -> list[str]:
 def run(command: Sequence[str], folder: Path) -> None:
     """ToolError with the compiler's first error line when it fails."""
     try:
-        done = subprocess.run(list(command), cwd=folder, capture_output=True, text=True, check=False, env=_environment())
+        done = subprocess.run(
+            list(command), cwd=folder, capture_output=True, text=True, check=False, env=_environment()
+        )
     except OSError as error:
         raise ToolError(f"{command[0]} cannot be started: {error.strerror}") from error
     if done.returncode:

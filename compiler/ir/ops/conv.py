@@ -130,7 +130,8 @@ def _evaluate_conv(v: Sequence[Any], a: Any) -> list[Array]:
     else:
         parts = []
         for i in range(g):
-            part = view[(..., slice(i * cg, (i + 1) * cg), *[slice(None)] * r)].reshape(n * math.prod(out), -1)
+            at: Any = (..., slice(i * cg, (i + 1) * cg), *[slice(None)] * r)
+            part = view[at].reshape(n * math.prod(out), -1)
             parts.append(part @ w[i * (o // g) : (i + 1) * (o // g)].reshape(o // g, -1).T)
         y = np.concatenate(parts, axis=-1).reshape(n, *out, o)
     if len(v) > 2 and v[2] is not None:
@@ -178,14 +179,19 @@ def _evaluate_transpose(v: Sequence[Any], a: Any) -> list[Array]:
     full = [(spatial[i] - 1) * a["strides"][i] + (kernel[i] - 1) * a["dilations"][i] + 1 for i in range(r)]
     out = [full[i] + a["output_padding"][i] - a["pads"][i] - a["pads"][r + i] for i in range(r)]
     # what is cropped in front may leave a tail that no input reaches
-    canvas = np.zeros((x.shape[0], *(max(f, o + a["pads"][i]) for i, (f, o) in enumerate(zip(full, out))), g * og), x.dtype)
+    canvas = np.zeros(
+        (x.shape[0], *(max(f, o + a["pads"][i]) for i, (f, o) in enumerate(zip(full, out))), g * og), x.dtype
+    )
     xs = x.reshape(*x.shape[:-1], g, c // g)
     ws = w.reshape(g, c // g, og, *kernel)
     for tap in np.ndindex(*kernel):
         part = np.einsum("...gc,gco->...go", xs, ws[(slice(None), slice(None), slice(None), *tap)])
         at = tuple(
-            slice(tap[i] * a["dilations"][i], tap[i] * a["dilations"][i] + (spatial[i] - 1) * a["strides"][i] + 1,
-                  a["strides"][i])
+            slice(
+                tap[i] * a["dilations"][i],
+                tap[i] * a["dilations"][i] + (spatial[i] - 1) * a["strides"][i] + 1,
+                a["strides"][i],
+            )
             for i in range(r)
         )
         canvas[(slice(None), *at)] += part.reshape(*x.shape[:-1], g * og)
@@ -243,16 +249,30 @@ _POOL: dict[str, Any] = {"kernel": REQUIRED, **_WINDOW, "layout": "nchw"}
 
 ROWS: list[OpRow] = [
     OpRow(
-        "conv", "conv", (2, 4), _infer_conv, _evaluate_conv,
-        {**_WINDOW, "groups": 1, "layout": "nchw", "act": ""}, "window",
+        "conv",
+        "conv",
+        (2, 4),
+        _infer_conv,
+        _evaluate_conv,
+        {**_WINDOW, "groups": 1, "layout": "nchw", "act": ""},
+        "window",
     ),
     OpRow(
-        "conv_transpose", "conv", (2, 3), _infer_transpose, _evaluate_transpose,
+        "conv_transpose",
+        "conv",
+        (2, 3),
+        _infer_transpose,
+        _evaluate_transpose,
         {**_WINDOW, "groups": 1, "output_padding": REQUIRED, "layout": "nchw", "act": ""},
     ),
     OpRow("max_pool", "conv", (1, 1), _infer_pool("max_pool"), _evaluate_max_pool, _POOL, "window"),
     OpRow(
-        "avg_pool", "conv", (1, 1), _infer_pool("avg_pool"), _evaluate_avg_pool,
-        {**_POOL, "count_include_pad": False, "ceil_pads": ()}, "window",
+        "avg_pool",
+        "conv",
+        (1, 1),
+        _infer_pool("avg_pool"),
+        _evaluate_avg_pool,
+        {**_POOL, "count_include_pad": False, "ceil_pads": ()},
+        "window",
     ),
 ]

@@ -25,7 +25,7 @@ def erf(x: Array) -> Array:
     """Error function in the array's own precision (math.erf, element by element on unique values)."""
     flat, back = np.unique(x.astype(np.float64).ravel(), return_inverse=True)
     values = np.fromiter((math.erf(v) for v in flat), np.float64, len(flat))
-    return values[back].reshape(x.shape).astype(x.dtype)
+    return np.asarray(values[back].reshape(x.shape).astype(x.dtype))
 
 
 def _sigmoid(x: Array) -> Array:
@@ -34,12 +34,14 @@ def _sigmoid(x: Array) -> Array:
 
 
 def _softplus(x: Array) -> Array:
-    return (np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))).astype(x.dtype)
+    return np.asarray(np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))).astype(x.dtype)
 
 
 def _gelu_tanh(x: Array) -> Array:
     c = x.dtype.type(math.sqrt(2 / math.pi))
-    return (x * x.dtype.type(0.5) * (1 + np.tanh(c * (x + x.dtype.type(0.044715) * x * x * x)))).astype(x.dtype)
+    return np.asarray(x * x.dtype.type(0.5) * (1 + np.tanh(c * (x + x.dtype.type(0.044715) * x * x * x)))).astype(
+        x.dtype
+    )
 
 
 UNARY: dict[str, tuple[frozenset[str], Callable[[Array], Array]]] = {
@@ -87,16 +89,16 @@ def _clip(x: Array, a: Attrs) -> Array:
         limits = np.iinfo(x.dtype)
         low = limits.min if lo <= limits.min else int(lo)
         high = limits.max if hi >= limits.max else int(hi)
-        return np.minimum(np.maximum(x, x.dtype.type(low)), x.dtype.type(high))
-    return np.minimum(np.maximum(x, x.dtype.type(lo)), x.dtype.type(hi))
+        return np.asarray(np.minimum(np.maximum(x, x.dtype.type(low)), x.dtype.type(high)))
+    return np.asarray(np.minimum(np.maximum(x, x.dtype.type(lo)), x.dtype.type(hi)))
 
 
 def _elu(x: Array, a: Any) -> Array:
-    return np.where(x > 0, x, a["alpha"] * np.expm1(np.minimum(x, 0))).astype(x.dtype)
+    return np.asarray(np.where(x > 0, x, a["alpha"] * np.expm1(np.minimum(x, 0)))).astype(x.dtype)
 
 
 def _selu(x: Array, a: Any) -> Array:
-    return (a["gamma"] * np.where(x > 0, x, a["alpha"] * np.expm1(np.minimum(x, 0)))).astype(x.dtype)
+    return np.asarray(a["gamma"] * np.where(x > 0, x, a["alpha"] * np.expm1(np.minimum(x, 0)))).astype(x.dtype)
 
 
 PARAMETRIC: dict[str, tuple[Any, Callable[[Array, Any], Array]]] = {
@@ -194,9 +196,15 @@ def check_activation(kind: str, attrs: Attrs) -> None:
         numbers = [float(n) for n in act.split(":")[1:]]
     except ValueError:
         numbers = []
-    if act in ACTIVATIONS or (act.startswith("clip:") and len(numbers) == 2) or (act[:6] == "leaky:" and len(numbers) == 1):
+    if (
+        act in ACTIVATIONS
+        or (act.startswith("clip:") and len(numbers) == 2)
+        or (act[:6] == "leaky:" and len(numbers) == 1)
+    ):
         return
-    raise IRError(f"{kind} has no fused activation {act!r}; legal: {', '.join(sorted(ACTIVATIONS))}, clip:LO:HI, leaky:A")
+    raise IRError(
+        f"{kind} has no fused activation {act!r}; legal: {', '.join(sorted(ACTIVATIONS))}, clip:LO:HI, leaky:A"
+    )
 
 
 def operand(types: Sequence[Type | None], i: int, kind: str) -> Type:
@@ -336,7 +344,9 @@ ROWS: list[OpRow] = [
     *map(_parametric, PARAMETRIC),
     *map(_binary, BINARY),
     *map(_compare, COMPARE),
-    OpRow("where", "elementwise", (3, 3), _infer_where, lambda v, _: [np.where(*v)], rows="same"),
+    OpRow(
+        "where", "elementwise", (3, 3), _infer_where, lambda v, _: [np.asarray(np.where(v[0], v[1], v[2]))], rows="same"
+    ),
     OpRow("cast", "elementwise", (1, 1), _infer_cast, lambda v, a: [cast(v[0], a["to"])], {"to": REQUIRED}, "same"),
     OpRow(
         "is_nan", "elementwise", (1, 1), _infer_test("is_nan"), lambda v, _: [np.asarray(_wide(v[0]) != _wide(v[0]))]

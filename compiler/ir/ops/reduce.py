@@ -241,14 +241,25 @@ ROWS: list[OpRow] = [
     OpRow("argmax", "reduce", (1, 1), _infer_arg("argmax"), _arg(True), _ARG),
     OpRow("argmin", "reduce", (1, 1), _infer_arg("argmin"), _arg(False), _ARG),
     OpRow(
-        "cumsum", "reduce", (1, 1), _same_with_axis("cumsum", False), _cumsum,
+        "cumsum",
+        "reduce",
+        (1, 1),
+        _same_with_axis("cumsum", False),
+        _cumsum,
         {"axis": REQUIRED, "exclusive": False, "reverse": False},
     ),
     OpRow("softmax", "norm", (1, 1), _same_with_axis("softmax", True), _evaluate_softmax, {"axis": REQUIRED}),
-    OpRow("log_softmax", "norm", (1, 1), _same_with_axis("log_softmax", True), _evaluate_log_softmax, {"axis": REQUIRED}),
+    OpRow(
+        "log_softmax", "norm", (1, 1), _same_with_axis("log_softmax", True), _evaluate_log_softmax, {"axis": REQUIRED}
+    ),
     OpRow("layer_norm", "norm", (1, 3), _same_with_axis("layer_norm", True), _norm(True), _NORM, "same"),
     OpRow("rms_norm", "norm", (1, 2), _same_with_axis("rms_norm", True), _norm(False), _NORM, "same"),
     OpRow(
-        "attention", "norm", (3, 4), _infer_attention, _evaluate_attention, {"scale": REQUIRED, "causal": False},
+        "attention",
+        "norm",
+        (3, 4),
+        _infer_attention,
+        _evaluate_attention,
+        {"scale": REQUIRED, "causal": False},
     ),
 ]

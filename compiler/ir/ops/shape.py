@@ -139,7 +139,7 @@ def _infer_gather_elements(types: Sequence[Type | None], a: Any) -> list[Type]:
 
 
 def _elements(index: Array, axis: int, size: int, kind: str) -> tuple[Any, ...]:
-    at = list(np.indices(index.shape, sparse=True))
+    at: list[Any] = list(np.indices(index.shape, sparse=True))
     at[axis] = _wrapped(kind, index, size)
     return tuple(at)
 
@@ -240,36 +240,58 @@ def _evaluate_topk(v: Sequence[Any], a: Any) -> list[Array]:
 ROWS: list[OpRow] = [
     OpRow("reshape", "shape", (1, 1), _infer_reshape, lambda v, a: [v[0].reshape(a["shape"])], {"shape": REQUIRED}),
     OpRow(
-        "transpose", "shape", (1, 1), _infer_transpose,
-        lambda v, a: [np.ascontiguousarray(v[0].transpose(a["perm"])) if v[0].ndim else v[0]], {"perm": REQUIRED},
+        "transpose",
+        "shape",
+        (1, 1),
+        _infer_transpose,
+        lambda v, a: [np.ascontiguousarray(v[0].transpose(a["perm"])) if v[0].ndim else v[0]],
+        {"perm": REQUIRED},
     ),
     OpRow(
-        "broadcast_to", "shape", (1, 1), _infer_broadcast,
-        lambda v, a: [np.broadcast_to(v[0], a["shape"]).copy()], {"shape": REQUIRED},
+        "broadcast_to",
+        "shape",
+        (1, 1),
+        _infer_broadcast,
+        lambda v, a: [np.broadcast_to(v[0], a["shape"]).copy()],
+        {"shape": REQUIRED},
     ),
     OpRow(
-        "slice", "shape", (1, 1), _infer_slice, lambda v, a: [v[0][slices(a)].copy()],
+        "slice",
+        "shape",
+        (1, 1),
+        _infer_slice,
+        lambda v, a: [v[0][slices(a)].copy()],
         {"starts": REQUIRED, "stops": REQUIRED, "steps": REQUIRED},
     ),
     OpRow(
         "concat", "shape", (1, -1), _infer_concat, lambda v, a: [np.concatenate(v, axis=a["axis"])], {"axis": REQUIRED}
     ),
     OpRow(
-        "pad", "shape", (1, 1), _infer_pad, _evaluate_pad,
+        "pad",
+        "shape",
+        (1, 1),
+        _infer_pad,
+        _evaluate_pad,
         {"before": REQUIRED, "after": REQUIRED, "mode": "constant", "value": 0.0},
     ),
     OpRow("gather", "index", (2, 2), _infer_gather, _evaluate_gather, {"axis": REQUIRED}),
-    OpRow(
-        "gather_elements", "index", (2, 2), _infer_gather_elements, _evaluate_gather_elements, {"axis": REQUIRED}
-    ),
+    OpRow("gather_elements", "index", (2, 2), _infer_gather_elements, _evaluate_gather_elements, {"axis": REQUIRED}),
     OpRow("gather_nd", "index", (2, 2), _infer_gather_nd, _evaluate_gather_nd, {"batch_dims": 0}),
     OpRow(
-        "scatter_elements", "index", (3, 3), _infer_scatter_elements, _evaluate_scatter_elements,
+        "scatter_elements",
+        "index",
+        (3, 3),
+        _infer_scatter_elements,
+        _evaluate_scatter_elements,
         {"axis": REQUIRED, "reduction": "none"},
     ),
     OpRow("scatter_nd", "index", (3, 3), _infer_scatter_nd, _evaluate_scatter_nd, {"reduction": "none"}),
     OpRow(
-        "topk", "index", (1, 1), _infer_topk, _evaluate_topk,
+        "topk",
+        "index",
+        (1, 1),
+        _infer_topk,
+        _evaluate_topk,
         {"k": REQUIRED, "axis": REQUIRED, "largest": True, "sorted": True},
     ),
 ]

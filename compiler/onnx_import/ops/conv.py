@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from edgec.ir.graph import Value
 from edgec.ir.types import FLOATS
 from edgec.onnx_import.node import Node, Refused
@@ -296,7 +294,7 @@ def _mean_variance(n: Node) -> list[Value]:
     axes = tuple(sorted(n.axis(a, x.type.rank) for a in n.attr("axes", [0, 2, 3])))
     centred = n.op("sub", x, n.op("reduce_mean", x, axes=axes, keepdims=True))
     variance = n.op("reduce_mean", n.op("mul", centred, centred), axes=axes, keepdims=True)
-    return [n.op("div", centred, n.op("add", n.op("sqrt", variance), n.like(np.float32(1e-9), x)))]
+    return [n.op("div", centred, n.op("add", n.op("sqrt", variance), n.like(1e-9, x)))]
 
 
 TABLE: dict[str, Entry] = {

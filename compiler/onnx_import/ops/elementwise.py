@@ -18,8 +18,6 @@ def _unary(kind: str) -> Entry:
     return lambda n: [n.op(kind, n.value(0))]
 
 
-
-
 def _binary(kind: str) -> Entry:
     return lambda n: [n.op(kind, n.value(0), n.value(1))]
 
@@ -80,9 +78,6 @@ def _cast(n: Node) -> list[Value]:
 
 def _gelu(n: Node) -> list[Value]:
     return [n.op("gelu_tanh" if n.attr("approximate", "none") == "tanh" else "gelu", n.value(0))]
-
-
-
 
 
 def _mod(n: Node) -> list[Value]:

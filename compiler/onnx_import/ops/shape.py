@@ -247,7 +247,7 @@ def _eye_like(n: Node) -> list[Value]:
     x = n.value(0)
     code = n.attr("dtype")
     dtype = element_type(code, "its result") if code else x.type.dtype
-    return [n.const(np.eye(*x.type.dims, k=int(n.attr("k", 0))), dtype)]
+    return [n.const(np.eye(x.type.dims[0], x.type.dims[1], k=int(n.attr("k", 0))), dtype)]
 
 
 def _size(n: Node) -> list[Value]:

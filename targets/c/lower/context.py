@@ -19,7 +19,7 @@ from edgec.targets.c.isa import Isa
 ALIGNMENT = 64
 
 
-class NotLowered(Exception):  # noqa: N818 - a verdict, not a fault
+class NotLowered(Exception):
     """This target has no kernel for this form of the op; the message says which."""
 
 

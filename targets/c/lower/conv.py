@@ -9,7 +9,7 @@ import numpy as np
 from edgec.ir.graph import Op
 from edgec.plan.plan import Pointer, Struct, Symbol
 from edgec.targets.c.lower.activation import fused
-from edgec.targets.c.lower.context import LowerOp, Lowering, NotLowered
+from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered
 from edgec.targets.c.lower.matmul import packed_matmul
 from edgec.targets.c.tiles import choose_tiles
 
@@ -140,7 +140,14 @@ def _conv_transpose(op: Op, ctx: Lowering) -> None:
         for kx, x0, count_x, left in horizontal:
             part = kernel[ky][:, kx] if ky and kx else np.zeros((1, 1, c // groups, o), np.float32)
             to = Pointer(target.buffer, target.ctype, target.offset + 4 * (y0 * ow + x0) * o, True)
-            sizes = {"sh": 1, "sw": 1, "dh": 1, "dw": 1, "top": top if ky and kx else 0, "left": left if ky and kx else 0}
+            sizes = {
+                "sh": 1,
+                "sw": 1,
+                "dh": 1,
+                "dw": 1,
+                "top": top if ky and kx else 0,
+                "left": left if ky and kx else 0,
+            }
             place = {"oh": count_y, "ow": count_x, "y_image": oh * ow * o, "y_row": attrs["strides"][0] * ow * o,
                      "y_pixel": attrs["strides"][1] * o}  # fmt: skip
             rows(ctx, ctx.read(x), (n, h, wd, c), part, b, None, to, groups, sizes, place, True, attrs["act"])

@@ -10,7 +10,7 @@ import numpy as np
 from edgec.ir.graph import Op, Value
 from edgec.plan.plan import Pointer
 from edgec.targets.c.lower.activation import row_activation
-from edgec.targets.c.lower.context import CTYPES, LowerOp, Lowering, NotLowered
+from edgec.targets.c.lower.context import CTYPES, Lowering, LowerOp, NotLowered
 from edgec.targets.c.lower.strides import broadcast_strides, collapse
 
 CHUNK = 4096  # EDGEC_MAP_CHUNK
@@ -143,7 +143,7 @@ def _tests(op: Op, ctx: Lowering) -> None:
 def _cast(op: Op, ctx: Lowering) -> None:
     x, y = op.arg(0), op.result
     source, to = x.type.dtype, y.type.dtype
-    if source == to or {source, to} == {"bool", "u8"} and to == "u8":
+    if source == to or ({source, to} == {"bool", "u8"} and to == "u8"):
         ctx.alias(y, x)
         return
     if {source, to} & {"f16", "bf16"}:

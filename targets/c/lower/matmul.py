@@ -9,7 +9,7 @@ import numpy as np
 from edgec.ir.graph import Op, Value
 from edgec.plan.plan import Pointer
 from edgec.targets.c.lower.activation import fused, row_activation
-from edgec.targets.c.lower.context import CTYPES, LowerOp, Lowering, NotLowered
+from edgec.targets.c.lower.context import CTYPES, Lowering, LowerOp, NotLowered
 from edgec.targets.c.lower.elementwise import broadcast2
 from edgec.targets.c.lower.strides import broadcast_strides
 from edgec.targets.c.tiles import choose_tiles

@@ -7,7 +7,7 @@ from typing import Any
 
 from edgec.ir.graph import Op
 from edgec.plan.plan import Pointer
-from edgec.targets.c.lower.context import CTYPES, LowerOp, Lowering, NotLowered
+from edgec.targets.c.lower.context import CTYPES, Lowering, LowerOp, NotLowered
 
 # kind -> start, combination, result; TOP and LOW are the dtype's limits
 _FLOAT = {

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgec.ir.graph import Op, Value
 from edgec.plan.plan import Pointer
-from edgec.targets.c.lower.context import CTYPES, LowerOp, Lowering
+from edgec.targets.c.lower.context import CTYPES, Lowering, LowerOp
 from edgec.targets.c.lower.strides import broadcast_strides, collapse, dense
 
 

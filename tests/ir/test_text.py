@@ -1,0 +1,71 @@
+"""The text form: exact round trips, and positions of what is wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgec.ir.errors import IRError
+from edgec.ir.text import parse_module, print_module
+from edgec.ir.verify import verify_module
+
+TEXT = """const #c0 = f32[4](0.1, -inf, nan, 1e-40)
+const #c1 = i64[2](-9223372036854775808, 9223372036854775807)
+const #c2 = bool[](True)
+const #c3 = f32[2](0.0, 0.0)
+entry main(%x: f32[4], %in1_ "a b": f32[2], %h: f32[2]) {
+  %0: f32[4] = add %x, #c0 {act="clip:0.0:6.0"} @ "Add 'it\\"s'"
+  %1: f32[2], %2: i64[2] = topk %0 {k=2, axis=0}
+  %3: f32[2] = add %1, %h
+  state %h = %3 from #c3
+  return "y" = %3, "i" = %2, "k" = #c1, "t" = #c2
+}
+"""
+
+
+def test_round_trip() -> None:
+    module = parse_module(TEXT)
+    verify_module(module)
+    text = print_module(module)
+    assert print_module(parse_module(text)) == text
+    (graph,) = module.entries.values()
+    assert [v.name for v in graph.inputs] == ["x", "a b", "h"]
+    assert graph.ops[0].source == "Add 'it\"s'"
+    assert graph.states[0].output is graph.ops[2].result
+    constant = graph.array(graph.ops[0].arg(1))
+    np.testing.assert_array_equal(constant, np.array([0.1, -np.inf, np.nan, 1e-40], np.float32))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "1:1: the text has no entry"),
+        ("entry main(%x: f32[4]) {\n  %0: f32[4] = frob %x\n", "2:16: there is no operator frob"),
+        ("entry main(%x: f32[4]) {\n  %0: f32[4] = relu %y\n", "%y is not defined"),
+        ("entry main(%x: f32[4], %x: f32[4])", "%x is defined twice"),
+        ("const #c0 = f32[3](1.0)", "3 elements, and 1 are given"),
+        ("const #c0 = f32[99999999,99999]seed(1)", "too large"),
+        ('const #c0 = f32[99]sha("ab")', "not at hand"),
+        ('entry main(%x: f32[4]) { return "y" = %x', "found the end"),
+        ("entry ?", "1:7: '?' stands for nothing"),
+    ],
+)
+def test_errors(text: str, message: str) -> None:
+    with pytest.raises(IRError) as caught:
+        parse_module(text)
+    assert message in str(caught.value)
+
+
+def test_verifier() -> None:
+    bad = TEXT.replace("%3: f32[2] = add %1, %h", "%3: f32[3] = add %1, %h")
+    with pytest.raises(IRError, match="add makes"):
+        verify_module(parse_module(bad))
+    twice = 'entry main(%x: f32[4]) {\n  return "y" = %x, "y" = %x\n}'
+    with pytest.raises(IRError, match="repeat"):
+        verify_module(parse_module(twice))
+
+
+def test_every_prefix_is_an_error_of_ours() -> None:
+    for i in range(len(TEXT) - 1):
+        with pytest.raises(IRError):
+            parse_module(TEXT[:i])
