@@ -96,8 +96,9 @@ def render(receipt: Mapping[str, Any]) -> str:
         lines.append(f"  {verification['instructions'] / 1e6:.2f} M instructions an inference")
     if "accuracy" in receipt:
         a = receipt["accuracy"]
+        low, high = a["confidence_95"]
         lines.append(
-            f"  accuracy {a['accuracy']:.3f} ({a['right']}/{a['images']}, 95 % confidence {a['confidence_95'][0]:.3f} to "
-            f"{a['confidence_95'][1]:.3f}); reference {a['reference_accuracy']:.3f}; {len(a['flipped'])} answers differ"
+            f"  accuracy {a['accuracy']:.3f} ({a['right']}/{a['images']}, 95 % confidence "
+            f"{low:.3f} to {high:.3f}); reference {a['reference_accuracy']:.3f}; {len(a['flipped'])} answers differ"
         )
     return "\n".join(lines)

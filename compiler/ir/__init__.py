@@ -1,1 +1,1 @@
-"""The ground floor: types, graph, operators, text, verifier, interpreter. Imports numpy and nothing of ours above it."""
+"""The ground floor: types, graph, operators, text, verifier, interpreter. Imports nothing of ours above it."""

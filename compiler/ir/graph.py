@@ -1,4 +1,4 @@
-"""Module, Graph, Op, Value: the IR as objects. Values and ops compare by identity; a graph is SSA, in topological order.
+"""Module, Graph, Op, Value: the IR as objects, compared by identity. A graph is SSA, in topological order.
 
 A `Value` is one of: a graph input, the result of an op, or a constant (its array lives in the module under a content
 hash). A `State` pairs a graph input with the output that becomes that input at the next call.

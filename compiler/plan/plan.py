@@ -15,7 +15,7 @@ Space = Literal["input", "output", "state", "scratch", "weights"]
 
 
 class Buffer:
-    """A run of bytes in one space, with identity. `offset` is filled in by the memory planner (scratch, weights, state).
+    """A run of bytes in one space, with identity. The memory planner fills in `offset` (scratch, weights, state).
 
     For inputs and outputs `index` is the position in the entry's signature and `offset` stays 0.
     """
@@ -35,7 +35,7 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Pointer:
-    """An argument that is an address: `offset` bytes into a buffer, of C type `ctype` (`float`, `int64_t`, `void` …)."""
+    """An address as an argument: `offset` bytes into a buffer, of C type `ctype` (`float`, `int64_t`, `void` …)."""
 
     buffer: Buffer
     ctype: str

@@ -24,7 +24,7 @@ EMULATED = "aarch64-freestanding-none"
 
 @dataclass(frozen=True)
 class Platform:
-    """`triple`: zig's target; `shared`: make libNAME.so to load into this process; `image`: make NAME.elf to emulate."""
+    """`triple`: zig's target; `shared`: make libNAME.so to load into this process; `image`: make NAME.elf."""
 
     triple: str
     macho: bool = False

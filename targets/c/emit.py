@@ -174,7 +174,7 @@ typedef struct {
 
 
 def emit_source(plan: Plan, identity: Identity, state_at: int = 0) -> str:
-    """The one C file of an entry. Memory must have been planned. `state_at`: where the initial state is in the weights."""
+    """The one C file of an entry. Memory must have been planned. The initial state is at `state_at` in the weights."""
     seen: set[str] = set()
     kernels = "".join(kernel_text(header, seen) for header in _headers(plan.calls))
     instances = dict.fromkeys(i for call in plan.calls for i in (*call.instances, *_activations(call)))
@@ -242,7 +242,15 @@ def _entry_points(plan: Plan, state_at: int) -> str:
       calls[i].call(&m, 0, calls[i].tasks);
   }
 """
-    reset = f"  if (!state) return EDGEC_NULL_ARGUMENT;\n  edgec_copy(state, {name}_weights + {state_at}, {plan.state_bytes});\n"
+    reset = (
+        "  if (!state) return EDGEC_NULL_ARGUMENT;\n"
+        f"  edgec_copy(state, {name}_weights + {state_at}, {plan.state_bytes});\n"
+    )
+    unused = [n for n, used in (("state", plan.state_bytes), ("scratch", plan.scratch_bytes)) if not used]
+    if not plan.calls:
+        loop = ""
+        unused += ["m", "parallel"]
+    ignored = "".join(f"  (void){n};\n" for n in unused)
     return f"""
 int {name}_reset(void *state) {{
 {reset if plan.state_bytes else "  (void)state;" + chr(10)}  return EDGEC_OK;
@@ -255,7 +263,7 @@ int {name}_run(const void *const inputs[], void *const outputs[], void *state, v
 {"".join(checks)}  uintptr_t at = {" | ".join(a for a in aligned if a) or "0"};
 {loops}  if (at % 64) return EDGEC_MISALIGNED;
   memory m = {{(const unsigned char *const *)inputs, (unsigned char *const *)outputs, state, scratch}};
-{loop if plan.calls else "  (void)m;" + chr(10) + "  (void)parallel;" + chr(10)}{"" if plan.state_bytes else "  (void)state;" + chr(10)}{"" if plan.scratch_bytes else "  (void)scratch;" + chr(10)}  return EDGEC_OK;
+{loop}{ignored}  return EDGEC_OK;
 }}
 """
 

@@ -81,8 +81,7 @@ def emit_example(plan: Plan) -> str:
 
     def arrays(ports: list[Port], letter: str) -> str:
         return "".join(
-            f"static ALIGNED {CTYPES[p.type.dtype]} {letter}{i}[{max(1, p.type.size)}]; /* {p.name.replace('*/', '')} */\n"
-            for i, p in enumerate(ports)
+            f"static ALIGNED {CTYPES[p.type.dtype]} {letter}{i}[{max(1, p.type.size)}];\n" for i, p in enumerate(ports)
         )
 
     reads = "".join(
@@ -98,7 +97,8 @@ def emit_example(plan: Plan) -> str:
 #include "{name}.h"
 
 #define ALIGNED __attribute__((aligned(64)))
-{arrays(plan.inputs, "x")}{arrays(plan.outputs, "y")}static ALIGNED unsigned char scratch[{upper}_SCRATCH_BYTES + 1], state[{upper}_STATE_BYTES + 1];
+{arrays(plan.inputs, "x")}{arrays(plan.outputs, "y")}static ALIGNED unsigned char scratch[{upper}_SCRATCH_BYTES + 1];
+static ALIGNED unsigned char state[{upper}_STATE_BYTES + 1];
 
 static __attribute__((unused)) int read_file(const char *path, void *to, size_t bytes) {{
   FILE *file = fopen(path, "rb");

@@ -1,4 +1,4 @@
-"""Which GEMM tiles a layer uses: rows and vectors per tile for each instruction set, and the packing that goes with them."""
+"""Which GEMM tiles a layer uses: rows and vectors per tile for each instruction set, and how operands are packed."""
 
 from __future__ import annotations
 

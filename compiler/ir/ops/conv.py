@@ -180,7 +180,8 @@ def _evaluate_transpose(v: Sequence[Any], a: Any) -> list[Array]:
     out = [full[i] + a["output_padding"][i] - a["pads"][i] - a["pads"][r + i] for i in range(r)]
     # what is cropped in front may leave a tail that no input reaches
     canvas = np.zeros(
-        (x.shape[0], *(max(f, o + a["pads"][i]) for i, (f, o) in enumerate(zip(full, out))), g * og), x.dtype
+        (x.shape[0], *(max(f, o + a["pads"][i]) for i, (f, o) in enumerate(zip(full, out, strict=True))), g * og),
+        x.dtype,
     )
     xs = x.reshape(*x.shape[:-1], g, c // g)
     ws = w.reshape(g, c // g, og, *kernel)

@@ -1,4 +1,4 @@
-"""Convolution over channels-last images: pointwise as matmul, depthwise in registers, the rest through rows (conv.h)."""
+"""Convolution over channels-last images: pointwise as matmul, depthwise in registers, the rest by rows (conv.h)."""
 
 from __future__ import annotations
 
