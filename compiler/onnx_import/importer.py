@@ -1,227 +1,276 @@
-"""ONNX file -> Module: check, bind, walk the nodes that the outputs need, decompose each by its table row."""
+"""An ONNX file becomes a Module: walk the live nodes in order and let the tables turn each into core operators.
+
+A node that cannot be imported makes a `Missing` result; at the end all reasons that an output depends on are told at
+once. Names of inputs and outputs stay; `op.source` says which ONNX node an op came from.
+"""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnx
+from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto
 
-from edgec.ir.build import Builder
-from edgec.ir.errors import IRError, ModelError, UnsupportedError, UsageError
-from edgec.ir.graph import Graph, Module, Value
-from edgec.ir.types import Type
+from edgec.ir.errors import EdgecError, IRError, ModelError, UnsupportedError
+from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.onnx_import import limits
-from edgec.onnx_import.node import Node, Refused
+from edgec.onnx_import.functions import bound_nodes, key_of, standard_body
+from edgec.onnx_import.items import Item, Missing, reasons_of
+from edgec.onnx_import.node import Node, Refusal, describe
 from edgec.onnx_import.ops import TABLE
+from edgec.onnx_import.ops.refused import REFUSED
 from edgec.onnx_import.options import ImportOptions
-from edgec.onnx_import.order import needed_nodes
-from edgec.onnx_import.reader import element_type, opset_of, read_model, tensor_array
+from edgec.onnx_import.prepare import bind_dims, check_output, constant_input, free_inputs, input_types
+from edgec.onnx_import.reader import DOMAINS, read_model, standard_opset
+from edgec.onnx_import.signature import check_operands
+from edgec.onnx_import.tensors import ELEMENTS, DtypeUnsupported, array_of, dense_of, element_name
+from edgec.onnx_import.topology import live_in_order
 
 
 def import_model(path: Path, options: ImportOptions | None = None) -> Module:
-    """Module with the entry `main`. ModelError for a broken file, UsageError for a binding that does not fit or is
-    missing, UnsupportedError with every reason at once."""
-    options = options or ImportOptions()
-    model = read_model(path)
-    opset = opset_of(model)
-    if model.functions:
-        try:
-            model = onnx.inliner.inline_local_functions(model)
-        except (ValueError, RuntimeError, onnx.checker.ValidationError) as error:
-            raise ModelError(f"{path}: its functions cannot be inlined: {str(error).splitlines()[0]}") from None
+    """The model as a module with one entry. ModelError, UnsupportedError or UsageError with one sentence."""
+    path = Path(path)
+    return import_proto(read_model(path), path.parent, options or ImportOptions())
+
+
+def import_proto(model: ModelProto, folder: Path, options: ImportOptions) -> Module:
+    """The same for a model that is already read and checked."""
     module = Module()
-    graph = Graph(module)
-    walk = Walk(graph, opset, path.parent)
-    walk.initializers(model.graph)
-    _bind_inputs(model.graph, walk, options)
-    walk.nodes(model.graph)
-    if walk.reasons:
-        raise UnsupportedError(walk.reasons)
-    for output in model.graph.output:
-        if output.name not in walk.values:
-            raise ModelError(f"{path}: nothing computes the output '{output.name}'")
-        graph.outputs.append((output.name, walk.values[output.name]))
-    if len({name for name, _ in graph.outputs}) != len(graph.outputs) or not graph.outputs:
-        raise ModelError(f"{path}: the model has no outputs, or two of one name")
+    walk = Walk(Graph(module, options.name), folder, model)
+    try:
+        walk.run_model(model, options)
+    except MemoryError as error:
+        raise ModelError("the model needs more memory than there is") from error
     return module
 
 
-def _bind_inputs(proto: onnx.GraphProto, walk: Walk, options: ImportOptions) -> None:
-    names = [i.name for i in proto.input if i.name not in walk.values]
-    for kind, given in (("--shape", options.shapes), ("--const", options.consts)):
-        for name in given:
-            if name not in names:
-                raise UsageError(f"{kind} {name}: the model has no such input; it has {', '.join(names)}")
-    if len(set(names)) != len(names):
-        raise ModelError("two inputs of the model have one name")
-    bound = {name: options.shapes[name] for name in options.shapes}
-    for value in proto.input:
-        if value.name in walk.values:
-            continue
-        if not value.type.HasField("tensor_type"):
-            raise UnsupportedError([f"input '{value.name}' is no tensor"])
-        tensor = value.type.tensor_type
-        dtype = element_type(tensor.elem_type, f"input '{value.name}'")
-        if value.name in options.consts:
-            array = np.asarray(options.consts[value.name])
-            declared = [d.dim_value for d in tensor.shape.dim]
-            if all(declared) and array.size == math.prod(declared):
-                array = array.reshape(declared)
-            walk.values[value.name] = walk.graph.constant(array.astype(Type(dtype, ()).numpy))
-            continue
-        shape = _bound_shape(value, bound.get(value.name))
-        walk.values[value.name] = walk.graph.add_input(value.name, Type(dtype, shape))
+class Scope:
+    """Names that a graph can see: its own, and those of the graphs around it."""
 
+    def __init__(self, parent: Scope | None, opsets: dict[str, int], depth: int = 1) -> None:
+        self.parent = parent
+        self.opsets = opsets
+        self.depth = depth
+        self.items: dict[str, Item] = {}
+        self.stored: dict[str, TensorProto | SparseTensorProto] = {}
 
-def _bound_shape(value: onnx.ValueInfoProto, given: tuple[int, ...] | None) -> tuple[int, ...]:
-    tensor = value.type.tensor_type
-    if not tensor.HasField("shape") and given is None:
-        raise UsageError(
-            f"input '{value.name}' has no shape in the model: give one, such as --shape {value.name}=1x3x8"
-        )
-    dims = list(tensor.shape.dim)
-    if given is not None and tensor.HasField("shape") and len(given) != len(dims):
-        raise UsageError(f"--shape {value.name} has {len(given)} dimensions, and the input has {len(dims)}")
-    shape: list[int] = []
-    for i in range(len(given) if given is not None else len(dims)):
-        declared = dims[i].dim_value if i < len(dims) and dims[i].HasField("dim_value") else None
-        if given is not None:
-            if declared is not None and declared > 0 and declared != given[i]:
-                raise UsageError(f"--shape {value.name}: dimension {i} is {declared} in the model, not {given[i]}")
-            shape.append(given[i])
-        elif declared is not None and declared > 0:
-            shape.append(declared)
-        elif declared == 0 and dims[i].HasField("dim_value"):
-            shape.append(0)
-        else:
-            if declared is not None:
-                raise ModelError(f"input '{value.name}' has the negative dimension {declared}")
-            example = "x".join(str(d.dim_value) if d.HasField("dim_value") else "1" for d in dims)
-            raise UsageError(
-                f"dimension {i} of input '{value.name}' is symbolic ({dims[i].dim_param or 'unnamed'}): "
-                f"bind it, such as --shape {value.name}={example}"
-            )
-    if len(shape) > limits.MAX_RANK or math.prod(shape) > limits.MAX_ELEMENTS or min(shape, default=1) < 0:
-        raise ModelError(f"input '{value.name}' has shape {shape}, which is beyond the limits")
-    return tuple(shape)
+    def inner(self) -> Scope:
+        return Scope(self, self.opsets, self.depth + 1)
 
 
 class Walk:
-    """Values by ONNX name while nodes are imported; reasons for what is refused are collected."""
+    """State of one import: the graph being made, what was spent, orders of graphs that are walked again."""
 
-    def __init__(self, graph: Graph, opset: int, folder: Path, depth: int = 0) -> None:
+    def __init__(self, graph: Graph, folder: Path, model: ModelProto) -> None:
         self.graph = graph
-        self.opset = opset
         self.folder = folder
-        self.depth = depth
-        self.values: dict[str, Value] = {}
-        self.reasons: list[str] = []
-        self._lost: set[str] = set()  # results of refused nodes: what hangs on them is not reported again
+        self.functions: dict[tuple[str, str, str], FunctionProto] = {
+            (f.domain, f.name, f.overload): f for f in model.functions
+        }
+        self.opsets = {"" if o.domain in DOMAINS else o.domain: int(o.version) for o in model.opset_import}
+        self.opsets[""] = standard_opset(model)
+        self.nodes = 0
+        self.bytes = 0
+        self.orders: dict[int, tuple[GraphProto, list[NodeProto]]] = {}
 
-    def child(self) -> Walk:
-        """A walk of a subgraph: sees the outer values, keeps its own."""
-        if self.depth >= limits.MAX_NESTING:
-            raise ModelError(f"subgraphs nest deeper than {limits.MAX_NESTING}")
-        inner = Walk(self.graph, self.opset, self.folder, self.depth + 1)
-        inner.values = dict(self.values)
-        inner.reasons = self.reasons
-        inner._lost = self._lost
-        return inner
+    # -- budgets ----------------------------------------------------------------------------------------------
 
-    def initializers(self, proto: onnx.GraphProto) -> None:
-        for tensor in proto.initializer:
-            self.values[tensor.name] = self.graph.constant(tensor_array(tensor, self.folder))
-        if proto.sparse_initializer:
-            self.reasons.append("sparse initializers")
+    def spend(self, nbytes: int) -> None:
+        """Account for an array before it is made."""
+        self.bytes += nbytes
+        if self.bytes > limits.FOLDED_BYTES:
+            raise ModelError(f"the model's constants need more than {limits.FOLDED_BYTES} bytes when folded")
 
-    def nodes(self, proto: onnx.GraphProto) -> None:
-        if len(proto.node) > limits.MAX_NODES:
-            raise ModelError(f"the model has {len(proto.node)} nodes; at most {limits.MAX_NODES} are read")
-        for node in needed_nodes(proto, set(self.values)):
-            self.node(node)
+    def count_node(self) -> int:
+        self.nodes += 1
+        if self.nodes > limits.NODES:
+            raise ModelError(f"the model unrolls to more than {limits.NODES} nodes")
+        return self.nodes
 
-    def node(self, proto: onnx.NodeProto) -> None:
-        label = f"{proto.op_type} '{proto.name or (proto.output[0] if proto.output else '')}'"
-        missing = [n for n in proto.input if n and n not in self.values]
-        if missing:
-            if not set(missing) & self._lost:
-                raise ModelError(f"{label} reads '{missing[0]}', which nothing computes")
-            self._lost.update(proto.output)
-            return
-        if len(self.graph.ops) > limits.MAX_NODES:
-            raise ModelError(f"the model has more than {limits.MAX_NODES} operations after unrolling")
-        inputs = [self.values[n] if n else None for n in proto.input]
-        builder = Builder(self.graph, source=label)
-        node = Node(proto, inputs, builder, self.opset, self.folder, len(proto.output))
+    # -- the model --------------------------------------------------------------------------------------------
+
+    def run_model(self, model: ModelProto, options: ImportOptions) -> None:
+        scope = Scope(None, self.opsets)
         try:
-            if proto.domain not in ("", "ai.onnx"):
-                raise Refused(f"domain {proto.domain} is unknown")
-            if proto.op_type in CONTROL:
-                results = CONTROL[proto.op_type](self, node)
-            elif proto.op_type in TABLE:
-                results = TABLE[proto.op_type](node)
+            bound = self.add_inputs(model.graph, scope, options)
+        except DtypeUnsupported as error:
+            raise UnsupportedError([f"an input of the model: {error}"]) from error
+        results = self.run_graph(model.graph, scope)
+        missing = [item for item in results if isinstance(item, Missing)]
+        if missing:
+            raise UnsupportedError(reasons_of(missing))
+        odd = [i.name for i, item in zip(model.graph.output, results, strict=True) if not isinstance(item, Value)]
+        if odd:
+            raise UnsupportedError([f"output '{name}' is a sequence or an optional, not a tensor" for name in odd])
+        for info, item in zip(model.graph.output, results, strict=True):
+            assert isinstance(item, Value)
+            check_output(info, item.type, bound)
+            if item.op is not None and item not in {v for _, v in self.graph.outputs}:
+                item.name = info.name
+            self.graph.outputs.append((info.name, item))
+        prune(self.graph)
+
+    def add_inputs(self, graph: GraphProto, scope: Scope, options: ImportOptions) -> dict[str, int]:
+        """Graph inputs and constant inputs into the scope; returns the bound symbolic dimensions."""
+        bound = bind_dims(graph, options)
+        open_inputs = []
+        for info in graph.input:
+            if info.name in options.consts:
+                array = constant_input(info, options.consts[info.name])
+                scope.items[info.name] = self.graph.constant(array, info.name)
+        for info in free_inputs(graph):
+            kind = info.type.WhichOneof("value")
+            if info.name in options.consts:
+                continue
+            if kind != "tensor_type":
+                reason = f"input '{info.name}' is not a tensor but a {str(kind).removesuffix('_type')}"
+                scope.items[info.name] = Missing(0, reason)
+            elif info.type.tensor_type.elem_type not in ELEMENTS:
+                name = element_name(info.type.tensor_type.elem_type)
+                scope.items[info.name] = Missing(0, f"input '{info.name}': element type {name} is not supported")
             else:
-                raise Refused("the operator is not supported")
-        except Refused as reason:
-            self.reasons.append(f"{label}: {reason}")
-            self._lost.update(proto.output)
-            return
-        except IRError as error:
-            raise ModelError(f"{label} is not legal: {error}") from None
-        for name, value in zip(proto.output, results, strict=False):
+                open_inputs.append(info)
+        for name, type in input_types(open_inputs, options, bound).items():
+            scope.items[name] = self.graph.add_input(name, type)
+        return bound
+
+    # -- graphs -----------------------------------------------------------------------------------------------
+
+    def run_graph(self, graph: GraphProto, scope: Scope) -> list[Item]:
+        """Import the live nodes of a graph into a scope that holds its inputs; returns its outputs."""
+        if scope.depth > limits.NESTING:
+            raise ModelError(f"graphs and functions are nested deeper than {limits.NESTING}")
+        scope.stored.update({t.name: t for t in graph.initializer if t.name not in scope.items})
+        scope.stored.update({t.values.name: t for t in graph.sparse_initializer if t.values.name not in scope.items})
+        # a loop's body is walked once an iteration; the graph is kept so that its id stays taken
+        if id(graph) not in self.orders:
+            self.orders[id(graph)] = (graph, live_in_order(graph.node, [o.name for o in graph.output]))
+        for proto in self.orders[id(graph)][1]:
+            self.run_node(proto, scope)
+        return [self.lookup(output.name, scope) for output in graph.output]
+
+    def lookup(self, name: str, scope: Scope) -> Item:
+        """What a name stands for; stored tensors become constants when they are first read."""
+        if not name:
+            return None
+        at: Scope | None = scope
+        while at is not None:
+            if name in at.items:
+                return at.items[name]
+            if name in at.stored:
+                at.items[name] = self.stored_item(name, at.stored[name])
+                return at.items[name]
+            at = at.parent
+        raise ModelError(f"the tensor '{name}' is read but nothing makes it")
+
+    def stored_item(self, name: str, tensor: TensorProto | SparseTensorProto) -> Item:
+        try:
+            sparse = isinstance(tensor, SparseTensorProto)
+            array = dense_of(tensor) if sparse else array_of(tensor, self.folder)
+        except DtypeUnsupported as error:
+            return Missing(0, f"tensor '{name}': {error}")
+        self.spend(array.nbytes)
+        return self.graph.constant(array, name)
+
+    # -- nodes ------------------------------------------------------------------------------------------------
+
+    def run_node(self, proto: NodeProto, scope: Scope) -> None:
+        """Import one node and bind its outputs."""
+        order = self.count_node()
+        inputs = [self.lookup(name, scope) for name in proto.input]
+        while inputs and inputs[-1] is None:
+            inputs.pop()
+        needs = tuple(item for item in inputs if isinstance(item, Missing))
+        results: Sequence[Item]
+        try:
+            results = self.import_node(proto, inputs, scope, bool(needs))
+        except (Refusal, DtypeUnsupported) as error:
+            results = [Missing(order, f"{describe(proto)} {error}", needs)] * len(proto.output)
+        if needs and not results:
+            results = [Missing(order, "", needs)] * len(proto.output)
+        if len(results) < sum(bool(name) for name in proto.output):
+            raise ModelError(f"{describe(proto)} has {len(proto.output)} outputs; {len(results)} are possible")
+        for name, item in zip(proto.output, results, strict=False):
             if name:
-                if value.type.size > limits.MAX_ELEMENTS:
-                    raise ModelError(f"{label} makes {value.type}, which is beyond the limits")
-                self.values[name] = value
-        self._lost.update(n for n in proto.output[len(results) :] if n)
+                scope.items[name] = item
+                if isinstance(item, Value) and item.op is not None and not item.name and scope.depth == 1:
+                    item.name = name
+
+    def import_node(self, proto: NodeProto, inputs: list[Item], scope: Scope, missing: bool) -> Sequence[Item]:
+        """Results of one node; none when an operand is missing and the operator itself would be fine."""
+        key = key_of(proto)
+        function = self.functions.get(key)
+        opset = scope.opsets.get(key[0], 1)
+        name = f"{key[0]}.{key[1]}" if key[0] else key[1]
+        entry = TABLE.get(name)
+        if function is not None:
+            return [] if missing else self.run_function(function, proto, inputs, scope)
+        refused = name in REFUSED
+        if missing and entry is not None and not refused:
+            return []
+        if not missing and not refused:
+            check_operands(proto, describe(proto), inputs, key[0], opset)
+        try:
+            if entry is not None:
+                with np.errstate(all="ignore"):
+                    return entry(Node(proto, inputs, self, scope, opset))
+            body = None if missing else standard_body(proto, inputs, opset)
+            if body is not None:
+                return self.run_function(body, proto, inputs, scope)
+        except IRError as error:
+            raise ModelError(f"{describe(proto)} is not legal: {error}") from error
+        except EdgecError:
+            raise
+        # folding evaluates what the file says: an index out of range, a shape that does not fit
+        except (ValueError, IndexError, OverflowError, ZeroDivisionError, TypeError) as error:
+            raise ModelError(f"{describe(proto)} cannot be imported: {error}") from error
+        raise Refusal(f"is not a supported operator{f' (of {key[0]})' if key[0] else ''}")
+
+    def run_function(
+        self, function: FunctionProto, proto: NodeProto, inputs: list[Item], scope: Scope
+    ) -> Sequence[Item]:
+        """Import a function's body in a scope of its own."""
+        opsets = {"" if o.domain in DOMAINS else o.domain: int(o.version) for o in function.opset_import}
+        inner = Scope(None, {**scope.opsets, **opsets}, scope.depth + 1)
+        if inner.depth > limits.NESTING:
+            raise ModelError(f"graphs and functions are nested deeper than {limits.NESTING}")
+        for i, name in enumerate(function.input):
+            inner.items[name] = inputs[i] if i < len(inputs) else None
+        wanted = [name for name, out in zip(function.output, proto.output, strict=False) if out]
+        for node in live_in_order(bound_nodes(function, proto), wanted):
+            self.run_node(node, inner)
+        outer = zip(function.output, proto.output, strict=False)
+        return [self.lookup(name, inner) if out else None for name, out in outer]
+
+    def inputs_behind(self, value: Value) -> list[str]:
+        """Names of the graph inputs that a value depends on, in order."""
+        found: set[str] = set()
+        seen: set[int] = set()
+        stack = [value]
+        while stack:
+            at = stack.pop()
+            if id(at) in seen:
+                continue
+            seen.add(id(at))
+            if at.op is not None:
+                stack += [v for v in at.op.inputs if v is not None]
+            elif at.const is None:
+                found.add(at.name)
+        return [v.name for v in self.graph.inputs if v.name in found]
 
 
-def _if(walk: Walk, node: Node) -> list[Value]:
-    condition = node.value(0)
-    if condition.const is None:
-        raise Refused("its condition is known at run time only")
-    chosen = node.attr("then_branch" if bool(node.array(0, "condition").ravel()[0]) else "else_branch")
-    return _subgraph(walk, chosen, [])
-
-
-def _subgraph(walk: Walk, proto: onnx.GraphProto, inputs: list[Value]) -> list[Value]:
-    inner = walk.child()
-    inner.initializers(proto)
-    for given, value in zip(proto.input, inputs, strict=True):
-        inner.values[given.name] = value
-    inner.nodes(proto)
-    lost = [o.name for o in proto.output if o.name not in inner.values]
-    if lost:
-        if not walk.reasons:
-            raise ModelError(f"a subgraph does not compute its output '{lost[0]}'")
-        raise Refused("its body holds unsupported operators")
-    return [inner.values[o.name] for o in proto.output]
-
-
-def _loop(walk: Walk, node: Node) -> list[Value]:
-    body = node.attr("body")
-    trips = int(node.array(0, "trip count").ravel()[0]) if node.has(0) else limits.MAX_UNROLL + 1
-    go = bool(node.array(1, "condition").ravel()[0]) if node.has(1) else True
-    carried = [node.value(i) for i in range(2, len(node.inputs))]
-    scans: list[list[Value]] = [[] for _ in range(len(body.output) - 1 - len(carried))]
-    i = 0
-    while go and i < trips:
-        if i >= limits.MAX_UNROLL:
-            raise Refused(f"it runs more than {limits.MAX_UNROLL} times")
-        again = node.const(True, "bool")
-        results = _subgraph(walk, body, [node.const(i, "i64"), again, *carried])
-        if results[0].const is None:
-            raise Refused("its condition is known at run time only")
-        go = bool(node.builder.graph.array(results[0]).ravel()[0])
-        carried = results[1 : 1 + len(carried)]
-        for scan, value in zip(scans, results[1 + len(carried) :], strict=True):
-            scan.append(node.reshape(value, (1, *value.type.dims)))
-        i += 1
-    if scans and not scans[0]:
-        raise Refused("it never runs, so its stacked results have no shape")
-    return carried + [s[0] if len(s) == 1 else node.op("concat", *s, axis=0) for s in scans]
-
-
-CONTROL = {"If": _if, "Loop": _loop}
+def prune(graph: Graph) -> None:
+    """Drop ops that nothing reads and constants that no op holds."""
+    live: set[int] = set()
+    stack: list[Op] = [v.op for _, v in graph.outputs if v.op is not None]
+    while stack:
+        op = stack.pop()
+        if id(op) not in live:
+            live.add(id(op))
+            stack += [v.op for v in op.inputs if v is not None and v.op is not None]
+    graph.ops = [op for op in graph.ops if id(op) in live]
+    used = {v.const for _, v in graph.outputs} | {v.const for op in graph.ops for v in op.inputs if v is not None}
+    constants = graph.module.constants
+    for key in [key for key in constants if key not in used]:
+        del constants[key]

@@ -1,117 +1,305 @@
-"""A node as its table entry sees it: operands as IR values, attributes as Python values, a builder, the opset."""
+"""What a table entry sees of an ONNX node: operands, attributes, opset, and a way to make core operators."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
-import onnx
+from onnx import AttributeProto, GraphProto, NodeProto, TensorProto
 
 from edgec.ir.build import Builder
-from edgec.ir.graph import Value
-from edgec.onnx_import.reader import tensor_array
+from edgec.ir.errors import ModelError
+from edgec.ir.graph import Attr, Value
+from edgec.ir.ops import OPS
+from edgec.ir.types import DTYPES, FLOATS, Type
+from edgec.onnx_import import limits
+from edgec.onnx_import.items import Item, Maybe
+from edgec.onnx_import.tensors import array_of, dtype_of
 
-Array = np.ndarray[Any, Any]
+if TYPE_CHECKING:
+    from edgec.onnx_import.importer import Scope, Walk
 
-
-class Refused(Exception):
-    """This form of the operator is not supported; the message says why."""
-
-
-def _sources(value: Value) -> set[str]:
-    """Names of the graph inputs that a value is computed from."""
-    found: set[str] = set()
-    seen: set[Value] = set()
-    stack = [value]
-    while stack:
-        at = stack.pop()
-        if at in seen or at.const is not None:
-            continue
-        seen.add(at)
-        if at.op is None:
-            found.add(at.name)
-        else:
-            stack += [v for v in at.op.inputs if v is not None]
-    return found
+NAMES = {
+    AttributeProto.FLOAT: "a float",
+    AttributeProto.INT: "an integer",
+    AttributeProto.STRING: "a string",
+    AttributeProto.TENSOR: "a tensor",
+    AttributeProto.GRAPH: "a graph",
+    AttributeProto.FLOATS: "floats",
+    AttributeProto.INTS: "integers",
+    AttributeProto.STRINGS: "strings",
+}
 
 
-@dataclass
+class Refusal(Exception):
+    """This node cannot be imported; str() is the end of a sentence that begins with the node."""
+
+
 class Node:
-    proto: onnx.NodeProto
-    inputs: list[Value | None]
-    builder: Builder
-    opset: int
-    folder: Path
-    outputs: int
+    """One ONNX node at the moment of its import."""
+
+    def __init__(self, proto: NodeProto, inputs: list[Item], walk: Walk, scope: Scope, opset: int) -> None:
+        self.proto = proto
+        self.op_type = str(proto.op_type)
+        self.inputs = inputs
+        self.walk = walk
+        self.scope = scope
+        self.opset = opset
+        self.source = describe(proto)
+        self.builder = Builder(walk.graph, source=self.source)
+        self.attributes: dict[str, Any] = {a.name: a for a in proto.attribute}
+
+    # -- operands ---------------------------------------------------------------------------------------------
 
     @property
-    def label(self) -> str:
-        return f"{self.proto.op_type} '{self.proto.name or self.proto.output[0]}'"
+    def count(self) -> int:
+        """Number of operands, trailing absent ones not counted."""
+        return max((i + 1 for i, item in enumerate(self.inputs) if item is not None), default=0)
 
     def has(self, i: int) -> bool:
         return i < len(self.inputs) and self.inputs[i] is not None
 
-    def value(self, i: int) -> Value:
-        found = self.inputs[i] if i < len(self.inputs) else None
-        if found is None:
-            raise Refused(f"operand {i} is missing")
-        return found
+    def wants(self, i: int) -> bool:
+        """Does anybody read output i?"""
+        return i < len(self.proto.output) and bool(self.proto.output[i])
 
-    def optional(self, i: int) -> Value | None:
+    def item(self, i: int) -> Item:
         return self.inputs[i] if i < len(self.inputs) else None
 
-    def array(self, i: int, what: str) -> Array:
-        """A constant operand."""
-        value = self.value(i)
+    def value(self, i: int = 0) -> Value:
+        """Operand i as a tensor."""
+        item = self.item(i)
+        if item is None:
+            self.broken(f"needs its operand {i}")
+        if isinstance(item, Maybe) and isinstance(item.item, Value):
+            return item.item
+        if not isinstance(item, Value):
+            self.refuse(f"needs a tensor as operand {i}, not a sequence or an optional")
+        return item
+
+    def optional(self, i: int) -> Value | None:
+        return self.value(i) if self.has(i) else None
+
+    def values(self, start: int = 0) -> list[Value]:
+        """All operands from `start` on."""
+        return [self.value(i) for i in range(start, len(self.inputs))]
+
+    def const(self, i: int) -> np.ndarray:
+        """Contents of operand i, which must be known at import."""
+        return self.array(self.value(i), self.proto.input[i])
+
+    def array(self, value: Value, name: str = "") -> np.ndarray:
+        """Contents of a value that must be known at import."""
         if value.const is None:
-            names = sorted(_sources(value))
-            bind = f" (bind it with --const {names[0]}=...)" if names else ""
-            raise Refused(f"its {what} is known at run time only{bind}")
-        return self.builder.graph.array(value)
+            inputs = self.walk.inputs_behind(value)
+            hint = " (bind it with " + " ".join(f"--const {n}=..." for n in inputs) + ")" if inputs else ""
+            self.refuse(f"needs '{name or value.name}' to be a constant{hint}")
+        return self.walk.graph.array(value)
 
-    def ints(self, i: int, what: str) -> list[int]:
-        return [int(x) for x in self.array(i, what).ravel()]
+    def const_ints(self, i: int) -> tuple[int, ...]:
+        """Operand i as integers."""
+        array = self.const(i)
+        if array.dtype.kind not in "iu" or array.ndim > 1:
+            self.broken(f"needs integers in one dimension as operand {i}, not {array.dtype}{list(array.shape)}")
+        return tuple(int(v) for v in array.reshape(-1))
 
-    def attr(self, name: str, default: Any = None) -> Any:
-        for a in self.proto.attribute:
-            if a.name == name:
-                if a.type == onnx.AttributeProto.TENSOR:
-                    return tensor_array(a.t, self.folder)
-                value = onnx.helper.get_attribute_value(a)
-                if isinstance(value, bytes):
-                    return value.decode("utf-8", "replace")
-                return list(value) if a.type in (6, 7, 8) else value
-        return default
+    def const_int(self, i: int) -> int:
+        values = self.const(i).reshape(-1)
+        if values.size != 1 or values.dtype.kind not in "iu":
+            self.broken(f"needs one integer as operand {i}, not {values.size} of {values.dtype}")
+        return int(values[0])
 
-    def ints_or(self, name: str, i: int, what: str) -> list[int] | None:
-        """An attribute of old opsets that became operand i."""
-        found = self.attr(name)
-        if found is not None:
-            return [int(x) for x in (found if isinstance(found, list) else [found])]
-        return self.ints(i, what) if self.has(i) else None
+    def const_float(self, i: int) -> float:
+        values = self.const(i).reshape(-1)
+        if values.size != 1:
+            self.broken(f"needs one number as operand {i}, not {values.size}")
+        return float(values[0])
 
-    # -- building ---------------------------------------------------------------------------------------------
+    # -- attributes -------------------------------------------------------------------------------------------
 
-    def op(self, kind: str, *inputs: Value | None, **attrs: Any) -> Value:
-        return self.builder.op(kind, *inputs, **attrs)
+    def attribute(self, name: str, kind: int) -> Any:
+        """The attribute's payload holder, or None when it is absent."""
+        found = self.attributes.get(name)
+        if found is None:
+            return None
+        if found.ref_attr_name:
+            self.broken(f"refers to the function attribute '{found.ref_attr_name}', which is not bound")
+        if found.type != kind:
+            self.broken(f"has an attribute '{name}' that must be {NAMES[kind]}")
+        return found
 
-    def const(self, value: Any, dtype: str) -> Value:
-        return self.builder.const(value, dtype)
+    def integer(self, name: str, default: int) -> int:
+        found = self.attribute(name, AttributeProto.INT)
+        return default if found is None else int(found.i)
 
-    def like(self, value: float, x: Value) -> Value:
-        """A scalar constant of x's dtype."""
-        return self.builder.const(value, x.type.dtype)
+    def flag(self, name: str, default: bool = False) -> bool:
+        return self.integer(name, default) != 0
 
-    def reshape(self, x: Value, shape: Any) -> Value:
-        wanted = tuple(int(d) for d in shape)
-        return x if x.type.dims == wanted else self.op("reshape", x, shape=wanted)
+    def number(self, name: str, default: float, finite: bool = True) -> float:
+        found = self.attribute(name, AttributeProto.FLOAT)
+        number = default if found is None else float(found.f)
+        if math.isnan(number) or (finite and math.isinf(number)):
+            self.broken(f"has an attribute '{name}' of {number}, which must be a finite number")
+        return number
 
-    def cast(self, x: Value, to: str) -> Value:
-        return x if x.type.dtype == to else self.op("cast", x, to=to)
+    def text(self, name: str, default: str) -> str:
+        found = self.attribute(name, AttributeProto.STRING)
+        return default if found is None else found.s.decode("utf-8", "replace")
+
+    def texts(self, name: str) -> tuple[str, ...] | None:
+        found = self.attribute(name, AttributeProto.STRINGS)
+        return None if found is None else tuple(s.decode("utf-8", "replace") for s in found.strings)
+
+    def integers(self, name: str) -> tuple[int, ...] | None:
+        found = self.attribute(name, AttributeProto.INTS)
+        return None if found is None else tuple(int(v) for v in found.ints)
+
+    def numbers(self, name: str) -> tuple[float, ...] | None:
+        found = self.attribute(name, AttributeProto.FLOATS)
+        return None if found is None else tuple(float(v) for v in found.floats)
+
+    def tensor(self, name: str) -> np.ndarray | None:
+        found = self.attribute(name, AttributeProto.TENSOR)
+        return None if found is None else array_of(found.t, self.walk.folder)
+
+    def graph(self, name: str) -> GraphProto:
+        found = self.attribute(name, AttributeProto.GRAPH)
+        if found is None:
+            self.broken(f"needs the attribute '{name}'")
+        return found.g
+
+    def dtype(self, name: str, default: str | None = None) -> str:
+        """IR dtype named by an attribute of an ONNX element type."""
+        code = self.integer(name, TensorProto.UNDEFINED)
+        return default if code == TensorProto.UNDEFINED and default is not None else dtype_of(code)
+
+    # -- checks -----------------------------------------------------------------------------------------------
+
+    def refuse(self, reason: str) -> NoReturn:
+        """The node is legal ONNX but not supported."""
+        raise Refusal(reason)
+
+    def broken(self, reason: str) -> NoReturn:
+        """The node is not legal ONNX."""
+        raise ModelError(f"{self.source} {reason}")
 
     def axis(self, axis: int, rank: int) -> int:
-        if not -rank <= axis < max(rank, 1):
-            raise Refused(f"axis {axis} is outside rank {rank}")
+        """A non-negative axis."""
+        if not -rank <= axis < rank:
+            self.broken(f"has the axis {axis}, which must lie in [{-rank}, {rank - 1}]")
         return axis % rank if rank else 0
+
+    def axes(self, axes: Sequence[int], rank: int) -> tuple[int, ...]:
+        """Non-negative axes in ascending order, each once."""
+        found = sorted(self.axis(a, rank) for a in axes)
+        if len(set(found)) != len(found):
+            self.broken(f"names an axis twice in {list(axes)}")
+        return tuple(found)
+
+    def shape(self, value: Value) -> tuple[int, ...]:
+        """Static shape of a value."""
+        if not value.type.is_static:
+            self.refuse(f"needs a static shape for '{value.name}', not {value.type}")
+        return value.type.dims
+
+    def is_float(self, value: Value) -> bool:
+        return value.type.dtype in FLOATS
+
+    # -- making operators -------------------------------------------------------------------------------------
+
+    def op(self, kind: str, *inputs: Value | None, **attrs: Attr) -> Value:
+        """The only result of a new core op."""
+        return self.ops(kind, *inputs, **attrs)[0]
+
+    def ops(self, kind: str, *inputs: Value | None, **attrs: Attr) -> list[Value]:
+        """All results of a new core op; limits are checked before anything is folded."""
+        row = OPS[kind]
+        types = row.infer([v.type if v is not None else None for v in inputs], row.complete(attrs))
+        for type in types:
+            limits.check_shape(type.dims, f"a result of {self.source}")
+        self.walk.spend(sum(t.nbytes for t in types) if self.folds(inputs) else 0)
+        return self.builder.ops(kind, *inputs, **attrs)
+
+    @staticmethod
+    def folds(inputs: Sequence[Value | None]) -> bool:
+        return bool(inputs) and all(v is None or v.const is not None for v in inputs)
+
+    def constant(self, array: np.ndarray | float | int | bool, dtype: str | None = None) -> Value:
+        """A constant value; `dtype` is an IR name."""
+        made = np.asarray(array, DTYPES[dtype] if dtype else None)
+        self.walk.spend(made.nbytes)
+        return self.walk.graph.constant(made)
+
+    def like(self, number: float | int | bool, value: Value) -> Value:
+        """A scalar constant of a value's dtype."""
+        with np.errstate(all="ignore"):
+            return self.constant(np.asarray(number).astype(value.type.numpy))
+
+    def full(self, shape: Sequence[int], number: float | int | bool, dtype: str) -> Value:
+        """A constant tensor of one number; the limits hold."""
+        dims = limits.check_shape(shape, f"a result of {self.source}")
+        self.walk.spend(math.prod(dims) * DTYPES[dtype].itemsize)
+        return self.walk.graph.constant(np.full(dims, number, DTYPES[dtype]))
+
+    def reshape(self, value: Value, shape: Sequence[int]) -> Value:
+        dims = tuple(int(d) for d in shape)
+        return value if dims == self.shape(value) else self.op("reshape", value, shape=dims)
+
+    def transpose(self, value: Value, perm: Sequence[int]) -> Value:
+        order = tuple(int(p) for p in perm)
+        return value if order == tuple(range(len(order))) else self.op("transpose", value, perm=order)
+
+    def broadcast(self, value: Value, shape: Sequence[int]) -> Value:
+        dims = limits.check_shape(shape, f"a result of {self.source}")
+        return value if dims == self.shape(value) else self.op("broadcast_to", value, shape=dims)
+
+    def cast(self, value: Value, dtype: str) -> Value:
+        return value if value.type.dtype == dtype else self.op("cast", value, to=dtype)
+
+    def slice(self, value: Value, axis: int, start: int, stop: int, step: int = 1) -> Value:
+        """`value[start:stop:step]` along one axis, bounds already normalised."""
+        shape = self.shape(value)
+        if (start, stop, step) == (0, shape[axis], 1):
+            return value
+        starts, stops, steps = [0] * len(shape), list(shape), [1] * len(shape)
+        starts[axis], stops[axis], steps[axis] = start, stop, step
+        return self.op("slice", value, starts=tuple(starts), stops=tuple(stops), steps=tuple(steps))
+
+    def pad(self, value: Value, before: Sequence[int], after: Sequence[int], number: float = 0.0) -> Value:
+        """Constant padding; nothing when there is none."""
+        if not any(before) and not any(after):
+            return value
+        return self.op("pad", value, before=tuple(before), after=tuple(after), mode="constant", value=number)
+
+    def concat(self, values: Sequence[Value], axis: int) -> Value:
+        return values[0] if len(values) == 1 else self.op("concat", *values, axis=axis)
+
+    def reduce(self, kind: str, value: Value, axes: Sequence[int], keepdims: bool = False) -> Value:
+        return self.op(f"reduce_{kind}", value, axes=tuple(axes), keepdims=keepdims)
+
+    def clip(self, value: Value, lo: float, hi: float) -> Value:
+        """Into [lo, hi], for any number type; bounds beyond an integer type's range are no bounds."""
+        if self.is_float(value):
+            return self.op("clip", value, lo=float(lo), hi=float(hi))
+        info = np.iinfo(value.type.numpy)
+        if lo > info.min:
+            value = self.op("max", value, self.like(int(min(lo, info.max)), value))
+        if hi < info.max:
+            value = self.op("min", value, self.like(int(max(hi, info.min)), value))
+        return value
+
+
+Importer = Callable[[Node], Sequence[Item]]
+Table = dict[str, Importer]
+
+
+def describe(proto: NodeProto) -> str:
+    """`Conv 'conv1'`: how messages and ops name a node."""
+    name = proto.name or next((o for o in proto.output if o), "")
+    return f"{proto.op_type} '{name}'"
+
+
+def same_type(a: Type, b: Type) -> bool:
+    return a.dtype == b.dtype and a.shape == b.shape

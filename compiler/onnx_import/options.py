@@ -1,17 +1,17 @@
-"""What the user binds at import."""
+"""What a user may say about an import: input shapes, inputs that are constants, the entry's name."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """`shapes` binds the shapes of inputs by name, `consts` turns inputs into constants."""
+    """`shapes` binds symbolic dimensions (input name -> full shape, `--shape`), `consts` turns inputs into constants
+    (`--const`), `name` is the entry's name in the module."""
 
-    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    consts: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    consts: dict[str, np.ndarray] = field(default_factory=dict)
+    name: str = "main"

@@ -1,109 +1,207 @@
-"""Reads an ONNX file within limits: size, nesting, external data inside the model's folder only."""
+"""Read an ONNX file: bytes in, a parsed, limited and checked ModelProto out, or a ModelError with one sentence."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 
-from edgec.ir.errors import ModelError
-from edgec.ir.types import DTYPES
+from edgec.ir.errors import ModelError, UsageError
 from edgec.onnx_import import limits
+from edgec.onnx_import.tensors import external_file
+from edgec.onnx_import.topology import free_names, live_in_order, subgraphs
 
-Array = np.ndarray[Any, Any]
-
-T = onnx.TensorProto
-ELEMENT_TYPES: dict[int, str] = {
-    T.DOUBLE: "f64",
-    T.FLOAT: "f32",
-    T.FLOAT16: "f16",
-    T.BFLOAT16: "bf16",
-    T.INT64: "i64",
-    T.INT32: "i32",
-    T.INT16: "i16",
-    T.INT8: "i8",
-    T.UINT64: "u64",
-    T.UINT32: "u32",
-    T.UINT16: "u16",
-    T.UINT8: "u8",
-    T.BOOL: "bool",
-}
+OLDEST_OPSET = 7
+DOMAINS = ("", "ai.onnx")  # both mean the standard operators
 
 
-def element_type(code: int, what: str) -> str:
-    """IR dtype of an ONNX element type; ModelError naming what has it."""
-    if code not in ELEMENT_TYPES:
-        try:
-            name = T.DataType.Name(code)
-        except ValueError:
-            name = f"number {code}"
-        raise ModelError(f"{what} has element type {name}; edgec takes {', '.join(DTYPES)}")
-    return ELEMENT_TYPES[code]
-
-
-def read_model(path: Path) -> onnx.ModelProto:
-    """The parsed model; ModelError when the file is missing, too large or no ONNX."""
+def read_model(path: Path) -> ModelProto:
+    """Parse and check the file. External data stays where it is; its place is checked."""
+    if not path.is_file():
+        raise UsageError(f"the model '{path}' is not a file")
+    size = path.stat().st_size
+    if size > limits.FILE_BYTES:
+        raise ModelError(f"the model '{path}' has {size} bytes; at most {limits.FILE_BYTES} are allowed")
+    if size == 0:
+        raise ModelError(f"the model '{path}' is empty")
     try:
-        size = path.stat().st_size
-        if not path.is_file():
-            raise ModelError(f"{path} is not a file")
-        if size > limits.MAX_FILE_BYTES:
-            raise ModelError(f"{path} has {size} bytes; at most {limits.MAX_FILE_BYTES} are read")
-        raw = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
-    model = onnx.ModelProto()
-    try:
-        model.ParseFromString(raw)
-    except (DecodeError, RecursionError, ValueError) as error:
-        raise ModelError(f"{path} is not an ONNX model: it does not parse ({error})") from None
-    if not model.HasField("graph") or not model.opset_import:
-        raise ModelError(f"{path} is not an ONNX model: it has no graph or no opset")
+        model = onnx.load_model_from_string(path.read_bytes())
+    except (DecodeError, ValueError) as error:
+        raise ModelError(f"'{path}' is not an ONNX model: {one_line(error)}") from error
+    check_model(model, path)
     return model
 
 
-def opset_of(model: onnx.ModelProto) -> int:
-    """Version of the default domain."""
-    versions = {o.domain: o.version for o in model.opset_import}
-    version = versions.get("", versions.get("ai.onnx", 0))
-    newest = onnx.defs.onnx_opset_version()
-    if not 7 <= version <= newest:
-        raise ModelError(f"the model uses opset {version}; edgec reads opset 7 to {newest}")
-    return int(version)
+def check_model(model: ModelProto, path: Path) -> None:
+    """Everything that must hold before anything walks the model."""
+    if not model.HasField("graph") or not (model.graph.node or model.graph.output):
+        raise ModelError(f"'{path}' is not an ONNX model: it has no graph")
+    if not model.graph.output:
+        raise ModelError(f"the model '{path}' has no outputs")
+    check_size(model)
+    check_names(model.graph)
+    standard_opset(model)
+    check_external(model, path.parent)
+    check_semantics(model)
 
 
-def tensor_array(tensor: onnx.TensorProto, folder: Path) -> Array:
-    """Contents of an initializer or attribute, read-only; external data is memory-mapped."""
-    what = f"the tensor '{tensor.name}'"
-    dtype = DTYPES[element_type(tensor.data_type, what)]
-    shape = tuple(tensor.dims)
-    if min(shape, default=0) < 0 or len(shape) > limits.MAX_RANK or math.prod(shape) > limits.MAX_ELEMENTS:
-        raise ModelError(f"{what} has shape {list(shape)}, which is negative or beyond the limits")
-    if tensor.data_location == T.EXTERNAL:
-        return _external(tensor, folder, what, dtype, shape)
+def check_size(model: ModelProto) -> None:
+    """Node count, nesting and names, before anything recursive runs."""
+    graphs = [(model.graph, 1)]
+    nodes = 0
+    bodies = [list(f.node) for f in model.functions]
+    while graphs or bodies:
+        if graphs:
+            graph, depth = graphs.pop()
+            listed = list(graph.node)
+            check_spelling(item.name for item in (*graph.input, *graph.output, *graph.initializer))
+            check_spelling(item.values.name for item in graph.sparse_initializer)
+        else:
+            listed, depth = bodies.pop(), 1
+        if depth > limits.NESTING:
+            raise ModelError(f"graphs are nested deeper than {limits.NESTING}")
+        nodes += len(listed)
+        if nodes > limits.NODES:
+            raise ModelError(f"the model has more than {limits.NODES} nodes")
+        for node in listed:
+            check_spelling((node.name, node.op_type, node.domain, *node.input, *node.output))
+            graphs += [(sub, depth + 1) for sub in subgraphs(node)]
+
+
+def check_spelling(names: Iterable[object]) -> None:
+    """protobuf hands a string out as bytes when it is not UTF-8."""
+    for name in names:
+        if not isinstance(name, str):
+            raise ModelError(f"the name {name!r} in the model is not UTF-8 text")
+        if not name.isprintable():
+            raise ModelError(f"the name {name!r} in the model has a control character")
+        if len(name) > limits.NAME_LENGTH:
+            raise ModelError(f"the name '{name[:80]}…' is longer than {limits.NAME_LENGTH} characters")
+
+
+def check_names(graph: GraphProto) -> None:
+    """Every name that is read is made by somebody; inputs and outputs have names of their own."""
+    inputs = [value.name for value in graph.input]
+    outputs = [value.name for value in graph.output]
+    for kind, names in (("input", inputs), ("output", outputs)):
+        if "" in names:
+            raise ModelError(f"an {kind} of the model has no name")
+        twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+        if twice:
+            raise ModelError(f"the model has two {kind}s named '{twice[0]}'")
+    lost = sorted(free_names(graph))
+    if lost:
+        raise ModelError(f"the tensor '{lost[0]}' is read but nothing makes it")
+
+
+def standard_opset(model: ModelProto) -> int:
+    """Version of the standard operators that the model uses."""
+    versions = [int(o.version) for o in model.opset_import if o.domain in DOMAINS]
+    if not versions:
+        if all(node.domain not in DOMAINS for node in model.graph.node):
+            return int(onnx.defs.onnx_opset_version())
+        raise ModelError("the model does not say which opset of the standard operators it uses")
+    newest = int(onnx.defs.onnx_opset_version())
+    version = max(versions)
+    if not OLDEST_OPSET <= version <= newest:
+        raise ModelError(f"the model uses opset {version}; {OLDEST_OPSET} to {newest} are supported")
+    return version
+
+
+def tensors_of(nodes: list[NodeProto], initializers: list[TensorProto]) -> Iterator[TensorProto]:
+    """All tensors stored in a graph: initializers, attributes, and those of subgraphs."""
+    yield from initializers
+    for node in nodes:
+        for attribute in node.attribute:
+            if attribute.type == AttributeProto.TENSOR:
+                yield attribute.t
+            yield from attribute.tensors
+        for sub in subgraphs(node):
+            yield from tensors_of(list(sub.node), list(sub.initializer))
+
+
+def check_external(model: ModelProto, folder: Path) -> None:
+    """Shapes of all stored tensors, and where external data lies: in the model's folder and not beyond a limit."""
+    files: dict[Path, int] = {}
+    for tensor in tensors_of(list(model.graph.node), list(model.graph.initializer)):
+        limits.check_shape(tensor.dims, f"tensor '{tensor.name}'")
+        if is_external(tensor):
+            file = external_file(tensor, folder)[0]
+            files[file] = file.stat().st_size
+    if sum(files.values()) > limits.EXTERNAL_BYTES:
+        raise ModelError(f"external data is larger than {limits.EXTERNAL_BYTES} bytes")
+
+
+def check_semantics(model: ModelProto) -> None:
+    """onnx's own checker, whose rules about operators and attributes are the standard's.
+
+    Two of its rules are stricter than any runtime: nodes must be sorted (the importer sorts them), and every input and
+    output must have a shape (the importer asks for the former and finds the latter).
+    """
     try:
-        array = onnx.numpy_helper.to_array(tensor)
-    except (ValueError, TypeError) as error:
-        raise ModelError(f"{what} is broken: its data do not fit {list(shape)} ({error})") from None
-    return np.asarray(array).view(dtype) if array.dtype.itemsize == dtype.itemsize else array.astype(dtype)
+        with simplified(model):
+            run_checker(model)
+    except onnx.checker.ValidationError as error:
+        raise ModelError(f"the model is broken: {one_line(error)}") from error
+    except (ValueError, RuntimeError, UnicodeError) as error:
+        raise ModelError(f"the model is broken: {one_line(error)}") from error
 
 
-def _external(tensor: onnx.TensorProto, folder: Path, what: str, dtype: Any, shape: tuple[int, ...]) -> Array:
-    facts = {e.key: e.value for e in tensor.external_data}
-    root = folder.resolve()
-    path = (root / facts.get("location", "")).resolve()
-    if not path.is_relative_to(root) or path == root:
-        raise ModelError(f"{what} lies outside the model's folder: {facts.get('location')!r}")
+def run_checker(model: ModelProto) -> None:
     try:
-        offset, count = int(facts.get("offset", 0)), math.prod(shape)
-        if offset < 0 or offset + count * dtype.itemsize > path.stat().st_size:
-            raise ModelError(f"{what} reaches beyond its file {path.name}")
-        if count == 0:
-            return np.zeros(shape, dtype)
-        return np.memmap(path, dtype, "r", offset, shape)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{what} cannot be read from {path.name}: {error}") from None
+        onnx.checker.check_model(model, skip_opset_compatibility_check=True)
+    except onnx.checker.ValidationError as error:
+        if "topologically sorted" not in str(error):
+            raise
+        sort_nodes(model.graph)
+        onnx.checker.check_model(model, skip_opset_compatibility_check=True)
+
+
+@contextmanager
+def simplified(model: ModelProto) -> Iterator[None]:
+    """The model with scalar shapes where it has none, and empty tensors where data lies outside: those files are
+    checked by `external_file`, and the checker would open them by rules of its own."""
+    infos = (*model.graph.input, *model.graph.output)
+    bare = [
+        i.type.tensor_type for i in infos if i.type.HasField("tensor_type") and not i.type.tensor_type.HasField("shape")
+    ]
+    stored = tensors_of(list(model.graph.node), list(model.graph.initializer))
+    outside = [(t, TensorProto.FromString(t.SerializeToString())) for t in stored if is_external(t)]
+    for tensor in bare:
+        tensor.shape.SetInParent()
+    for tensor, original in outside:
+        tensor.Clear()
+        tensor.name, tensor.data_type, tensor.raw_data = original.name, original.data_type, b""
+        tensor.dims.append(0)
+    try:
+        yield
+    finally:
+        for tensor in bare:
+            tensor.ClearField("shape")
+        for tensor, original in outside:
+            tensor.CopyFrom(original)
+
+
+def sort_nodes(graph: GraphProto) -> None:
+    """Bring the nodes of a graph and of its subgraphs into an order that the standard allows."""
+    for node in graph.node:
+        for sub in subgraphs(node):
+            sort_nodes(sub)
+    ordered = live_in_order(graph.node, [name for node in graph.node for name in node.output])
+    copies = [NodeProto.FromString(node.SerializeToString()) for node in ordered]
+    del graph.node[:]
+    graph.node.extend(copies)
+
+
+def is_external(tensor: TensorProto) -> bool:
+    return bool(tensor.data_location == TensorProto.EXTERNAL)
+
+
+def one_line(error: BaseException) -> str:
+    """First lines of a foreign message as one sentence."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 400 else text[:400] + "…"

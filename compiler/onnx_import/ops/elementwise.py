@@ -1,187 +1,237 @@
-"""Element-wise ONNX operators."""
+"""Operators that work element by element: most are one core op under another name."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from typing import Any
+import numpy as np
 
 from edgec.ir.graph import Value
-from edgec.ir.types import FLOATS
-from edgec.onnx_import.node import Node, Refused
-from edgec.onnx_import.reader import element_type
-
-Entry = Callable[[Node], list[Value]]
+from edgec.ir.types import DTYPES, FLOATS, INTEGERS, SIGNED
+from edgec.onnx_import.items import Item
+from edgec.onnx_import.node import Importer, Node, Table
 
 
-def _unary(kind: str) -> Entry:
-    return lambda n: [n.op(kind, n.value(0))]
+def unary(kind: str) -> Importer:
+    return lambda node: [node.op(kind, node.value(0))]
 
 
-def _binary(kind: str) -> Entry:
-    return lambda n: [n.op(kind, n.value(0), n.value(1))]
+def binary(kind: str) -> Importer:
+    return lambda node: [node.op(kind, node.value(0), node.value(1))]
 
 
-def _variadic(kind: str) -> Entry:
-    def build(n: Node) -> list[Value]:
-        result = n.value(0)
-        for i in range(1, len(n.inputs)):
-            result = n.op(kind, result, n.value(i))
-        return [result]
-
-    return build
+def variadic(kind: str) -> Importer:
+    """Max, Min, Sum over any number of broadcasting operands."""
+    return lambda node: [fold(node, kind)]
 
 
-def _mean(n: Node) -> list[Value]:
-    total = _variadic("add")(n)[0]
-    return [n.op("mul", total, n.like(1 / len(n.inputs), total))]
+def fold(node: Node, kind: str) -> Value:
+    values = node.values()
+    if not values:
+        node.broken("needs at least one operand")
+    result = values[0]
+    for value in values[1:]:
+        result = node.op(kind, result, value)
+    return result
 
 
-def _pow(n: Node) -> list[Value]:
-    x, y = n.value(0), n.value(1)
-    if y.const is not None and y.type.size == 1 and x.type.dtype in FLOATS:
-        power = float(n.array(1, "exponent").ravel()[0])
-        if power == 2.0 and y.type.rank <= x.type.rank:
-            return [n.op("mul", x, x)]
-        if power == 0.5 and y.type.rank <= x.type.rank:
-            return [n.op("sqrt", x)]
-    if y.type.dtype != x.type.dtype:
-        wide = "f64" if x.type.dtype not in FLOATS and y.type.dtype in FLOATS else x.type.dtype
-        return [n.cast(n.op("pow", n.cast(x, wide), n.cast(y, wide)), x.type.dtype)]
-    return [n.op("pow", x, y)]
+def with_number(kind: str, **defaults: float) -> Importer:
+    """A unary op whose float attributes have the same names in ONNX."""
+    return lambda node: [node.op(kind, node.value(0), **{k: node.number(k, d) for k, d in defaults.items()})]
 
 
-def _clip(n: Node) -> list[Value]:
-    x = n.value(0)
-    bounds: list[float] = []
-    for i, (name, default) in enumerate((("min", -math.inf), ("max", math.inf)), start=1):
-        limit = n.optional(i)
-        if n.opset < 11:
-            bounds.append(float(n.attr(name, default)))
-        elif limit is None:
-            bounds.append(default)
-        elif limit.const is not None:
-            bounds.append(float(n.array(i, name).ravel()[0]))
-        else:
-            y = x
-            for j, kind in ((1, "max"), (2, "min")):
-                if n.has(j):
-                    y = n.op(kind, y, n.reshape(n.value(j), ()))
-            return [y]
-    return [n.op("clip", x, lo=bounds[0], hi=bounds[1])]
+def mean(node: Node) -> list[Item]:
+    total = fold(node, "add")
+    return [node.op("div", total, node.like(len(node.values()), total))]
 
 
-def _cast(n: Node) -> list[Value]:
-    to = element_type(int(n.attr("to", 0)), "its result")
-    return [n.cast(n.value(0), to)]
+def clip(node: Node) -> list[Item]:
+    x = node.value(0)
+    if node.opset < 11:
+        lo, hi = node.number("min", -np.inf, finite=False), node.number("max", np.inf, finite=False)
+        return [node.clip(x, lo, hi)]
+    low, high = node.optional(1), node.optional(2)
+    if all(v is None or v.const is not None for v in (low, high)) and node.is_float(x):
+        lo = node.const_float(1) if low is not None else -np.inf
+        hi = node.const_float(2) if high is not None else np.inf
+        # numpy and ONNX agree that the upper bound wins when they cross; a NaN bound is no clip
+        if not (np.isnan(lo) or np.isnan(hi)):
+            return [node.op("clip", x, lo=min(lo, hi), hi=hi)]
+    x = node.op("max", x, low) if low is not None else x
+    return [node.op("min", x, high) if high is not None else x]
 
 
-def _gelu(n: Node) -> list[Value]:
-    return [n.op("gelu_tanh" if n.attr("approximate", "none") == "tanh" else "gelu", n.value(0))]
+def celu(node: Node) -> list[Item]:
+    """max(0, x) + min(0, alpha (exp(x / alpha) - 1)) = alpha elu(x / alpha)"""
+    x = node.value(0)
+    alpha = node.number("alpha", 1.0)
+    if alpha == 0:
+        node.broken("has an alpha of 0, which it divides by")
+    if alpha == 1:
+        return [node.op("elu", x, alpha=1.0)]
+    scaled = node.op("elu", node.op("div", x, node.like(alpha, x)), alpha=1.0)
+    return [node.op("mul", scaled, node.like(alpha, x))]
 
 
-def _mod(n: Node) -> list[Value]:
-    return [n.op("fmod" if n.attr("fmod", 0) else "mod", n.value(0), n.value(1))]
+def thresholded_relu(node: Node) -> list[Item]:
+    x = node.value(0)
+    above = node.op("gt", x, node.like(node.number("alpha", 1.0), x))
+    return [node.op("where", above, x, node.like(0, x))]
 
 
-def _shift(n: Node) -> list[Value]:
-    return [n.op("shl" if n.attr("direction", "LEFT") == "LEFT" else "shr", n.value(0), n.value(1))]
+def shrink(node: Node) -> list[Item]:
+    """x + bias below -lambd, x - bias above lambd, 0 between; ONNX computes in x's type."""
+    x = node.value(0)
+    bias, edge = node.number("bias", 0.0), node.number("lambd", 0.5)
+    if not node.is_float(x):
+        # comparing integers with a fraction: x > 1.5 is x > 1, x < -1.5 is x < -1
+        edge_value, bias = node.like(int(np.floor(edge)), x), int(bias)
+    else:
+        edge_value = node.like(edge, x)
+    low = node.op("lt", x, node.op("neg", edge_value))
+    high = node.op("gt", x, edge_value)
+    raised, lowered = node.op("add", x, node.like(bias, x)), node.op("sub", x, node.like(bias, x))
+    return [node.op("where", low, raised, node.op("where", high, lowered, node.like(0, x)))]
 
 
-def _thresholded_relu(n: Node) -> list[Value]:
-    x = n.value(0)
-    return [n.op("where", n.op("gt", x, n.like(n.attr("alpha", 1.0), x)), x, n.like(0.0, x))]
+def gelu(node: Node) -> list[Item]:
+    mode = node.text("approximate", "none")
+    if mode not in ("none", "tanh"):
+        node.broken(f"has approximate='{mode}'; 'none' and 'tanh' are legal")
+    return [node.op("gelu_tanh" if mode == "tanh" else "gelu", node.value(0))]
 
 
-def _shrink(n: Node) -> list[Value]:
-    x = n.value(0)
-    bias, lambd = n.like(n.attr("bias", 0.0), x), n.attr("lambd", 0.5)
-    low = n.op("where", n.op("lt", x, n.like(-lambd, x)), n.op("add", x, bias), n.like(0.0, x))
-    return [n.op("where", n.op("gt", x, n.like(lambd, x)), n.op("sub", x, bias), low)]
+def swish(node: Node) -> list[Item]:
+    x = node.value(0)
+    alpha = node.number("alpha", 1.0)
+    if alpha == 1:
+        return [node.op("silu", x)]
+    return [node.op("mul", x, node.op("sigmoid", node.op("mul", x, node.like(alpha, x))))]
 
 
-def _celu(n: Node) -> list[Value]:
-    x, alpha = n.value(0), float(n.attr("alpha", 1.0))
-    scaled = n.op("elu", n.op("mul", x, n.like(1 / alpha, x)), alpha=1.0)
-    return [n.op("where", n.op("ge", x, n.like(0.0, x)), x, n.op("mul", scaled, n.like(alpha, x)))]
+def power(node: Node) -> list[Item]:
+    """The result has the base's type. Mixed types are computed in the wider kind."""
+    base, exponent = node.value(0), node.value(1)
+    dtype = base.type.dtype
+    if exponent.type.dtype == dtype:
+        return [node.op("pow", base, exponent)]
+    if dtype in FLOATS:
+        return [node.op("pow", base, node.cast(exponent, dtype))]
+    if exponent.type.dtype in INTEGERS and DTYPES[exponent.type.dtype].itemsize <= DTYPES[dtype].itemsize:
+        return [node.op("pow", base, node.cast(exponent, dtype))]
+    wide = node.op("pow", node.cast(base, "f64"), node.cast(exponent, "f64"))
+    return [node.cast(wide, dtype)]
 
 
-def _parametric(kind: str, **defaults: float) -> Entry:
-    def build(n: Node) -> list[Value]:
-        attrs: dict[str, Any] = {name: float(n.attr(name, default)) for name, default in defaults.items()}
-        return [n.op(kind, n.value(0), **attrs)]
-
-    return build
+def modulo(node: Node) -> list[Item]:
+    a, b = node.value(0), node.value(1)
+    fmod = node.flag("fmod")
+    return [node.op("fmod" if fmod else "mod", a, b)]
 
 
-def _is_inf(n: Node) -> list[Value]:
-    positive, negative = bool(n.attr("detect_positive", 1)), bool(n.attr("detect_negative", 1))
-    return [n.op("is_inf", n.value(0), positive=positive, negative=negative)]
+def bit_shift(node: Node) -> list[Item]:
+    direction = node.text("direction", "")
+    if direction not in ("LEFT", "RIGHT"):
+        node.broken(f"has direction='{direction}'; 'LEFT' and 'RIGHT' are legal")
+    x, amount = node.value(0), node.value(1)
+    if node.opset < 28 or in_range(node, amount):
+        return [node.op("shl" if direction == "LEFT" else "shr", x, amount)]
+    # since opset 28 an amount out of range has a meaning: nothing but the sign remains
+    bits = x.type.numpy.itemsize * 8
+    inside = node.op("lt", amount, node.like(bits, amount))
+    if amount.type.dtype in SIGNED:
+        inside = node.op("and", inside, node.op("ge", amount, node.like(0, amount)))
+    if direction == "RIGHT" and x.type.dtype in SIGNED:
+        return [node.op("shr", x, node.op("where", inside, amount, node.like(bits - 1, amount)))]
+    safe = node.op("where", inside, amount, node.like(0, amount))
+    moved = node.op("shl" if direction == "LEFT" else "shr", x, safe)
+    return [node.op("where", inside, moved, node.like(0, x))]
 
 
-def _identity(n: Node) -> list[Value]:
-    return [n.value(0)]
+def in_range(node: Node, amount: Value) -> bool:
+    """Is every shift known and legal in any opset?"""
+    if amount.const is None:
+        return False
+    array = node.array(amount)
+    return bool(np.all((array >= 0) & (array < amount.type.numpy.itemsize * 8)))
 
 
-def _dropout(n: Node) -> list[Value]:
-    if n.has(2) and n.array(2, "training mode").any():
-        raise Refused("it is in training mode")
-    x = n.value(0)
-    if n.outputs == 1:
-        return [x]
-    return [x, n.op("broadcast_to", n.const(True, "bool"), shape=x.type.dims)]
+def is_inf(node: Node) -> list[Item]:
+    positive, negative = node.flag("detect_positive", True), node.flag("detect_negative", True)
+    return [node.op("is_inf", node.value(0), positive=positive, negative=negative)]
 
 
-def _prelu(n: Node) -> list[Value]:
-    x, slope = n.value(0), n.value(1)
-    if slope.type.rank < x.type.rank and slope.type.size > 1 and slope.type.rank == 1:
-        try_last = slope.type.dims[0] == x.type.dims[-1]
-        if not try_last:
-            slope = n.reshape(slope, (slope.type.dims[0],) + (1,) * (x.type.rank - 2))
-    return [n.op("prelu", x, slope)]
+def cast(node: Node) -> list[Item]:
+    return [node.cast(node.value(0), node.dtype("to"))]
 
 
-_NAMES = {
-    "Neg": "neg", "Abs": "abs", "Sign": "sign", "Exp": "exp", "Log": "log", "Sqrt": "sqrt",
-    "Reciprocal": "reciprocal", "Sin": "sin", "Cos": "cos", "Tan": "tan", "Asin": "asin", "Acos": "acos",
-    "Atan": "atan", "Sinh": "sinh", "Cosh": "cosh", "Tanh": "tanh", "Asinh": "asinh", "Acosh": "acosh",
-    "Atanh": "atanh", "Erf": "erf", "Sigmoid": "sigmoid", "Floor": "floor", "Ceil": "ceil", "Round": "round",
-    "Relu": "relu", "Softplus": "softplus", "Softsign": "softsign", "HardSwish": "hard_swish", "Mish": "mish",
-    "Not": "not", "BitwiseNot": "bit_not", "IsNaN": "is_nan",
+def cast_like(node: Node) -> list[Item]:
+    return [node.cast(node.value(0), node.value(1).type.dtype)]
+
+
+def bit_cast(node: Node) -> list[Item]:
+    """The same bits as another type: known contents are viewed, integers of one width are cast."""
+    x, to = node.value(0), node.dtype("to")
+    if x.type.numpy.itemsize != DTYPES[to].itemsize:
+        node.broken(f"goes from {x.type.dtype} to {to}, which differ in size")
+    if x.const is not None:
+        return [node.constant(node.array(x).view(DTYPES[to]))]
+    if x.type.dtype == to or (x.type.dtype in INTEGERS | {"bool"} and to in INTEGERS):
+        return [node.cast(x, to)]
+    node.refuse(f"reinterprets {x.type.dtype} as {to}, which is supported between integers only")
+
+
+def identity(node: Node) -> list[Item]:
+    return [node.item(0)]
+
+
+def dropout(node: Node) -> list[Item]:
+    """Nothing at inference; the mask is all true."""
+    x = node.value(0)
+    training = bool(node.const(2).reshape(-1)[0]) if node.opset >= 12 and node.has(2) else False
+    if training and (node.const_float(1) if node.has(1) else 0.5) != 0:
+        node.refuse("is in training mode, which is random")
+    mask: Item = node.full(node.shape(x), True, "bool") if node.wants(1) else None
+    return [x, mask]
+
+
+SAME = {
+    "Abs": "abs", "Acos": "acos", "Acosh": "acosh", "Asin": "asin", "Asinh": "asinh", "Atan": "atan", "Atanh": "atanh",
+    "BitwiseNot": "bit_not", "Ceil": "ceil", "Cos": "cos", "Cosh": "cosh", "Erf": "erf", "Exp": "exp",
+    "Floor": "floor", "HardSwish": "hard_swish", "IsNaN": "is_nan", "Log": "log", "Mish": "mish", "Neg": "neg",
+    "Not": "not", "Reciprocal": "reciprocal", "Relu": "relu", "Round": "round", "Sigmoid": "sigmoid", "Sign": "sign",
+    "Sin": "sin", "Sinh": "sinh", "Softplus": "softplus", "Softsign": "softsign", "Sqrt": "sqrt", "Tan": "tan",
+    "Tanh": "tanh",
 }  # fmt: skip
-_PAIRS = {
-    "Sub": "sub", "Mul": "mul", "Div": "div", "Add": "add", "And": "and", "Or": "or", "Xor": "xor",
-    "BitwiseAnd": "bit_and", "BitwiseOr": "bit_or", "BitwiseXor": "bit_xor", "Equal": "eq", "Less": "lt",
-    "LessOrEqual": "le", "Greater": "gt", "GreaterOrEqual": "ge",
+PAIRS = {
+    "Add": "add", "And": "and", "BitwiseAnd": "bit_and", "BitwiseOr": "bit_or", "BitwiseXor": "bit_xor", "Div": "div",
+    "Equal": "eq", "Greater": "gt", "GreaterOrEqual": "ge", "Less": "lt", "LessOrEqual": "le", "Mul": "mul",
+    "Or": "or", "PRelu": "prelu", "Sub": "sub", "Xor": "xor",
 }  # fmt: skip
 
-TABLE: dict[str, Entry] = {
-    **{name: _unary(kind) for name, kind in _NAMES.items()},
-    **{name: _binary(kind) for name, kind in _PAIRS.items()},
-    "Sum": _variadic("add"),
-    "Min": _variadic("min"),
-    "Max": _variadic("max"),
-    "Mean": _mean,
-    "Pow": _pow,
-    "Clip": _clip,
-    "Cast": _cast,
-    "CastLike": lambda n: [n.cast(n.value(0), n.value(1).type.dtype)],
-    "Gelu": _gelu,
-    "Mod": _mod,
-    "BitShift": _shift,
-    "ThresholdedRelu": _thresholded_relu,
-    "Shrink": _shrink,
-    "Celu": _celu,
-    "LeakyRelu": _parametric("leaky_relu", alpha=0.01),
-    "Elu": _parametric("elu", alpha=1.0),
-    "Selu": _parametric("selu", alpha=1.67326319217681884765625, gamma=1.05070102214813232421875),
-    "HardSigmoid": _parametric("hard_sigmoid", alpha=0.2, beta=0.5),
-    "IsInf": _is_inf,
-    "Identity": _identity,
-    "Dropout": _dropout,
-    "PRelu": _prelu,
-    "Where": lambda n: [n.op("where", n.value(0), n.value(1), n.value(2))],
-    "Swish": lambda n: [
-        n.op("mul", n.value(0), n.op("sigmoid", n.op("mul", n.value(0), n.like(n.attr("alpha", 1.0), n.value(0)))))
-    ],
+ELEMENTWISE: Table = {
+    **{name: unary(kind) for name, kind in SAME.items()},
+    **{name: binary(kind) for name, kind in PAIRS.items()},
+    "BitCast": bit_cast,
+    "BitShift": bit_shift,
+    "Cast": cast,
+    "CastLike": cast_like,
+    "Celu": celu,
+    "Clip": clip,
+    "Dropout": dropout,
+    "Elu": with_number("elu", alpha=1.0),
+    "Gelu": gelu,
+    "HardSigmoid": with_number("hard_sigmoid", alpha=0.2, beta=0.5),
+    "Identity": identity,
+    "IsInf": is_inf,
+    "LeakyRelu": with_number("leaky_relu", alpha=0.01),
+    "Max": variadic("max"),
+    "Mean": mean,
+    "Min": variadic("min"),
+    "Mod": modulo,
+    "Pow": power,
+    "Selu": with_number("selu", alpha=1.67326319217681884765625, gamma=1.05070102214813232421875),
+    "Shrink": shrink,
+    "Sum": variadic("add"),
+    "Swish": swish,
+    "ThresholdedRelu": thresholded_relu,
+    "Where": lambda node: [node.op("where", node.value(0), node.value(1), node.value(2))],
 }

@@ -105,6 +105,20 @@ def _batched(op: Op, ctx: Lowering, vector: np.ndarray | None, act: str) -> None
     )  # fmt: skip
 
 
+def run_time_matmul(ctx: Lowering, a: Pointer, b: Pointer, y: Pointer, m: int, n: int, k: int) -> None:
+    """y[m][n] = a[m][k] @ b[n][k] transposed, with b known at run time only."""
+    if not m or not n:
+        return
+    tiles = choose_tiles(ctx.isa, m, n)
+    panel = ctx.temp(4 * k * tiles.packed_columns(n), "float")
+    form = fused("")
+    ctx.call(
+        "conv.h", "edgec_matmul_batched", a, b, ctx.pack(tiles.pack_bias(None, n)), y, panel, ctx.sizes([1]),
+        ctx.sizes([0]), ctx.sizes([0]), 1, 1, m, n, k, 1, form.lo, form.hi, tiles.struct(), None, macs=m * n * k,
+        instances=tiles.instances(),
+    )  # fmt: skip
+
+
 def _any_type(op: Op, ctx: Lowering) -> None:
     """Any other dtype: three plain loops."""
     a, b, y = op.arg(0), op.arg(1), op.result

@@ -92,7 +92,6 @@ def _pad(op: Op, ctx: Lowering) -> None:
         return
     own = dense(x.type.dims)
     tables: list[list[int]] = []
-    dims: list[int] = []
     for i, size in enumerate(x.type.dims):
         table = [j * own[i] if j >= 0 else -1 for j in _sources(a["mode"], size, a["before"][i], a["after"][i])]
         untouched = not a["before"][i] and not a["after"][i]
@@ -101,12 +100,17 @@ def _pad(op: Op, ctx: Lowering) -> None:
             tables[-1] = [t + u if t >= 0 else -1 for t in tables[-1] for u in table]
         else:
             tables.append(table)
+    table_move(ctx, x, y, tables, a["value"])
+
+
+def table_move(ctx: Lowering, x: Value, y: Value, tables: list[list[int]], fill: float) -> None:
+    """y[i, j …] = x at tables[0][i] + tables[1][j] + … elements, or `fill` where an entry is negative."""
     dims = [len(t) for t in tables]
-    fill = ctx.pack(np.asarray(a["value"]).astype(y.type.numpy), None)
+    value = ctx.pack(np.asarray(fill).astype(y.type.numpy))
     bits = _bits(y)
     ctx.call(
         "move.h", f"edgec_table_move_{bits}", ctx.read(x, f"uint{bits}_t"),
-        Pointer(fill.buffer, f"uint{bits}_t", fill.offset), ctx.write(y, f"uint{bits}_t"), ctx.sizes(dims),
+        Pointer(value.buffer, f"uint{bits}_t", value.offset), ctx.write(y, f"uint{bits}_t"), ctx.sizes(dims),
         ctx.sizes([t for table in tables for t in table]), len(dims), tasks=math.prod(dims[:-1]),
         instances=(f"EDGEC_TABLE_MOVE({bits})",),
     )  # fmt: skip

@@ -1,0 +1,154 @@
+"""Resize: separable interpolation, one matrix of weights per axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from edgec.ir.errors import IRError
+from edgec.ir.ops.elementwise import operand
+from edgec.ir.ops.row import REQUIRED, OpRow
+from edgec.ir.types import Type
+
+Array = np.ndarray[Any, Any]
+MODES = ("nearest", "linear", "cubic")
+COORDINATES = (
+    "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_crop_and_resize",
+    "tf_half_pixel_for_nn",
+)  # fmt: skip
+NEAREST = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
+
+
+def _infer(types: Sequence[Type | None], a: Any) -> list[Type]:
+    x = operand(types, 0, "resize")
+    if len(a["sizes"]) != x.rank or len(a["scales"]) != x.rank or len(a["roi"]) not in (0, 2 * x.rank):
+        raise IRError(f"resize: sizes, scales and roi need one entry for each of the {x.rank} axes of {x}")
+    if a["mode"] not in MODES or a["coord"] not in COORDINATES or a["nearest"] not in NEAREST:
+        raise IRError(f"resize: mode {a['mode']!r}, coord {a['coord']!r} or nearest {a['nearest']!r} is not legal")
+    if min(a["sizes"], default=1) < 1 or min(x.dims, default=1) < 1 or not all(s > 0 for s in a["scales"]):
+        raise IRError(f"resize: {x} cannot become {list(a['sizes'])} with the scales {list(a['scales'])}")
+    if x.dtype == "bool":
+        raise IRError("resize does not take bool")
+    if a["coord"] == "tf_crop_and_resize" and not a["roi"]:
+        raise IRError("resize: tf_crop_and_resize needs a roi")
+    return [Type(x.dtype, tuple(a["sizes"]))]
+
+
+def source_places(a: Any, axis: int, size: int) -> Array:
+    """Where every output position lies in the input, as the ONNX standard defines it."""
+    out, scale, coord = a["sizes"][axis], float(a["scales"][axis]), a["coord"]
+    x = np.arange(out, dtype=np.float64)
+    length = scale * size
+    if coord == "align_corners":
+        return np.asarray(x * ((size - 1) / (length - 1)) if length != 1 else np.zeros(out))
+    if coord == "asymmetric":
+        return x / scale
+    if coord == "tf_half_pixel_for_nn":
+        return (x + 0.5) / scale
+    if coord == "tf_crop_and_resize":
+        start, end = a["roi"][axis], a["roi"][len(a["sizes"]) + axis]
+        if length == 1:
+            return np.full(out, 0.5 * (start + end) * (size - 1))
+        return np.asarray(start * (size - 1) + x * (end - start) * (size - 1) / (length - 1))
+    if coord == "pytorch_half_pixel" and length == 1:
+        return np.full(out, -0.5)
+    offset = size / 2 * (1 - out / length) if coord == "half_pixel_symmetric" else 0.0
+    return offset + (x + 0.5) / scale - 0.5
+
+
+def nearest_places(places: Array, rule: str, size: int) -> Array:
+    whole = {
+        "floor": np.floor(places),
+        "ceil": np.ceil(places),
+        "round_prefer_floor": np.ceil(places - 0.5),
+        "round_prefer_ceil": np.floor(places + 0.5),
+    }[rule]
+    return np.clip(whole, 0, size - 1).astype(np.int64)
+
+
+def _cubic(t: Array, a: float) -> Array:
+    """Keys' kernel."""
+    t = np.abs(t)
+    near = ((a + 2) * t - (a + 3)) * t * t + 1
+    far = ((a * t - 5 * a) * t + 8 * a) * t - 4 * a
+    return np.where(t <= 1, near, np.where(t < 2, far, 0.0))
+
+
+def weights(a: Any, axis: int, size: int) -> Array:
+    """[out, in] weights of linear and cubic interpolation; edges are repeated."""
+    places = source_places(a, axis, size)
+    scale = min(float(a["scales"][axis]), 1.0) if a["antialias"] else 1.0
+    reach = (2 if a["mode"] == "cubic" else 1) / scale
+    low = np.floor(places).astype(np.int64)
+    span = math.ceil(reach) + 1
+    taps = low[:, None] + np.arange(-span + 1, span + 1)
+    distance = (taps - places[:, None]) * scale
+    found = _cubic(distance, a["cubic_a"]) if a["mode"] == "cubic" else np.clip(1 - np.abs(distance), 0, None)
+    if a["exclude_outside"]:
+        found = np.where((taps < 0) | (taps >= size), 0.0, found)
+    if a["exclude_outside"] or a["antialias"]:
+        total = found.sum(axis=1, keepdims=True)
+        found = found / np.where(total == 0, 1.0, total)
+    matrix = np.zeros((len(places), size))
+    np.add.at(matrix, (np.arange(len(places))[:, None], np.clip(taps, 0, size - 1)), found)
+    return matrix
+
+
+def resized_axes(a: Any, dims: Sequence[int]) -> list[int]:
+    """Axes along which something happens."""
+    rank = len(dims)
+    crop = [a["coord"] == "tf_crop_and_resize" and tuple(a["roi"][i::rank]) != (0.0, 1.0) for i in range(rank)]
+    return [i for i, d in enumerate(dims) if crop[i] or a["sizes"][i] != d or a["scales"][i] != 1]
+
+
+def axis_taps(a: Any, axis: int, size: int) -> tuple[Array, Array, Array]:
+    """What a kernel needs of one axis: source indices int64[out, taps], their weights f64[out, taps], and bool[out] where
+    the place lies beyond the image (`tf_crop_and_resize` alone), so that the result is `extrapolation`."""
+    places = source_places(a, axis, size)
+    beyond = (places < 0) | (places > size - 1) if a["coord"] == "tf_crop_and_resize" else np.zeros(len(places), bool)
+    if a["mode"] == "nearest":
+        return nearest_places(places, a["nearest"], size)[:, None], np.ones((len(places), 1)), beyond
+    matrix = weights(a, axis, size)
+    taps = max(1, int((matrix != 0).sum(1).max()))
+    index = np.sort(np.argsort(matrix == 0, axis=1, kind="stable")[:, :taps], axis=1)
+    return index.astype(np.int64), np.take_along_axis(matrix, index, 1), beyond
+
+
+def _evaluate(v: Sequence[Any], a: Any) -> list[Array]:
+    x = v[0]
+    kind, shape = x.dtype, x.shape
+    y = x if a["mode"] == "nearest" else x.astype(np.float64)
+    outside = np.zeros((1,) * x.ndim, bool)
+    for axis in range(x.ndim):
+        size = shape[axis]
+        cropped = a["coord"] == "tf_crop_and_resize" and tuple(a["roi"][axis :: x.ndim]) != (0.0, 1.0)
+        if a["sizes"][axis] == size and a["scales"][axis] == 1 and not cropped:
+            continue
+        if a["mode"] == "nearest":
+            y = np.take(y, nearest_places(source_places(a, axis, size), a["nearest"], size), axis=axis)
+        else:
+            y = np.moveaxis(np.tensordot(y, weights(a, axis, size), axes=(axis, 1)), -1, axis)
+        if a["coord"] == "tf_crop_and_resize":
+            places = source_places(a, axis, size)
+            beyond = (places < 0) | (places > size - 1)
+            outside = outside | beyond.reshape([-1 if i == axis else 1 for i in range(x.ndim)])
+    if kind.kind in "iu" and a["mode"] != "nearest":
+        y = np.clip(np.rint(y), np.iinfo(kind).min, np.iinfo(kind).max)
+    if outside.any():
+        y = np.where(outside, a["extrapolation"], y)
+    return [np.ascontiguousarray(y).astype(kind, copy=False)]
+
+
+ROWS: list[OpRow] = [
+    OpRow(
+        "resize", "shape", (1, 1), _infer, _evaluate,
+        {
+            "sizes": REQUIRED, "scales": REQUIRED, "mode": REQUIRED, "coord": REQUIRED,
+            "nearest": "round_prefer_floor", "cubic_a": -0.75, "exclude_outside": False, "antialias": False,
+            "extrapolation": 0.0, "roi": (),
+        },
+    ),
+]  # fmt: skip

@@ -1,0 +1,130 @@
+/* LSTM, GRU and RNN over time steps in one direction. The input's part of the gates comes ready-made (one GEMM over all
+   steps); here are the recurrence and the gates. Gate orders are ONNX's: iofc, zrh. */
+#ifndef EDGEC_RECURRENT_H
+#define EDGEC_RECURRENT_H
+
+#include "edgec_math.h"
+
+typedef struct {
+  ptrdiff_t gates;            /* 4 LSTM, 3 GRU, 1 RNN */
+  ptrdiff_t t, b, h;          /* steps, batch, hidden units */
+  ptrdiff_t y_step;           /* floats between steps of y */
+  ptrdiff_t rk, rj;           /* r(k, j) = r[k * rk + j * rj]: k hidden unit, j gate unit */
+  ptrdiff_t reverse, option;  /* option: LSTM input_forget, GRU linear_before_reset */
+  ptrdiff_t lens_bytes;       /* 4 or 8: size of an element of lens */
+  ptrdiff_t f, g, o;          /* activations, as below */
+  float clip;                 /* 0: none */
+} edgec_recurrent_shape;
+
+EDGEC_FN void edgec_recurrent_act(ptrdiff_t kind, float *v, ptrdiff_t n, float clip) {
+  if (clip > 0.0f)
+    for (ptrdiff_t i = 0; i < n; i++) v[i] = v[i] < -clip ? -clip : v[i] > clip ? clip : v[i];
+  switch (kind) {
+    case 0:
+      for (ptrdiff_t i = 0; i < n; i++) v[i] = edgec_sigmoid(v[i]);
+      break;
+    case 1:
+      for (ptrdiff_t i = 0; i < n; i++) v[i] = edgec_tanh(v[i]);
+      break;
+    case 2:
+      for (ptrdiff_t i = 0; i < n; i++) v[i] = edgec_relu(v[i]);
+      break;
+    case 3:
+      for (ptrdiff_t i = 0; i < n; i++) v[i] = v[i] < 0.0f ? 0.01f * v[i] : v[i];
+      break;
+    case 4:
+      for (ptrdiff_t i = 0; i < n; i++) v[i] = v[i] > 1.0f ? v[i] : 0.0f;
+      break;
+    case 5:
+      for (ptrdiff_t i = 0; i < n; i++) v[i] = edgec_clip01(0.2f * v[i] + 0.5f);
+      break;
+    case 6:
+      for (ptrdiff_t i = 0; i < n; i++) v[i] = v[i] < 0.0f ? edgec_expm1(v[i]) : v[i];
+      break;
+    case 7:
+      for (ptrdiff_t i = 0; i < n; i++) v[i] = v[i] / (1.0f + edgec_abs(v[i]));
+      break;
+    default:
+      for (ptrdiff_t i = 0; i < n; i++) v[i] = edgec_softplus(v[i]);
+  }
+}
+
+/* acc[j] += sum over k of h[k] r(k, first + j) */
+EDGEC_FN void edgec_recurrent_sum(float *acc, const float *h, const float *r, ptrdiff_t first, ptrdiff_t n,
+                                  const edgec_recurrent_shape *d) {
+  if (d->rj == 1) {
+    for (ptrdiff_t k = 0; k < d->h; k++) {
+      const float x = h[k], *row = r + k * d->rk + first;
+      for (ptrdiff_t j = 0; j < n; j++) acc[j] += x * row[j];
+    }
+    return;
+  }
+  for (ptrdiff_t j = 0; j < n; j++) {
+    float sum = 0.0f;
+    for (ptrdiff_t k = 0; k < d->h; k++) sum += h[k] * r[k * d->rk + (first + j) * d->rj];
+    acc[j] += sum;
+  }
+}
+
+/* gx [t][b][gates*h]; bias: input then recurrent [2*gates*h], or null; p: LSTM peepholes [3*h] (i, o, f), or null; h0, c0
+   [b][h] or null; y: step 0 of [t] steps of [b][h]; hn, cn [b][h]: the last state (cn is LSTM's alone); work:
+   (gates + 2) * h floats. */
+EDGEC_FN void edgec_recurrent(const float *gx, const float *r, const float *bias, const float *p, const void *lens,
+                              const float *h0, const float *c0, float *y, float *hn, float *cn, float *work,
+                              const edgec_recurrent_shape *d) {
+  const ptrdiff_t n = d->h, all = d->gates * n;
+  const float *rb = bias ? bias + all : 0;
+  float *spare = work + all;
+  for (ptrdiff_t i = 0; i < d->b * n; i++) hn[i] = h0 ? h0[i] : 0.0f;
+  if (d->gates == 4)
+    for (ptrdiff_t i = 0; i < d->b * n; i++) cn[i] = c0 ? c0[i] : 0.0f;
+  for (ptrdiff_t step = 0; step < d->t; step++) {
+    const ptrdiff_t at = d->reverse ? d->t - 1 - step : step;
+    for (ptrdiff_t b = 0; b < d->b; b++) {
+      float *h = hn + b * n, *out = y + at * d->y_step + b * n;
+      const int64_t end = !lens ? (int64_t)d->t : d->lens_bytes == 4 ? ((const int32_t *)lens)[b] : ((const int64_t *)lens)[b];
+      if (at >= end) {
+        for (ptrdiff_t j = 0; j < n; j++) out[j] = 0.0f;
+        continue;
+      }
+      const float *x = gx + (at * d->b + b) * all;
+      const ptrdiff_t fused = d->gates == 3 ? 2 * n : all; /* gates that see h as it is */
+      for (ptrdiff_t j = 0; j < all; j++) work[j] = x[j] + (bias ? bias[j] : 0.0f);
+      for (ptrdiff_t j = 0; j < fused; j++) work[j] += rb ? rb[j] : 0.0f;
+      edgec_recurrent_sum(work, h, r, 0, fused, d);
+      if (d->gates == 4) {
+        float *c = cn + b * n, *gi = work, *go = work + n, *gf = work + 2 * n, *gc = work + 3 * n;
+        for (ptrdiff_t j = 0; p && j < n; j++) gi[j] += p[j] * c[j], gf[j] += p[2 * n + j] * c[j];
+        edgec_recurrent_act(d->f, gi, n, d->clip);
+        edgec_recurrent_act(d->f, gf, n, d->clip);
+        edgec_recurrent_act(d->g, gc, n, d->clip);
+        for (ptrdiff_t j = 0; j < n; j++) c[j] = (d->option ? 1.0f - gi[j] : gf[j]) * c[j] + gi[j] * gc[j];
+        for (ptrdiff_t j = 0; p && j < n; j++) go[j] += p[n + j] * c[j];
+        edgec_recurrent_act(d->f, go, n, d->clip);
+        for (ptrdiff_t j = 0; j < n; j++) spare[j] = c[j];
+        edgec_recurrent_act(d->o, spare, n, 0.0f);
+        for (ptrdiff_t j = 0; j < n; j++) h[j] = go[j] * spare[j];
+      } else if (d->gates == 3) {
+        float *z = work, *reset = work + n, *gh = work + 2 * n, *inner = spare + n;
+        edgec_recurrent_act(d->f, work, 2 * n, d->clip);
+        for (ptrdiff_t j = 0; j < n; j++) inner[j] = rb ? rb[2 * n + j] : 0.0f;
+        if (d->option) {
+          edgec_recurrent_sum(inner, h, r, 2 * n, n, d);
+          for (ptrdiff_t j = 0; j < n; j++) gh[j] += reset[j] * inner[j];
+        } else {
+          for (ptrdiff_t j = 0; j < n; j++) spare[j] = reset[j] * h[j];
+          edgec_recurrent_sum(inner, spare, r, 2 * n, n, d);
+          for (ptrdiff_t j = 0; j < n; j++) gh[j] += inner[j];
+        }
+        edgec_recurrent_act(d->g, gh, n, d->clip);
+        for (ptrdiff_t j = 0; j < n; j++) h[j] = (1.0f - z[j]) * gh[j] + z[j] * h[j];
+      } else {
+        edgec_recurrent_act(d->f, work, n, d->clip);
+        for (ptrdiff_t j = 0; j < n; j++) h[j] = work[j];
+      }
+      for (ptrdiff_t j = 0; j < n; j++) out[j] = h[j];
+    }
+  }
+}
+
+#endif

@@ -1,0 +1,83 @@
+"""LSTM, GRU and RNN: the input's part of all steps as one matmul a direction, then the recurrence (recurrent.h)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from edgec.ir.graph import Op, Value
+from edgec.plan.plan import Pointer, Struct
+from edgec.targets.c.lower.context import LowerOp, Lowering, NotLowered
+from edgec.targets.c.lower.matmul import packed_matmul, run_time_matmul
+
+GATES = {"lstm": 4, "gru": 3, "rnn": 1}
+ACTIVATIONS = (
+    "Sigmoid",
+    "Tanh",
+    "Relu",
+    "LeakyRelu",
+    "ThresholdedRelu",
+    "HardSigmoid",
+    "Elu",
+    "Softsign",
+    "Softplus",
+)
+
+
+def _at(pointer: Pointer | None, floats: int) -> Pointer | None:
+    return None if pointer is None else replace(pointer, offset=pointer.offset + 4 * floats)
+
+
+def _recurrent(op: Op, ctx: Lowering) -> None:
+    a: Any = op.attrs
+    x = op.arg(0)
+    if x.type.dtype != "f32":
+        raise NotLowered(f"{op.kind} of {x.type.dtype} has no kernel")
+    gates = GATES[op.kind]
+    operands: list[Value | None] = [*op.inputs, *[None] * (8 - len(op.inputs))]
+    w, r, bias, lens, h0, c0, p = operands[1:8]
+    assert w is not None
+    assert r is not None
+    t, b, size = x.type.dims
+    d, _, h = r.type.dims
+    each = gates * h
+    names = a["activations"]
+    per = len(names) // d
+    pointers = {n: ctx.read(v) if v is not None else None for n, v in (("b", bias), ("h0", h0), ("c0", c0), ("p", p))}
+    for k in range(d):
+        gx = ctx.temp(4 * t * b * each, "float")
+        if w.const is not None:
+            packed_matmul(ctx, ctx.read(x), ctx.graph.array(w)[k].T, None, None, gx, t * b, "")
+        else:
+            weights = _at(ctx.read(w), k * each * size)
+            assert weights is not None
+            run_time_matmul(ctx, ctx.read(x), weights, gx, t * b, each, size)
+        recurrence, rk, rj = _recurrence(ctx, r, k)
+        kinds = [ACTIVATIONS.index(n) for n in names[k * per : (k + 1) * per]] + [1, 1]
+        option = a.get("input_forget") or a.get("linear_before_reset")
+        fields = {"gates": gates, "t": t, "b": b, "h": h, "y_step": d * b * h, "rk": rk, "rj": rj,
+                  "reverse": int(a["direction"] == "reverse" or k == 1), "option": int(bool(option)),
+                  "lens_bytes": lens.type.numpy.itemsize if lens is not None else 0, "f": kinds[0], "g": kinds[1],
+                  "o": kinds[2], "clip": float(a["clip"])}  # fmt: skip
+        results = [_at(ctx.write(v), k * b * h) for v in op.results]
+        ctx.call(
+            "recurrent.h", "edgec_recurrent", replace(gx, write=False), recurrence, _at(pointers["b"], k * 2 * each),
+            _at(pointers["p"], k * 3 * h), ctx.read(lens, "void") if lens is not None else None,
+            _at(pointers["h0"], k * b * h), _at(pointers["c0"], k * b * h), results[0], results[1],
+            results[2] if len(results) > 2 else None, ctx.temp(4 * (gates + 2) * h, "float"),
+            Struct("edgec_recurrent_shape", tuple(fields.items())), macs=t * b * each * h,
+        )  # fmt: skip
+
+
+def _recurrence(ctx: Lowering, r: Value, k: int) -> tuple[Pointer | None, int, int]:
+    """Recurrent weights of direction k and their strides over hidden and gate units; transposed where constant, so that
+    the loop over gate units is contiguous."""
+    _, each, h = r.type.dims
+    if r.const is not None:
+        return ctx.pack(np.ascontiguousarray(ctx.graph.array(r)[k].T)), each, 1
+    return _at(ctx.read(r), k * each * h), 1, h
+
+
+RECURRENT: dict[str, LowerOp] = dict.fromkeys(GATES, _recurrent)
