@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +13,6 @@ class ImportOptions:
     """`shapes` binds symbolic dimensions (input name -> full shape, `--shape`), `consts` turns inputs into constants
     (`--const`), `name` is the entry's name in the module."""
 
-    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    consts: dict[str, np.ndarray] = field(default_factory=dict)
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    consts: Mapping[str, np.ndarray] = field(default_factory=dict)
     name: str = "main"

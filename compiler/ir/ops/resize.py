@@ -105,8 +105,8 @@ def resized_axes(a: Any, dims: Sequence[int]) -> list[int]:
 
 
 def axis_taps(a: Any, axis: int, size: int) -> tuple[Array, Array, Array]:
-    """What a kernel needs of one axis: source indices int64[out, taps], their weights f64[out, taps], and bool[out] where
-    the place lies beyond the image (`tf_crop_and_resize` alone), so that the result is `extrapolation`."""
+    """What a kernel needs of one axis: source indices int64[out, taps], weights f64[out, taps], and bool[out] where the
+    place lies beyond the image (`tf_crop_and_resize` alone), so that the result is `extrapolation`."""
     places = source_places(a, axis, size)
     beyond = (places < 0) | (places > size - 1) if a["coord"] == "tf_crop_and_resize" else np.zeros(len(places), bool)
     if a["mode"] == "nearest":

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgec.ir.graph import Op, Value
 from edgec.plan.plan import Pointer, Struct
-from edgec.targets.c.lower.context import LowerOp, Lowering, NotLowered
+from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered
 from edgec.targets.c.lower.matmul import packed_matmul, run_time_matmul
 
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}

@@ -10,7 +10,7 @@ import numpy as np
 from edgec.ir.graph import Op
 from edgec.ir.ops.resize import axis_taps, resized_axes
 from edgec.plan.plan import Pointer
-from edgec.targets.c.lower.context import LowerOp, Lowering, NotLowered
+from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered
 from edgec.targets.c.lower.shape import table_move
 from edgec.targets.c.lower.strides import dense
 
@@ -25,14 +25,16 @@ def _resize(op: Op, ctx: Lowering) -> None:
         own = dense(x.type.dims)
         tables = []
         for i, size in enumerate(x.type.dims):
-            source = np.where(taps[i][2], -1, taps[i][0][:, 0] * own[i]) if i in taps else np.arange(size) * own[i]
-            tables.append([int(s) for s in source])
+            found = np.where(taps[i][2], -1, taps[i][0][:, 0] * own[i]) if i in taps else np.arange(size) * own[i]
+            tables.append([int(s) for s in found])
         table_move(ctx, x, y, tables, a["extrapolation"])
         return
     if x.type.dtype != "f32" or outside:
-        raise NotLowered(f"resize by {a['mode']} of {x.type.dtype}{' beyond the image' if outside else ''} has no kernel")
+        raise NotLowered(
+            f"resize by {a['mode']} of {x.type.dtype}{' beyond the image' if outside else ''} has no kernel"
+        )
     dims = list(x.type.dims)
-    source = ctx.read(x)
+    source: Pointer = ctx.read(x)
     for axis in axes:
         index, weights, _ = taps[axis]
         size, out = dims[axis], y.type.dims[axis]

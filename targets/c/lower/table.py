@@ -6,8 +6,8 @@ from edgec.targets.c.lower.context import LowerOp
 from edgec.targets.c.lower.conv import CONV
 from edgec.targets.c.lower.elementwise import ELEMENTWISE
 from edgec.targets.c.lower.matmul import MATMUL
-from edgec.targets.c.lower.reduce import REDUCE
 from edgec.targets.c.lower.recurrent import RECURRENT
+from edgec.targets.c.lower.reduce import REDUCE
 from edgec.targets.c.lower.resize import RESIZE
 from edgec.targets.c.lower.shape import SHAPE
 
