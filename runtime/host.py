@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from edgec.runtime.abi import InfoStruct, check_code, check_info
+from edgec.runtime.abi import ALIGNMENT, InfoStruct, check_code, check_info
 from edgec.runtime.buffers import aligned_bytes, aligned_copy, aligned_tensor
 from edgec.runtime.cpu import check_features, cpu_features
 from edgec.runtime.errors import RunError
@@ -85,8 +85,13 @@ class HostRunner:
         self._finish()
 
 
+# numpy moves the address of an empty view; the library wants an aligned one for tensors of 0 bytes too
+_NOTHING = aligned_bytes(ALIGNMENT)
+
+
 def _pointers(arrays: Sequence[Array]) -> Any:
-    return (ctypes.c_void_p * max(1, len(arrays)))(*[array.ctypes.data for array in arrays])
+    addresses = [(array if array.size else _NOTHING).ctypes.data for array in arrays]
+    return (ctypes.c_void_p * max(1, len(arrays)))(*addresses)
 
 
 def _open_library(manifest: Manifest) -> tuple[ctypes.CDLL, int]:
