@@ -102,3 +102,52 @@ def test_against_interpreter(target: str, tmp_path: Path) -> None:
         except AssertionError as error:
             failures.append(str(error))
     assert not failures, "\n\n".join(failures)
+
+
+@pytest.mark.parametrize("target", ["host", "arm"])
+def test_attention_resize_recurrent(target: str, tmp_path: Path) -> None:
+    graph = Graph(Module())
+    b = Builder(graph)
+    rng = np.random.default_rng(6)
+
+    def source(*shape: int, dtype: str = "f32") -> Any:
+        return graph.add_input(f"x{len(graph.inputs)}", Type(dtype, shape))
+
+    def array(*shape: int) -> Any:
+        return b.const(rng.standard_normal(shape) * 0.5, "f32")
+
+    made = [
+        b.op("attention", source(2, 4, 5, 8), source(2, 2, 7, 8), source(2, 2, 7, 6), scale=0.3, causal=True),
+        b.op(
+            "attention",
+            source(1, 2, 5, 8),
+            source(1, 2, 5, 8),
+            source(1, 2, 5, 8),
+            source(1, 1, 5, 5, dtype="bool"),
+            scale=1.0,
+        ),
+        b.op("attention", source(1, 2, 5, 8), source(1, 2, 9, 8), source(1, 2, 9, 8), source(5, 9), scale=1.0),
+    ]
+    for mode, coord, sizes, scales in (
+        ("nearest", "asymmetric", (1, 8, 6, 3), (1.0, 2.0, 2.0, 1.0)),
+        ("linear", "half_pixel", (1, 7, 5, 3), (1.0, 7 / 4, 5 / 3, 1.0)),
+        ("cubic", "align_corners", (1, 8, 9, 3), (1.0, 2.0, 3.0, 1.0)),
+    ):
+        made.append(b.op("resize", source(1, 4, 3, 3), sizes=sizes, scales=scales, mode=mode, coord=coord))
+    for kind, gates, names in (
+        ("lstm", 4, ("Sigmoid", "Tanh", "Tanh")),
+        ("gru", 3, ("Sigmoid", "Tanh")),
+        ("rnn", 1, ("Relu",)),
+    ):
+        for constant in (True, False):
+            weights = [array(2, gates * 6, 5), array(2, gates * 6, 6), array(2, 2 * gates * 6)]
+            if not constant:
+                weights = [source(*w.type.dims) for w in weights]
+            made += b.ops(kind, source(4, 3, 5), *weights, direction="bidirectional", activations=names * 2)
+    graph.outputs = [(f"y{i}", v) for i, v in enumerate(made)]
+    feeds = {v.name: rng.standard_normal(v.type.dims).astype(v.type.numpy) for v in graph.inputs}
+    expected = interp.run(graph, feeds)
+    with compiled(graph, target, tmp_path) as session:
+        found = session.run(None, feeds)
+    for (name, _), value in zip(graph.outputs, found, strict=True):
+        assert_close(value, expected[name], f"{target} {name}")

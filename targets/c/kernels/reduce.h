@@ -1,4 +1,4 @@
-/* Reductions of x[outer][size][inner] over the middle axis, softmax and norms over it, and where its extreme is. */
+/* Reductions of x[outer][size][inner] over the middle axis, softmax and norms over it. */
 #ifndef EDGEC_REDUCE_H
 #define EDGEC_REDUCE_H
 
@@ -48,23 +48,6 @@
         }                                                                                                          \
       }                                                                                                            \
     }                                                                                                              \
-  }
-
-/* Index of the first (BETTER: x > best) or last (x >= best) extreme. */
-#define EDGEC_ARG(NAME, T, BETTER)                                                                                 \
-  EDGEC_FN void edgec_##NAME(const T *a, int64_t *y, ptrdiff_t size, ptrdiff_t inner, ptrdiff_t begin,             \
-                             ptrdiff_t end) {                                                                      \
-    for (ptrdiff_t task = begin; task < end; task++)                                                               \
-      for (ptrdiff_t j = 0; j < inner; j++) {                                                                      \
-        const T *from = a + task * size * inner + j;                                                               \
-        T best = from[0];                                                                                          \
-        ptrdiff_t at = 0;                                                                                          \
-        for (ptrdiff_t i = 1; i < size; i++) {                                                                     \
-          const T x = from[i * inner];                                                                             \
-          if (BETTER) best = x, at = i;                                                                            \
-        }                                                                                                          \
-        y[task * inner + j] = at;                                                                                  \
-      }                                                                                                            \
   }
 
 EDGEC_FN void edgec_softmax(const float *x, float *y, ptrdiff_t size, ptrdiff_t inner, ptrdiff_t logarithm,

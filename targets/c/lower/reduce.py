@@ -83,21 +83,6 @@ def _middle(op: Op) -> tuple[int, int, int]:
     return math.prod(dims[:axis]), dims[axis], math.prod(dims[axis + 1 :])
 
 
-def _arg(op: Op, ctx: Lowering) -> None:
-    dtype = op.arg(0).type.dtype
-    if dtype in ("f16", "bf16"):
-        raise NotLowered(f"{op.kind} of {dtype} has no kernel")
-    outer, size, inner = _middle(op)
-    sign = ">" if op.kind == "argmax" else "<"
-    better = f"x {sign}{'=' if op.attrs['last'] else ''} best"
-    name = f"{op.kind}{'_last' if op.attrs['last'] else ''}_{dtype}"
-    if op.result.type.size:
-        ctx.call(
-            "reduce.h", f"edgec_{name}", ctx.read(op.arg(0)), ctx.write(op.result), size, inner, tasks=outer,
-            instances=(f"EDGEC_ARG({name}, {CTYPES[dtype]}, {better})",),
-        )  # fmt: skip
-
-
 def _softmax(op: Op, ctx: Lowering) -> None:
     if op.arg(0).type.dtype != "f32":
         raise NotLowered(f"{op.kind} of {op.arg(0).type.dtype} has no kernel")
@@ -126,8 +111,6 @@ def _norm(op: Op, ctx: Lowering) -> None:
 
 REDUCE: dict[str, LowerOp] = {
     **dict.fromkeys(_FLOAT, _reduce),
-    "argmax": _arg,
-    "argmin": _arg,
     "softmax": _softmax,
     "log_softmax": _softmax,
     "layer_norm": _norm,

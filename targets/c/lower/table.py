@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from edgec.targets.c.lower.attention import ATTENTION
 from edgec.targets.c.lower.context import LowerOp
 from edgec.targets.c.lower.conv import CONV
 from edgec.targets.c.lower.elementwise import ELEMENTWISE
+from edgec.targets.c.lower.index import INDEX
 from edgec.targets.c.lower.matmul import MATMUL
 from edgec.targets.c.lower.recurrent import RECURRENT
 from edgec.targets.c.lower.reduce import REDUCE
 from edgec.targets.c.lower.resize import RESIZE
 from edgec.targets.c.lower.shape import SHAPE
 
-LOWER: dict[str, LowerOp] = {**ELEMENTWISE, **CONV, **MATMUL, **REDUCE, **SHAPE, **RESIZE, **RECURRENT}
+LOWER: dict[str, LowerOp] = {
+    **ELEMENTWISE,
+    **CONV,
+    **MATMUL,
+    **REDUCE,
+    **SHAPE,
+    **INDEX,
+    **RESIZE,
+    **RECURRENT,
+    **ATTENTION,
+}
