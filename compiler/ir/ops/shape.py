@@ -169,6 +169,10 @@ def _evaluate_gather_nd(v: Sequence[Any], a: Any) -> list[Array]:
     return [picked.reshape(*index.shape[:-1], *x.shape[b + depth :])]
 
 
+def _wide(x: Array) -> Array:
+    return x.astype(np.float32) if x.dtype.itemsize == 2 and x.dtype.kind not in "iu" else x
+
+
 def _combine(target: Array, at: Any, updates: Array, reduction: str) -> None:
     ufunc = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}.get(reduction)
     if ufunc is None:
@@ -229,10 +233,11 @@ def _infer_topk(types: Sequence[Type | None], a: Any) -> list[Type]:
 
 def _evaluate_topk(v: Sequence[Any], a: Any) -> list[Array]:
     x, axis = v[0], a["axis"]
+    keys = _wide(x)  # bfloat16 has no order for NaN
     if a["largest"]:
-        order = x.shape[axis] - 1 - np.flip(np.argsort(np.flip(x, axis), axis=axis, kind="stable"), axis)
+        order = x.shape[axis] - 1 - np.flip(np.argsort(np.flip(keys, axis), axis=axis, kind="stable"), axis)
     else:
-        order = np.argsort(x, axis=axis, kind="stable")
+        order = np.argsort(keys, axis=axis, kind="stable")
     picked = np.take(order, np.arange(a["k"]), axis=axis).astype(np.int64)
     return [np.take_along_axis(x, picked, axis), picked]
 

@@ -1,4 +1,4 @@
-"""Ops that read or write where run-time indices say, and those that give indices: gather, scatter, top-k, arg, cumsum."""
+"""Ops that read or write where run-time indices say, or that give indices: gather, scatter, top-k, arg, cumsum."""
 
 from __future__ import annotations
 
