@@ -11,6 +11,7 @@ from edgec.plan.plan import Pointer, Struct, Symbol
 from edgec.targets.c.lower.activation import fused
 from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered
 from edgec.targets.c.lower.matmul import packed_matmul
+from edgec.targets.c.lower.window import any_conv, any_pool
 from edgec.targets.c.tiles import choose_tiles
 
 SEGMENTS = 64  # EDGEC_SEGMENTS
@@ -18,16 +19,17 @@ SEGMENTS = 64  # EDGEC_SEGMENTS
 _INNER = {(3, 3, 1), (3, 3, 2), (5, 5, 1), (5, 5, 2)}
 
 
-def _check(op: Op, ctx: Lowering) -> None:
+def _fast(op: Op) -> bool:
+    """Float32 images with channels last, and weights known now; anything else goes through window.py."""
     x = op.arg(0)
-    if x.type.dtype != "f32" or x.type.rank != 4 or op.attrs["layout"] != "nhwc":
-        raise NotLowered(f"{op.kind} of {x.type} has no kernel; float32 images have one")
-    if op.kind.startswith("conv") and any(v is not None and v.const is None for v in op.inputs[1:3]):
-        raise NotLowered(f"{op.kind} with weights or bias known at run time only has no kernel")
+    late = op.kind.startswith("conv") and any(v is not None and v.const is None for v in op.inputs[1:3])
+    return x.type.dtype == "f32" and x.type.rank == 4 and op.attrs["layout"] == "nhwc" and not late
 
 
 def _conv(op: Op, ctx: Lowering) -> None:
-    _check(op, ctx)
+    if not _fast(op):
+        any_conv(op, ctx)
+        return
     attrs: Any = op.attrs
     x, w, y = op.arg(0), ctx.graph.array(op.arg(1)), op.result
     bias = op.inputs[2] if len(op.inputs) > 2 else None
@@ -38,6 +40,9 @@ def _conv(op: Op, ctx: Lowering) -> None:
     kh, kw = w.shape[2:]
     groups = attrs["groups"]
     if y.type.size == 0:
+        return
+    if kh * kw > SEGMENTS and not groups == c == o:
+        any_conv(op, ctx)
         return
     r = ctx.read(residual) if residual is not None else None
     plain = (kh, kw, *attrs["strides"]) == (1, 1, 1, 1) and not any(attrs["pads"])
@@ -118,7 +123,9 @@ def _depthwise(op: Op, ctx: Lowering, w: np.ndarray, bias: np.ndarray | None, re
 def _conv_transpose(op: Op, ctx: Lowering) -> None:
     """One convolution per phase of the stride, each writing every s-th pixel: output row oy = s*q + r - pad takes taps
     r, r + s, r + 2s … of the kernel from input rows q, q - 1, q - 2 …"""
-    _check(op, ctx)
+    if not _fast(op):
+        any_conv(op, ctx)
+        return
     attrs: Any = op.attrs
     x, w, y = op.arg(0), ctx.graph.array(op.arg(1)), op.result
     n, h, wd, c = x.type.dims
@@ -175,7 +182,9 @@ def _phases(k: int, s: int, pad: int, out: int) -> list[tuple[list[int], int, in
 
 
 def _pool(op: Op, ctx: Lowering) -> None:
-    _check(op, ctx)
+    if not _fast(op):
+        any_pool(op, ctx)
+        return
     attrs: Any = op.attrs
     n, h, w, c = op.arg(0).type.dims
     _, oh, ow, _ = op.result.type.dims
