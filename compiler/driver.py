@@ -66,9 +66,9 @@ def build(
     progress(f"lowering {len(graph.ops)} operators for {device.name}")
     plan = make_plan(graph, device, name)
     identity = Identity(version("edgec"), f"{family}:{device.name}")
-    files = make_files(plan, device, identity, platform, progress)
-    object_bytes = int(files.pop("code_bytes"))
-    receipt = _receipt(plan, model, target, device, options, key, before, object_bytes)
+    built = make_files(plan, device, identity, platform, progress)
+    files = built.files
+    receipt = _receipt(plan, model, target, device, options, key, before, built.code_bytes)
     stack = tempfile.mkdtemp(prefix="edgec-verify-")
     try:
         staged = Path(stack) / name
@@ -216,7 +216,7 @@ def _receipt(
             "state_bytes": plan.state_bytes,
             "input_bytes": sum(p.type.nbytes for p in plan.inputs),
             "output_bytes": sum(p.type.nbytes for p in plan.outputs),
-            "object_bytes": size,
+            "code_bytes": size,
         },
         "tolerance": "max|a-b| <= 1e-4 max|b| and |a-b| <= 1e-3 |b| + 1e-5 max|b|",
     }

@@ -78,7 +78,7 @@ def render(receipt: Mapping[str, Any]) -> str:
         f"{receipt['name']} for {receipt['target']}: {receipt['operators']['before']} operators became "
         f"{receipt['operators']['calls']} kernel calls, {receipt['macs'] / 1e6:.2f} M multiply-adds",
         f"  weights {memory['weights_bytes']:,} B   scratch {memory['scratch_bytes']:,} B   "
-        f"state {memory['state_bytes']:,} B   object {memory['object_bytes']:,} B",
+        f"state {memory['state_bytes']:,} B   code {memory['code_bytes']:,} B",
     ]
     verification = receipt.get("verification")
     if not verification:

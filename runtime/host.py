@@ -6,7 +6,8 @@ import _ctypes
 import ctypes
 import os
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -64,10 +65,19 @@ class HostRunner:
         return library.edgec_pool_threads(ctypes.c_void_p(pool)), library.edgec_pool_parallel(ctypes.c_void_p(pool))
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
+        return self.bound(arrays)()
+
+    def bound(self, arrays: Sequence[Array]) -> Callable[[], list[Array]]:
+        """A call of the model on these inputs, which writes the same output arrays each time: for timing."""
         self._check_open()
         inputs = [aligned_copy(array) for array in arrays]
         outputs = [aligned_tensor(tensor) for tensor in self._manifest.outputs]
-        code = self._run(_pointers(inputs), _pointers(outputs), self._state, self._scratch, self._parallel)
+        return partial(self._call, inputs, outputs, _pointers(inputs), _pointers(outputs))
+
+    def _call(self, inputs: list[Array], outputs: list[Array], given: Any, to: Any) -> list[Array]:
+        """`given` and `to` point into the arrays, which stay alive with the call."""
+        self._check_open()
+        code = self._run(given, to, self._state, self._scratch, self._parallel)
         check_code(f"{self._manifest.name}_run", code)
         return outputs
 

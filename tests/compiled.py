@@ -22,8 +22,7 @@ def compiled(graph: Graph, target: str, folder: Path) -> Session:
     module: Any = {"arm": arm, "host": host}[family]
     device = module.choose(cpu)
     plan = make_plan(graph, device, "unit")
-    files = make_files(plan, device, Identity("test", target), module.platform("linux"), lambda _: None)
-    files.pop("code_bytes")
+    files = make_files(plan, device, Identity("test", target), module.platform("linux"), lambda _: None).files
     for name, content in files.items():
         (folder / name).write_bytes(content)
 

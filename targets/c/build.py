@@ -17,6 +17,7 @@ from edgec.targets.c.emit import Identity, emit_source, emit_weights
 from edgec.targets.c.emit_interface import emit_cmake, emit_example, emit_header
 from edgec.targets.c.lower.context import Lowering, lower_ops
 from edgec.targets.c.lower.table import LOWER
+from edgec.targets.c.object_size import code_bytes
 
 RUNTIME_FILES = ("edgec.h", "edgec_pthread.h", "edgec_pthread.c", "edgec_mem.c")
 EMULATED = "aarch64-freestanding-none"
@@ -32,6 +33,14 @@ class Platform:
     image: bool = False
 
 
+@dataclass(frozen=True)
+class Built:
+    """The files of an artifact, and the bytes of its code and constants other than weights."""
+
+    files: dict[str, bytes]
+    code_bytes: int
+
+
 def make_plan(graph: Graph, device: Device, name: str) -> Plan:
     """Kernel calls with memory planned. UnsupportedError with every op that has no kernel."""
     ctx = Lowering(graph, device.isa, name)
@@ -43,7 +52,7 @@ def make_plan(graph: Graph, device: Device, name: str) -> Plan:
 
 def make_files(
     plan: Plan, device: Device, identity: Identity, platform: Platform, progress: Callable[[str], None]
-) -> dict[str, bytes]:
+) -> Built:
     """Every file of the artifact but the manifest and the receipt. Compiles in a folder of its own."""
     name = plan.name
     state_at = len(plan.weights)
@@ -92,5 +101,5 @@ def make_files(
                 ("-nostdlib", "-static", f"-Wl,-e,{name}_run", *exports),
             )  # fmt: skip
             out[f"{name}.elf"] = (folder / f"{name}.elf").read_bytes()
-        out["code_bytes"] = str((folder / f"{name}.o").stat().st_size).encode()
-    return out
+        size = code_bytes((folder / f"{name}.o").read_bytes())
+    return Built(out, size)

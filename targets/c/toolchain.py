@@ -12,7 +12,8 @@ from pathlib import Path
 
 from edgec.ir.errors import ToolError
 
-COMMON = ("-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-g0", "-Wall", "-Wextra", "-Werror")
+COMMON = ("-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-g0", "-fno-asynchronous-unwind-tables",
+          "-fno-unwind-tables", "-Wall", "-Wextra", "-Werror")  # fmt: skip
 
 # --os -> zig's target for AArch64; `none` is bare metal.
 ARM_TRIPLES = {
