@@ -76,8 +76,9 @@ def latency(models: Sequence[Model], target: str, folder: Path) -> bool:
         directory = built(model, target or "host", folder, verify_inputs=1).directory
         found = compare(directory, model)
         ratios.append(found.ratio)
+        low, high = found.quartiles
         print(f"{model.name:28} edgec {found.ours * 1e6:9.1f} µs  onnxruntime {found.theirs * 1e6:9.1f} µs  "
-              f"{found.ratio:.2f}x (quartiles {found.quartiles[0]:.2f}, {found.quartiles[1]:.2f})", flush=True)  # fmt: skip
+              f"{found.ratio:.2f}x (quartiles {low:.2f}, {high:.2f})", flush=True)  # fmt: skip
     print(f"geometric mean {math.exp(sum(map(math.log, ratios)) / len(ratios)):.2f}x, least {min(ratios):.2f}x")
     return True
 
