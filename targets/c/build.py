@@ -15,11 +15,13 @@ from edgec.targets.c import toolchain
 from edgec.targets.c.devices import Device
 from edgec.targets.c.emit import Identity, emit_source, emit_weights
 from edgec.targets.c.emit_interface import emit_cmake, emit_example, emit_header
-from edgec.targets.c.lower.context import Lowering, lower_ops
+from edgec.targets.c.lower.blocks import lower_graph
+from edgec.targets.c.lower.context import Lowering
 from edgec.targets.c.lower.table import LOWER
 from edgec.targets.c.object_size import code_bytes
 
 RUNTIME_FILES = ("edgec.h", "edgec_pthread.h", "edgec_pthread.c", "edgec_mem.c")
+SLOTS = 2  # threads that may run one block with rings at a time: each has rings of its own
 EMULATED = "aarch64-freestanding-none"
 
 
@@ -44,7 +46,7 @@ class Built:
 def make_plan(graph: Graph, device: Device, name: str) -> Plan:
     """Kernel calls with memory planned. UnsupportedError with every op that has no kernel."""
     ctx = Lowering(graph, device.isa, name)
-    lower_ops(ctx, LOWER)
+    lower_graph(ctx, LOWER, device.memory, SLOTS)
     plan = ctx.finish()
     plan_memory(plan)
     return plan
