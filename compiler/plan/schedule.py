@@ -6,7 +6,8 @@ segment of several ops becomes a block whose inner values live in rings, a segme
 A segment is legal when all of its ops are row ops over the same number of images and every value inside it is read
 inside only. Among legal partitions the cheapest is found by dynamic programming over the order (design page "Row
 streaming", Where to cut). Cost is time in cycles that the bytes of values and weights take in the level of memory they
-live in; arithmetic is the same whatever the partition.
+live in; arithmetic is the same whatever the partition. Memory counts too: after the fastest partition come those that
+may not store the largest values between segments, and the one whose time and peak together cost least is taken.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from edgec.plan.rows import StageRows, Window, ring_depths
 
 LONGEST = 12  # ops in a segment
 STEPS = (1, 2, 4, 8, 16)  # result rows made at a time
+CANDIDATES = 5  # partitions to choose among
+PEAK_CYCLES = 3.0  # what a byte of the peak may cost in time
+FORBIDDEN = 1e6  # cycles a byte for a value that is too large to be stored, should there be no other way
 
 
 @dataclass(frozen=True)
@@ -55,26 +59,71 @@ def make_schedule(
 ) -> list[Segment]:  # fmt: skip
     """Segments of `ops` in order. `users` and `leaving` are the graph's users and output values."""
     facts = {op: fact for op in ops if (fact := row_op(op)) is not None}
-    best: list[tuple[float, Segment | None]] = [(0.0, None)]
-    for end in range(1, len(ops) + 1):
-        choices = [(best[end - 1][0] + _alone(ops[end - 1], facts, memory), Segment((ops[end - 1],), 0))]
-        for start in range(end - 2, max(-1, end - 1 - LONGEST), -1):
+    alone = [_alone(op, facts, memory) for op in ops]
+    blocks: dict[tuple[int, int], tuple[float, int, int]] = {}  # (start, end) -> cost, step, bytes of rings
+    for start in range(len(ops)):
+        for end in range(start + 2, min(len(ops), start + LONGEST) + 1):
             run = ops[start:end]
-            if ops[start] not in facts or not _legal(run, users, leaving, facts):
-                if ops[start] not in facts:
-                    break
-                continue
-            cost, step = _together(run, facts, memory)
-            choices.append((best[start][0] + cost, Segment(tuple(run), step)))
-        best.append(min(choices, key=lambda c: c[0]))
-    segments = []
-    at = len(ops)
+            if any(op not in facts for op in run):
+                break
+            if _legal(run, users, leaving, facts):
+                blocks[start, end] = _together(run, facts, memory)
+    found = []
+    cap = float("inf")
+    for _ in range(CANDIDATES):
+        segments, cost, rings = _partition(ops, alone, blocks, leaving, cap)
+        found.append((cost + PEAK_CYCLES * _peak(segments, rings, users, leaving), segments))
+        stored = [v.type.nbytes for s in segments for v in s.ops[-1].results if v not in leaving]
+        if not stored or max(stored) >= cap:
+            break
+        cap = max(stored)
+    return min(found, key=lambda f: f[0])[1]
+
+
+def _partition(
+    ops: Sequence[Op], alone: Sequence[float], blocks: dict[tuple[int, int], tuple[float, int, int]],
+    leaving: set[Value], cap: float,
+) -> tuple[list[Segment], float, list[int]]:  # fmt: skip
+    """The cheapest segments with no value of `cap` bytes or more between them, where that can be; their cost, and the
+    bytes of their rings."""
+    best: list[tuple[float, int, int]] = [(0.0, 0, 0)]  # cost up to here, where the last segment starts, its step
+    for end in range(1, len(ops) + 1):
+        large = [v.type.nbytes for v in ops[end - 1].results if v.type.nbytes >= cap and v not in leaving]
+        stored = FORBIDDEN * sum(large)
+        choices = [(best[end - 1][0] + alone[end - 1] + stored, end - 1, 0)]
+        for start in range(max(0, end - LONGEST), end - 1):
+            if (start, end) in blocks:
+                cost, step, _ = blocks[start, end]
+                choices.append((best[start][0] + cost + stored, start, step))
+        best.append(min(choices))
+    segments: list[Segment] = []
+    total, rings, at = 0.0, [], len(ops)
     while at:
-        segment = best[at][1]
-        assert segment is not None
-        segments.append(segment)
-        at -= len(segment.ops)
-    return segments[::-1]
+        _, start, step = best[at]
+        segments.append(Segment(tuple(ops[start:at]), step))
+        total += blocks[start, at][0] if step else alone[start]
+        rings.append(blocks[start, at][2] if step else 0)
+        at = start
+    return segments[::-1], total, rings[::-1]
+
+
+def _peak(
+    segments: Sequence[Segment], rings: Sequence[int], users: dict[Value, list[Op]], leaving: set[Value]
+) -> int:
+    """Bytes of stored values and rings, at most, while a segment runs."""
+    at = {op: i for i, segment in enumerate(segments) for op in segment.ops}
+    changes = [0] * (len(segments) + 1)
+    for i, segment in enumerate(segments):
+        for value in segment.ops[-1].results:
+            last = max((at[op] for op in users.get(value, [])), default=i)
+            if value not in leaving:  # those are the caller's
+                changes[i] += value.type.nbytes
+                changes[last + 1] -= value.type.nbytes
+    held, peak = 0, 0
+    for change, ring in zip(changes, rings, strict=False):
+        held += change
+        peak = max(peak, held + ring)
+    return peak
 
 
 def _legal(
@@ -104,8 +153,8 @@ def _alone(op: Op, facts: dict[Op, RowOp], memory: Memory) -> float:
     return sum(n * memory.cycles(sum(moved)) for n in moved) + fact.weights * memory.cycles(fact.weights)
 
 
-def _together(run: Sequence[Op], facts: dict[Op, RowOp], memory: Memory) -> tuple[float, int]:
-    """Cost and the best step of a block."""
+def _together(run: Sequence[Op], facts: dict[Op, RowOp], memory: Memory) -> tuple[float, int, int]:
+    """Cost, the best step and the bytes of the rings of a block."""
     made = {op.result for op in run}
     outside = sum(_bytes(v) for op in run for v, _ in facts[op].reads if v not in made) + _bytes(run[-1].result)
     inside = sum(2 * _bytes(v) for v in made) - 2 * _bytes(run[-1].result)
@@ -114,7 +163,7 @@ def _together(run: Sequence[Op], facts: dict[Op, RowOp], memory: Memory) -> tupl
     last = facts[run[-1]]
     found = []
     for step in STEPS:
-        if step > last.rows:
+        if step > max(1, last.rows):
             break
         depths = ring_depths(stages, step, 1)
         rings = sum(
@@ -124,5 +173,5 @@ def _together(run: Sequence[Op], facts: dict[Op, RowOp], memory: Memory) -> tupl
         passes = -(-last.rows // step) * last.images
         level = memory.cycles(rings + weights)
         cost = outside * memory.cycles(outside) + inside * level + weights * passes * level
-        found.append((cost, step))
-    return min(found, default=(float("inf"), 1))
+        found.append((cost, step, rings))
+    return min(found)

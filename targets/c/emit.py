@@ -221,7 +221,9 @@ def _call(call: Call, i: int, printer: _Printer) -> str:
 
 def _block(block: Block, i: int, printer: _Printer) -> str:
     """A function a stage, the tables that edgec_run_block reads, and the call."""
-    functions, stages, reads = [], [], []
+    functions: list[str] = []
+    stages: list[str] = []
+    reads: list[str] = []
     for j, stage in enumerate(block.stages):
         lines = []
         for call in stage.calls:

@@ -1,6 +1,7 @@
 """Segments of the schedule as blocks: rings for what stays inside, padded storage for what convolutions read.
 
-`lower_graph` is the loop over the schedule: ops without row kernels go through the table, the rest become blocks.
+`schedule_graph` asks for the schedule; `lower_graph` is the loop over it: ops without row kernels go through the table,
+the rest become blocks.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgec.ir.errors import UnsupportedError
-from edgec.ir.graph import Op, Value
+from edgec.ir.graph import Graph, Op, Value
 from edgec.plan.cost import Memory
-from edgec.plan.plan import Block, Call, Stage
+from edgec.plan.plan import Block, Stage
 from edgec.plan.rows import StageRows, Window, ring_depths
 from edgec.plan.schedule import RowOp, Segment, make_schedule
 from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered, Rows
@@ -57,13 +58,16 @@ def _reads_rows(op: Op, value: Value) -> bool:
     return fact is not None and any(v is value for v, _ in fact.reads)
 
 
-def lower_graph(ctx: Lowering, table: dict[str, LowerOp], memory: Memory, slots: int) -> None:
-    """Every op of the graph. UnsupportedError with every op that has no kernel. `slots`: callers that may run a block
-    with rings at the same time."""
-    graph = ctx.graph
-    users, leaving = graph.users(), graph.output_values()
+def schedule_graph(graph: Graph, memory: Memory) -> list[Segment]:
+    return make_schedule(graph.ops, graph.users(), graph.output_values(), row_op, memory)
+
+
+def lower_graph(ctx: Lowering, table: dict[str, LowerOp], segments: Sequence[Segment], slots: int) -> None:
+    """Every op of the graph, in the segments of the schedule. UnsupportedError with every op that has no kernel.
+    `slots`: threads that may run a block with rings at the same time; each has rings of its own."""
+    users, leaving = ctx.graph.users(), ctx.graph.output_values()
     reasons: dict[str, None] = {}
-    for segment in make_schedule(graph.ops, users, leaving, row_op, memory):
+    for segment in segments:
         op = segment.ops[0]
         ctx.source = f"{op.kind} {op.source}".strip()
         try:
@@ -102,6 +106,7 @@ class _Segment:
         self.leaving = leaving
         self.slots = slots
         self.inside = {op.result for op in self.ops[:-1]}
+        assert all(set(users[v]) <= set(self.ops) and v not in leaving for v in self.inside), "a ring is read outside"
 
     def lower(self) -> None:
         ctx, ops = self.ctx, self.ops

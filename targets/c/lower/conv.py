@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from edgec.ir.graph import Op, Value
-from edgec.plan.plan import Pointer, Struct, Symbol
+from edgec.plan.plan import Struct, Symbol
 from edgec.plan.rows import Window
 from edgec.plan.schedule import RowOp
 from edgec.targets.c.lower.activation import fused

@@ -16,6 +16,7 @@ from edgec.targets.c.lower.conv import SEGMENTS, gemm_rows, is_fast
 from edgec.targets.c.lower.rows import whole_rows, with_columns
 from edgec.targets.c.lower.window import any_conv
 
+
 def _conv_transpose(op: Op, ctx: Lowering) -> None:
     if not reads_rows(op):
         any_conv(op, ctx)

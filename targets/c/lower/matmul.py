@@ -98,8 +98,8 @@ def _batched(op: Op, ctx: Lowering, vector: np.ndarray | None, act: str) -> None
     panel = ctx.temp(4 * k * tiles.packed_columns(n), "float")
     batches = math.prod(dims)
     ctx.call(
-        "matmul.h", "edgec_matmul_batched", ctx.read(a), ctx.read(b), ctx.pack(tiles.pack_bias(vector, n)), ctx.write(y),
-        panel, ctx.sizes(dims), ctx.sizes(sa), ctx.sizes(sb), len(dims), batches, m, n, k,
+        "matmul.h", "edgec_matmul_batched", ctx.read(a), ctx.read(b), ctx.pack(tiles.pack_bias(vector, n)),
+        ctx.write(y), panel, ctx.sizes(dims), ctx.sizes(sa), ctx.sizes(sb), len(dims), batches, m, n, k,
         int(bool(op.attrs["trans_b"])), form.lo, form.hi, tiles.struct(), form.row, macs=batches * m * n * k,
         instances=tiles.instances(),
     )  # fmt: skip
