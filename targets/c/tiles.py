@@ -19,6 +19,9 @@ ROWS: dict[str, dict[int, int]] = {
     "avx512": {8: 1, 4: 7, 3: 9, 2: 14, 1: 14},
 }
 
+# Instructions that a tile costs more when its rows lie on two lines.
+ACROSS = 60
+
 
 @dataclass(frozen=True)
 class Tiles:
@@ -70,21 +73,24 @@ class Tiles:
         return out
 
 
-def choose_tiles(isa: Isa, rows: int, columns: int, k: int, least: int = 0) -> Tiles:
-    """The cheapest tiles for C[rows][columns] with `k` products an element. `least` (default: rows) is the fewest rows
-    that one run of the driver may have; a tile has no more."""
+def choose_tiles(isa: Isa, rows: int, columns: int, k: int, line: int = 0) -> Tiles:
+    """The cheapest tiles for C[rows][columns] with `k` products an element. `line` (default: rows) is the length of the
+    stretches of rows that lie evenly, one of which the driver may get alone: a tile has no more rows."""
     vectors = -(-columns // isa.lanes)
-    least = max(1, least or rows)
+    line = max(1, line or rows)
     found = []
     for nv, most in ROWS[isa.name].items():
         if nv > vectors and nv > 1:
             continue
         last = vectors - (vectors - 1) // nv * nv
-        for mr in range(1, min(most, least) + 1):
+        for mr in range(1, min(most, line) + 1):
             if mr > ROWS[isa.name].get(last, most):
                 continue
             tiles = -(-rows // mr)
-            cost = tiles * ((vectors - last) // nv * _cost(isa, mr, nv, k) + _cost(isa, mr, last, k))
+            across = ACROSS * (rows != line and line % mr != 0)
+            cost = tiles * (
+                (vectors - last) // nv * (_cost(isa, mr, nv, k) + across) + _cost(isa, mr, last, k) + across
+            )
             found.append((cost, -mr, Tiles(isa.lanes, mr, nv, last)))
     return min(found, key=lambda f: f[:2])[2]
 

@@ -43,7 +43,7 @@ EDGEC_NOINLINE void edgec_dw_any(const float *const *rows, ptrdiff_t ky0, ptrdif
                                                    const float *b, const float *bias, float *y,            \
                                                    const edgec_dw_shape *d) {                              \
     enum { IN = ((PX) - 1) * (SW) + (KW) };                                                                \
-    const ptrdiff_t px = d->c;                                                                             \
+    const ptrdiff_t px = d->c, ow = d->ow, cp = d->cp;                                                     \
     const edgec_vf lo = edgec_splat(d->lo), hi = edgec_splat(d->hi);                                       \
     ptrdiff_t at[IN], c = 0;                                                                               \
     EDGEC_UNROLL for (int i = 0; i < IN; i++) {                                                            \
@@ -51,35 +51,47 @@ EDGEC_NOINLINE void edgec_dw_any(const float *const *rows, ptrdiff_t ky0, ptrdif
       EDGEC_OPAQUE(at[i]);                                                                                 \
     }                                                                                                      \
     for (; c + EDGEC_LANES <= d->c; c += EDGEC_LANES) {                                                    \
-      edgec_vf wv[(KH) * (KW)];                                                                            \
-      EDGEC_UNROLL for (int i = 0; i < (KH) * (KW); i++) wv[i] = edgec_load(b + i * d->cp + c);            \
       const edgec_vf bv = edgec_load(bias + c);                                                            \
-      for (ptrdiff_t ox = 0; ox < d->ow; ox += (PX)) {                                                     \
-        if (ox > d->ow - (PX)) ox = d->ow - (PX);                                                          \
-        edgec_vf acc[PX];                                                                                  \
-        EDGEC_UNROLL for (int p = 0; p < (PX); p++) acc[p] = bv;                                           \
-        if (ky1 - ky0 == (KH)) {                                                                           \
+      if (ky1 - ky0 == (KH)) {                                                                             \
+        edgec_vf wv[(KH) * (KW)];                                                                          \
+        EDGEC_UNROLL for (int i = 0; i < (KH) * (KW); i++) wv[i] = edgec_load(b + i * cp + c);             \
+        const float *from[KH];                                                                             \
+        EDGEC_UNROLL for (int ky = 0; ky < (KH); ky++) from[ky] = rows[ky] + c;                            \
+        for (ptrdiff_t ox = 0, in_at = 0; ox < ow; ox += (PX), in_at += (PX) * (SW) * px) {                \
+          if (ox > ow - (PX)) {                                                                            \
+            ox = ow - (PX);                                                                                \
+            in_at = ox * (SW) * px;                                                                        \
+          }                                                                                                \
+          edgec_vf acc[PX];                                                                                \
+          EDGEC_UNROLL for (int p = 0; p < (PX); p++) acc[p] = bv;                                         \
           EDGEC_UNROLL for (int ky = 0; ky < (KH); ky++) {                                                 \
-            const float *from = rows[ky] + ox * (SW) * px + c;                                             \
+            const float *x = from[ky] + in_at;                                                             \
             edgec_vf in[IN];                                                                               \
-            EDGEC_UNROLL for (int i = 0; i < IN; i++) in[i] = edgec_load(from + at[i]);                    \
+            EDGEC_UNROLL for (int i = 0; i < IN; i++) in[i] = edgec_load(x + at[i]);                       \
             EDGEC_UNROLL for (int kx = 0; kx < (KW); kx++) {                                               \
               EDGEC_UNROLL for (int p = 0; p < (PX); p++) acc[p] += in[p * (SW) + kx] * wv[ky * (KW) + kx]; \
             }                                                                                              \
           }                                                                                                \
-        } else {                                                                                           \
+          float *to = y + ox * px + c;                                                                     \
+          EDGEC_UNROLL for (int p = 0; p < (PX); p++) edgec_store(to + at[p], edgec_clamp(acc[p], lo, hi)); \
+        }                                                                                                  \
+      } else {                                                                                             \
+        for (ptrdiff_t ox = 0; ox < ow; ox += (PX)) {                                                      \
+          if (ox > ow - (PX)) ox = ow - (PX);                                                              \
+          edgec_vf acc[PX];                                                                                \
+          EDGEC_UNROLL for (int p = 0; p < (PX); p++) acc[p] = bv;                                         \
           for (ptrdiff_t ky = ky0; ky < ky1; ky++) {                                                       \
-            const float *from = rows[ky] + ox * (SW) * px + c, *weights = b + ky * (KW) * d->cp + c;       \
+            const float *x = rows[ky] + ox * (SW) * px + c, *weights = b + ky * (KW) * cp + c;             \
             edgec_vf in[IN];                                                                               \
-            EDGEC_UNROLL for (int i = 0; i < IN; i++) in[i] = edgec_load(from + at[i]);                    \
-            EDGEC_UNROLL for (int kx = 0; kx < (KW); kx++, weights += d->cp) {                             \
+            EDGEC_UNROLL for (int i = 0; i < IN; i++) in[i] = edgec_load(x + at[i]);                       \
+            EDGEC_UNROLL for (int kx = 0; kx < (KW); kx++, weights += cp) {                                \
               const edgec_vf w = edgec_load(weights);                                                      \
               EDGEC_UNROLL for (int p = 0; p < (PX); p++) acc[p] += in[p * (SW) + kx] * w;                 \
             }                                                                                              \
           }                                                                                                \
+          float *to = y + ox * px + c;                                                                     \
+          EDGEC_UNROLL for (int p = 0; p < (PX); p++) edgec_store(to + at[p], edgec_clamp(acc[p], lo, hi)); \
         }                                                                                                  \
-        float *to = y + ox * px + c;                                                                       \
-        EDGEC_UNROLL for (int p = 0; p < (PX); p++) edgec_store(to + at[p], edgec_clamp(acc[p], lo, hi));  \
       }                                                                                                    \
     }                                                                                                      \
     if (c < d->c) edgec_dw_any(rows, ky0, ky1, b, bias, y, d, c);                                          \

@@ -72,9 +72,10 @@ EDGEC_NOINLINE void edgec_gemm_store_part(const edgec_vf *acc, ptrdiff_t rows, p
     for (ptrdiff_t i = 0; i < t->tiles; i++) {                                                  \
       edgec_vf acc[MR][NV];                                                                     \
       const float *b = t->b;                                                                    \
-      EDGEC_UNROLL for (int v = 0; v < (NV); v++) {                                             \
-        const edgec_vf bias = edgec_load(t->bias + v * EDGEC_LANES);                            \
-        EDGEC_UNROLL for (int m = 0; m < (MR); m++) acc[m][v] = bias;                           \
+      EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                             \
+        const float *bias = t->bias;                                                            \
+        EDGEC_OPAQUE(bias); /* loads in pairs are fewer than copies one by one */               \
+        EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] = edgec_load(bias + v * EDGEC_LANES); \
       }                                                                                         \
       for (ptrdiff_t s = 0; s < t->segments; s++) {                                             \
         const char *row[MR];                                                                    \
@@ -163,10 +164,12 @@ EDGEC_FN void edgec_gemm(const edgec_gemm_args *whole, ptrdiff_t n, const edgec_
   ptrdiff_t c_at[EDGEC_GEMM_ROWS], r_at[EDGEC_GEMM_ROWS];
   edgec_gemm_args t = *whole;
   const ptrdiff_t width = f->nv * EDGEC_LANES, mr = f->mr;
-  const int merged = l->lines == 1 || l->a_line == l->pixels * t.a_stride; /* A's pixels are evenly spaced */
+  const int a_even = l->lines == 1 || l->a_line == l->pixels * t.a_stride; /* A's pixels are evenly spaced */
+  const int even = a_even && (l->lines == 1 || (l->c_line == l->pixels * l->c_pixel &&
+                                                (!t.r || l->r_line == l->pixels * l->r_pixel)));
+  const int merged = even || (a_even && l->pixels % mr); /* tiles run over the ends of lines */
   const ptrdiff_t pixels = merged ? l->lines * l->pixels : l->pixels, lines = merged ? 1 : l->lines;
-  const int even = !merged || l->lines == 1 ||
-                   (l->c_line == l->pixels * l->c_pixel && (!t.r || l->r_line == l->pixels * l->r_pixel));
+  const int uneven = merged && !even;
   const float *panel = whole->b;
   t.a = a;
   t.c_at = c_at;
@@ -174,8 +177,8 @@ EDGEC_FN void edgec_gemm(const edgec_gemm_args *whole, ptrdiff_t n, const edgec_
   t.a_step = mr * t.a_stride;
   t.c_step = mr * l->c_pixel;
   t.r_step = mr * l->r_pixel;
-  edgec_gemm_at(c_at, 0, mr, even ? mr : l->pixels, l->c_line, l->c_pixel);
-  edgec_gemm_at(r_at, 0, mr, even ? mr : l->pixels, l->r_line, l->r_pixel);
+  edgec_gemm_at(c_at, 0, mr, mr, 0, l->c_pixel);
+  edgec_gemm_at(r_at, 0, mr, mr, 0, l->r_pixel);
   for (ptrdiff_t j = 0; j < n; j += width) {
     const int last = n - j <= width;
     const edgec_gemm_fn tile = last ? f->last_tile : f->tile;
@@ -186,17 +189,14 @@ EDGEC_FN void edgec_gemm(const edgec_gemm_args *whole, ptrdiff_t n, const edgec_
       const float *r = whole->r ? whole->r + line * l->r_line + j : 0;
       for (ptrdiff_t p = 0; p < pixels; p += t.tiles * mr) {
         if (p > pixels - mr) p = pixels - mr;
-        t.tiles = even ? (pixels - p) / mr : 1;
+        t.tiles = uneven ? 1 : (pixels - p) / mr;
         for (ptrdiff_t s = 0; s < t.segments; s++) a[s] = whole->a[s] + line * l->a_line + p * t.a_stride;
-        if (even) {
-          t.c = c + p * l->c_pixel;
-          t.r = r ? r + p * l->r_pixel : 0;
-        } else {
+        if (uneven) {
           edgec_gemm_at(c_at, p, mr, l->pixels, l->c_line, l->c_pixel);
-          t.c = c;
-          t.r = r;
           if (r) edgec_gemm_at(r_at, p, mr, l->pixels, l->r_line, l->r_pixel);
         }
+        t.c = uneven ? c : c + p * l->c_pixel;
+        t.r = r && !uneven ? r + p * l->r_pixel : r;
         tile(&t);
       }
     }
