@@ -86,6 +86,8 @@ CPU_FLOAT: tuple[str, ...] = (
     "remove_identity",
     "merge_duplicates",
     "remove_dead_code",
+    "recognize_layer_norm",  # the scale and bias of a norm that stood between transposes
+    "recognize_rms_norm",
     "absorb_transpose",  # those that sinking left in front of a matmul
     # constants into weights before anything is fused behind them; what no producer took, the consumer may
     "fold_batch_norm",

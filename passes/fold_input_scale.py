@@ -37,15 +37,35 @@ def _folded(graph: Graph, op: Op) -> Value | None:
         return None
     if op.kind == "matmul" and op.arg(1).type.rank != 2:
         return None
-    if scale.kind == "add" and not _shiftable(op):
-        return None
     channel = 1 if op.kind == "conv" and op.attrs["layout"] == "nchw" else op.arg(0).type.rank - 1
     for x, constant in either(scale):
         if constant.const is None or x.type != scale.result.type:
             continue
         vector = _along(graph.array(constant), x.type.dims, channel)
-        if vector is not None and np.all(np.isfinite(vector)):
-            return _merge(graph, op, x, vector, scale.kind == "mul")
+        if vector is None or not np.all(np.isfinite(vector)):
+            continue
+        if scale.kind == "add" and not _shiftable(op):
+            return _scale_behind(graph, op, scale, x, vector, channel)
+        return _merge(graph, op, x, vector, scale.kind == "mul")
+    return None
+
+
+def _scale_behind(graph: Graph, op: Op, shift: Op, x: Value, vector: Array, channel: int) -> Value | None:
+    """x * s + t is (x + t / s) * s: the scale goes in though the shift cannot."""
+    scale = x.op
+    if scale is None or scale.kind != "mul" or len(graph.users()[x]) != 1 or x in graph.output_values():
+        return None
+    for source, constant in either(scale):
+        if constant.const is None or source.type != x.type:
+            continue
+        factor = _along(graph.array(constant), x.type.dims, channel)
+        if factor is None or not np.all(np.isfinite(factor)) or np.any(np.abs(factor) < 1e-6):
+            continue
+        b = Builder(graph, before=op)
+        moved = vector / factor
+        shape = tuple(len(moved) if i == channel else 1 for i in range(x.type.rank))
+        whole = moved[0] if np.all(moved == moved[0]) else moved.reshape(shape)
+        return _merge(graph, op, b.op("add", source, b.const(whole, "f32"), **shift.attrs), factor, True)
     return None
 
 
