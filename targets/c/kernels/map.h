@@ -2,7 +2,7 @@
 #ifndef EDGEC_MAP_H
 #define EDGEC_MAP_H
 
-#include "edgec_math.h"
+#include "edgec_vmath.h"
 
 #define EDGEC_MAP_CHUNK 4096
 
@@ -14,6 +14,14 @@
       const TX x = a[i];                                                                                \
       y[i] = (TY)(EXPR);                                                                                \
     }                                                                                                   \
+  }
+
+/* y[i] = edgec_vFUNCTION(x[i]) on vectors; a task is EDGEC_MAP_CHUNK elements. y may be x. */
+#define EDGEC_VMAP1(FUNCTION)                                                                                    \
+  EDGEC_FN void edgec_map_##FUNCTION(const float *a, float *y, ptrdiff_t n, ptrdiff_t begin, ptrdiff_t end) {    \
+    const ptrdiff_t first = begin * EDGEC_MAP_CHUNK;                                                             \
+    const ptrdiff_t stop = end * EDGEC_MAP_CHUNK < n ? end * EDGEC_MAP_CHUNK : n;                                \
+    EDGEC_VROW(FUNCTION, a + first, y + first, stop - first);                                                    \
   }
 
 /* Offsets of row `task`: dims[0 .. rank-2] are the outer lengths, strides in elements. */

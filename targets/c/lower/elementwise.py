@@ -23,6 +23,7 @@ _FLOAT = {
     "silu": "edgec_silu(x)", "hard_swish": "edgec_hard_swish(x)", "mish": "edgec_mish(x)",
     "sign": "x > 0.0f ? 1.0f : x < 0.0f ? -1.0f : x",
 }  # fmt: skip
+_VECTOR = ("exp", "tanh", "erf", "sigmoid", "gelu", "gelu_tanh", "silu", "hard_swish")  # edgec_vmath.h
 _INTEGER = {"abs": "x < 0 ? -(UT)x : (UT)x", "neg": "-(UT)x", "relu": "x > 0 ? x : 0", "bit_not": "~x",
             "sign": "(x > 0) - (x < 0)"}  # fmt: skip
 _FLOAT2 = {
@@ -87,6 +88,14 @@ def _unary(op: Op, ctx: Lowering) -> None:
     x, dtype = op.arg(0), op.arg(0).type.dtype
     if dtype == "bool" and op.kind == "not":
         expression = "!x"
+    elif dtype == "f32" and op.kind in _VECTOR:
+        n = op.result.type.size
+        if n:
+            ctx.call(
+                "map.h", f"edgec_map_{op.kind}", ctx.read(x), ctx.write(op.result), n, tasks=-(-n // CHUNK),
+                inplace=True, instances=(f"EDGEC_VMAP1({op.kind})",),
+            )  # fmt: skip
+        return
     elif dtype == "f32" and op.kind in _FLOAT:
         expression = _FLOAT[op.kind]
     elif dtype[0] in "iu" and op.kind in _INTEGER:
