@@ -10,6 +10,10 @@ from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered
 from edgec.targets.c.lower.strides import broadcast_strides
 
 
+LONGEST = 128  # EDGEC_ATTENTION_LONGEST
+FEWEST = 3  # queries that are worth a block
+
+
 def _attention(op: Op, ctx: Lowering) -> None:
     q, k, v = (op.arg(i) for i in range(3))
     if q.type.dtype != "f32":
@@ -26,10 +30,12 @@ def _attention(op: Op, ctx: Lowering) -> None:
               "mh": strides[1], "mn": strides[2], "mm": strides[3], "causal": int(bool(op.attrs["causal"])),
               "boolean": int(mask is not None and mask.type.dtype == "bool"),
               "scale": float(op.attrs["scale"])}  # type: ignore[arg-type]  # fmt: skip
+    block = n >= FEWEST and max(d, e) <= LONGEST
+    queries = min(16, 2 * ctx.lanes) if block else 1  # EDGEC_ATTENTION_QUERIES
     ctx.call(
-        "attention.h", "edgec_attention", ctx.read(q), ctx.read(k), ctx.read(v),
+        "attention.h", "edgec_attention_block" if block else "edgec_attention", ctx.read(q), ctx.read(k), ctx.read(v),
         ctx.read(mask, "void") if mask is not None else None, ctx.write(op.result),
-        Struct("edgec_attention_shape", tuple(fields.items())), tasks=math.prod((b, heads, n)),
+        Struct("edgec_attention_shape", tuple(fields.items())), tasks=math.prod((b, heads, -(-n // queries))),
         macs=b * heads * n * m * (d + e),
     )  # fmt: skip
 
