@@ -13,6 +13,7 @@ from edgec.passes.fold_pad import fold_pad
 from edgec.passes.fuse_activation import fuse_activation
 from edgec.passes.fuse_residual import fuse_residual
 from edgec.passes.gather_to_slice import gather_to_slice
+from edgec.passes.lay_flat import lay_flat
 from edgec.passes.merge_duplicates import merge_duplicates
 from edgec.passes.recognize_attention import recognize_attention
 from edgec.passes.recognize_gelu import recognize_gelu
@@ -43,6 +44,7 @@ PASSES: dict[str, Callable[..., bool]] = {
         fuse_activation,
         fuse_residual,
         gather_to_slice,
+        lay_flat,
         merge_duplicates,
         recognize_attention,
         recognize_gelu,
@@ -82,6 +84,7 @@ CPU_FLOAT: tuple[str, ...] = (
     "expand_conv1d",
     "to_channels_last",
     "sink_transposes",
+    "lay_flat",  # before reshapes sink: it makes some
     "sink_reshapes",
     "remove_identity",
     "merge_duplicates",

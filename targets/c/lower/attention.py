@@ -9,7 +9,6 @@ from edgec.plan.plan import Struct
 from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered
 from edgec.targets.c.lower.strides import broadcast_strides
 
-
 LONGEST = 128  # EDGEC_ATTENTION_LONGEST
 FEWEST = 3  # queries that are worth a block
 

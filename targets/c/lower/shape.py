@@ -14,7 +14,6 @@ from edgec.plan.plan import Pointer
 from edgec.targets.c.lower.context import CTYPES, Lowering, LowerOp
 from edgec.targets.c.lower.strides import broadcast_strides, collapse, dense
 
-
 CHUNK = 512  # EDGEC_TRANSPOSE_CHUNK
 
 
