@@ -27,7 +27,7 @@ EDGEC_INLINE float edgec_vsum(edgec_vf v) {
   return sum;
 }
 
-/* 2^e p for the exponent that stands in the low bits of `shifted`. */
+/* exp(c) = 2^e p: c is within bounds or no number, which p then is, too. */
 EDGEC_INLINE edgec_vf edgec_vexp_part(edgec_vf c, edgec_vi *e) {
   const edgec_vf shifted = c * 1.44269504f + 12582912.0f;
   const edgec_vf n = shifted - 12582912.0f;
@@ -45,15 +45,13 @@ EDGEC_INLINE edgec_vf edgec_vexp(edgec_vf x) {
   edgec_vi e;
   const edgec_vf p = edgec_vexp_part(edgec_clamp(x, edgec_splat(-104.0f), edgec_splat(89.0f)), &e);
   const edgec_vi half = e >> 1;
-  const edgec_vf y = p * (edgec_vf)((half + 127) << 23) * (edgec_vf)((e - half + 127) << 23);
-  return edgec_select((edgec_vi)(x != x), x, y);
+  return p * (edgec_vf)((half + 127) << 23) * (edgec_vf)((e - half + 127) << 23);
 }
 /* For x <= 0; what would be denormal is 0. */
 EDGEC_INLINE edgec_vf edgec_vexp_low(edgec_vf x) {
   edgec_vi e;
   const edgec_vf p = edgec_vexp_part(edgec_vmax(edgec_splat(-87.0f), x), &e);
-  const edgec_vf y = edgec_select((edgec_vi)(x < -87.0f), edgec_splat(0.0f), p * (edgec_vf)((e + 127) << 23));
-  return edgec_select((edgec_vi)(x != x), x, y);
+  return edgec_select((edgec_vi)(x < -87.0f), edgec_splat(0.0f), p * (edgec_vf)((e + 127) << 23));
 }
 
 EDGEC_INLINE edgec_vf edgec_vsigmoid(edgec_vf x) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -29,6 +30,13 @@ _INTEGER = {"abs": "x < 0 ? -(UT)x : (UT)x", "neg": "-(UT)x", "relu": "x > 0 ? x
 _FLOAT2 = {
     "add": "x + z", "sub": "x - z", "mul": "x * z", "div": "x / z", "min": "x < z || x != x ? x : z",
     "max": "x > z || x != x ? x : z", "prelu": "x < 0 ? x * z : x", "pow": "edgec_pow(x, z)",
+}  # fmt: skip
+# the same on vectors (edgec_vf); edgec_select(mask, a, b) is mask ? a : b
+_VECTOR2 = {
+    "add": "x + z", "sub": "x - z", "mul": "x * z", "div": "x / z",
+    "min": "edgec_select((edgec_vi)((x < z) | (x != x)), x, z)",
+    "max": "edgec_select((edgec_vi)((x > z) | (x != x)), x, z)",
+    "prelu": "edgec_select((edgec_vi)(x < 0.0f), x * z, x)",
 }  # fmt: skip
 _INTEGER2 = {
     "add": "(UT)x + (UT)z", "sub": "(UT)x - (UT)z", "mul": "(UT)x * (UT)z", "min": "x < z ? x : z",
@@ -168,6 +176,17 @@ def _cast(op: Op, ctx: Lowering) -> None:
     map1(ctx, x, y, f"cast_{source}_{to}", text)
 
 
+def _split(dims: list[int], strides: Sequence[list[int]]) -> None:
+    """One long row becomes rows of at most 2 * CHUNK elements, where it divides, so that threads may share it."""
+    if len(dims) != 1:
+        return
+    parts = next((p for p in range(-(-dims[0] // (2 * CHUNK)), 1025) if dims[0] % p == 0), 1)
+    if parts > 1:
+        dims[:] = [parts, dims[0] // parts]
+        for s in strides:
+            s[:] = [s[0] * dims[1], s[0]]
+
+
 def broadcast2(
     ctx: Lowering, a: Pointer, da: tuple[int, ...], b: Pointer, db: tuple[int, ...], y: Pointer,
     dims: tuple[int, ...], name: str, instance: str, inplace: bool,
@@ -176,6 +195,7 @@ def broadcast2(
     if 0 in dims:
         return
     out, (sa, sb) = collapse(dims, [broadcast_strides(da, dims), broadcast_strides(db, dims)])
+    _split(out, (sa, sb))
     tasks = int(np.prod(out[:-1], dtype=np.int64))
     ctx.call(
         "map.h", f"edgec_{name}", a, b, y, ctx.sizes(out), ctx.sizes(sa), ctx.sizes(sb), len(out),
@@ -200,13 +220,17 @@ def _binary(op: Op, ctx: Lowering) -> None:
         raise NotLowered(f"{kind} of {dtype} has no kernel")
     tx, ty = CTYPES[dtype], CTYPES[op.result.type.dtype]
     name = f"{kind}_{dtype}"
+    instance = f"EDGEC_MAP2({name}, {tx}, {ty}, {text})"
+    if dtype == "f32" and kind in _VECTOR2:
+        name = f"v{kind}_f32"
+        instance = f"EDGEC_VMAP2({name}, {_VECTOR2[kind]})"
     swap = kind in ("add", "mul") and a.type.size < b.type.size
     if swap:
         a, b = b, a
     inplace = a.type == op.result.type and a is not b
     broadcast2(
         ctx, ctx.read(a), a.type.dims, ctx.read(b), b.type.dims, ctx.write(op.result), op.result.type.dims, name,
-        f"EDGEC_MAP2({name}, {tx}, {ty}, {text})", inplace,
+        instance, inplace,
     )  # fmt: skip
     if op.attrs.get("act"):
         row_activation(ctx, op.result, str(op.attrs["act"]))
