@@ -9,6 +9,7 @@ from edgec.passes.expand_conv1d import expand_conv1d
 from edgec.passes.flatten_transposes import flatten_transposes
 from edgec.passes.fold_batch_norm import fold_batch_norm
 from edgec.passes.fold_input_scale import fold_input_scale
+from edgec.passes.fold_into_table import fold_into_table
 from edgec.passes.fold_pad import fold_pad
 from edgec.passes.fuse_activation import fuse_activation
 from edgec.passes.fuse_residual import fuse_residual
@@ -40,6 +41,7 @@ PASSES: dict[str, Callable[..., bool]] = {
         flatten_transposes,
         fold_batch_norm,
         fold_input_scale,
+        fold_into_table,
         fold_pad,
         fuse_activation,
         fuse_residual,
@@ -77,6 +79,7 @@ CPU_FLOAT: tuple[str, ...] = (
     "recognize_layer_norm",
     "recognize_rms_norm",
     "recognize_attention",
+    "fold_into_table",  # functions of an embedding are another embedding
     "reduce_strength",  # what was not recognised
     "gather_to_slice",  # slices commute with transposes, gathers do not
     # settle the layout, so that what stands between a convolution and what it fuses with is gone
