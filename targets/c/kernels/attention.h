@@ -66,29 +66,54 @@ typedef struct {
 /* scores[j] = q . k[j] for four keys of `d` numbers; k[j] past the last key is the last one. */
 EDGEC_INLINE void edgec_scores4(const edgec_queries *q, const float *const *k, ptrdiff_t d, edgec_queries *scores) {
   edgec_queries sum[4] = {0};
-  for (ptrdiff_t i = 0; i < d; i++)
+  ptrdiff_t i = 0;
+  for (; i + 4 <= d; i += 4)
+    EDGEC_UNROLL for (int j = 0; j < 4; j++) {
+      const edgec_four part = edgec_take4(k[j] + i);
+      EDGEC_UNROLL for (int c = 0; c < 4; c++)
+        EDGEC_UNROLL for (int w = 0; w < EDGEC_ATTENTION_VECTORS; w++) sum[j].lane[w] += q[i + c].lane[w] * part[c];
+    }
+  for (; i < d; i++)
     EDGEC_UNROLL for (int j = 0; j < 4; j++)
       EDGEC_UNROLL for (int w = 0; w < EDGEC_ATTENTION_VECTORS; w++) sum[j].lane[w] += q[i].lane[w] * k[j][i];
   EDGEC_UNROLL for (int j = 0; j < 4; j++) scores[j] = sum[j];
 }
 
-/* out[i] = out[i] * shrink + sum over keys of p[j] * v[j][i], `count` of them side by side. */
-EDGEC_INLINE void edgec_values(const edgec_queries *p, const float *v, ptrdiff_t keys, ptrdiff_t e, const int count,
-                               const edgec_queries *shrink, edgec_queries *out) {
+/* out[i] = out[i] * shrink + sum over keys of p[j] * v[j][i], four of a value or one. */
+EDGEC_INLINE void edgec_values4(const edgec_queries *p, const float *v, ptrdiff_t keys, ptrdiff_t e,
+                                const edgec_queries *shrink, edgec_queries *out) {
   edgec_queries sum[4];
-  EDGEC_UNROLL for (int i = 0; i < count; i++)
+  EDGEC_UNROLL for (int i = 0; i < 4; i++)
     EDGEC_UNROLL for (int w = 0; w < EDGEC_ATTENTION_VECTORS; w++)
       sum[i].lane[w] = out[i].lane[w] * shrink->lane[w];
-  for (ptrdiff_t j = 0; j < keys; j++)
-    EDGEC_UNROLL for (int i = 0; i < count; i++)
-      EDGEC_UNROLL for (int w = 0; w < EDGEC_ATTENTION_VECTORS; w++) sum[i].lane[w] += p[j].lane[w] * v[j * e + i];
-  EDGEC_UNROLL for (int i = 0; i < count; i++) out[i] = sum[i];
+  for (ptrdiff_t j = 0; j < keys; j++) {
+    const edgec_four part = edgec_take4(v + j * e);
+    EDGEC_UNROLL for (int i = 0; i < 4; i++)
+      EDGEC_UNROLL for (int w = 0; w < EDGEC_ATTENTION_VECTORS; w++) sum[i].lane[w] += p[j].lane[w] * part[i];
+  }
+  EDGEC_UNROLL for (int i = 0; i < 4; i++) out[i] = sum[i];
+}
+EDGEC_INLINE void edgec_values1(const edgec_queries *p, const float *v, ptrdiff_t keys, ptrdiff_t e,
+                                const edgec_queries *shrink, edgec_queries *out) {
+  EDGEC_UNROLL for (int w = 0; w < EDGEC_ATTENTION_VECTORS; w++) {
+    edgec_vf sum = out->lane[w] * shrink->lane[w];
+    for (ptrdiff_t j = 0; j < keys; j++) sum += p[j].lane[w] * v[j * e];
+    out->lane[w] = sum;
+  }
 }
 
 /* The mask of key j on the scores of the block's queries. */
 EDGEC_INLINE void edgec_mask_scores(const void *mask, ptrdiff_t at, const edgec_attention_shape *s, ptrdiff_t rows,
                                     edgec_queries *scores) {
   float add[EDGEC_ATTENTION_QUERIES] = {0};
+  if (s->mn == 1 && !s->boolean) {
+    const float *from = (const float *)mask + at;
+    EDGEC_UNROLL for (int w = 0; w < EDGEC_ATTENTION_VECTORS; w++) {
+      const ptrdiff_t rest = rows - w * EDGEC_LANES;
+      if (rest > 0) scores->lane[w] += edgec_load_n(from + w * EDGEC_LANES, rest < EDGEC_LANES ? rest : EDGEC_LANES);
+    }
+    return;
+  }
   if (s->boolean) {
     const uint8_t *from = (const uint8_t *)mask + at;
     for (ptrdiff_t r = 0; r < rows; r++) add[r] = from[r * s->mn] ? 0.0f : -__builtin_inff();
@@ -160,8 +185,8 @@ EDGEC_FN void edgec_attention_block(const float *q, const float *k, const float 
         total.lane[w] = total.lane[w] * shrink.lane[w] + sum;
       }
       ptrdiff_t i = 0;
-      for (; i + 4 <= s->e; i += 4) edgec_values(p, values + j0 * s->e + i, count, s->e, 4, &shrink, out + i);
-      for (; i < s->e; i++) edgec_values(p, values + j0 * s->e + i, count, s->e, 1, &shrink, out + i);
+      for (; i + 4 <= s->e; i += 4) edgec_values4(p, values + j0 * s->e + i, count, s->e, &shrink, out + i);
+      for (; i < s->e; i++) edgec_values1(p, values + j0 * s->e + i, count, s->e, &shrink, out + i);
     }
     EDGEC_UNROLL for (int w = 0; w < EDGEC_ATTENTION_VECTORS; w++)
       shrink.lane[w] = edgec_select((edgec_vi)(total.lane[w] == 0.0f), edgec_splat(0.0f), 1.0f / total.lane[w]);

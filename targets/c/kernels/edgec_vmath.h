@@ -102,13 +102,19 @@ EDGEC_INLINE edgec_vf edgec_vgelu_tanh(edgec_vf x) {
   return x * edgec_vsigmoid(1.595769122f * (x + 0.044715f * x * x * x));
 }
 
-/* y[i] = edgec_vFUNCTION(x[i]); y may be x. */
-#define EDGEC_VROW(FUNCTION, X, Y, N)                                                                    \
-  do {                                                                                                   \
-    ptrdiff_t at_ = 0;                                                                                   \
-    for (; at_ + EDGEC_LANES <= (N); at_ += EDGEC_LANES)                                                 \
-      edgec_store((Y) + at_, edgec_v##FUNCTION(edgec_load((X) + at_)));                                  \
-    if (at_ < (N)) edgec_store_n((Y) + at_, edgec_v##FUNCTION(edgec_load_n((X) + at_, (N) - at_)), (N) - at_); \
+/* y[i] = edgec_vFUNCTION(x[i]); y may be x. Two vectors at a time. */
+#define EDGEC_VROW(FUNCTION, X, Y, N)                                                                        \
+  do {                                                                                                       \
+    ptrdiff_t at_ = 0;                                                                                       \
+    for (; at_ + 2 * EDGEC_LANES <= (N); at_ += 2 * EDGEC_LANES) {                                           \
+      const edgec_vf first_ = edgec_load((X) + at_), second_ = edgec_load((X) + at_ + EDGEC_LANES);          \
+      edgec_store((Y) + at_, edgec_v##FUNCTION(first_));                                                     \
+      edgec_store((Y) + at_ + EDGEC_LANES, edgec_v##FUNCTION(second_));                                      \
+    }                                                                                                        \
+    for (; at_ < (N); at_ += EDGEC_LANES) {                                                                  \
+      const ptrdiff_t n_ = (N) - at_ < EDGEC_LANES ? (N) - at_ : EDGEC_LANES;                                \
+      edgec_store_n((Y) + at_, edgec_v##FUNCTION(edgec_load_n((X) + at_, n_)), n_);                          \
+    }                                                                                                        \
   } while (0)
 
 #endif

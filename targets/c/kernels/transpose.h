@@ -7,11 +7,6 @@
 
 #define EDGEC_TRANSPOSE_CHUNK 512
 
-typedef float edgec_f4 __attribute__((vector_size(16), aligned(4), may_alias));
-
-EDGEC_INLINE edgec_f4 edgec_load4(const float *p) { return *(const edgec_f4 *)p; }
-EDGEC_INLINE void edgec_store4(float *p, edgec_f4 v) { *(edgec_f4 *)p = v; }
-
 /* y[i][j] = x[j][i] for 4 x 4. */
 EDGEC_INLINE void edgec_transpose_4x4(const float *x, ptrdiff_t sx, float *y, ptrdiff_t sy) {
   const edgec_f4 a = edgec_load4(x), b = edgec_load4(x + sx), c = edgec_load4(x + 2 * sx), d = edgec_load4(x + 3 * sx);
