@@ -41,7 +41,7 @@ def _sunk(b: Builder, op: Op) -> Value | None:
     if OPS[op.kind].family != "elementwise":
         return None
     source = next((s for v in op.inputs if (s := _under(v)) is not None), None)
-    if source is None:
+    if source is None or source.type.size != op.result.type.size:
         return None
     operands = [_before(b, v, source, op.result) for v in op.inputs]
     if any(v is None for v in operands):
