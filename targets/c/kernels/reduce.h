@@ -70,17 +70,18 @@ EDGEC_INLINE float edgec_row_max(const float *x, ptrdiff_t size) {
 /* One row: y = exp(x - max) / sum, or x - max - log(sum). y may be x. */
 EDGEC_INLINE void edgec_softmax_row(const float *x, float *y, ptrdiff_t size, ptrdiff_t logarithm) {
   const edgec_vf top = edgec_splat(edgec_row_max(x, size));
+  const edgec_vi kept = edgec_lanes_below(logarithm ? EDGEC_LANES : 0); /* differences stay, or exponentials */
   edgec_vf sums = edgec_splat(0.0f);
   const ptrdiff_t whole = size - size % EDGEC_LANES, rest = size - whole;
   for (ptrdiff_t i = 0; i < whole; i += EDGEC_LANES) {
     const edgec_vf d = edgec_load(x + i) - top, e = edgec_vexp_low(d);
     sums += e;
-    edgec_store(y + i, logarithm ? d : e);
+    edgec_store(y + i, edgec_select(kept, d, e));
   }
   if (rest) {
     const edgec_vf d = edgec_load_n(x + whole, rest) - top, e = edgec_vexp_low(d);
     sums += (edgec_vf)((edgec_vi)e & edgec_lanes_below(rest));
-    edgec_store_n(y + whole, logarithm ? d : e, rest);
+    edgec_store_n(y + whole, edgec_select(kept, d, e), rest);
   }
   const float total = edgec_vsum(sums);
   if (logarithm) {
@@ -95,6 +96,7 @@ EDGEC_INLINE void edgec_softmax_row(const float *x, float *y, ptrdiff_t size, pt
 /* Columns of the middle axis, a vector of them at a time. */
 EDGEC_INLINE void edgec_softmax_columns(const float *x, float *y, ptrdiff_t size, ptrdiff_t inner, ptrdiff_t n,
                                         ptrdiff_t logarithm) {
+  const edgec_vi kept = edgec_lanes_below(logarithm ? EDGEC_LANES : 0);
   edgec_vf top = edgec_splat(-__builtin_inff()), total = edgec_splat(0.0f);
   for (ptrdiff_t i = 0; i < size; i++) {
     const edgec_vf v = edgec_load_n(x + i * inner, n);
@@ -103,7 +105,7 @@ EDGEC_INLINE void edgec_softmax_columns(const float *x, float *y, ptrdiff_t size
   for (ptrdiff_t i = 0; i < size; i++) {
     const edgec_vf d = edgec_load_n(x + i * inner, n) - top, e = edgec_vexp_low(d);
     total += e;
-    edgec_store_n(y + i * inner, logarithm ? d : e, n);
+    edgec_store_n(y + i * inner, edgec_select(kept, d, e), n);
   }
   if (logarithm) {
     EDGEC_UNROLL for (int j = 0; j < EDGEC_LANES; j++) total[j] = edgec_log(total[j]);
