@@ -35,12 +35,12 @@ def _returns(graph: Graph, op: Op) -> Value | None:
         return op.arg(0)
     if op.kind == "concat" and len(op.inputs) == 1:
         return op.arg(0)
-    neutral = {"add": 0.0, "sub": 0.0, "mul": 1.0, "div": 1.0}.get(op.kind)
+    neutral = {"add": 0.0, "sub": 0.0, "mul": 1.0, "div": 1.0, "max": -np.inf, "min": np.inf}.get(op.kind)
     if neutral is None or op.attrs.get("act"):
         return None
     a, b = op.arg(0), op.arg(1)
     if b.const is not None and np.all(graph.array(b) == neutral):
         return a
-    if op.kind in ("add", "mul") and a.const is not None and np.all(graph.array(a) == neutral):
+    if op.kind in ("add", "mul", "max", "min") and a.const is not None and np.all(graph.array(a) == neutral):
         return b
     return None
