@@ -1,0 +1,420 @@
+/* 3 x 3 convolution of stride 1 by Winograd's minimal filtering F(m x m, 3 x 3), m = 4 or 2 (Lavin & Gray, 2016).
+
+   y = A^T [ sum over c of (G w G^T) . (B^T d B) ] A: a tile of (m+2) x (m+2) input pixels gives m x m output pixels with
+   (m+2)^2 products instead of 9 m^2. Each of the (m+2)^2 = XI positions is a GEMM of [tiles x c] by [c x oc].
+
+   Tiles are counted along the strips of m rows; a segment of them goes through the three steps at a time, so that its
+   transformed values stay in cache:
+     V[group][c / LANES][XI][ROWS][LANES]   transformed input; a group is the tiles of one GEMM tile function
+     U[panel][XI][c up to 4][nv * LANES]    transformed weights, packed by targets/c/winograd.py
+     M[tile][nv][XI][LANES]                 products of one panel
+   The strides between positions are constants, which A64 addresses without arithmetic. Additions over c ascend, and a
+   tile's arithmetic depends on its place in the image alone: any split into calls gives the same bits. */
+#ifndef EDGEC_WINOGRAD_H
+#define EDGEC_WINOGRAD_H
+
+#include "isa.h"
+
+typedef struct {
+  ptrdiff_t h, w, c;                  /* image */
+  ptrdiff_t oh, ow, oc;               /* result */
+  ptrdiff_t top, left;                /* padding in front: output (y, x) reads rows y - top .. y - top + 2 */
+  ptrdiff_t x_image, x_row, x_depth;  /* image n, row y starts at x + n * x_image + (y % x_depth) * x_row */
+  ptrdiff_t y_image, y_row, y_depth;
+  ptrdiff_t r_image, r_row, r_depth;
+  float lo, hi;
+} edgec_winograd_shape;
+
+typedef struct {
+  const float *a, *b; /* V and U at one position */
+  float *c;           /* M at that position */
+  ptrdiff_t k;        /* channels, up to a multiple of 4 */
+  ptrdiff_t groups, a_group;
+} edgec_winograd_args;
+
+typedef struct {
+  const float *m, *bias;
+  float *y[4];       /* the rows of the tile at its first pixel and the panel's first channel */
+  const float *r[4]; /* null, or like y */
+  ptrdiff_t oc, rows, cols, n; /* valid rows and columns of the tile, valid channels of the panel */
+  float lo, hi;
+} edgec_winograd_out;
+
+/* One size of tile: rows go mr at a time by `tile`, a rest of `rest` rows by `tail`; panels of nv vectors, the last of
+   last_nv by functions of its own. A segment has `groups` groups of mr tiles. */
+typedef struct {
+  void (*tile)(const edgec_winograd_args *), (*tail)(const edgec_winograd_args *);
+  void (*last_tile)(const edgec_winograd_args *), (*last_tail)(const edgec_winograd_args *);
+  void (*input)(const float *const *rows, ptrdiff_t pixel, ptrdiff_t blocks, float *v);
+  void (*output)(const edgec_winograd_out *);
+  ptrdiff_t m, mr, rest, nv, last_nv, groups;
+} edgec_winograd_tiles;
+
+/* Most rows of a tile function: as winograd.py's ROWS. */
+#if defined(EDGEC_SCALAR)
+#define EDGEC_WINOGRAD_ROWS 4
+#elif EDGEC_LANES == 16
+#define EDGEC_WINOGRAD_ROWS 14
+#else
+#define EDGEC_WINOGRAD_ROWS 6
+#endif
+
+/* acc[m][v] (+)= a[m][k .. k+3] * b[k .. k+3][v] */
+#if !defined(EDGEC_SCALAR) && defined(__ARM_NEON)
+#define EDGEC_WINOGRAD_STEP(MR, NV, FIRST)                                                                      \
+  {                                                                                                             \
+    edgec_vf av[MR];                                                                                            \
+    EDGEC_UNROLL for (int m = 0; m < (MR); m++) av[m] = edgec_load(a + m * EDGEC_LANES);                        \
+    EDGEC_UNROLL for (int j = 0; j < 4; j++) {                                                                  \
+      EDGEC_UNROLL for (int v = 0; v < (NV); v++) {                                                             \
+        const edgec_vf bv = edgec_load(b + (j * (NV) + v) * EDGEC_LANES);                                       \
+        EDGEC_UNROLL for (int m = 0; m < (MR); m++)                                                             \
+          acc[m][v] = (FIRST) && j == 0 ? edgec_splat(av[m][j]) * bv : acc[m][v] + edgec_splat(av[m][j]) * bv;  \
+      }                                                                                                         \
+    }                                                                                                           \
+  }
+#else
+#define EDGEC_WINOGRAD_STEP(MR, NV, FIRST)                                                                      \
+  EDGEC_UNROLL for (int j = 0; j < 4; j++) {                                                                    \
+    edgec_vf bv[NV];                                                                                            \
+    EDGEC_UNROLL for (int v = 0; v < (NV); v++) bv[v] = edgec_load(b + (j * (NV) + v) * EDGEC_LANES);           \
+    EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                               \
+      const edgec_vf am = edgec_splat(a[m * EDGEC_LANES + k % EDGEC_LANES + j]);                                \
+      EDGEC_UNROLL for (int v = 0; v < (NV); v++)                                                               \
+        acc[m][v] = (FIRST) && j == 0 ? am * bv[v] : acc[m][v] + am * bv[v];                                    \
+    }                                                                                                           \
+  }
+#endif
+
+/* `groups` times MR tiles by NV vectors at one of XI positions. */
+#define EDGEC_WINOGRAD_TILE(XI, MR, NV)                                                                         \
+  EDGEC_NOINLINE void edgec_winograd_##XI##_##MR##x##NV(const edgec_winograd_args *t) {                         \
+    const ptrdiff_t block = (XI) * EDGEC_WINOGRAD_ROWS * EDGEC_LANES;                                           \
+    const float *from = t->a;                                                                                   \
+    float *c = t->c;                                                                                            \
+    for (ptrdiff_t g = t->groups; g > 0; g--, from += t->a_group) {                                             \
+      const float *a = from, *b = t->b;                                                                         \
+      edgec_vf acc[MR][NV];                                                                                     \
+      ptrdiff_t k = 0;                                                                                          \
+      EDGEC_WINOGRAD_STEP(MR, NV, 1)                                                                            \
+      for (k = 4; k < t->k; k += 4) {                                                                           \
+        b += 4 * (NV) * EDGEC_LANES;                                                                            \
+        if (k % EDGEC_LANES == 0) a += block;                                                                   \
+        EDGEC_WINOGRAD_STEP(MR, NV, 0)                                                                          \
+      }                                                                                                         \
+      EDGEC_UNROLL for (int m = 0; m < (MR); m++)                                                               \
+        EDGEC_UNROLL for (int v = 0; v < (NV); v++, c += (XI) * EDGEC_LANES) edgec_store(c, acc[m][v]);         \
+    }                                                                                                           \
+  }
+
+/* x - a * b in one instruction where x is a product too: compilers negate one of the two on A64. */
+EDGEC_INLINE edgec_vf edgec_winograd_minus(edgec_vf x, edgec_vf a, edgec_vf b) {
+#if !defined(EDGEC_SCALAR) && defined(__ARM_NEON)
+  return (edgec_vf)vfmsq_f32((float32x4_t)x, (float32x4_t)a, (float32x4_t)b);
+#else
+  return x - a * b;
+#endif
+}
+
+/* F(4): points 0, +-p, +-q and infinity with p = sqrt(1/2), q = sqrt(2), whose error is a third of that of 0, +-1, +-2
+   or 0, +-1, +-1/2. The products at a point x != 0 come times |x| (winograd.py scales the weights), which saves two
+   multiplications in A^T. B^T, one dimension:
+     v0 = d0 - 2.5 d2 + d4,  v1, v2 = (d4 - 2 d2) +- p (d3 - 2 d1),
+     v5 = d1 - 2.5 d3 + d5,  v3, v4 = (d4 - d2 / 2) +- q (d3 - d1 / 2) */
+/* p, q, 1/2, 2: on A64 in one register whose lanes multiply-adds read; known constants would take six. */
+EDGEC_INLINE edgec_vf edgec_winograd_constants(void) {
+  edgec_vf k = {0.70710678118654752440f, 1.41421356237309504880f, 0.5f, 2.0f};
+#if !defined(EDGEC_SCALAR) && defined(__ARM_NEON)
+  __asm__("" : "+w"(k));
+#endif
+  return k;
+}
+
+EDGEC_INLINE edgec_vf edgec_winograd_end(edgec_vf d0, edgec_vf d2, edgec_vf d4) {
+  return (d0 + d4) - edgec_splat(2.5f) * d2;
+}
+
+EDGEC_INLINE void edgec_winograd_pairs(edgec_vf d1, edgec_vf d2, edgec_vf d3, edgec_vf d4, edgec_vf k,
+                                       edgec_vf *v) {
+  const edgec_vf p = edgec_splat(k[0]), q = edgec_splat(k[1]), half = edgec_splat(k[2]), two = edgec_splat(k[3]);
+  const edgec_vf odd_p = edgec_winograd_minus(p * d3, q, d1);
+  const edgec_vf odd_q = edgec_winograd_minus(q * d3, p, d1);
+  const edgec_vf even_p = d4 - two * d2, even_q = d4 - half * d2;
+  v[0] = even_p + odd_p;
+  v[1] = even_p - odd_p;
+  v[2] = even_q + odd_q;
+  v[3] = even_q - odd_q;
+}
+
+EDGEC_INLINE void edgec_winograd_store_4(const edgec_vf *d, edgec_vf k, float *v) {
+  const ptrdiff_t position = EDGEC_WINOGRAD_ROWS * EDGEC_LANES;
+  edgec_vf to[4];
+  edgec_store(v, edgec_winograd_end(d[0], d[2], d[4]));
+  edgec_winograd_pairs(d[1], d[2], d[3], d[4], k, to);
+  EDGEC_UNROLL for (int i = 0; i < 4; i++) edgec_store(v + (i + 1) * position, to[i]);
+  edgec_store(v + 5 * position, edgec_winograd_end(d[1], d[3], d[5]));
+}
+
+/* Loads stay behind it: else compilers load so far ahead that they run out of registers. */
+#define EDGEC_WINOGRAD_FENCE __asm__ volatile("" ::: "memory");
+
+/* Rows 1 to 4 of B^T d first, then rows 0 and 5 from pixels loaded again: 36 values at once would not fit registers. */
+EDGEC_INLINE void edgec_winograd_in_4(const float *const *rows, ptrdiff_t pixel, edgec_vf k, float *v) {
+  const ptrdiff_t line = 6 * EDGEC_WINOGRAD_ROWS * EDGEC_LANES;
+  edgec_vf t[4][6], d[6];
+  EDGEC_UNROLL for (int j = 0; j < 6; j++) {
+    edgec_vf column[4];
+    edgec_winograd_pairs(edgec_load(rows[1] + j * pixel), edgec_load(rows[2] + j * pixel),
+                         edgec_load(rows[3] + j * pixel), edgec_load(rows[4] + j * pixel), k, column);
+    EDGEC_UNROLL for (int i = 0; i < 4; i++) t[i][j] = column[i];
+    EDGEC_WINOGRAD_FENCE
+  }
+  EDGEC_UNROLL for (int i = 0; i < 4; i++) edgec_winograd_store_4(t[i], k, v + (i + 1) * line);
+  EDGEC_UNROLL for (int j = 0; j < 6; j++)
+    d[j] = edgec_winograd_end(edgec_load(rows[0] + j * pixel), edgec_load(rows[2] + j * pixel),
+                              edgec_load(rows[4] + j * pixel));
+  edgec_winograd_store_4(d, k, v);
+  EDGEC_UNROLL for (int j = 0; j < 6; j++)
+    d[j] = edgec_winograd_end(edgec_load(rows[1] + j * pixel), edgec_load(rows[3] + j * pixel),
+                              edgec_load(rows[5] + j * pixel));
+  edgec_winograd_store_4(d, k, v + 5 * line);
+}
+
+/* One row of products times A. */
+EDGEC_INLINE void edgec_winograd_row_4(const float *from, edgec_vf k, edgec_vf *t) {
+  const edgec_vf p = edgec_splat(k[0]), q = edgec_splat(k[1]), half = edgec_splat(k[2]), two = edgec_splat(k[3]);
+  edgec_vf m[6];
+  EDGEC_UNROLL for (int i = 0; i < 6; i++) m[i] = edgec_load(from + i * EDGEC_LANES);
+  const edgec_vf sum_p = m[1] + m[2], minus_p = m[1] - m[2], sum_q = m[3] + m[4], minus_q = m[3] - m[4];
+  t[0] = m[0] + q * sum_p + p * sum_q;
+  t[1] = minus_p + minus_q;
+  t[2] = p * sum_p + q * sum_q;
+  t[3] = m[5] + half * minus_p + two * minus_q;
+}
+
+/* y = A^T M A + bias, as sums that grow row by row of M: 16 of them and two rows fit registers. */
+EDGEC_INLINE void edgec_winograd_out_4(const float *from, edgec_vf bias, edgec_vf k, edgec_vf y[4][4]) {
+  const edgec_vf p = edgec_splat(k[0]), q = edgec_splat(k[1]), half = edgec_splat(k[2]), two = edgec_splat(k[3]);
+  const ptrdiff_t line = 6 * EDGEC_LANES;
+  edgec_vf t[4], s[4];
+  edgec_winograd_row_4(from, k, t);
+  EDGEC_UNROLL for (int j = 0; j < 4; j++) y[0][j] = t[j] + bias;
+  EDGEC_WINOGRAD_FENCE
+  edgec_winograd_row_4(from + 5 * line, k, t);
+  EDGEC_UNROLL for (int j = 0; j < 4; j++) y[3][j] = t[j] + bias;
+  EDGEC_WINOGRAD_FENCE
+  edgec_winograd_row_4(from + line, k, t);
+  EDGEC_WINOGRAD_FENCE
+  edgec_winograd_row_4(from + 2 * line, k, s);
+  EDGEC_UNROLL for (int j = 0; j < 4; j++) {
+    const edgec_vf sum = t[j] + s[j], minus = t[j] - s[j];
+    y[0][j] += q * sum;
+    y[1][j] = minus + bias;
+    y[2][j] = p * sum + bias;
+    y[3][j] += half * minus;
+  }
+  EDGEC_WINOGRAD_FENCE
+  edgec_winograd_row_4(from + 3 * line, k, t);
+  EDGEC_WINOGRAD_FENCE
+  edgec_winograd_row_4(from + 4 * line, k, s);
+  EDGEC_UNROLL for (int j = 0; j < 4; j++) {
+    const edgec_vf sum = t[j] + s[j], minus = t[j] - s[j];
+    y[0][j] += p * sum;
+    y[1][j] += minus;
+    y[2][j] += q * sum;
+    y[3][j] += two * minus;
+  }
+}
+
+/* F(2): points 0, +-1, infinity. */
+EDGEC_INLINE void edgec_winograd_b_2(const edgec_vf *d, edgec_vf *v) {
+  v[0] = d[0] - d[2];
+  v[1] = d[1] + d[2];
+  v[2] = d[2] - d[1];
+  v[3] = d[3] - d[1];
+}
+
+EDGEC_INLINE void edgec_winograd_in_2(const float *const *rows, ptrdiff_t pixel, edgec_vf k, float *v) {
+  (void)k;
+  edgec_vf t[4][4];
+  EDGEC_UNROLL for (int i = 0; i < 4; i++) {
+    edgec_vf d[4];
+    EDGEC_UNROLL for (int j = 0; j < 4; j++) d[j] = edgec_load(rows[i] + j * pixel);
+    edgec_winograd_b_2(d, t[i]);
+  }
+  EDGEC_UNROLL for (int j = 0; j < 4; j++) {
+    const edgec_vf d[4] = {t[0][j], t[1][j], t[2][j], t[3][j]};
+    edgec_vf to[4];
+    edgec_winograd_b_2(d, to);
+    EDGEC_UNROLL for (int i = 0; i < 4; i++)
+      edgec_store(v + (i * 4 + j) * EDGEC_WINOGRAD_ROWS * EDGEC_LANES, to[i]);
+  }
+}
+
+EDGEC_INLINE void edgec_winograd_out_2(const float *from, edgec_vf bias, edgec_vf k, edgec_vf y[2][2]) {
+  (void)k;
+  edgec_vf t[4][2];
+  EDGEC_UNROLL for (int i = 0; i < 4; i++) {
+    edgec_vf m[4];
+    EDGEC_UNROLL for (int j = 0; j < 4; j++) m[j] = edgec_load(from + (i * 4 + j) * EDGEC_LANES);
+    t[i][0] = m[0] + m[1] + m[2];
+    t[i][1] = m[1] - m[2] + m[3];
+  }
+  EDGEC_UNROLL for (int j = 0; j < 2; j++) {
+    y[0][j] = t[0][j] + t[1][j] + t[2][j] + bias;
+    y[1][j] = t[1][j] - t[2][j] + t[3][j] + bias;
+  }
+}
+
+/* input: `blocks` vectors of channels of one tile, whose rows start at rows[] and whose pixels are `pixel` apart.
+   output: one tile, the panel's vectors one after another. */
+#define EDGEC_WINOGRAD_TRANSFORMS(M)                                                                            \
+  EDGEC_NOINLINE void edgec_winograd_input_##M(const float *const *rows, ptrdiff_t pixel, ptrdiff_t blocks,     \
+                                               float *v) {                                                      \
+    const edgec_vf k = edgec_winograd_constants();                                                              \
+    const float *at[(M) + 2];                                                                                   \
+    EDGEC_UNROLL for (int i = 0; i < (M) + 2; i++) at[i] = rows[i];                                             \
+    for (; blocks > 0; blocks--) {                                                                              \
+      edgec_winograd_in_##M(at, pixel, k, v);                                                                   \
+      EDGEC_UNROLL for (int i = 0; i < (M) + 2; i++) {                                                          \
+        at[i] += EDGEC_LANES;                                                                                   \
+        __asm__("" : "+r"(at[i])); /* else each pixel gets a pointer of its own */                              \
+      }                                                                                                         \
+      v += ((M) + 2) * ((M) + 2) * EDGEC_WINOGRAD_ROWS * EDGEC_LANES;                                           \
+    }                                                                                                           \
+  }                                                                                                             \
+  EDGEC_NOINLINE void edgec_winograd_output_##M(const edgec_winograd_out *o) {                                  \
+    const float *from = o->m, *bias = o->bias;                                                                  \
+    const edgec_vf k = edgec_winograd_constants();                                                              \
+    const edgec_vf lo = edgec_splat(o->lo), hi = edgec_splat(o->hi);                                            \
+    const ptrdiff_t oc = o->oc, rows = o->rows, cols = o->cols;                                                 \
+    float *to[M];                                                                                               \
+    const float *r[M];                                                                                          \
+    EDGEC_UNROLL for (int i = 0; i < (M); i++) to[i] = o->y[i < rows ? i : 0];                                  \
+    EDGEC_UNROLL for (int i = 0; i < (M); i++) r[i] = o->r[i < rows ? i : 0];                                   \
+    for (ptrdiff_t left = o->n; left > 0; left -= EDGEC_LANES) {                                                \
+      edgec_vf y[M][M];                                                                                         \
+      edgec_winograd_out_##M(from, edgec_load(bias), k, y);                                                     \
+      if (rows == (M) && cols == (M) && left >= EDGEC_LANES) {                                                  \
+        if (r[0])                                                                                               \
+          EDGEC_UNROLL for (int i = 0; i < (M); i++)                                                            \
+            EDGEC_UNROLL for (int c = 0; c < (M); c++) y[i][c] += edgec_load(r[i] + c * oc);                    \
+        if (o->lo > -__builtin_inff())                                                                          \
+          EDGEC_UNROLL for (int i = 0; i < (M); i++)                                                            \
+            EDGEC_UNROLL for (int c = 0; c < (M); c++) y[i][c] = edgec_vmax(lo, y[i][c]);                       \
+        if (o->hi < __builtin_inff())                                                                           \
+          EDGEC_UNROLL for (int i = 0; i < (M); i++)                                                            \
+            EDGEC_UNROLL for (int c = 0; c < (M); c++) y[i][c] = edgec_vmin(hi, y[i][c]);                       \
+        EDGEC_UNROLL for (int i = 0; i < (M); i++)                                                              \
+          EDGEC_UNROLL for (int c = 0; c < (M); c++) edgec_store(to[i] + c * oc, y[i][c]);                      \
+      } else {                                                                                                  \
+        const ptrdiff_t lanes = left < EDGEC_LANES ? left : EDGEC_LANES, j = o->n - left;                       \
+        edgec_vf edge[M][M];                                                                                    \
+        EDGEC_UNROLL for (int i = 0; i < (M); i++)                                                              \
+          EDGEC_UNROLL for (int c = 0; c < (M); c++) edge[i][c] = y[i][c];                                      \
+        for (ptrdiff_t i = 0; i < rows; i++)                                                                    \
+          for (ptrdiff_t c = 0; c < cols; c++) {                                                                \
+            edgec_vf one = edge[i][c];                                                                          \
+            if (o->r[0]) one += edgec_load_n(o->r[i] + c * oc + j, lanes);                                      \
+            edgec_store_n(o->y[i] + c * oc + j, edgec_clamp(one, lo, hi), lanes);                               \
+          }                                                                                                     \
+      }                                                                                                         \
+      from += ((M) + 2) * ((M) + 2) * EDGEC_LANES, bias += EDGEC_LANES;                                         \
+      EDGEC_UNROLL for (int i = 0; i < (M); i++) {                                                              \
+        to[i] += EDGEC_LANES;                                                                                   \
+        __asm__("" : "+r"(to[i]));                                                                              \
+      }                                                                                                         \
+      if (r[0])                                                                                                 \
+        EDGEC_UNROLL for (int i = 0; i < (M); i++) r[i] += EDGEC_LANES;                                         \
+    }                                                                                                           \
+  }
+
+EDGEC_WINOGRAD_TRANSFORMS(4)
+EDGEC_WINOGRAD_TRANSFORMS(2)
+
+/* The transformed tile whose first pixel is (iy, ix) of image x. Rows beyond the image, or that no valid output reads
+   (`rows` and up), are `zeros`; a tile that sticks out sideways, and channels that fill no vector, go by a copy. */
+EDGEC_FN void edgec_winograd_load(const float *x, const float *zeros, const edgec_winograd_shape *d,
+                                  const edgec_winograd_tiles *f, ptrdiff_t iy, ptrdiff_t ix, ptrdiff_t rows, float *v) {
+  const ptrdiff_t n = f->m + 2, xi = n * n * EDGEC_WINOGRAD_ROWS * EDGEC_LANES;
+  const int inside = ix >= 0 && ix + n <= d->w;
+  const ptrdiff_t in_place = inside ? d->c / EDGEC_LANES : 0;
+  const float *row[6], *at[6];
+  edgec_vf patch[36];
+  for (ptrdiff_t i = 0; i < n; i++) {
+    const ptrdiff_t y = iy + i;
+    row[i] = y < 0 || y >= rows ? 0 : x + y % d->x_depth * d->x_row + ix * d->c;
+    at[i] = row[i] ? row[i] : zeros;
+  }
+  if (in_place) f->input(at, d->c, in_place, v);
+  for (ptrdiff_t i = 0; i < n; i++) at[i] = (const float *)(patch + i * n);
+  for (ptrdiff_t c = in_place * EDGEC_LANES; c < d->c; c += EDGEC_LANES) {
+    const ptrdiff_t lanes = d->c - c < EDGEC_LANES ? d->c - c : EDGEC_LANES;
+    for (ptrdiff_t i = 0; i < n; i++)
+      for (ptrdiff_t j = 0; j < n; j++)
+        patch[i * n + j] = row[i] && ix + j >= 0 && ix + j < d->w ? edgec_load_n(row[i] + j * d->c + c, lanes)
+                                                                  : (edgec_vf){0};
+    f->input(at, EDGEC_LANES, 1, v + c / EDGEC_LANES * xi);
+  }
+}
+
+/* Output rows y0 .. y1 of an image; y0 is a multiple of m, and y1 too unless it is oh. */
+EDGEC_FN void edgec_winograd(const float *x, const float *u, const float *bias, const float *r, float *y,
+                             float *scratch, const edgec_winograd_shape *d, const edgec_winograd_tiles *f,
+                             void (*act)(float *, ptrdiff_t), ptrdiff_t image, ptrdiff_t y0, ptrdiff_t y1) {
+  const ptrdiff_t m = f->m, n = m + 2, xi = n * n, k = (d->c + 3) / 4 * 4;
+  const ptrdiff_t across = (d->ow + m - 1) / m, stop = y1 < d->oh ? y1 : d->oh;
+  const ptrdiff_t total = (stop - y0 + m - 1) / m * across;
+  const ptrdiff_t needed = d->oh + 2 - d->top, rows = needed < d->h ? needed : d->h;
+  const ptrdiff_t position = EDGEC_WINOGRAD_ROWS * EDGEC_LANES;
+  const ptrdiff_t group = (d->c + EDGEC_LANES - 1) / EDGEC_LANES * xi * position;
+  float *const zeros = scratch, *const v = zeros + (n * d->c + EDGEC_LANES - 1) / EDGEC_LANES * EDGEC_LANES;
+  float *const products = v + f->groups * group;
+  const float *const xs = x + image * d->x_image, *const rs = r ? r + image * d->r_image : 0;
+  float *const ys = y + image * d->y_image;
+  for (float *z = zeros; z < v; z += EDGEC_LANES) edgec_store(z, (edgec_vf){0});
+  for (ptrdiff_t first = 0; first < total; first += f->groups * f->mr) {
+    const ptrdiff_t count = total - first < f->groups * f->mr ? total - first : f->groups * f->mr;
+    const ptrdiff_t full = count / f->mr, rest = count % f->mr;
+    for (ptrdiff_t i = 0; i < count; i++) {
+      const ptrdiff_t tile = first + i;
+      edgec_winograd_load(xs, zeros, d, f, y0 + tile / across * m - d->top, tile % across * m - d->left, rows,
+                          v + i / f->mr * group + i % f->mr * EDGEC_LANES);
+    }
+    const float *b = u;
+    for (ptrdiff_t j = 0; j < d->oc; j += f->nv * EDGEC_LANES) {
+      const int last = d->oc - j <= f->nv * EDGEC_LANES;
+      const ptrdiff_t nv = last ? f->last_nv : f->nv, width = nv * EDGEC_LANES;
+      for (ptrdiff_t p = 0; p < xi; p++, b += k * width) {
+        edgec_winograd_args t = {v + p * position, b, products + p * EDGEC_LANES, k, full, group};
+        if (full) (last ? f->last_tile : f->tile)(&t);
+        if (rest) {
+          t.a += full * group;
+          t.c += full * f->mr * xi * width;
+          t.groups = 1;
+          if (rest == f->rest)
+            (last ? f->last_tail : f->tail)(&t);
+          else /* a shorter call than was planned: the idle rows are computed and left */
+            (last ? f->last_tile : f->tile)(&t);
+        }
+      }
+      edgec_winograd_out o = {.bias = bias + j, .oc = d->oc, .n = d->oc - j < width ? d->oc - j : width,
+                              .lo = d->lo, .hi = d->hi};
+      for (ptrdiff_t i = 0; i < count; i++) {
+        const ptrdiff_t tile = first + i, oy = y0 + tile / across * m, ox = tile % across * m;
+        o.m = products + i * xi * width;
+        o.rows = d->oh - oy < m ? d->oh - oy : m;
+        o.cols = d->ow - ox < m ? d->ow - ox : m;
+        for (ptrdiff_t q = 0; q < o.rows; q++) {
+          o.y[q] = ys + (oy + q) % d->y_depth * d->y_row + ox * d->oc + j;
+          o.r[q] = rs ? rs + (oy + q) % d->r_depth * d->r_row + ox * d->oc + j : 0;
+        }
+        f->output(&o);
+        if (act && last)
+          for (ptrdiff_t q = 0; q < o.rows; q++) act(o.y[q] - j, o.cols * d->oc);
+      }
+    }
+  }
+}
+
+#endif
