@@ -108,12 +108,12 @@ class WinogradTiles:
 
     def scratch_bytes(self, c: int) -> int:
         """Of one call on c input channels; the caller aligns it like any buffer."""
-        zeros = -(-(self.m + 2) * c // self.lanes) * self.lanes
-        return 4 * (zeros + self.groups * self._group_floats(c))
-
-    def _group_floats(self, c: int) -> int:
-        most = max(ROWS[self.isa].values())
-        return self.positions * self.lanes * (-(-c // self.lanes) * most + self.mr * self.nv)
+        pitch = -(-c // self.lanes) * self.lanes
+        n = self.m + 2
+        edges = (n + n * n) * pitch  # a row of zeros, and a tile that sticks out of the image
+        transformed = self.positions * pitch * max(ROWS[self.isa].values())
+        products = self.positions * self.lanes * self.mr * self.nv
+        return 4 * (edges + self.groups * (transformed + products))
 
     def pack(self, u: np.ndarray) -> np.ndarray:
         """Transformed weights [positions][c][oc]: panel by panel of columns, position by position, zero-padded to

@@ -332,29 +332,79 @@ EDGEC_INLINE void edgec_winograd_out_2(const float *from, edgec_vf bias, edgec_v
 EDGEC_WINOGRAD_TRANSFORMS(4)
 EDGEC_WINOGRAD_TRANSFORMS(2)
 
-/* The transformed tile whose first pixel is (iy, ix) of image x. Rows beyond the image, or that no valid output reads
-   (`rows` and up), are `zeros`; a tile that sticks out sideways, and channels that fill no vector, go by a copy. */
-EDGEC_FN void edgec_winograd_load(const float *x, const float *zeros, const edgec_winograd_shape *d,
-                                  const edgec_winograd_tiles *f, ptrdiff_t iy, ptrdiff_t ix, ptrdiff_t rows, float *v) {
-  const ptrdiff_t n = f->m + 2, xi = n * n * EDGEC_WINOGRAD_ROWS * EDGEC_LANES;
-  const int inside = ix >= 0 && ix + n <= d->w;
-  const ptrdiff_t in_place = inside ? d->c / EDGEC_LANES : 0;
-  const float *row[6], *at[6];
-  edgec_vf patch[36];
+/* Where the rows of a strip start, and the floats between their pixels: 0 for a row of zeros. */
+typedef struct {
+  const float *at[6];
+  ptrdiff_t step[6];
+} edgec_winograd_strip;
+
+/* Rows beyond the image, and those that no valid output reads (`end` and up; a ring may not have them), are zeros. */
+EDGEC_FN void edgec_winograd_rows(edgec_winograd_strip *s, const float *x, const float *zeros,
+                                  const edgec_winograd_shape *d, ptrdiff_t first, ptrdiff_t n, ptrdiff_t end) {
   for (ptrdiff_t i = 0; i < n; i++) {
-    const ptrdiff_t y = iy + i;
-    row[i] = y < 0 || y >= rows ? 0 : x + y % d->x_depth * d->x_row + ix * d->c;
-    at[i] = row[i] ? row[i] : zeros;
+    const ptrdiff_t y = first + i;
+    const int there = y >= 0 && y < end;
+    s->at[i] = there ? x + y % d->x_depth * d->x_row : zeros;
+    s->step[i] = there ? d->c : 0;
   }
-  if (in_place) f->input(at, d->c, in_place, v);
-  for (ptrdiff_t i = 0; i < n; i++) at[i] = (const float *)(patch + i * n);
-  for (ptrdiff_t c = in_place * EDGEC_LANES; c < d->c; c += EDGEC_LANES) {
-    const ptrdiff_t lanes = d->c - c < EDGEC_LANES ? d->c - c : EDGEC_LANES;
-    for (ptrdiff_t i = 0; i < n; i++)
-      for (ptrdiff_t j = 0; j < n; j++)
-        patch[i * n + j] = row[i] && ix + j >= 0 && ix + j < d->w ? edgec_load_n(row[i] + j * d->c + c, lanes)
-                                                                  : (edgec_vf){0};
-    f->input(at, EDGEC_LANES, 1, v + c / EDGEC_LANES * xi);
+}
+
+EDGEC_FN void edgec_winograd_zero(float *to, ptrdiff_t n) {
+  for (; n > 0; n -= EDGEC_LANES, to += EDGEC_LANES) edgec_store(to, (edgec_vf){0});
+}
+
+/* The transformed tile at column ix. One that sticks out sideways, and channels that fill no vector, go by a copy. */
+EDGEC_FN void edgec_winograd_load(const edgec_winograd_strip *s, const float *zeros, float *patch,
+                                  const edgec_winograd_shape *d, const edgec_winograd_tiles *f, ptrdiff_t ix,
+                                  float *v) {
+  const ptrdiff_t n = f->m + 2;
+  const int inside = ix >= 0 && ix + n <= d->w;
+  const ptrdiff_t blocks = inside ? d->c / EDGEC_LANES : 0, done = blocks * EDGEC_LANES, width = d->c - done;
+  const float *at[6];
+  if (blocks) {
+    for (ptrdiff_t i = 0; i < n; i++) at[i] = s->at[i] + ix * s->step[i];
+    f->input(at, d->c, blocks, v);
+  }
+  if (width == 0) return;
+  const ptrdiff_t pitch = (width + EDGEC_LANES - 1) / EDGEC_LANES * EDGEC_LANES;
+  const ptrdiff_t first = ix < 0 ? -ix : 0, stop = ix + n <= d->w ? n : d->w - ix;
+  const ptrdiff_t run = pitch == d->c ? (stop - first) * width : width; /* whole rows where pixels stay neighbours */
+  for (ptrdiff_t i = 0; i < n; i++) {
+    at[i] = zeros;
+    if (s->step[i] == 0) continue;
+    float *to = patch + i * n * pitch, *const end = to + n * pitch;
+    const float *from = s->at[i] + (ix + first) * d->c + done;
+    at[i] = to;
+    edgec_winograd_zero(to, first * pitch);
+    to += first * pitch;
+    for (ptrdiff_t j = first; j < stop; j += pitch == d->c ? stop - first : 1, from += d->c) {
+      for (ptrdiff_t c = 0; c < run; c += EDGEC_LANES, to += EDGEC_LANES)
+        edgec_store(to, edgec_load_n(from + c, run - c < EDGEC_LANES ? run - c : EDGEC_LANES));
+    }
+    edgec_winograd_zero(to, end - to);
+  }
+  f->input(at, pitch, pitch / EDGEC_LANES, v + blocks * n * n * EDGEC_WINOGRAD_ROWS * EDGEC_LANES);
+}
+
+/* Products of one panel: U at b, V at v, for `full` groups and a rest of tiles. */
+EDGEC_FN void edgec_winograd_products(const float *b, const float *v, float *products, ptrdiff_t k, ptrdiff_t full,
+                                      ptrdiff_t rest, ptrdiff_t group, int last, const edgec_winograd_tiles *f) {
+  const ptrdiff_t xi = (f->m + 2) * (f->m + 2), width = (last ? f->last_nv : f->nv) * EDGEC_LANES;
+  void (*const tile)(const edgec_winograd_args *) = last ? f->last_tile : f->tile;
+  /* in a shorter call than was planned, the idle rows of the last group are computed and left */
+  void (*const tail)(const edgec_winograd_args *) = rest != f->rest ? tile : last ? f->last_tail : f->tail;
+  edgec_winograd_args t = {v, b, products, k, full, group}, r = t;
+  r.a += full * group;
+  r.c += full * f->mr * xi * width;
+  r.groups = 1;
+  for (ptrdiff_t p = 0; p < xi; p++) {
+    if (full) tile(&t);
+    if (rest) tail(&r);
+    t.b = r.b += k * width;
+    t.a += EDGEC_WINOGRAD_ROWS * EDGEC_LANES;
+    r.a += EDGEC_WINOGRAD_ROWS * EDGEC_LANES;
+    t.c += EDGEC_LANES;
+    r.c += EDGEC_LANES;
   }
 }
 
@@ -362,58 +412,58 @@ EDGEC_FN void edgec_winograd_load(const float *x, const float *zeros, const edge
 EDGEC_FN void edgec_winograd(const float *x, const float *u, const float *bias, const float *r, float *y,
                              float *scratch, const edgec_winograd_shape *d, const edgec_winograd_tiles *f,
                              void (*act)(float *, ptrdiff_t), ptrdiff_t image, ptrdiff_t y0, ptrdiff_t y1) {
-  const ptrdiff_t m = f->m, n = m + 2, xi = n * n, k = (d->c + 3) / 4 * 4;
-  const ptrdiff_t across = (d->ow + m - 1) / m, stop = y1 < d->oh ? y1 : d->oh;
-  const ptrdiff_t total = (stop - y0 + m - 1) / m * across;
-  const ptrdiff_t needed = d->oh + 2 - d->top, rows = needed < d->h ? needed : d->h;
-  const ptrdiff_t position = EDGEC_WINOGRAD_ROWS * EDGEC_LANES;
-  const ptrdiff_t group = (d->c + EDGEC_LANES - 1) / EDGEC_LANES * xi * position;
-  float *const zeros = scratch, *const v = zeros + (n * d->c + EDGEC_LANES - 1) / EDGEC_LANES * EDGEC_LANES;
+  const ptrdiff_t m = f->m, n = m + 2, k = (d->c + 3) / 4 * 4, end = y1 < d->oh ? y1 : d->oh;
+  const ptrdiff_t total = (end - y0 + m - 1) / m * ((d->ow + m - 1) / m);
+  const ptrdiff_t needed = d->oh + 2 - d->top, x_end = needed < d->h ? needed : d->h;
+  const ptrdiff_t pitch = (d->c + EDGEC_LANES - 1) / EDGEC_LANES * EDGEC_LANES;
+  const ptrdiff_t group = pitch * n * n * EDGEC_WINOGRAD_ROWS;
+  float *const zeros = scratch, *const patch = zeros + n * pitch, *const v = patch + n * n * pitch;
   float *const products = v + f->groups * group;
   const float *const xs = x + image * d->x_image, *const rs = r ? r + image * d->r_image : 0;
   float *const ys = y + image * d->y_image;
-  for (float *z = zeros; z < v; z += EDGEC_LANES) edgec_store(z, (edgec_vf){0});
-  for (ptrdiff_t first = 0; first < total; first += f->groups * f->mr) {
-    const ptrdiff_t count = total - first < f->groups * f->mr ? total - first : f->groups * f->mr;
-    const ptrdiff_t full = count / f->mr, rest = count % f->mr;
-    for (ptrdiff_t i = 0; i < count; i++) {
-      const ptrdiff_t tile = first + i;
-      edgec_winograd_load(xs, zeros, d, f, y0 + tile / across * m - d->top, tile % across * m - d->left, rows,
-                          v + i / f->mr * group + i % f->mr * EDGEC_LANES);
+  edgec_winograd_strip strip = {0};
+  edgec_winograd_zero(zeros, n * pitch);
+  ptrdiff_t in_x = 0, in_y = y0, out_x = 0, out_y = y0; /* of the next tile to load, and of the segment's first */
+  for (ptrdiff_t left = total; left > 0; left -= f->groups * f->mr) {
+    const ptrdiff_t count = left < f->groups * f->mr ? left : f->groups * f->mr;
+    float *to = v;
+    for (ptrdiff_t i = 0, row = 0; i < count; i++) {
+      if (in_x == 0) edgec_winograd_rows(&strip, xs, zeros, d, in_y - d->top, n, x_end);
+      edgec_winograd_load(&strip, zeros, patch, d, f, in_x - d->left, to);
+      to += EDGEC_LANES;
+      if (++row == f->mr) row = 0, to += group - f->mr * EDGEC_LANES;
+      if ((in_x += m) >= d->ow) in_x = 0, in_y += m;
     }
     const float *b = u;
+    ptrdiff_t ox = out_x, oy = out_y;
     for (ptrdiff_t j = 0; j < d->oc; j += f->nv * EDGEC_LANES) {
       const int last = d->oc - j <= f->nv * EDGEC_LANES;
-      const ptrdiff_t nv = last ? f->last_nv : f->nv, width = nv * EDGEC_LANES;
-      for (ptrdiff_t p = 0; p < xi; p++, b += k * width) {
-        edgec_winograd_args t = {v + p * position, b, products + p * EDGEC_LANES, k, full, group};
-        if (full) (last ? f->last_tile : f->tile)(&t);
-        if (rest) {
-          t.a += full * group;
-          t.c += full * f->mr * xi * width;
-          t.groups = 1;
-          if (rest == f->rest)
-            (last ? f->last_tail : f->tail)(&t);
-          else /* a shorter call than was planned: the idle rows are computed and left */
-            (last ? f->last_tile : f->tile)(&t);
-        }
-      }
-      edgec_winograd_out o = {.bias = bias + j, .oc = d->oc, .n = d->oc - j < width ? d->oc - j : width,
-                              .lo = d->lo, .hi = d->hi};
+      const ptrdiff_t width = (last ? f->last_nv : f->nv) * EDGEC_LANES;
+      edgec_winograd_products(b, v, products, k, count / f->mr, count % f->mr, group, last, f);
+      b += n * n * k * width;
+      edgec_winograd_out o = {.m = products, .bias = bias + j, .oc = d->oc, .lo = d->lo, .hi = d->hi,
+                              .n = d->oc - j < width ? d->oc - j : width};
+      ox = out_x, oy = out_y;
       for (ptrdiff_t i = 0; i < count; i++) {
-        const ptrdiff_t tile = first + i, oy = y0 + tile / across * m, ox = tile % across * m;
-        o.m = products + i * xi * width;
-        o.rows = d->oh - oy < m ? d->oh - oy : m;
-        o.cols = d->ow - ox < m ? d->ow - ox : m;
-        for (ptrdiff_t q = 0; q < o.rows; q++) {
-          o.y[q] = ys + (oy + q) % d->y_depth * d->y_row + ox * d->oc + j;
-          o.r[q] = rs ? rs + (oy + q) % d->r_depth * d->r_row + ox * d->oc + j : 0;
+        if (i == 0 || ox == 0) {
+          o.rows = d->oh - oy < m ? d->oh - oy : m;
+          for (ptrdiff_t q = 0; q < o.rows; q++) {
+            o.y[q] = ys + (oy + q) % d->y_depth * d->y_row + ox * d->oc + j;
+            o.r[q] = rs ? rs + (oy + q) % d->r_depth * d->r_row + ox * d->oc + j : 0;
+          }
         }
+        o.cols = d->ow - ox < m ? d->ow - ox : m;
         f->output(&o);
-        if (act && last)
-          for (ptrdiff_t q = 0; q < o.rows; q++) act(o.y[q] - j, o.cols * d->oc);
+        o.m += n * n * width;
+        for (ptrdiff_t q = 0; q < o.rows; q++) {
+          if (act && last) act(o.y[q] - j, o.cols * d->oc);
+          o.y[q] += m * d->oc;
+          if (rs) o.r[q] += m * d->oc;
+        }
+        if ((ox += m) >= d->ow) ox = 0, oy += m;
       }
     }
+    out_x = ox, out_y = oy;
   }
 }
 
