@@ -110,7 +110,8 @@ class WinogradTiles:
         """Of one call on c input channels; the caller aligns it like any buffer."""
         pitch = -(-c // self.lanes) * self.lanes
         n = self.m + 2
-        edges = (n + n * n) * pitch  # a row of zeros, and a tile that sticks out of the image
+        edges = (n + n * n) * pitch  # a row of zeros, and a tile that sticks out of the image,
+        edges += self.m**2 * self.nv * self.lanes  # or out of the result
         transformed = self.positions * pitch * max(ROWS[self.isa].values())
         products = self.positions * self.lanes * self.mr * self.nv
         return 4 * (edges + self.groups * (transformed + products))

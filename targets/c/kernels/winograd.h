@@ -34,9 +34,9 @@ typedef struct {
 
 typedef struct {
   const float *m, *bias;
-  float *y[4];       /* the rows of the tile at its first pixel and the panel's first channel */
+  float *y[4];       /* the rows of the first tile at its first pixel and the panel's first channel */
   const float *r[4]; /* null, or like y */
-  ptrdiff_t oc, rows, cols, n; /* valid rows and columns of the tile, valid channels of the panel */
+  ptrdiff_t count, pixel, n; /* tiles, floats between pixels, channels in whole vectors */
   float lo, hi;
 } edgec_winograd_out;
 
@@ -89,15 +89,15 @@ typedef struct {
 /* `groups` times MR tiles by NV vectors at one of XI positions. */
 #define EDGEC_WINOGRAD_TILE(XI, MR, NV)                                                                         \
   EDGEC_NOINLINE void edgec_winograd_##XI##_##MR##x##NV(const edgec_winograd_args *t) {                         \
-    const ptrdiff_t block = (XI) * EDGEC_WINOGRAD_ROWS * EDGEC_LANES;                                           \
-    const float *from = t->a;                                                                                   \
+    const ptrdiff_t block = (XI) * EDGEC_WINOGRAD_ROWS * EDGEC_LANES, channels = t->k, a_group = t->a_group;    \
+    const float *from = t->a, *const weights = t->b;                                                            \
     float *c = t->c;                                                                                            \
-    for (ptrdiff_t g = t->groups; g > 0; g--, from += t->a_group) {                                             \
-      const float *a = from, *b = t->b;                                                                         \
+    for (ptrdiff_t g = t->groups; g > 0; g--, from += a_group) {                                                \
+      const float *a = from, *b = weights;                                                                      \
       edgec_vf acc[MR][NV];                                                                                     \
       ptrdiff_t k = 0;                                                                                          \
       EDGEC_WINOGRAD_STEP(MR, NV, 1)                                                                            \
-      for (k = 4; k < t->k; k += 4) {                                                                           \
+      for (k = 4; k < channels; k += 4) {                                                                       \
         b += 4 * (NV) * EDGEC_LANES;                                                                            \
         if (k % EDGEC_LANES == 0) a += block;                                                                   \
         EDGEC_WINOGRAD_STEP(MR, NV, 0)                                                                          \
@@ -107,14 +107,17 @@ typedef struct {
     }                                                                                                           \
   }
 
-/* x - a * b in one instruction where x is a product too: compilers negate one of the two on A64. */
-EDGEC_INLINE edgec_vf edgec_winograd_minus(edgec_vf x, edgec_vf a, edgec_vf b) {
+/* EDGEC_WINOGRAD_MINUS: x - a * k[LANE] in one instruction where x is a product too (compilers negate one of the two on
+   A64). EDGEC_WINOGRAD_TIE: v is computed here, and loads that follow stay behind; else compilers load so far ahead that
+   they run out of registers. The other instruction sets read operands from memory anyway. */
 #if !defined(EDGEC_SCALAR) && defined(__ARM_NEON)
-  return (edgec_vf)vfmsq_f32((float32x4_t)x, (float32x4_t)a, (float32x4_t)b);
+#define EDGEC_WINOGRAD_MINUS(x, a, k, LANE) \
+  ((edgec_vf)vfmsq_laneq_f32((float32x4_t)(x), (float32x4_t)(a), (float32x4_t)(k), LANE))
+#define EDGEC_WINOGRAD_TIE(v) __asm__ volatile("" : "+w"(v) : : "memory")
 #else
-  return x - a * b;
+#define EDGEC_WINOGRAD_MINUS(x, a, k, LANE) ((x) - (a) * edgec_splat((k)[LANE]))
+#define EDGEC_WINOGRAD_TIE(v) (void)(v)
 #endif
-}
 
 /* F(4): points 0, +-p, +-q and infinity with p = sqrt(1/2), q = sqrt(2), whose error is a third of that of 0, +-1, +-2
    or 0, +-1, +-1/2. The products at a point x != 0 come times |x| (winograd.py scales the weights), which saves two
@@ -137,8 +140,8 @@ EDGEC_INLINE edgec_vf edgec_winograd_end(edgec_vf d0, edgec_vf d2, edgec_vf d4) 
 EDGEC_INLINE void edgec_winograd_pairs(edgec_vf d1, edgec_vf d2, edgec_vf d3, edgec_vf d4, edgec_vf k,
                                        edgec_vf *v) {
   const edgec_vf p = edgec_splat(k[0]), q = edgec_splat(k[1]), half = edgec_splat(k[2]), two = edgec_splat(k[3]);
-  const edgec_vf odd_p = edgec_winograd_minus(p * d3, q, d1);
-  const edgec_vf odd_q = edgec_winograd_minus(q * d3, p, d1);
+  const edgec_vf odd_p = EDGEC_WINOGRAD_MINUS(p * d3, d1, k, 1);
+  const edgec_vf odd_q = EDGEC_WINOGRAD_MINUS(q * d3, d1, k, 0);
   const edgec_vf even_p = d4 - two * d2, even_q = d4 - half * d2;
   v[0] = even_p + odd_p;
   v[1] = even_p - odd_p;
@@ -155,9 +158,6 @@ EDGEC_INLINE void edgec_winograd_store_4(const edgec_vf *d, edgec_vf k, float *v
   edgec_store(v + 5 * position, edgec_winograd_end(d[1], d[3], d[5]));
 }
 
-/* Loads stay behind it: else compilers load so far ahead that they run out of registers. */
-#define EDGEC_WINOGRAD_FENCE __asm__ volatile("" ::: "memory");
-
 /* Rows 1 to 4 of B^T d first, then rows 0 and 5 from pixels loaded again: 36 values at once would not fit registers. */
 EDGEC_INLINE void edgec_winograd_in_4(const float *const *rows, ptrdiff_t pixel, edgec_vf k, float *v) {
   const ptrdiff_t line = 6 * EDGEC_WINOGRAD_ROWS * EDGEC_LANES;
@@ -166,8 +166,10 @@ EDGEC_INLINE void edgec_winograd_in_4(const float *const *rows, ptrdiff_t pixel,
     edgec_vf column[4];
     edgec_winograd_pairs(edgec_load(rows[1] + j * pixel), edgec_load(rows[2] + j * pixel),
                          edgec_load(rows[3] + j * pixel), edgec_load(rows[4] + j * pixel), k, column);
-    EDGEC_UNROLL for (int i = 0; i < 4; i++) t[i][j] = column[i];
-    EDGEC_WINOGRAD_FENCE
+    EDGEC_UNROLL for (int i = 0; i < 4; i++) {
+      t[i][j] = column[i];
+      EDGEC_WINOGRAD_TIE(t[i][j]);
+    }
   }
   EDGEC_UNROLL for (int i = 0; i < 4; i++) edgec_winograd_store_4(t[i], k, v + (i + 1) * line);
   EDGEC_UNROLL for (int j = 0; j < 6; j++)
@@ -190,6 +192,7 @@ EDGEC_INLINE void edgec_winograd_row_4(const float *from, edgec_vf k, edgec_vf *
   t[1] = minus_p + minus_q;
   t[2] = p * sum_p + q * sum_q;
   t[3] = m[5] + half * minus_p + two * minus_q;
+  EDGEC_UNROLL for (int i = 0; i < 4; i++) EDGEC_WINOGRAD_TIE(t[i]);
 }
 
 /* y = A^T M A + bias, as sums that grow row by row of M: 16 of them and two rows fit registers. */
@@ -199,12 +202,9 @@ EDGEC_INLINE void edgec_winograd_out_4(const float *from, edgec_vf bias, edgec_v
   edgec_vf t[4], s[4];
   edgec_winograd_row_4(from, k, t);
   EDGEC_UNROLL for (int j = 0; j < 4; j++) y[0][j] = t[j] + bias;
-  EDGEC_WINOGRAD_FENCE
   edgec_winograd_row_4(from + 5 * line, k, t);
   EDGEC_UNROLL for (int j = 0; j < 4; j++) y[3][j] = t[j] + bias;
-  EDGEC_WINOGRAD_FENCE
   edgec_winograd_row_4(from + line, k, t);
-  EDGEC_WINOGRAD_FENCE
   edgec_winograd_row_4(from + 2 * line, k, s);
   EDGEC_UNROLL for (int j = 0; j < 4; j++) {
     const edgec_vf sum = t[j] + s[j], minus = t[j] - s[j];
@@ -213,9 +213,7 @@ EDGEC_INLINE void edgec_winograd_out_4(const float *from, edgec_vf bias, edgec_v
     y[2][j] = p * sum + bias;
     y[3][j] += half * minus;
   }
-  EDGEC_WINOGRAD_FENCE
   edgec_winograd_row_4(from + 3 * line, k, t);
-  EDGEC_WINOGRAD_FENCE
   edgec_winograd_row_4(from + 4 * line, k, s);
   EDGEC_UNROLL for (int j = 0; j < 4; j++) {
     const edgec_vf sum = t[j] + s[j], minus = t[j] - s[j];
@@ -266,8 +264,15 @@ EDGEC_INLINE void edgec_winograd_out_2(const float *from, edgec_vf bias, edgec_v
   }
 }
 
+/* Hidden from the compiler, which would else keep a pointer for each pixel of a tile. */
+#define EDGEC_WINOGRAD_STEP_TO(pointer, floats) \
+  do {                                          \
+    (pointer) += (floats);                      \
+    __asm__("" : "+r"(pointer));                \
+  } while (0)
+
 /* input: `blocks` vectors of channels of one tile, whose rows start at rows[] and whose pixels are `pixel` apart.
-   output: one tile, the panel's vectors one after another. */
+   output: o->count whole tiles side by side, the panel's vectors of each one after another. */
 #define EDGEC_WINOGRAD_TRANSFORMS(M)                                                                            \
   EDGEC_NOINLINE void edgec_winograd_input_##M(const float *const *rows, ptrdiff_t pixel, ptrdiff_t blocks,     \
                                                float *v) {                                                      \
@@ -276,56 +281,45 @@ EDGEC_INLINE void edgec_winograd_out_2(const float *from, edgec_vf bias, edgec_v
     EDGEC_UNROLL for (int i = 0; i < (M) + 2; i++) at[i] = rows[i];                                             \
     for (; blocks > 0; blocks--) {                                                                              \
       edgec_winograd_in_##M(at, pixel, k, v);                                                                   \
-      EDGEC_UNROLL for (int i = 0; i < (M) + 2; i++) {                                                          \
-        at[i] += EDGEC_LANES;                                                                                   \
-        __asm__("" : "+r"(at[i])); /* else each pixel gets a pointer of its own */                              \
-      }                                                                                                         \
+      EDGEC_UNROLL for (int i = 0; i < (M) + 2; i++) EDGEC_WINOGRAD_STEP_TO(at[i], EDGEC_LANES);                \
       v += ((M) + 2) * ((M) + 2) * EDGEC_WINOGRAD_ROWS * EDGEC_LANES;                                           \
     }                                                                                                           \
   }                                                                                                             \
   EDGEC_NOINLINE void edgec_winograd_output_##M(const edgec_winograd_out *o) {                                  \
-    const float *from = o->m, *bias = o->bias;                                                                  \
+    const float *from = o->m, *r[M];                                                                            \
+    float *to[M];                                                                                               \
     const edgec_vf k = edgec_winograd_constants();                                                              \
     const edgec_vf lo = edgec_splat(o->lo), hi = edgec_splat(o->hi);                                            \
-    const ptrdiff_t oc = o->oc, rows = o->rows, cols = o->cols;                                                 \
-    float *to[M];                                                                                               \
-    const float *r[M];                                                                                          \
-    EDGEC_UNROLL for (int i = 0; i < (M); i++) to[i] = o->y[i < rows ? i : 0];                                  \
-    EDGEC_UNROLL for (int i = 0; i < (M); i++) r[i] = o->r[i < rows ? i : 0];                                   \
-    for (ptrdiff_t left = o->n; left > 0; left -= EDGEC_LANES) {                                                \
-      edgec_vf y[M][M];                                                                                         \
-      edgec_winograd_out_##M(from, edgec_load(bias), k, y);                                                     \
-      if (rows == (M) && cols == (M) && left >= EDGEC_LANES) {                                                  \
+    const ptrdiff_t pixel = o->pixel, n = o->n;                                                                 \
+    ptrdiff_t clamp_lo = o->lo > -__builtin_inff(), clamp_hi = o->hi < __builtin_inff();                        \
+    __asm__("" : "+r"(clamp_lo), "+r"(clamp_hi)); /* else they are compared again for each vector */            \
+    EDGEC_UNROLL for (int i = 0; i < (M); i++) to[i] = o->y[i];                                                 \
+    EDGEC_UNROLL for (int i = 0; i < (M); i++) r[i] = o->r[i];                                                  \
+    for (ptrdiff_t tile = o->count; tile > 0; tile--) {                                                         \
+      const float *bias = o->bias;                                                                              \
+      for (ptrdiff_t j = n; j > 0; j -= EDGEC_LANES) {                                                          \
+        edgec_vf y[M][M];                                                                                       \
+        edgec_winograd_out_##M(from, edgec_load(bias), k, y);                                                   \
+        from += ((M) + 2) * ((M) + 2) * EDGEC_LANES, bias += EDGEC_LANES;                                       \
         if (r[0])                                                                                               \
-          EDGEC_UNROLL for (int i = 0; i < (M); i++)                                                            \
-            EDGEC_UNROLL for (int c = 0; c < (M); c++) y[i][c] += edgec_load(r[i] + c * oc);                    \
-        if (o->lo > -__builtin_inff())                                                                          \
+          EDGEC_UNROLL for (int i = 0; i < (M); i++) {                                                          \
+            EDGEC_UNROLL for (int c = 0; c < (M); c++) y[i][c] += edgec_load(r[i] + c * pixel);                 \
+            EDGEC_WINOGRAD_STEP_TO(r[i], EDGEC_LANES);                                                          \
+          }                                                                                                     \
+        if (clamp_lo)                                                                                           \
           EDGEC_UNROLL for (int i = 0; i < (M); i++)                                                            \
             EDGEC_UNROLL for (int c = 0; c < (M); c++) y[i][c] = edgec_vmax(lo, y[i][c]);                       \
-        if (o->hi < __builtin_inff())                                                                           \
+        if (clamp_hi)                                                                                           \
           EDGEC_UNROLL for (int i = 0; i < (M); i++)                                                            \
             EDGEC_UNROLL for (int c = 0; c < (M); c++) y[i][c] = edgec_vmin(hi, y[i][c]);                       \
-        EDGEC_UNROLL for (int i = 0; i < (M); i++)                                                              \
-          EDGEC_UNROLL for (int c = 0; c < (M); c++) edgec_store(to[i] + c * oc, y[i][c]);                      \
-      } else {                                                                                                  \
-        const ptrdiff_t lanes = left < EDGEC_LANES ? left : EDGEC_LANES, j = o->n - left;                       \
-        edgec_vf edge[M][M];                                                                                    \
-        EDGEC_UNROLL for (int i = 0; i < (M); i++)                                                              \
-          EDGEC_UNROLL for (int c = 0; c < (M); c++) edge[i][c] = y[i][c];                                      \
-        for (ptrdiff_t i = 0; i < rows; i++)                                                                    \
-          for (ptrdiff_t c = 0; c < cols; c++) {                                                                \
-            edgec_vf one = edge[i][c];                                                                          \
-            if (o->r[0]) one += edgec_load_n(o->r[i] + c * oc + j, lanes);                                      \
-            edgec_store_n(o->y[i] + c * oc + j, edgec_clamp(one, lo, hi), lanes);                               \
-          }                                                                                                     \
+        EDGEC_UNROLL for (int i = 0; i < (M); i++) {                                                            \
+          EDGEC_UNROLL for (int c = 0; c < (M); c++) edgec_store(to[i] + c * pixel, y[i][c]);                   \
+          EDGEC_WINOGRAD_STEP_TO(to[i], EDGEC_LANES);                                                           \
+        }                                                                                                       \
       }                                                                                                         \
-      from += ((M) + 2) * ((M) + 2) * EDGEC_LANES, bias += EDGEC_LANES;                                         \
-      EDGEC_UNROLL for (int i = 0; i < (M); i++) {                                                              \
-        to[i] += EDGEC_LANES;                                                                                   \
-        __asm__("" : "+r"(to[i]));                                                                              \
-      }                                                                                                         \
+      EDGEC_UNROLL for (int i = 0; i < (M); i++) EDGEC_WINOGRAD_STEP_TO(to[i], (M) * pixel - n);                \
       if (r[0])                                                                                                 \
-        EDGEC_UNROLL for (int i = 0; i < (M); i++) r[i] += EDGEC_LANES;                                         \
+        EDGEC_UNROLL for (int i = 0; i < (M); i++) EDGEC_WINOGRAD_STEP_TO(r[i], (M) * pixel - n);               \
     }                                                                                                           \
   }
 
@@ -378,12 +372,36 @@ EDGEC_FN void edgec_winograd_load(const edgec_winograd_strip *s, const float *ze
     edgec_winograd_zero(to, first * pitch);
     to += first * pitch;
     for (ptrdiff_t j = first; j < stop; j += pitch == d->c ? stop - first : 1, from += d->c) {
-      for (ptrdiff_t c = 0; c < run; c += EDGEC_LANES, to += EDGEC_LANES)
-        edgec_store(to, edgec_load_n(from + c, run - c < EDGEC_LANES ? run - c : EDGEC_LANES));
+      ptrdiff_t c = 0;
+      for (; c + 4 * EDGEC_LANES <= run; c += 4 * EDGEC_LANES, to += 4 * EDGEC_LANES)
+        EDGEC_UNROLL for (int i = 0; i < 4; i++)
+          edgec_store(to + i * EDGEC_LANES, edgec_load(from + c + i * EDGEC_LANES));
+      for (; c + EDGEC_LANES <= run; c += EDGEC_LANES, to += EDGEC_LANES) edgec_store(to, edgec_load(from + c));
+      if (c < run) edgec_store(to, edgec_load_n(from + c, run - c)), to += EDGEC_LANES;
     }
     edgec_winograd_zero(to, end - to);
   }
   f->input(at, pitch, pitch / EDGEC_LANES, v + blocks * n * n * EDGEC_WINOGRAD_ROWS * EDGEC_LANES);
+}
+
+/* A tile that is cut short, or whose channels fill no vector: made whole in `tile`, without residual and clamp, then
+   copied. o is as for f->output, but for n, which counts channels. */
+EDGEC_FN void edgec_winograd_cut(const edgec_winograd_out *o, float *tile, const edgec_winograd_tiles *f,
+                                 ptrdiff_t rows, ptrdiff_t cols) {
+  const ptrdiff_t width = (o->n + EDGEC_LANES - 1) / EDGEC_LANES * EDGEC_LANES;
+  const edgec_vf lo = edgec_splat(o->lo), hi = edgec_splat(o->hi);
+  edgec_winograd_out whole = {.m = o->m, .bias = o->bias, .count = 1, .pixel = width, .n = width,
+                              .lo = -__builtin_inff(), .hi = __builtin_inff()};
+  for (ptrdiff_t i = 0; i < f->m; i++) whole.y[i] = tile + i * f->m * width;
+  f->output(&whole);
+  for (ptrdiff_t i = 0; i < rows; i++)
+    for (ptrdiff_t j = 0; j < cols; j++)
+      for (ptrdiff_t c = 0; c < o->n; c += EDGEC_LANES) {
+        const ptrdiff_t lanes = o->n - c < EDGEC_LANES ? o->n - c : EDGEC_LANES;
+        edgec_vf y = edgec_load(whole.y[i] + j * width + c);
+        if (o->r[0]) y += edgec_load_n(o->r[i] + j * o->pixel + c, lanes);
+        edgec_store_n(o->y[i] + j * o->pixel + c, edgec_clamp(y, lo, hi), lanes);
+      }
 }
 
 /* Products of one panel: U at b, V at v, for `full` groups and a rest of tiles. */
@@ -417,7 +435,8 @@ EDGEC_FN void edgec_winograd(const float *x, const float *u, const float *bias, 
   const ptrdiff_t needed = d->oh + 2 - d->top, x_end = needed < d->h ? needed : d->h;
   const ptrdiff_t pitch = (d->c + EDGEC_LANES - 1) / EDGEC_LANES * EDGEC_LANES;
   const ptrdiff_t group = pitch * n * n * EDGEC_WINOGRAD_ROWS;
-  float *const zeros = scratch, *const patch = zeros + n * pitch, *const v = patch + n * n * pitch;
+  float *const zeros = scratch, *const patch = zeros + n * pitch, *const tile = patch + n * n * pitch;
+  float *const v = tile + m * m * f->nv * EDGEC_LANES;
   float *const products = v + f->groups * group;
   const float *const xs = x + image * d->x_image, *const rs = r ? r + image * d->r_image : 0;
   float *const ys = y + image * d->y_image;
@@ -441,26 +460,26 @@ EDGEC_FN void edgec_winograd(const float *x, const float *u, const float *bias, 
       const ptrdiff_t width = (last ? f->last_nv : f->nv) * EDGEC_LANES;
       edgec_winograd_products(b, v, products, k, count / f->mr, count % f->mr, group, last, f);
       b += n * n * k * width;
-      edgec_winograd_out o = {.m = products, .bias = bias + j, .oc = d->oc, .lo = d->lo, .hi = d->hi,
+      edgec_winograd_out o = {.m = products, .bias = bias + j, .pixel = d->oc, .lo = d->lo, .hi = d->hi,
                               .n = d->oc - j < width ? d->oc - j : width};
       ox = out_x, oy = out_y;
-      for (ptrdiff_t i = 0; i < count; i++) {
-        if (i == 0 || ox == 0) {
-          o.rows = d->oh - oy < m ? d->oh - oy : m;
-          for (ptrdiff_t q = 0; q < o.rows; q++) {
-            o.y[q] = ys + (oy + q) % d->y_depth * d->y_row + ox * d->oc + j;
-            o.r[q] = rs ? rs + (oy + q) % d->r_depth * d->r_row + ox * d->oc + j : 0;
-          }
+      for (ptrdiff_t i = 0; i < count; i += o.count) { /* runs of whole tiles, or a tile that is cut short */
+        const ptrdiff_t rows = d->oh - oy < m ? d->oh - oy : m, cols = d->ow - ox < m ? d->ow - ox : m;
+        const int cut = rows < m || cols < m || o.n % EDGEC_LANES;
+        o.count = cut ? 1 : (d->ow - ox) / m < count - i ? (d->ow - ox) / m : count - i;
+        for (ptrdiff_t q = 0; q < rows; q++) {
+          o.y[q] = ys + (oy + q) % d->y_depth * d->y_row + ox * d->oc + j;
+          o.r[q] = rs ? rs + (oy + q) % d->r_depth * d->r_row + ox * d->oc + j : 0;
         }
-        o.cols = d->ow - ox < m ? d->ow - ox : m;
-        f->output(&o);
-        o.m += n * n * width;
-        for (ptrdiff_t q = 0; q < o.rows; q++) {
-          if (act && last) act(o.y[q] - j, o.cols * d->oc);
-          o.y[q] += m * d->oc;
-          if (rs) o.r[q] += m * d->oc;
-        }
-        if ((ox += m) >= d->ow) ox = 0, oy += m;
+        if (cut)
+          edgec_winograd_cut(&o, tile, f, rows, cols);
+        else
+          f->output(&o);
+        if (act && last)
+          for (ptrdiff_t q = 0; q < rows; q++)
+            for (ptrdiff_t at = 0; at < o.count; at++) act(o.y[q] - j + at * m * d->oc, cols * d->oc);
+        o.m += o.count * n * n * width;
+        if ((ox += o.count * m) >= d->ow) ox = 0, oy += m;
       }
     }
     out_x = ox, out_y = oy;
