@@ -45,7 +45,7 @@ typedef struct {
 typedef struct {
   void (*tile)(const edgec_winograd_args *), (*tail)(const edgec_winograd_args *);
   void (*last_tile)(const edgec_winograd_args *), (*last_tail)(const edgec_winograd_args *);
-  void (*input)(const float *const *rows, ptrdiff_t pixel, ptrdiff_t blocks, float *v);
+  void (*input)(const float *const *rows, ptrdiff_t pixel, ptrdiff_t blocks, int left, int right, float *v);
   void (*output)(const edgec_winograd_out *);
   ptrdiff_t m, mr, rest, nv, last_nv, groups;
 } edgec_winograd_tiles;
@@ -158,27 +158,36 @@ EDGEC_INLINE void edgec_winograd_store_4(const edgec_vf *d, edgec_vf k, float *v
   edgec_store(v + 5 * position, edgec_winograd_end(d[1], d[3], d[5]));
 }
 
-/* Rows 1 to 4 of B^T d first, then rows 0 and 5 from pixels loaded again: 36 values at once would not fit registers. */
-EDGEC_INLINE void edgec_winograd_in_4(const float *const *rows, ptrdiff_t pixel, edgec_vf k, float *v) {
+/* left, right: that outermost column is outside the image and not read.
+   Rows 1 to 4 of B^T d first, then rows 0 and 5 from pixels loaded again: 36 values at once would not fit registers. */
+EDGEC_INLINE void edgec_winograd_in_4(const float *const *rows, ptrdiff_t pixel, int left, int right, edgec_vf k,
+                                      float *v) {
   const ptrdiff_t line = 6 * EDGEC_WINOGRAD_ROWS * EDGEC_LANES;
   edgec_vf t[4][6], d[6];
   EDGEC_UNROLL for (int j = 0; j < 6; j++) {
-    edgec_vf column[4];
-    edgec_winograd_pairs(edgec_load(rows[1] + j * pixel), edgec_load(rows[2] + j * pixel),
-                         edgec_load(rows[3] + j * pixel), edgec_load(rows[4] + j * pixel), k, column);
+    edgec_vf column[4] = {{0}, {0}, {0}, {0}};
+    if (!(j == 0 && left) && !(j == 5 && right))
+      edgec_winograd_pairs(edgec_load(rows[1] + j * pixel), edgec_load(rows[2] + j * pixel),
+                           edgec_load(rows[3] + j * pixel), edgec_load(rows[4] + j * pixel), k, column);
     EDGEC_UNROLL for (int i = 0; i < 4; i++) {
       t[i][j] = column[i];
       EDGEC_WINOGRAD_TIE(t[i][j]);
     }
   }
   EDGEC_UNROLL for (int i = 0; i < 4; i++) edgec_winograd_store_4(t[i], k, v + (i + 1) * line);
-  EDGEC_UNROLL for (int j = 0; j < 6; j++)
-    d[j] = edgec_winograd_end(edgec_load(rows[0] + j * pixel), edgec_load(rows[2] + j * pixel),
-                              edgec_load(rows[4] + j * pixel));
+  EDGEC_UNROLL for (int j = 0; j < 6; j++) {
+    d[j] = (edgec_vf){0};
+    if (!(j == 0 && left) && !(j == 5 && right))
+      d[j] = edgec_winograd_end(edgec_load(rows[0] + j * pixel), edgec_load(rows[2] + j * pixel),
+                                edgec_load(rows[4] + j * pixel));
+  }
   edgec_winograd_store_4(d, k, v);
-  EDGEC_UNROLL for (int j = 0; j < 6; j++)
-    d[j] = edgec_winograd_end(edgec_load(rows[1] + j * pixel), edgec_load(rows[3] + j * pixel),
-                              edgec_load(rows[5] + j * pixel));
+  EDGEC_UNROLL for (int j = 0; j < 6; j++) {
+    d[j] = (edgec_vf){0};
+    if (!(j == 0 && left) && !(j == 5 && right))
+      d[j] = edgec_winograd_end(edgec_load(rows[1] + j * pixel), edgec_load(rows[3] + j * pixel),
+                                edgec_load(rows[5] + j * pixel));
+  }
   edgec_winograd_store_4(d, k, v + 5 * line);
 }
 
@@ -232,12 +241,16 @@ EDGEC_INLINE void edgec_winograd_b_2(const edgec_vf *d, edgec_vf *v) {
   v[3] = d[3] - d[1];
 }
 
-EDGEC_INLINE void edgec_winograd_in_2(const float *const *rows, ptrdiff_t pixel, edgec_vf k, float *v) {
+EDGEC_INLINE void edgec_winograd_in_2(const float *const *rows, ptrdiff_t pixel, int left, int right, edgec_vf k,
+                                      float *v) {
   (void)k;
   edgec_vf t[4][4];
   EDGEC_UNROLL for (int i = 0; i < 4; i++) {
     edgec_vf d[4];
-    EDGEC_UNROLL for (int j = 0; j < 4; j++) d[j] = edgec_load(rows[i] + j * pixel);
+    EDGEC_UNROLL for (int j = 0; j < 4; j++) {
+      d[j] = (edgec_vf){0};
+      if (!(j == 0 && left) && !(j == 3 && right)) d[j] = edgec_load(rows[i] + j * pixel);
+    }
     edgec_winograd_b_2(d, t[i]);
   }
   EDGEC_UNROLL for (int j = 0; j < 4; j++) {
@@ -275,12 +288,12 @@ EDGEC_INLINE void edgec_winograd_out_2(const float *from, edgec_vf bias, edgec_v
    output: o->count whole tiles side by side, the panel's vectors of each one after another. */
 #define EDGEC_WINOGRAD_TRANSFORMS(M)                                                                            \
   EDGEC_NOINLINE void edgec_winograd_input_##M(const float *const *rows, ptrdiff_t pixel, ptrdiff_t blocks,     \
-                                               float *v) {                                                      \
+                                               int left, int right, float *v) {                                 \
     const edgec_vf k = edgec_winograd_constants();                                                              \
     const float *at[(M) + 2];                                                                                   \
     EDGEC_UNROLL for (int i = 0; i < (M) + 2; i++) at[i] = rows[i];                                             \
     for (; blocks > 0; blocks--) {                                                                              \
-      edgec_winograd_in_##M(at, pixel, k, v);                                                                   \
+      edgec_winograd_in_##M(at, pixel, left, right, k, v);                                                      \
       EDGEC_UNROLL for (int i = 0; i < (M) + 2; i++) EDGEC_WINOGRAD_STEP_TO(at[i], EDGEC_LANES);                \
       v += ((M) + 2) * ((M) + 2) * EDGEC_WINOGRAD_ROWS * EDGEC_LANES;                                           \
     }                                                                                                           \
@@ -347,17 +360,18 @@ EDGEC_FN void edgec_winograd_zero(float *to, ptrdiff_t n) {
   for (; n > 0; n -= EDGEC_LANES, to += EDGEC_LANES) edgec_store(to, (edgec_vf){0});
 }
 
-/* The transformed tile at column ix. One that sticks out sideways, and channels that fill no vector, go by a copy. */
+/* The transformed tile at column ix. One that sticks out by two columns or more, and channels that fill no vector, go by
+   a copy. */
 EDGEC_FN void edgec_winograd_load(const edgec_winograd_strip *s, const float *zeros, float *patch,
                                   const edgec_winograd_shape *d, const edgec_winograd_tiles *f, ptrdiff_t ix,
                                   float *v) {
   const ptrdiff_t n = f->m + 2;
-  const int inside = ix >= 0 && ix + n <= d->w;
-  const ptrdiff_t blocks = inside ? d->c / EDGEC_LANES : 0, done = blocks * EDGEC_LANES, width = d->c - done;
+  const int left = ix == -1, right = ix + n == d->w + 1, near = ix >= -1 && ix + n <= d->w + 1;
+  const ptrdiff_t blocks = near ? d->c / EDGEC_LANES : 0, done = blocks * EDGEC_LANES, width = d->c - done;
   const float *at[6];
   if (blocks) {
     for (ptrdiff_t i = 0; i < n; i++) at[i] = s->at[i] + ix * s->step[i];
-    f->input(at, d->c, blocks, v);
+    f->input(at, d->c, blocks, left, right, v);
   }
   if (width == 0) return;
   const ptrdiff_t pitch = (width + EDGEC_LANES - 1) / EDGEC_LANES * EDGEC_LANES;
@@ -381,7 +395,8 @@ EDGEC_FN void edgec_winograd_load(const edgec_winograd_strip *s, const float *ze
     }
     edgec_winograd_zero(to, end - to);
   }
-  f->input(at, pitch, pitch / EDGEC_LANES, v + blocks * n * n * EDGEC_WINOGRAD_ROWS * EDGEC_LANES);
+  f->input(at, pitch, pitch / EDGEC_LANES, 0, 0,
+           v + blocks * n * n * EDGEC_WINOGRAD_ROWS * EDGEC_LANES);
 }
 
 /* A tile that is cut short, or whose channels fill no vector: made whole in `tile`, without residual and clamp, then
