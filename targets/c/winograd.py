@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgec.plan.plan import Struct, Symbol
+from edgec.targets.c import tiles
 from edgec.targets.c.isa import Isa
 
 # ISA -> vectors per tile function -> tiles (rows of the products). The largest is EDGEC_WINOGRAD_ROWS in the header.
@@ -22,9 +23,12 @@ ROWS: dict[str, dict[int, int]] = {
 }
 # Transformed input and products of one segment: at home in a 512 KB L2 beside the weights of a panel.
 SEGMENT_BYTES = 256 * 1024
-# Instructions that one byte of weights costs: the first time it comes from memory, then from L2. In the first of
-# these an AArch64 core at 2 instructions a cycle reads 8 bytes a cycle.
-FIRST_READ, NEXT_READ = 0.25, 1 / 32
+# Instructions of a transform for one vector of channels of one tile, counted in the emulator on A64.
+INPUT: dict[int, int] = {4: 303, 2: 73}
+OUTPUT: dict[int, int] = {4: 192, 2: 60}
+# What a byte of weights costs in instructions when it comes from memory: a core at 2 instructions a cycle that reads
+# 8 bytes a cycle. F(4) has 4 times the weights of direct convolution, F(2) 1.8 times.
+PER_BYTE = 0.25
 
 _P = 0.5**0.5
 # Rows of a point p are [1, p, p²] over the product of its distances to the other points, times |p|: kernels/winograd.h
@@ -160,3 +164,60 @@ def choose_tiles(isa: Isa, layer: Layer, m: int) -> WinogradTiles:
     one = WinogradTiles(isa.name, isa.lanes, m, mr, count % mr, nv, last_nv, 1)
     most = max(1, SEGMENT_BYTES // one.scratch_bytes(layer.c))
     return WinogradTiles(isa.name, isa.lanes, m, mr, count % mr, nv, last_nv, min(most, groups))
+
+
+def instructions(layer: Layer, isa: Isa, m: int) -> float:
+    """Estimate for one image; on A64 within a tenth of the emulator's count."""
+    t = choose_tiles(isa, layer, m)
+    count, blocks, vectors = layer.tiles(m), -(-layer.c // isa.lanes), -(-layer.oc // isa.lanes)
+    panels = -(-vectors // t.nv)
+    n = m + 2
+
+    def product(rows: int, nv: int) -> float:
+        return -(-layer.c // 4) * _four_channels(isa, rows, nv) + rows * nv + 25
+
+    groups = [t.mr] * (count // t.mr) + ([t.rest] if t.rest else [])
+    widths = [t.nv] * (panels - 1) + [t.last_nv]
+    products = t.positions * sum(product(rows, nv) for rows in groups for nv in widths)
+    calls_of_products = t.positions * panels * (-(-len(groups) // t.groups) + bool(t.rest)) * 10
+    # copies: of columns outside the image, of channels that fill no vector, of tiles cut short
+    rows_of_tiles = -(-min(layer.rows, layer.oh) // m)
+    whole = 0 if layer.oc % isa.lanes else layer.ow // m * (min(layer.rows, layer.oh) // m)
+    copied_in = count if layer.c % isa.lanes else rows_of_tiles * bool(layer.ow % m)
+    copies = copied_in * n * n * (6 + 5 * blocks) + (count - whole) * (200 + m * m * vectors * 16)
+    per_tile = blocks * INPUT[m] + vectors * OUTPUT[m] + 100
+    return -(-layer.oh // layer.rows) * (products + calls_of_products + copies + count * per_tile + 300)
+
+
+def direct_instructions(layer: Layer, isa: Isa) -> float:
+    """Of the same layer as a GEMM over image rows (kernels/gemm.h)."""
+    t = tiles.choose_tiles(isa, layer.ow, layer.oc)
+    vectors = -(-layer.oc // isa.lanes)
+    widths = [t.nv] * (-(-vectors // t.nv) - 1) + [t.last_nv]
+    groups = [t.mr] * (layer.ow // t.mr) + ([t.tail] if t.tail else [])
+
+    def tile(rows: int, nv: int) -> float:
+        return 9 * layer.c / 4 * _four_channels(isa, rows, nv) + 4 * rows * nv + 60
+
+    return layer.oh * sum(tile(rows, nv) for rows in groups for nv in widths)
+
+
+def pays(layer: Layer, isa: Isa, m: int) -> bool:
+    """Whether F(m) beats direct convolution by a tenth, its larger weights read from memory once."""
+    weight = 4 * PER_BYTE * layer.c * layer.oc
+    cost = instructions(layer, isa, m) + (m + 2) ** 2 * weight
+    return cost < 0.9 * (direct_instructions(layer, isa) + 9 * weight)
+
+
+def best(layer: Layer, isa: Isa) -> int:
+    """4, 2, or 0 for direct convolution."""
+    weight = 4 * PER_BYTE * layer.c * layer.oc
+    paying = [m for m in (4, 2) if pays(layer, isa, m)]
+    return min(paying, key=lambda m: instructions(layer, isa, m) + (m + 2) ** 2 * weight, default=0)
+
+
+def _four_channels(isa: Isa, rows: int, nv: int) -> float:
+    """One step of a tile function: multiply-adds, loads of both operands (A64 in pairs), the loop."""
+    if isa.broadcast_load:
+        return 4 * (rows * nv + nv + (rows if nv > 1 else 0)) + 3
+    return 4 * rows * nv + rows / 2 + 2 * nv + 4

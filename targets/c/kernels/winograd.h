@@ -243,22 +243,22 @@ EDGEC_INLINE void edgec_winograd_b_2(const edgec_vf *d, edgec_vf *v) {
 
 EDGEC_INLINE void edgec_winograd_in_2(const float *const *rows, ptrdiff_t pixel, int left, int right, edgec_vf k,
                                       float *v) {
+  edgec_vf t[4][4]; /* by column */
   (void)k;
-  edgec_vf t[4][4];
-  EDGEC_UNROLL for (int i = 0; i < 4; i++) {
-    edgec_vf d[4];
-    EDGEC_UNROLL for (int j = 0; j < 4; j++) {
-      d[j] = (edgec_vf){0};
-      if (!(j == 0 && left) && !(j == 3 && right)) d[j] = edgec_load(rows[i] + j * pixel);
-    }
-    edgec_winograd_b_2(d, t[i]);
-  }
   EDGEC_UNROLL for (int j = 0; j < 4; j++) {
-    const edgec_vf d[4] = {t[0][j], t[1][j], t[2][j], t[3][j]};
+    EDGEC_UNROLL for (int i = 0; i < 4; i++) t[j][i] = (edgec_vf){0};
+    if (!(j == 0 && left) && !(j == 3 && right)) {
+      const edgec_vf d[4] = {edgec_load(rows[0] + j * pixel), edgec_load(rows[1] + j * pixel),
+                             edgec_load(rows[2] + j * pixel), edgec_load(rows[3] + j * pixel)};
+      edgec_winograd_b_2(d, t[j]);
+    }
+  }
+  EDGEC_UNROLL for (int i = 0; i < 4; i++) {
+    const edgec_vf d[4] = {t[0][i], t[1][i], t[2][i], t[3][i]};
     edgec_vf to[4];
     edgec_winograd_b_2(d, to);
-    EDGEC_UNROLL for (int i = 0; i < 4; i++)
-      edgec_store(v + (i * 4 + j) * EDGEC_WINOGRAD_ROWS * EDGEC_LANES, to[i]);
+    EDGEC_UNROLL for (int j = 0; j < 4; j++)
+      edgec_store(v + (i * 4 + j) * EDGEC_WINOGRAD_ROWS * EDGEC_LANES, to[j]);
   }
 }
 
