@@ -148,7 +148,7 @@ class WinogradTiles:
 def transform_weights(w: np.ndarray, m: int) -> np.ndarray:
     """w [oc][c][3][3] -> G w G^T as float32 [positions][c][oc]."""
     g = _G[m]
-    u = np.einsum("ai,bj,ocij->abco", g, g, w.astype(np.float64), optimize=True)
+    u: np.ndarray = np.einsum("ai,bj,ocij->abco", g, g, w.astype(np.float64), optimize=True)
     return u.reshape(len(g) ** 2, w.shape[1], w.shape[0]).astype(np.float32)
 
 
@@ -167,7 +167,7 @@ def choose_tiles(isa: Isa, layer: Layer, m: int) -> WinogradTiles:
 
 
 def instructions(layer: Layer, isa: Isa, m: int) -> float:
-    """Estimate for one image; on A64 within a tenth of the emulator's count."""
+    """Estimate for one image; on A64 within a tenth of the emulator's count, less sure below 8 channels."""
     t = choose_tiles(isa, layer, m)
     count, blocks, vectors = layer.tiles(m), -(-layer.c // isa.lanes), -(-layer.oc // isa.lanes)
     panels = -(-vectors // t.nv)
