@@ -97,13 +97,14 @@ class Stage:
 @dataclass(frozen=True)
 class Block:
     """Stages run depth-first (kernels/block.h): `step` result rows at a time over `images` images; a task is one of
-    the `bands` that each image's result rows are split into."""
+    the `bands` that each image's result rows are split into, at multiples of `align`."""
 
     stages: tuple[Stage, ...]
     images: int
     bands: int
     step: int
     source: str = ""
+    align: int = 1
 
     @property
     def tasks(self) -> int:

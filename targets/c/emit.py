@@ -242,7 +242,8 @@ def _block(block: Block, i: int, printer: _Printer) -> str:
     tables = f"static const edgec_stage stages_{i}[] = {{{', '.join(stages)}}};\n"
     if reads:
         tables += f"static const edgec_read reads_{i}[] = {{{', '.join(reads)}}};\n"
-    fields = f"{{stages_{i}, {f'reads_{i}' if reads else 0}, {len(stages)}, {block.bands}, {block.step}}}"
+    sizes = f"{len(stages)}, {block.bands}, {block.step}, {block.align}"
+    fields = f"{{stages_{i}, {f'reads_{i}' if reads else 0}, {sizes}}}"
     return (
         f"{''.join(functions)}{tables}static const edgec_block block_{i} = {fields};\n"
         f"static void call_{i}(void *p, ptrdiff_t begin, ptrdiff_t end) {{\n"

@@ -191,15 +191,11 @@ def instructions(layer: Layer, isa: Isa, m: int) -> float:
 
 def direct_instructions(layer: Layer, isa: Isa) -> float:
     """Of the same layer as a GEMM over image rows (kernels/gemm.h)."""
-    t = tiles.choose_tiles(isa, layer.ow, layer.oc)
+    t = tiles.choose_tiles(isa, layer.ow, layer.oc, 9 * layer.c)
     vectors = -(-layer.oc // isa.lanes)
     widths = [t.nv] * (-(-vectors // t.nv) - 1) + [t.last_nv]
-    groups = [t.mr] * (layer.ow // t.mr) + ([t.tail] if t.tail else [])
-
-    def tile(rows: int, nv: int) -> float:
-        return 9 * layer.c / 4 * _four_channels(isa, rows, nv) + 4 * rows * nv + 60
-
-    return layer.oh * sum(tile(rows, nv) for rows in groups for nv in widths)
+    products = sum(9 * layer.c / 4 * _four_channels(isa, t.mr, nv) + 4 * t.mr * nv + 60 for nv in widths)
+    return layer.oh * -(-layer.ow // t.mr) * products
 
 
 def pays(layer: Layer, isa: Isa, m: int) -> bool:

@@ -22,7 +22,7 @@ typedef struct {
 typedef struct {
   const edgec_stage *stages;
   const edgec_read *reads;
-  int32_t count, bands, step;
+  int32_t count, bands, step, align; /* bands begin at multiples of align, of which step is one */
 } edgec_block;
 
 #define EDGEC_STAGES 24
@@ -65,11 +65,12 @@ EDGEC_FN void edgec_run_rows(const edgec_block *k, const void *memory, ptrdiff_t
 }
 
 EDGEC_FN void edgec_run_block(const edgec_block *k, const void *memory, ptrdiff_t begin, ptrdiff_t end) {
-  const ptrdiff_t rows = k->stages[k->count - 1].rows;
+  const ptrdiff_t rows = k->stages[k->count - 1].rows, units = (rows + k->align - 1) / k->align;
   for (ptrdiff_t task = begin; task < end;) {
     const ptrdiff_t image = task / k->bands, band = task % k->bands;
     const ptrdiff_t bands = k->bands - band < end - task ? k->bands - band : end - task;
-    edgec_run_rows(k, memory, begin, image, rows * band / k->bands, rows * (band + bands) / k->bands);
+    const ptrdiff_t first = units * band / k->bands * k->align, stop = units * (band + bands) / k->bands * k->align;
+    edgec_run_rows(k, memory, begin, image, first, stop < rows ? stop : rows);
     task += bands;
   }
 }

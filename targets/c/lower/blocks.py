@@ -15,6 +15,7 @@ from edgec.plan.cost import Memory
 from edgec.plan.plan import Block, Stage
 from edgec.plan.rows import StageRows, Window, ring_depths
 from edgec.plan.schedule import RowOp, Segment, make_schedule
+from edgec.targets.c.isa import Isa
 from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered, Rows
 from edgec.targets.c.lower.conv import (
     conv_row_op,
@@ -22,7 +23,7 @@ from edgec.targets.c.lower.conv import (
     lower_pool,
     pointwise_matmul,
     pool_row_op,
-    zero_columns,
+    wanted_columns,
 )
 from edgec.targets.c.lower.conv_transpose import reads_rows
 from edgec.targets.c.lower.rows import (
@@ -31,8 +32,9 @@ from edgec.targets.c.lower.rows import (
     ring,
     rows_struct,
     whole_rows,
+    zero_columns,
 )
-from edgec.targets.c.lower.rows import zero_columns as call_zero_columns
+from edgec.targets.c.lower.winograd import lower_winograd, winograd_convs
 
 COPY_STEP = 8  # result rows at a time where a block is a padded copy and its reader
 _NHWC = (0, 2, 3, 1)
@@ -58,14 +60,21 @@ def _reads_rows(op: Op, value: Value) -> bool:
     return fact is not None and any(v is value for v, _ in fact.reads)
 
 
-def schedule_graph(graph: Graph, memory: Memory) -> list[Segment]:
-    return make_schedule(graph.ops, graph.users(), graph.output_values(), row_op, memory)
+def schedule_graph(graph: Graph, isa: Isa, memory: Memory) -> list[Segment]:
+    alone = winograd_convs(graph, isa)
+
+    def streamed(op: Op) -> RowOp | None:
+        return None if op in alone else row_op(op)
+
+    return make_schedule(graph.ops, graph.users(), graph.output_values(), streamed, memory)
 
 
 def lower_graph(ctx: Lowering, table: dict[str, LowerOp], segments: Sequence[Segment], slots: int) -> None:
     """Every op of the graph, in the segments of the schedule. UnsupportedError with every op that has no kernel.
     `slots`: threads that may run a block with rings at the same time; each has rings of its own."""
     users, leaving = ctx.graph.users(), ctx.graph.output_values()
+    alone = {segment.ops[0] for segment in segments if len(segment.ops) == 1}
+    ctx.winograd = {op: m for op, m in winograd_convs(ctx.graph, ctx.isa).items() if op in alone}
     reasons: dict[str, None] = {}
     for segment in segments:
         op = segment.ops[0]
@@ -114,6 +123,12 @@ class _Segment:
         self._store(last)
         if len(ops) == 1 and ops[0].kind == "conv" and pointwise_matmul(ops[0], ctx):
             return
+        if len(ops) == 1 and ops[0] in ctx.winograd:
+            x, residual = ops[0].arg(0), ops[0].inputs[3] if len(ops[0].inputs) > 3 else None
+            r = ctx.image_rows(residual) if residual is not None else None
+            y = ctx.image_rows(last, write=True)
+            lower_winograd(ops[0], ctx, ctx.winograd[ops[0]], ctx.image_rows(x), r, y, self.slots)
+            return
         stages = self._stages()
         fact = row_op(ops[-1])
         assert fact is not None
@@ -135,7 +150,7 @@ class _Segment:
                     to = ring(ctx, dims, stage.left, stage.right, min(depth, own.rows), fact.images * bands, "padded")
                     copies[stage.source] = to
                     copy_rows(ctx, ctx.image_rows(stage.source), to, dims)
-                    call_zero_columns(ctx, to, dims)
+                    zero_columns(ctx, to, dims)
                 else:
                     if stage.result is not last:
                         left, right = self._columns(stage.result, self.users[stage.result])
@@ -160,7 +175,7 @@ class _Segment:
 
     def _columns(self, value: Value, users: Sequence[Op]) -> tuple[int, int]:
         """Columns of zeros that the readers of a value want."""
-        wanted = [zero_columns(op, value) for op in users]
+        wanted = [wanted_columns(op, value, self.ctx) for op in users]
         return max(w[0] for w in wanted), max(w[1] for w in wanted)
 
     def _stages(self) -> list[Op | _Copy]:
@@ -170,7 +185,7 @@ class _Segment:
         for op in self.ops:
             if op.kind == "conv":
                 x = op.arg(0)
-                left, right = zero_columns(op, x)
+                left, right = wanted_columns(op, x, self.ctx)
                 if x not in self.inside and x not in copied:
                     have = self.ctx.image_rows(x)
                     if have.left < left or have.right < right:
@@ -209,4 +224,4 @@ class _Segment:
         else:
             x = copied or ctx.image_rows(op.arg(0))
             (lower_conv if op.kind == "conv" else lower_pool)(op, ctx, x, y)
-        call_zero_columns(ctx, y, dims)
+        zero_columns(ctx, y, dims)

@@ -75,6 +75,7 @@ class Lowering:
         self.isa = isa
         self.plan = Plan(name)
         self.rows: dict[Value, Rows] = {}  # values that are not stored densely
+        self.winograd: dict[Op, int] = {}  # convolutions that are done so, with their m
         self._collected: list[Call] | None = None
         self.source = ""
         self._places: dict[Value, Place] = {}

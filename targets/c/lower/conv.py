@@ -54,9 +54,9 @@ def pool_row_op(op: Op) -> RowOp | None:
     return RowOp(op.result.type.dims[1], ((op.arg(0), window),), op.result.type.dims[0])
 
 
-def zero_columns(op: Op, value: Value) -> tuple[int, int]:
+def wanted_columns(op: Op, value: Value, ctx: Lowering) -> tuple[int, int]:
     """Columns of zeros that a convolution reads beside `value`, its image: in front and behind."""
-    if op.kind != "conv" or op.arg(0) is not value:
+    if op.kind != "conv" or op.arg(0) is not value or op in ctx.winograd:
         return 0, 0
     attrs: Any = op.attrs
     left = attrs["pads"][1]
@@ -101,7 +101,7 @@ def pointwise_matmul(op: Op, ctx: Lowering) -> bool:
     return True
 
 
-def _strides(letter: str, rows: Rows | None) -> dict[str, int]:
+def operand_strides(letter: str, rows: Rows | None) -> dict[str, int]:
     """The rows.h fields of an operand; of an absent one, what divides without harm."""
     found = (rows.image, rows.row, rows.depth) if rows is not None else (0, 0, 1)
     return dict(zip((f"{letter}_image", f"{letter}_row", f"{letter}_depth"), found, strict=True))
@@ -122,8 +122,8 @@ def gemm_rows(
     biases = [tiles.pack_bias(None if bias is None else bias[g * oc : (g + 1) * oc], oc) for g in range(groups)]
     form = fused(act)
     fields = {"h": h, "c": c, "ow": ow, "oc": oc, "kh": kh, "kw": kw, **sizes, "groups": groups, "gc": gc,
-              **_strides("x", x), **_strides("y", y), "y_pixel": y_pixel, **_strides("r", residual), "lo": form.lo,
-              "hi": form.hi}  # fmt: skip
+              **operand_strides("x", x), **operand_strides("y", y), "y_pixel": y_pixel,
+              **operand_strides("r", residual), "lo": form.lo, "hi": form.hi}  # fmt: skip
     ctx.call(
         "conv.h", "edgec_conv", x.read(), ctx.pack(np.concatenate(parts)), ctx.pack(np.concatenate(biases)),
         residual.read() if residual is not None else None, y.write(), Struct("edgec_conv_shape", tuple(fields.items())),
@@ -148,8 +148,8 @@ def _depthwise(
     form = fused(attrs["act"])
     early = form if r is None else fused("")
     fields = {"h": h, "c": c, "cp": cp, "ow": ow, "kh": kh, "kw": kw, "sh": sh, "sw": sw, "dh": dh, "dw": dw,
-              "top": attrs["pads"][0], "left": attrs["pads"][1], **_strides("x", x), **_strides("y", y),
-              **_strides("r", r), "lo": early.lo, "hi": early.hi, "rlo": form.lo, "rhi": form.hi}  # fmt: skip
+              "top": attrs["pads"][0], "left": attrs["pads"][1], **operand_strides("x", x), **operand_strides("y", y),
+              **operand_strides("r", r), "lo": early.lo, "hi": early.hi, "rlo": form.lo, "rhi": form.hi}  # fmt: skip
     pixels = _pixels(ctx.isa.registers, kh, kw, sw, ow) if (kh, kw, sw) in _INNER and dw == 1 else 0
     ctx.call(
         "depthwise.h", "edgec_depthwise", x.read(), ctx.pack(packed), ctx.pack(full),
@@ -182,7 +182,7 @@ def lower_pool(op: Op, ctx: Lowering, x: Rows, y: Rows) -> None:
         extra = attrs["ceil_pads"] or (0, 0)
         count_h, count_w = h + attrs["pads"][2] - extra[0], w + attrs["pads"][3] - extra[1]
     fields = {"h": h, "w": w, "c": c, "ow": op.result.type.dims[2], "kh": kh, "kw": kw, "sh": sh, "sw": sw, "dh": dh,
-              "dw": dw, "top": attrs["pads"][0], "left": attrs["pads"][1], **_strides("x", x), **_strides("y", y),
-              "count_h": count_h, "count_w": count_w}  # fmt: skip
+              "dw": dw, "top": attrs["pads"][0], "left": attrs["pads"][1], **operand_strides("x", x),
+              **operand_strides("y", y), "count_h": count_h, "count_w": count_w}  # fmt: skip
     ctx.call("pool.h", "edgec_pool", x.read(), y.write(), Struct("edgec_pool_shape", tuple(fields.items())),
              int(average))  # fmt: skip
