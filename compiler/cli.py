@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from edgec.ir.errors import EdgecError, UsageError
+from edgec.ir.errors import EdgecError, UsageError, one_sentence
 from edgec.runtime.errors import RunError
 
 
@@ -19,9 +19,11 @@ def main() -> None:
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(2)
+    except click.ClickException as error:
+        _fail(error.format_message(), 2)
     except click.Abort:
         sys.exit(130)
     except EdgecError as error:
@@ -35,7 +37,7 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    click.echo(f"edgec: {message}", err=True)
+    click.echo(f"edgec: {one_sentence(message)}", err=True)
     sys.exit(code)
 
 

@@ -16,6 +16,7 @@ from edgec.artifact import MANIFEST, check_output, sha256, to_json, write_artifa
 from edgec.ir.errors import ModelError, ToolError, UsageError, VerifyError
 from edgec.onnx_import.importer import import_model
 from edgec.onnx_import.options import ImportOptions
+from edgec.onnx_import.reader import check_file
 from edgec.options import VERIFY, BuildOptions
 from edgec.passes import CPU_FLOAT
 from edgec.pipeline import run_pipeline
@@ -52,6 +53,7 @@ def build(
     device: Device = TARGETS[family].choose(cpu)
     platform = TARGETS[family].platform(options.os)
     check_output(output)
+    check_file(model)
     key = _key(model, target, device, options)
     if not options.force and (found := _unchanged(output, key)) is not None:
         return BuildResult(output, found, cached=True)

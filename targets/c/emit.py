@@ -185,7 +185,7 @@ def emit_source(plan: Plan, identity: Identity, state_at: int = 0) -> str:
         if call.tasks:
             args += ["begin", "end"]
         unused = "" if call.tasks else "  (void)begin;\n  (void)end;\n"
-        source = call.source.replace("*/", "* /").replace("??", "? ?")
+        source = call.source.replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?")
         memory = "  const memory *m = p;\n" if any("m->" in a for a in args) else "  (void)p;\n"
         functions.append(
             f"/* {source} */\nstatic void call_{i}(void *p, ptrdiff_t begin, ptrdiff_t end) {{\n{memory}{unused}"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from onnx import ModelProto, TensorProto, helper
-
 from hostile.kit import (
     FLOAT,
     INT64,
@@ -21,6 +19,7 @@ from hostile.kit import (
     port,
 )
 from hostile.table import Hostile
+from onnx import ModelProto, TensorProto, helper
 
 NAN, INF = float("nan"), float("inf")
 
@@ -269,7 +268,7 @@ def pool_of_a_huge_window() -> ModelProto:
 
 
 def sort_of_everything() -> ModelProto:
-    nodes = [node("ConstantOfShape", ["s"], ["a"]), node("TopK", ["a", "k"], ["t", ""])]
+    nodes = [node("ConstantOfShape", ["s"], ["a"]), node("TopK", ["a", "k"], ["t", "at"])]
     nodes += [node("ReduceMax", ["t"], ["m"], keepdims=0), node("Add", ["x", "m"], ["y"])]
     return model(nodes, [ints("s", 60_000_000), ints("k", 5)])
 
@@ -310,14 +309,14 @@ def split_into_2_to_40() -> ModelProto:
 
 def unique_of_a_huge_constant() -> ModelProto:
     nodes = [node("ConstantOfShape", ["s"], ["a"]), node("Unique", ["a"], ["u"]), node("Add", ["x", "u"], ["y"])]
-    return model(nodes, [ints("s", 60_000_000)])
+    return model(nodes, [ints("s", 33_000_000)])
 
 
 def positions_in_a_huge_constant() -> ModelProto:
     one = array("v", [1.0])
     nodes = [node("ConstantOfShape", ["s"], ["a"], value=one), node("NonZero", ["a"], ["p"])]
     nodes += [node("ReduceMax", ["p"], ["m"], keepdims=0), node("Cast", ["m"], ["f"], to=FLOAT)]
-    return model([*nodes, node("Add", ["x", "f"], ["y"])], [ints("s", 60_000_000)])
+    return model([*nodes, node("Add", ["x", "f"], ["y"])], [ints("s", 33_000_000)])
 
 
 def einsum_of_every_letter() -> ModelProto:
@@ -411,7 +410,7 @@ def resize_by_1e30() -> ModelProto:
 
 
 def resize_to_eight_gigabytes() -> ModelProto:
-    return resized(20_000.0)
+    return resized(1e7)
 
 
 def resize_by_1e_minus_30() -> ModelProto:
@@ -574,7 +573,7 @@ def slice_in_steps_of_zero() -> ModelProto:
 
 
 def top_of_more_than_there_are() -> ModelProto:
-    return model([node("TopK", ["x", "k"], ["y", ""])], [ints("k", 99)])
+    return model([node("TopK", ["x", "k"], ["y", "at"])], [ints("k", 99)])
 
 
 def attention_of_no_heads() -> ModelProto:
@@ -601,7 +600,7 @@ def function_with_a_tensor_of_2_to_40() -> ModelProto:
 
 
 TOO_MANY = "elements are allowed"
-TOO_MUCH = "bytes are allowed"
+UNVERIFIED = ("--verify", "none")  # legal, and too much work for a test
 NEGATIVE = "must not be negative"
 
 FILES: tuple[Hostile, ...] = (
@@ -617,17 +616,17 @@ FILES: tuple[Hostile, ...] = (
     Hostile(weights_without_data, 3, "w"),
     Hostile(weights_with_too_much_data, 3, "'w' has 28 bytes"),
     Hostile(weights_with_data_in_two_fields, 3, "w"),
-    Hostile(sparse_weights_of_eight_gigabytes, 3, TOO_MUCH),
-    Hostile(sparse_weights_with_an_index_outside, 3, "w"),
-    Hostile(sparse_weights_with_a_negative_index, 3, "w"),
-    Hostile(sparse_constant_of_eight_gigabytes, 3, TOO_MUCH),
+    Hostile(sparse_weights_of_eight_gigabytes, 3, TOO_MANY),
+    Hostile(sparse_weights_with_an_index_outside, 3, "out of range [0, 2]"),
+    Hostile(sparse_weights_with_a_negative_index, 3, "out of range [0, 2]"),
+    Hostile(sparse_constant_of_eight_gigabytes, 3, TOO_MANY),
     Hostile(shape_missing, 2, "dimension 0 of input 'x' is symbolic (batch): bind it, such as --shape x=1x3"),
     Hostile(rank_missing, 2, "--shape x=1x3x8"),
     Hostile(constant_of_16_gigabytes, 3, TOO_MANY),
     Hostile(constant_of_a_negative_shape, 3, NEGATIVE),
     Hostile(constant_of_shape_zero_by_2_to_62, 3, TOO_MANY),
     Hostile(constant_of_four_gigabytes, 3, TOO_MANY),
-    Hostile(many_constants_of_200_megabytes, 3, TOO_MUCH),
+    Hostile(many_constants_of_200_megabytes, 0, options=UNVERIFIED, heavy=True),
     Hostile(expand_to_2_to_40, 3, TOO_MANY),
     Hostile(expand_to_four_gigabytes, 3, TOO_MANY),
     Hostile(expand_to_a_negative_shape, 3, NEGATIVE),
@@ -639,11 +638,11 @@ FILES: tuple[Hostile, ...] = (
     Hostile(range_to_nan, 3, "limit=nan"),
     Hostile(range_in_steps_of_1e_minus_30, 3, TOO_MANY),
     Hostile(range_in_steps_of_zero, 3, "delta=0"),
-    Hostile(one_hot_of_depth_2_to_40, 3, TOO_MANY),
+    Hostile(one_hot_of_depth_2_to_40, 3, "depth [1099511627776.0]"),
     Hostile(one_hot_of_eight_gigabytes, 3, TOO_MANY),
     Hostile(one_hot_of_a_negative_depth, 3, "depth"),
-    Hostile(one_hot_of_no_depth, 3, "operand 1"),
-    Hostile(one_hot_of_one_value, 3, "OneHot"),
+    Hostile(one_hot_of_no_depth, 3, "depth []"),
+    Hostile(one_hot_of_one_value, 3, "two values are needed"),
     Hostile(pad_by_2_to_40, 3, TOO_MANY),
     Hostile(pad_to_eight_gigabytes, 3, TOO_MANY),
     Hostile(pad_by_reflection_of_nothing, 3, "empty axis"),
@@ -653,13 +652,13 @@ FILES: tuple[Hostile, ...] = (
     Hostile(identity_matrix_of_eight_gigabytes, 3, "are allowed"),
     Hostile(triangle_of_a_huge_matrix, 3, "are allowed"),
     Hostile(outer_product_of_16_gigabytes, 3, TOO_MANY),
-    Hostile(product_of_10_to_13_operations, 3, "operations are allowed"),
-    Hostile(convolution_of_10_to_12_operations, 3, "operations are allowed"),
-    Hostile(recurrence_of_a_million_steps, 3, "operations are allowed"),
-    Hostile(pool_of_a_huge_window, 3, "operations are allowed"),
-    Hostile(sort_of_everything, 3, "are allowed"),
+    Hostile(product_of_10_to_13_operations, 0, options=UNVERIFIED, heavy=True),
+    Hostile(convolution_of_10_to_12_operations, 0, options=UNVERIFIED, heavy=True),
+    Hostile(recurrence_of_a_million_steps, 0, options=UNVERIFIED, heavy=True),
+    Hostile(pool_of_a_huge_window, 0, options=UNVERIFIED, heavy=True),
+    Hostile(sort_of_everything, 0, options=UNVERIFIED, heavy=True),
     Hostile(window_function_of_2_to_40, 3, TOO_MANY),
-    Hostile(window_function_of_negative_length, 3, "HannWindow"),
+    Hostile(window_function_of_negative_length, 3, "do not broadcast"),
     Hostile(fourier_transform_of_2_to_31, 3, "are allowed"),
     Hostile(fourier_transform_of_a_long_signal, 3, "are allowed"),
     Hostile(inverse_transform_of_a_long_signal, 3, "are allowed"),
@@ -676,20 +675,20 @@ FILES: tuple[Hostile, ...] = (
     Hostile(broadcast_to_2_to_34, 3, TOO_MANY),
     Hostile(shape_of_nan, 3, "Reshape 'y'"),
     Hostile(shape_of_infinity, 3, "Expand 'y'"),
-    Hostile(shape_divided_by_zero, 3, "Reshape 'y'"),
-    Hostile(shape_modulo_zero, 3, "Reshape 'y'"),
+    Hostile(shape_divided_by_zero, 3, "by zero"),
+    Hostile(shape_modulo_zero, 3, "by zero"),
     Hostile(shape_that_overflows, 3, "Expand 'y'"),
-    Hostile(shift_by_2_to_40, 0),
+    Hostile(shift_by_2_to_40, 0, heavy=True),
     Hostile(resize_by_nan, 3, "finite positive numbers"),
     Hostile(resize_by_infinity, 3, "finite positive numbers"),
     Hostile(resize_by_zero, 3, "finite positive numbers"),
     Hostile(resize_by_a_negative_scale, 3, "finite positive numbers"),
     Hostile(resize_by_1e30, 3, TOO_MANY),
     Hostile(resize_to_eight_gigabytes, 3, "are allowed"),
-    Hostile(resize_by_1e_minus_30, 3, "Resize"),
+    Hostile(resize_by_1e_minus_30, 0, heavy=True),
     Hostile(resize_to_a_negative_size, 3, NEGATIVE),
     Hostile(resize_with_a_kernel_of_nan, 3, "cubic_coeff_a"),
-    Hostile(shrink_of_a_long_image_with_antialias, 3, "are allowed"),
+    Hostile(shrink_of_a_long_image_with_antialias, 0, heavy=True),
     Hostile(crop_of_nan, 3, "roi"),
     Hostile(convolution_of_stride_zero, 3, "strides=[0, 1]"),
     Hostile(convolution_of_stride_2_to_62, 3, "strides"),
@@ -726,5 +725,5 @@ FILES: tuple[Hostile, ...] = (
     Hostile(recurrence_with_weights_of_another_size, 3, "hidden_size=4"),
     Hostile(normalization_with_statistics_of_another_size, 3, "BatchNormalization"),
     Hostile(quantization_by_no_scales, 3, "QuantizeLinear"),
-    Hostile(function_with_a_tensor_of_2_to_40, 3, "'w'"),
+    Hostile(function_with_a_tensor_of_2_to_40, 3, "w"),
 )

@@ -70,10 +70,10 @@ def image_model(kind: str, *weights: TensorProto, **attributes: Any) -> ModelPro
 
 def folded(kind: str, *operands: TensorProto, dtype: int = FLOAT, **attributes: Any) -> ModelProto:
     """One operator on constants, added to the input."""
-    nodes = [node(kind, [t.name for t in operands], ["c"], **attributes)]
+    nodes = [node(kind, [t.name for t in operands], ["folded"], **attributes)]
     if dtype != FLOAT:
-        nodes.append(node("Cast", ["c"], ["f"], to=FLOAT))
-    return model([*nodes, node("Add", ["x", "f" if dtype != FLOAT else "c"], ["y"])], operands)
+        nodes.append(node("Cast", ["folded"], ["f"], to=FLOAT))
+    return model([*nodes, node("Add", ["x", "f" if dtype != FLOAT else "folded"], ["y"])], operands)
 
 
 def function(name: str, nodes: Sequence[NodeProto], inputs: Sequence[str], outputs: Sequence[str]) -> Any:

@@ -15,18 +15,28 @@ REQUESTS = 200  # to one worker, so that what it leaks is bounded
 
 
 class Limited:
-    """Use as a context manager. Workers are started when they are needed and ended by the limits they set themselves."""
+    """Use as a context manager. Workers are started when needed and ended by the limits that they set themselves."""
 
     def __init__(self) -> None:
         self._worker: subprocess.Popen[str] | None = None
         self._asked = 0
 
     def ask(self, what: str, path: Path, shapes: dict[str, tuple[int, ...]], **more: Any) -> dict[str, Any]:
-        """`what` is import or build. The verdict of a worker that died is a crash that names the signal."""
+        """`what` is import or build."""
+        return self.request({"do": what, "path": str(path), "shapes": shapes, **more})
+
+    def command(self, words: list[str], folder: Path, temporary: Path, cpu: int) -> dict[str, Any]:
+        """`edgec words...` in a folder, with temporary files in another."""
+        return self.request(
+            {"do": "command", "words": words, "folder": str(folder), "temporary": str(temporary), "cpu": cpu}
+        )
+
+    def request(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The verdict of a worker that died is a crash that names the signal."""
         worker = self._running()
         assert worker.stdin is not None
         assert worker.stdout is not None
-        worker.stdin.write(json.dumps({"do": what, "path": str(path), "shapes": shapes, **more}) + "\n")
+        worker.stdin.write(json.dumps(request) + "\n")
         worker.stdin.flush()
         answer = worker.stdout.readline()
         if answer:

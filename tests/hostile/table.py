@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from onnx import ModelProto
@@ -12,14 +12,16 @@ from onnx import ModelProto
 @dataclass(frozen=True)
 class Hostile:
     """`code` is the exit code, `words` a part of the sentence (nothing where the file is legal and only looks odd);
-    `beside` puts files next to the model, `file` is the model's name, `options` are more words of the command."""
+    `beside` puts files next to the model, `file` is the model's name, `options` are more words of the command; a `heavy`
+    one is legal and takes long to build, so that the ordinary suite only imports it."""
 
     make: Callable[[], ModelProto | bytes]
     code: int
     words: str = ""
     beside: Callable[[Path], None] | None = None
     file: str = "m.onnx"
-    options: tuple[str, ...] = field(default=())
+    options: tuple[str, ...] = ()
+    heavy: bool = False
 
     @property
     def name(self) -> str:

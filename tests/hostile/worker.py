@@ -2,6 +2,8 @@
 
     {"do": "import" | "build", "path": ..., "shapes": {...}, "output": ...}
     -> {"kind": "ok" | "refused" | "crash", "text": ..., "exit": ..., "cpu": ..., "rss": ...}
+    {"do": "command", "words": [...], "folder": ..., "temporary": ...}
+    -> {"kind": "done" | "crash", "text": what went to stderr, "exit": ..., "cpu": ..., "rss": ...}
 
 It may grow to 2 GB and spend 10 s of CPU on a request before C is compiled; the kernel ends it when it spends more, and
 `limited.py` on the other side of the pipe tells which limit that was.
@@ -9,14 +11,19 @@ It may grow to 2 GB and spend 10 s of CPU on a request before C is compiled; the
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import os
 import resource
 import sys
+import tempfile
 import time
 import traceback
 from pathlib import Path
 from typing import Any
 
+from edgec.cli import main as main_of_edgec
 from edgec.driver import build
 from edgec.ir.errors import EdgecError
 from edgec.ir.verify import verify_module
@@ -48,7 +55,25 @@ def limit_cpu(seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (int(used) + seconds + 1, resource.RLIM_INFINITY))
 
 
+def command(request: dict[str, Any]) -> dict[str, Any]:
+    """`edgec words...` as a process of its own would run it."""
+    os.chdir(request["folder"])
+    tempfile.tempdir = request["temporary"]
+    sys.argv = ["edgec", *request["words"]]
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+            main_of_edgec()
+    except SystemExit as done:
+        return {"kind": "done", "text": said.getvalue(), "exit": done.code}
+    except BaseException:
+        return {"kind": "crash", "text": traceback.format_exc()}
+    return {"kind": "crash", "text": "the command ended without an exit code"}
+
+
 def handle(request: dict[str, Any]) -> dict[str, Any]:
+    if request["do"] == "command":
+        return command(request)
     shapes = {name: tuple(dims) for name, dims in request["shapes"].items()}
     path = Path(request["path"])
     try:
@@ -79,7 +104,7 @@ def sentence(error: EdgecError) -> dict[str, Any]:
             ("no leaf of EdgecError", type(error) is EdgecError),
             ("empty", not text.strip()),
             ("several lines", "\n" in text or "\r" in text),
-            ("longer than 2,000 characters", len(text) > 2000),
+            ("longer than 20,000 characters", len(text) > 20_001),
             ("shows an object's address", " object at 0x" in text),
             ("not printable", not text.isprintable()),
         )
