@@ -37,7 +37,8 @@ def work(kind: str, types: Sequence[Type | None], results: Sequence[Type], a: An
     if kind == "conv_transpose":
         return moved + given[0].size * math.prod(given[1].dims[1:])
     if kind in ("max_pool", "avg_pool"):
-        return moved + y.size * math.prod(a["kernel"])
+        window: int = math.prod(a["kernel"])
+        return moved + y.size * window
     if kind == "resize":
         return moved + sum(y.size * d for d in given[0].dims if d > 1)
     if kind == "attention":

@@ -96,7 +96,7 @@ class Node:
         if value.const is None:
             inputs = self.walk.inputs_behind(value)
             if not inputs:
-                self.refuse(f"needs '{name or value.name}' to be a constant, and it is too large to be computed at import")
+                self.refuse(f"needs '{name or value.name}' to be a constant, and it is too large for one")
             hint = " ".join(f"--const {n}=..." for n in inputs)
             self.refuse(f"needs '{name or value.name}' to be a constant (bind it with {hint})")
         return self.walk.graph.array(value)

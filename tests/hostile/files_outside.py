@@ -139,7 +139,8 @@ def in_a_branch() -> ModelProto:
 
 # -- names --------------------------------------------------------------------------------------------------------
 
-ODD = ('*/ int main(void){for(;;);} /*', '"; #include "/etc/passwd', "a ??/ b", "%s%n", "\\", "../../x", "int", "é\u4e2d")
+ODD = ('*/ int main(void){for(;;);} /*',
+       '"; #include "/etc/passwd', "a ??/ b", "%s%n", "\\", "../../x", "int", "é\u4e2d")
 
 
 def names_like_code() -> ModelProto:

@@ -242,9 +242,9 @@ def outer_product_of_16_gigabytes() -> ModelProto:
 
 def product_of_10_to_13_operations() -> ModelProto:
     """Small operands made at import; the product takes minutes."""
-    nodes = [node("ConstantOfShape", ["s"], ["a"]), node("MatMul", ["a", "a"], ["b"]), node("MatMul", ["b", "b"], ["c"])]
-    tail = [node("ReduceMax", ["c"], ["m"], keepdims=0), node("Add", ["x", "m"], ["y"])]
-    return model([*nodes, *tail], [ints("s", 8000, 8000)])
+    nodes = [node("ConstantOfShape", ["s"], ["a"]), node("MatMul", ["a", "a"], ["b"])]
+    nodes += [node("MatMul", ["b", "b"], ["c"]), node("ReduceMax", ["c"], ["m"], keepdims=0)]
+    return model([*nodes, node("Add", ["x", "m"], ["y"])], [ints("s", 8000, 8000)])
 
 
 def convolution_of_10_to_12_operations() -> ModelProto:
@@ -316,7 +316,7 @@ def positions_in_a_huge_constant() -> ModelProto:
     one = array("v", [1.0])
     nodes = [node("ConstantOfShape", ["s"], ["a"], value=one), node("NonZero", ["a"], ["p"])]
     nodes += [node("ReduceMax", ["p"], ["m"], keepdims=0), node("Cast", ["m"], ["f"], to=FLOAT)]
-    return model([*nodes, node("Add", ["x", "f"], ["y"])], [ints("s", 33_000_000)])
+    return model([*nodes, node("Add", ["x", "f"], ["y"])], [ints("s", 33_000, 1000)])
 
 
 def einsum_of_every_letter() -> ModelProto:

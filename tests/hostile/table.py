@@ -12,8 +12,8 @@ from onnx import ModelProto
 @dataclass(frozen=True)
 class Hostile:
     """`code` is the exit code, `words` a part of the sentence (nothing where the file is legal and only looks odd);
-    `beside` puts files next to the model, `file` is the model's name, `options` are more words of the command; a `heavy`
-    one is legal and takes long to build, so that the ordinary suite only imports it."""
+    `beside` puts files next to the model, `file` is the model's name, `options` are more words of the command; a
+    `heavy` one is legal and takes long to build, so that the ordinary suite only imports it."""
 
     make: Callable[[], ModelProto | bytes]
     code: int

@@ -65,7 +65,8 @@ def check(hostile: Hostile, code: int, said: str, folder: Path, before: dict[str
     after = contents(work)
     names = {name.split("/")[0] for name in before}
     assert {name.split("/")[0] for name in after} == names, "something was left beside the artifact"
-    assert not any((folder / "temporary").iterdir()), "something was left among temporary files"
+    # onnxruntime writes a file of its own when it is imported
+    assert {p.name for p in (folder / "temporary").iterdir()} <= {".ses"}, "something was left among temporary files"
     assert code == hostile.code, said
     if code == 0:
         assert after["out/manifest.json"] != before["out/manifest.json"]
