@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,8 @@ def _ranges(items: tuple[str, ...]) -> dict[str, tuple[float, float]]:
             low, high = (float(t) for t in text.split(":"))
         except ValueError:
             raise UsageError(f"--range {name}={text}: write LOW:HIGH") from None
+        if not -math.inf < low <= high < math.inf:
+            raise UsageError(f"--range {name}={text}: LOW must not be above HIGH, and both must be finite numbers")
         ranges[name] = (low, high)
     return ranges
 
@@ -117,7 +120,7 @@ def _bindings(command: Any) -> Any:
 @click.option("--os", "system", default="linux", show_default=True, help="linux, android, macos, ios or none.")
 @click.option("--verify", default="auto", show_default=True, help="auto, host, emulate or none.")
 @click.option("--inputs", "verify_inputs", default=3, show_default=True, type=click.IntRange(1), help="Sample inputs.")
-@click.option("--seed", default=0, show_default=True, help="Of the sample inputs.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the sample inputs.")
 @click.option(
     "--data", type=click.Path(path_type=Path), help="Labelled data: .npz with one array an input and `labels`."
 )
@@ -198,7 +201,7 @@ def _feeds(inputs: tuple[str, ...], names: list[str]) -> dict[str, Any]:
 @_bindings
 @click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI")
 @click.option("--inputs", "verify_inputs", default=5, show_default=True, type=click.IntRange(1))
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
 @click.option("--data", type=click.Path(path_type=Path))
 @click.option("--runner", default=None)
 def verify(directory: Path, model: Path, shapes: tuple[str, ...], consts: tuple[str, ...], ranges: tuple[str, ...],

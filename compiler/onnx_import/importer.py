@@ -90,7 +90,7 @@ class Walk:
         """Account for an array before it is made."""
         self.bytes += nbytes
         if self.bytes > limits.MADE_BYTES:
-            raise ModelError(f"the constants that the import makes are too large: {limits.MADE_BYTES} bytes are allowed")
+            raise ModelError(f"the import makes too many constants: {limits.MADE_BYTES} bytes are allowed")
 
     def affords(self, nbytes: int, work: int) -> bool:
         """May an op be folded? Then it is accounted for."""

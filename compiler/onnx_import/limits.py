@@ -25,6 +25,7 @@ CPU_SECONDS = 60  # of an import; the other limits end it in less than 10 on a m
 TABLE_LENGTH = 1 << 22  # of an axis that is padded or resized, whose elements' sources are listed in a table
 OPERANDS = 10_000  # elements of an operand that is read as axes, lengths or scales
 OPERATORS = 50_000  # of the IR, made by an import
+VERIFY_BYTES = 1 << 30  # of scratch, inputs and outputs of a model that is run and compared here
 TRIPS = 10_000  # iterations of one unrolled Loop or Scan
 SEQUENCE_ITEMS = 10_000  # tensors in one sequence
 NAME_LENGTH = 4096  # characters of a tensor or node name

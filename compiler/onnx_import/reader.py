@@ -22,14 +22,26 @@ DOMAINS = ("", "ai.onnx")  # both mean the standard operators
 def read_model(path: Path) -> ModelProto:
     """Parse and check the file. External data stays where it is; its place is checked."""
     check_file(path)
+    model = parse_model(path)
+    check_model(model, path)
+    return model
+
+
+def parse_model(path: Path) -> ModelProto:
     try:
-        model = onnx.load_model_from_string(path.read_bytes())
+        return onnx.load_model_from_string(path.read_bytes())
     except OSError as error:
         raise UsageError(f"the model '{path}' cannot be read: {error.strerror}") from error
     except (DecodeError, ValueError) as error:
         raise ModelError(f"'{path}' is not an ONNX model: {one_line(error)}") from error
-    check_model(model, path)
-    return model
+
+
+def external_files(path: Path) -> list[Path]:
+    """Files beside the model that hold its weights, sorted; what is wrong with the model is told by `read_model`."""
+    model = parse_model(path)
+    check_size(model)
+    stored = tensors_of(list(model.graph.node), list(model.graph.initializer))
+    return sorted({external_file(tensor, path.parent)[0] for tensor in stored if is_external(tensor)})
 
 
 def check_file(path: Path) -> None:

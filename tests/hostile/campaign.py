@@ -21,6 +21,7 @@ class Campaign:
     builds: Counter[str] = field(default_factory=Counter)
     sentences: Counter[str] = field(default_factory=Counter)
     crashes: list[tuple[str, Mutant, dict[str, Any]]] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)  # builds
     survivors: list[Mutant] = field(default_factory=list)
     slowest: float = 0.0
     largest: int = 0
@@ -30,6 +31,7 @@ class Campaign:
         lines = [f"{sum(self.verdicts.values())} mutants: {', '.join(kinds)}"]
         if self.builds:
             lines.append(f"{sum(self.builds.values())} builds: {', '.join(f'{k} {n}' for k, n in self.builds.items())}")
+        lines += [f"refused to build {text}" for text in self.refused]
         lines.append(f"slowest {self.slowest:.1f} s of CPU, largest {self.largest / (1 << 20):.0f} MB")
         lines += [f"CRASH in {what}: {m.name}: {v['text']}" for what, m, v in self.crashes]
         return "\n".join(lines)
@@ -70,6 +72,8 @@ def build(found: Campaign, mutant: Mutant, keep: Path | None) -> None:
         if whole is not None and left != whole:
             verdict = {"kind": "crash", "text": f"left {left} after {verdict['text']}"}
         found.builds[verdict["kind"] + (f" {verdict['exit']}" if "exit" in verdict else "")] += 1
+        if verdict["kind"] == "refused":
+            found.refused.append(f"{mutant.name}: {verdict['text']}")
         if verdict["kind"] == "crash":
             note(found, "build", mutant, verdict, keep)
 
