@@ -257,7 +257,8 @@ class Node:
             and cost.affordable(kind, given, types, full)
             and self.walk.affords(sum(t.nbytes for t in types), cost.work(kind, given, types, full))
         )
-        self.walk.count_operator()
+        if not fold:
+            self.walk.count_operator()
         return self.builder.place(kind, inputs, full, types, fold)
 
     def constant(self, array: np.ndarray | float | int | bool, dtype: str | None = None) -> Value:
