@@ -110,7 +110,7 @@ def _verify(staged: Path, model: Path, imported: ImportOptions, options: BuildOp
     needed = memory["scratch_bytes"] + memory["state_bytes"] + memory["input_bytes"] + memory["output_bytes"]
     if needed > VERIFY_BYTES:
         raise ToolError(
-            f"verifying takes {needed} bytes of tensors, and at most {VERIFY_BYTES} are allowed: build with --verify none"
+            f"verifying takes {needed} bytes; at most {VERIFY_BYTES} are allowed: build with --verify none"
         )
     runner = {"auto": None, "host": "host", "emulate": "emulator"}[options.verify]
     emulated = (staged / f"{receipt['name']}.elf").exists()
