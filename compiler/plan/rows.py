@@ -33,6 +33,13 @@ class StageRows:
     reads: tuple[tuple[int, Window], ...] = ()
 
 
+def likely_depths(stages: Sequence[StageRows], step: int) -> list[int]:
+    """As ring_depths, from the first rows alone: a guess for comparing costs, soon made."""
+    depths = [0] * len(stages)
+    _run(stages, step, 0, min(stages[-1].rows, 8 * step), depths)
+    return [max(1, d) for d in depths]
+
+
 def ring_depths(stages: Sequence[StageRows], step: int, bands: int) -> list[int]:
     """Rows that each stage's ring must hold, for the whole image as one band and for `bands` bands. The last stage has
     no ring: its entry is its rows."""

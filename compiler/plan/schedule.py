@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from edgec.ir.graph import Op, Value
 from edgec.plan.cost import Memory
-from edgec.plan.rows import StageRows, Window, ring_depths
+from edgec.plan.rows import StageRows, Window, likely_depths
 
 LONGEST = 12  # ops in a segment
 STEPS = (1, 2, 4, 8, 16)  # result rows made at a time
@@ -165,7 +165,7 @@ def _together(run: Sequence[Op], facts: dict[Op, RowOp], memory: Memory) -> tupl
     for step in STEPS:
         if step > max(1, last.rows):
             break
-        depths = ring_depths(stages, step, 1)
+        depths = likely_depths(stages, step)
         rings = sum(
             min(d, facts[op].rows) * _bytes(op.result) // (facts[op].images * max(1, facts[op].rows))
             for op, d in zip(run[:-1], depths, strict=False)

@@ -204,7 +204,7 @@ def emit_source(plan: Plan, identity: Identity, state_at: int = 0) -> str:
 
 
 def _comment(source: str) -> str:
-    return "/* " + source.replace("*/", "* /").replace("??", "? ?") + " */\n"
+    return "/* " + source.replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?") + " */\n"
 
 
 def _call(call: Call, i: int, printer: _Printer) -> str:

@@ -15,11 +15,16 @@ def c_name(text: str) -> str:
     return f"m_{name}" if name[0].isdigit() else name
 
 
+def _comment(text: str) -> str:
+    """Text that neither ends a comment nor begins one, and holds no trigraph."""
+    return text.replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?")
+
+
 def _ports(name: str, ports: list[Port], what: str) -> str:
     lines = []
     for i, port in enumerate(ports):
         shape = "x".join(map(str, port.type.dims)) or "scalar"
-        lines.append(f"/* {what} {i}: {port.name.replace('*/', '')!s} {port.type.dtype} {shape} */\n")
+        lines.append(f"/* {what} {i}: {_comment(port.name)} {port.type.dtype} {shape} */\n")
         lines.append(f"#define {name.upper()}_{what.upper()}_{i}_SIZE {port.type.size}\n")
     return "".join(lines)
 
