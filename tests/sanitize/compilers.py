@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-STANDARD = ("-std=gnu11", "-ffp-contract=fast", "-Wall", "-Wextra", "-Werror")
+STANDARD = ("-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-Wall", "-Wextra", "-Werror")
 OLDEST = {"gcc": 12, "clang": 14}
 # An instruction set as gcc and clang name it; zig has names of its own (targets/host/devices/*.toml).
 GNU_FLAGS = {
