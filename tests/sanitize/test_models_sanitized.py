@@ -1,5 +1,5 @@
-"""Every model of EDGEC_MODELS and every architecture under sanitizers: zig's UBSan between forbidden pages, and ASan with
-UBSan by gcc or clang. Run with `pytest -m heavy tests/sanitize`."""
+"""Every model of EDGEC_MODELS and every architecture under sanitizers: zig's UBSan between forbidden pages, and ASan
+with UBSan by gcc or clang. Run with `pytest -m heavy tests/sanitize`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_compiler_with_asan_is_there() -> None:
 @pytest.mark.parametrize("isa", ["avx512", "avx2"])
 @pytest.mark.parametrize("source", sources(), ids=str)
 def test_model(source: Source, isa: str, tmp_path: Path) -> None:
-    """One compilation of the plan with its buffers apart, then each sanitizer over it; onnxruntime says what is right."""
+    """The plan with its buffers apart, compiled once, then each sanitizer over it; onnxruntime says what is right."""
     model = source.place(tmp_path)
     module = import_model(model.path, ImportOptions(model.shapes, model.consts))
     run_pipeline(module, CPU_FLOAT)
