@@ -61,7 +61,8 @@ cmake_minimum_required(VERSION 3.13)
 project({name} C ASM)
 add_library({name} STATIC {name}.c {name}_weights.S)
 target_include_directories({name} PUBLIC ${{CMAKE_CURRENT_SOURCE_DIR}})
-target_compile_options({name} PRIVATE $<$<COMPILE_LANGUAGE:C>:-std=gnu11 -O2 -ffp-contract=fast -fno-math-errno {shared_flags}>)
+target_compile_options({name} PRIVATE
+  $<$<COMPILE_LANGUAGE:C>:-std=gnu11 -O2 -ffp-contract=fast -fno-math-errno {shared_flags}>)
 set_source_files_properties({name}_weights.S PROPERTIES COMPILE_FLAGS "-I${{CMAKE_CURRENT_SOURCE_DIR}}"
   OBJECT_DEPENDS ${{CMAKE_CURRENT_SOURCE_DIR}}/{name}_weights.bin)
 set_target_properties({name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
