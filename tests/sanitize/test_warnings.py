@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from importlib.resources import files
 from pathlib import Path
@@ -121,6 +122,19 @@ def test_kernel_headers_alone(compiler: Compiler, isa: str, tmp_path: Path) -> N
     for header in HEADERS:
         (tmp_path / f"{header}.c").write_text(f'#include "{header}"\n')
     compiler.run(tmp_path, [*compiler.flags[isa], *STANDARD, "-O1", f"-I{KERNELS}", "-c", *(f"{h}.c" for h in HEADERS)])
+
+
+@pytest.mark.heavy
+def test_cmake_builds_the_folder(artifacts: list[Path], tmp_path: Path) -> None:
+    """With gcc's spelling of the flags, which is not zig's."""
+    assert shutil.which("cmake"), "this test needs CMake: apt-get install cmake"
+    (gcc,) = needed("gcc")
+    for artifact in artifacts:
+        made = tmp_path / artifact.name
+        for command in (["-S", artifact, "-B", made, f"-DCMAKE_C_COMPILER={gcc.command[0]}"], ["--build", made]):
+            done = subprocess.run(["cmake", *map(str, command)], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout + done.stderr
+        assert {p.name for p in made.glob("*.a")} == {f"lib{artifact.name}.a", f"lib{artifact.name}_pthread.a"}
 
 
 @pytest.mark.heavy
