@@ -113,6 +113,8 @@ def _bindings(command: Any) -> Any:
 @click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help="Where sample inputs lie.")
 @click.option("--name", default="", help="Prefix of files and functions [default: the model's].")
 @click.option("--os", "system", default="linux", show_default=True, help="linux, android, macos, ios or none.")
+@click.option("--threads", default=4, show_default=True, type=click.IntRange(1, 64),
+              help="Most threads that will run it: more take more scratch memory.")  # fmt: skip
 @click.option("--verify", default="auto", show_default=True, help="auto, host, emulate or none.")
 @click.option("--inputs", "verify_inputs", default=3, show_default=True, type=click.IntRange(1), help="Sample inputs.")
 @click.option("--seed", default=0, show_default=True, help="Of the sample inputs.")

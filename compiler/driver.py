@@ -64,7 +64,7 @@ def build(
     run_pipeline(module, CPU_FLOAT)
     graph = module.entries["main"]
     progress(f"lowering {len(graph.ops)} operators for {device.name}")
-    plan = make_plan(graph, device, name)
+    plan = make_plan(graph, device, name, options.threads)
     identity = Identity(version("edgec"), f"{family}:{device.name}")
     built = make_files(plan, device, identity, platform, progress)
     files = built.files

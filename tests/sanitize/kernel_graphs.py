@@ -10,6 +10,7 @@ import numpy as np
 from edgec.ir.build import Builder
 from edgec.ir.graph import Graph, Module, Value
 from edgec.ir.types import DTYPES, Type
+from edgec.plan.schedule import Segment
 
 Array = np.ndarray[Any, Any]
 INTEGERS = ("i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64")
@@ -24,6 +25,7 @@ class Net:
         self.build = Builder(self.graph)
         self.feeds: dict[str, Array] = {}
         self.rng = np.random.default_rng(20)
+        self.segments: list[Segment] | None = None  # in place of the schedule's
 
     def source(self, array: Any, dtype: str = "f32") -> Value:
         name = f"x{len(self.feeds)}"
@@ -94,6 +96,45 @@ def convolutions() -> Net:
         x = net.hidden(net.floats(1, 7, 6, channels))
         for kind, extra in (("max_pool", {}), ("avg_pool", {}), ("avg_pool", {"count_include_pad": True})):
             net.op(kind, x, kernel=(3, 2), strides=(2, 1), pads=(1, 1, 1, 0), dilations=(1, 1), **window, **extra)
+    return net
+
+
+# ops of each segment and its result rows a step, for a chain of 10 ops whose first result the fourth op adds again
+CUTS = [[(10, 1)], [(10, 3)], [(1, 0), (3, 1), (6, 5)], [(4, 7), (6, 2)]]
+
+
+def blocks() -> Net:
+    """The same chain, cut into blocks in several ways: ring buffers shorter and longer than kernels, residuals."""
+    net = Net()
+    net.segments = []
+
+    def conv(x: Value, outputs: int, size: int, *residual: Value, stride: int = 1, pad: int = 0, dilation: int = 1,
+             depthwise: bool = False, act: str = "") -> Value:  # fmt: skip
+        channels = x.type.dims[3]
+        outputs = channels if depthwise else outputs
+        kernel = net.const(outputs, 1 if depthwise else channels, size, size)
+        attrs: Any = dict(strides=(stride, stride), pads=(pad,) * 4, dilations=(dilation,) * 2, layout="nhwc", act=act)
+        operands = x, kernel, net.const(outputs), *residual
+        return net.build.op("conv", *operands, groups=channels if depthwise else 1, **attrs)
+
+    for cuts in CUTS:
+        before = len(net.graph.ops)
+        x = conv(net.floats(2, 23, 19, 3), 8, 3, stride=2, pad=1, act="relu")
+        y = conv(x, 20, 1, act="clip:0.0:6.0")
+        y = conv(y, 0, 3, pad=1, depthwise=True, act="clip:0.0:6.0")
+        x = conv(y, 8, 1, x)
+        y = conv(x, 35, 1, act="silu")
+        y = conv(y, 0, 3, stride=2, pad=1, depthwise=True)
+        y = conv(y, 12, 3, pad=2, dilation=2, act="relu")
+        window: Any = dict(kernel=(3, 3), strides=(1, 1), pads=(1, 1, 1, 1), dilations=(1, 1), layout="nhwc")
+        y = net.build.op("max_pool", y, **window)
+        y = conv(y, 0, 5, pad=2, depthwise=True)
+        net.done(conv(y, 5, 3, act="tanh"))
+        ops = net.graph.ops[before:]
+        assert len(ops) == sum(length for length, _ in cuts)
+        for length, step in cuts:
+            net.segments.append(Segment(tuple(ops[:length]), step))
+            ops = ops[length:]
     return net
 
 
@@ -192,6 +233,7 @@ def movement() -> Net:
 
 GRAPHS: dict[str, Callable[[], Net]] = {
     "convolutions": convolutions,
+    "blocks": blocks,
     "products": products,
     "elements": elements,
     "movement": movement,

@@ -49,7 +49,7 @@ def test_model(source: Source, isa: str, tmp_path: Path) -> None:
     module = import_model(model.path, ImportOptions(model.shapes, model.consts))
     run_pipeline(module, CPU_FLOAT)
     graph, spread = module.entries["main"], Spread()
-    with compiled(graph, f"host:{isa}", tmp_path, spread) as session:
+    with compiled(graph, f"host:{isa}", tmp_path, arrange=spread) as session:
         feeds = sample_inputs([(t.name, Type(t.dtype, t.shape)) for t in session.inputs], 7, model.ranges)
         expected = session.run(None, feeds)
     right = Reference(model.path, model.consts).run(feeds)
@@ -65,7 +65,7 @@ def test_model(source: Source, isa: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", GRAPHS)
 def test_kernels(name: str, isa: str, compiler: Compiler, tmp_path: Path) -> None:
     net, spread = GRAPHS[name](), Spread()
-    with compiled(net.graph, f"host:{isa}", tmp_path, spread) as session:
+    with compiled(net.graph, f"host:{isa}", tmp_path, segments=net.segments, arrange=spread) as session:
         expected = session.run(None, net.feeds)
     check_guarded(tmp_path, compiler, ADDRESS, net.feeds, expected, spread.gaps)
 
@@ -76,7 +76,7 @@ def test_a_planted_fault_is_caught(fault: str, compiler: Compiler, tmp_path: Pat
     net, spread = Net(), Spread()
     hidden = net.hidden(net.source(np.arange(5.0)))
     net.done(net.build.op("relu", net.build.op("add", hidden, net.const(5))))
-    with compiled(net.graph, "host", tmp_path, spread) as session:
+    with compiled(net.graph, "host", tmp_path, segments=net.segments, arrange=spread) as session:
         expected = session.run(None, net.feeds)
     check_guarded(tmp_path, compiler, ADDRESS, net.feeds, expected, spread.gaps)
     assert spread.gaps is not None

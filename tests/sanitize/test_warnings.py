@@ -154,7 +154,7 @@ def test_every_model(source: Source, target: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", GRAPHS)
 def test_every_kernel_in_use(name: str, target: str, tmp_path: Path) -> None:
     net = GRAPHS[name]()
-    compiled(net.graph, target, tmp_path).close()
+    compiled(net.graph, target, tmp_path, segments=net.segments).close()
     isa = read_manifest(tmp_path).raw["isa"]
     for compiler in needed("gcc", "clang"):
         if isa in compiler.flags:

@@ -87,4 +87,18 @@ EDGEC_INLINE edgec_vf edgec_load_n(const float *p, ptrdiff_t n) {
 }
 #endif
 
+/* p[3i + j] = lane i of vector j. */
+EDGEC_INLINE void edgec_store_3(float *p, edgec_vf a, edgec_vf b, edgec_vf c) {
+#if !defined(EDGEC_SCALAR) && defined(__ARM_NEON)
+  const float32x4x3_t v = {{(float32x4_t)a, (float32x4_t)b, (float32x4_t)c}};
+  vst3q_f32(p, v);
+#else
+  for (int i = 0; i < EDGEC_LANES; i++) {
+    p[3 * i] = a[i];
+    p[3 * i + 1] = b[i];
+    p[3 * i + 2] = c[i];
+  }
+#endif
+}
+
 #endif
