@@ -37,10 +37,14 @@ EDGEC_FN void edgec_pool(const float *x, float *y, const edgec_pool_shape *d, pt
           const float *row = xi + (iy + ky * d->dh) % d->x_depth * d->x_row + ix * d->c + c;
           for (ptrdiff_t kx = kx0; kx < kx1; kx++) {
             const edgec_vf v = edgec_load_n(row + kx * d->dw * d->c, n);
-            acc = average ? acc + v : edgec_select(v > acc, v, edgec_select(v != v, v, acc));
+            if (average)
+              acc += v;
+            else
+              acc = edgec_select(v > acc, v, edgec_select(v != v, v, acc));
           }
         }
-        edgec_store_n(yr + ox * d->c + c, average ? acc / divisor : acc, n);
+        if (average) acc /= divisor;
+        edgec_store_n(yr + ox * d->c + c, acc, n);
       }
     }
   }
