@@ -73,6 +73,7 @@ def convolutions() -> Net:
         (16, 16, (4, 9), (3, 3), 2, (0, 1, 1, 0), 1, 16), (8, 8, (4, 4), (3, 3), 1, (2, 2, 2, 2), 2, 8),
         (8, 12, (12, 12), (3, 3), 1, (1, 1, 1, 1), 1, 2), (6, 9, (12, 12), (3, 3), 1, (2, 2, 2, 2), 2, 1),
         (4, 4, (6, 6), (3, 3), 1, (-1, 0, -1, 0), 1, 1), (1, 1, (3, 3), (3, 3), 1, (1, 1, 1, 1), 1, 1),
+        (32, 50, (22, 19), (3, 3), 1, (1, 1, 1, 1), 1, 1),  # by Winograd's algorithm
     ):  # fmt: skip
         x = net.hidden(net.floats(1, *size, c))
         attrs: Any = dict(strides=(stride, stride), pads=pads, dilations=(dilation, dilation), groups=groups, **window)
