@@ -93,6 +93,17 @@ def _ranges(items: tuple[str, ...]) -> dict[str, tuple[float, float]]:
     return ranges
 
 
+def _images(items: tuple[str, ...]) -> dict[str, str]:
+    """NAME:FORM; an ONNX name may hold colons, a form holds none."""
+    images = {}
+    for item in items:
+        name, colon, form = item.rpartition(":")
+        if not colon or not name:
+            raise UsageError(f"--image {item}: write NAME:rgb8,nhwc,mean=0.485/0.456/0.406,std=0.229/0.224/0.225")
+        images[name] = form
+    return images
+
+
 _BINDINGS = (
     click.option("--shape", "shapes", multiple=True, metavar="NAME=1x3x8", help="Bind the shape of an input."),
     click.option("--const", "consts", multiple=True, metavar="NAME=VALUE", help="Bind an input to a constant."),
@@ -119,16 +130,23 @@ def _bindings(command: Any) -> Any:
 @click.option(
     "--data", type=click.Path(path_type=Path), help="Labelled data: .npz with one array an input and `labels`."
 )
+@click.option("--image", "images", multiple=True, metavar="NAME:FORM",
+              help="Take a camera frame: rgb8, bgr8 or gray8, then nhwc or nchw, mean=, std=, range=, model=.")
+@click.option("--labels", type=click.Path(path_type=Path), help="Names of the classes, one a line.")
 @click.option("--force", is_flag=True, help="Build although nothing changed.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what is being done.")
 def build(model: Path, target: str, output: Path | None, shapes: tuple[str, ...], consts: tuple[str, ...],
-          ranges: tuple[str, ...], system: str, verbose: bool, **rest: Any) -> None:  # fmt: skip
+          ranges: tuple[str, ...], images: tuple[str, ...], system: str, verbose: bool, **rest: Any,
+          ) -> None:  # fmt: skip
     """Compile MODEL for a target and verify the result."""
     from edgec.driver import build as run_build
     from edgec.options import BuildOptions
     from edgec.receipt import render
 
-    options = BuildOptions(shapes=_shapes(shapes), consts=_consts(consts), ranges=_ranges(ranges), os=system, **rest)
+    options = BuildOptions(
+        shapes=_shapes(shapes), consts=_consts(consts), ranges=_ranges(ranges), images=_images(images), os=system,
+        **rest,
+    )  # fmt: skip
     folder = output or Path(f"{model.stem}-{target.replace(':', '-')}")
     progress = (lambda text: click.echo(f"  {text}", err=True)) if verbose else (lambda text: None)
     result = run_build(model, target, folder, options, progress)
@@ -143,8 +161,9 @@ def build(model: Path, target: str, output: Path | None, shapes: tuple[str, ...]
 @click.option("--runner", default=None, help="host or emulator [default: what fits].")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1))
 @click.option("--count", is_flag=True, help="Count executed instructions (emulator).")
+@click.option("--top", type=click.IntRange(1), help="Print the N best classes of the first output.")
 def run(directory: Path, inputs: tuple[str, ...], output: Path | None, runner: str | None, threads: int,
-        count: bool) -> None:  # fmt: skip
+        count: bool, top: int | None) -> None:  # fmt: skip
     """Run an artifact on arrays."""
     import numpy as np
 
@@ -156,6 +175,12 @@ def run(directory: Path, inputs: tuple[str, ...], output: Path | None, runner: s
         arrays = dict(zip(names, session.run(None, feeds), strict=True))
         if count:
             click.echo(f"{session.instructions:,} instructions", err=True)
+        labels = session.labels
+    if top is not None:
+        for line in _best(arrays[names[0]], labels, top):
+            click.echo(line)
+    if output is None and top is not None:
+        return
     if output is None:
         for name, array in arrays.items():
             click.echo(f"{name} {array.dtype}{list(array.shape)}\n{np.array2string(array, threshold=64)}")
@@ -168,6 +193,16 @@ def run(directory: Path, inputs: tuple[str, ...], output: Path | None, runner: s
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise UsageError(f"--output {output} cannot be written: {error.strerror}") from None
+
+
+def _best(scores: Any, labels: tuple[str, ...], top: int) -> list[str]:
+    """The best classes of each row of scores, equal ones in order of their number."""
+    rows = scores.reshape(-1, scores.shape[-1]) if scores.ndim else scores.reshape(1, 1)
+    lines = []
+    for row in rows:
+        order = (-row.astype(float)).argsort(kind="stable")[:top]
+        lines += [f"{row[i]:12.6g}  {labels[i] if labels else f'class {i}'}" for i in order]
+    return lines
 
 
 def _feeds(inputs: tuple[str, ...], names: list[str]) -> dict[str, Any]:
@@ -202,6 +237,7 @@ def _feeds(inputs: tuple[str, ...], names: list[str]) -> dict[str, Any]:
 def verify(directory: Path, model: Path, shapes: tuple[str, ...], consts: tuple[str, ...], ranges: tuple[str, ...],
            runner: str | None, **rest: Any) -> None:  # fmt: skip
     """Compare an artifact with onnxruntime on its model."""
+    from edgec.image import parse_image
     from edgec.ir.errors import VerifyError
     from edgec.onnx_import.importer import import_model
     from edgec.onnx_import.options import ImportOptions
@@ -210,10 +246,11 @@ def verify(directory: Path, model: Path, shapes: tuple[str, ...], consts: tuple[
     from edgec.verify_artifact import verify_session
 
     with load(directory, runner=runner) as session:
-        bound = _shapes(shapes) or {t.name: t.shape for t in session.inputs}
+        images = {n: parse_image(n, form) for n, form in session.manifest.raw.get("images", {}).items()}
+        bound = _shapes(shapes) or {n: tuple(dims) for n, dims in session.manifest.raw.get("shapes", {}).items()}
         options = BuildOptions(shapes=bound, consts=_consts(consts), ranges=_ranges(ranges), **rest)
         graph = import_model(model, ImportOptions(options.shapes, options.consts)).entries["main"]
-        result, scored = verify_session(session, model, graph, options, count=False)
+        result, scored = verify_session(session, model, graph, options, images, count=False)
     for name, output in result["outputs"].items():
         figures = ", ".join(f"{k} {v:.3g}" for k, v in output.items() if isinstance(v, float))
         click.echo(f"{name}: {'ok' if output['pass'] else 'FAILED'} {output.get('reason', figures)}")

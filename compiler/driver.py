@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from edgec.artifact import MANIFEST, check_output, sha256, to_json, write_artifact
+from edgec.image import Image, parse_image, use_images
 from edgec.ir.errors import ModelError, ToolError, UsageError, VerifyError
+from edgec.labels import FILE as LABELS
+from edgec.labels import check_labels, labels_text, read_labels
 from edgec.onnx_import.importer import import_model
 from edgec.onnx_import.options import ImportOptions
 from edgec.options import VERIFY, BuildOptions
@@ -25,6 +28,7 @@ from edgec.targets.c.build import make_files, make_plan
 from edgec.targets.c.devices import Device
 from edgec.targets.c.emit import Identity
 from edgec.targets.c.emit_interface import c_name
+from edgec.targets.c.emit_labels import emit_labels
 from edgec.targets.host import target as host
 from edgec.verify_artifact import verify_session
 
@@ -51,6 +55,8 @@ def build(
         raise UsageError(f"--verify {options.verify} is not legal; legal: {', '.join(VERIFY)}")
     device: Device = TARGETS[family].choose(cpu)
     platform = TARGETS[family].platform(options.os)
+    images = {name: parse_image(name, form) for name, form in options.images.items()}
+    labels = () if options.labels is None else read_labels(options.labels)
     check_output(output)
     key = _key(model, target, device, options)
     if not options.force and (found := _unchanged(output, key)) is not None:
@@ -60,26 +66,33 @@ def build(
     progress(f"importing {model.name}")
     imported = ImportOptions(options.shapes, options.consts)
     module = import_model(model, imported)
-    before = len(module.entries["main"].ops)
-    run_pipeline(module, CPU_FLOAT)
     graph = module.entries["main"]
+    before = len(graph.ops)
+    use_images(graph, images)
+    run_pipeline(module, CPU_FLOAT)
     progress(f"lowering {len(graph.ops)} operators for {device.name}")
     plan = make_plan(graph, device, name)
+    if options.labels is not None:
+        check_labels(options.labels, labels, plan.outputs[0])
     identity = Identity(version("edgec"), f"{family}:{device.name}")
     built = make_files(plan, device, identity, platform, progress)
     files = built.files
+    if labels:
+        files |= {LABELS: labels_text(labels), f"{name}_labels.h": emit_labels(name, labels, identity).encode()}
     receipt = _receipt(plan, model, target, device, options, key, before, built.code_bytes)
     stack = tempfile.mkdtemp(prefix="edgec-verify-")
     try:
         staged = Path(stack) / name
         staged.mkdir()
         manifest = _manifest(plan, device, family, options, platform.triple, key)
+        if labels:
+            manifest["labels"] = {"file": LABELS, "output": plan.outputs[0].name, "classes": len(labels)}
         for file, content in files.items():
             (staged / file).write_bytes(content)
         (staged / MANIFEST).write_bytes(to_json({**manifest, "files": _hashes(files)}))
         if options.verify != "none":
             progress("verifying against the reference")
-            _verify(staged, model, imported, options, receipt)
+            _verify(staged, model, imported, options, images, receipt)
     finally:
         shutil.rmtree(stack, ignore_errors=True)
     files["receipt.json"] = to_json(receipt)
@@ -93,7 +106,10 @@ def build(
     return BuildResult(output, receipt, cached=False)
 
 
-def _verify(staged: Path, model: Path, imported: ImportOptions, options: BuildOptions, receipt: dict[str, Any]) -> None:
+def _verify(
+    staged: Path, model: Path, imported: ImportOptions, options: BuildOptions, images: dict[str, Image],
+    receipt: dict[str, Any],
+) -> None:  # fmt: skip
     from edgec.runtime.errors import RunError
     from edgec.runtime.session import load
 
@@ -107,7 +123,7 @@ def _verify(staged: Path, model: Path, imported: ImportOptions, options: BuildOp
         ) from None
     with session:
         original = import_model(model, imported).entries["main"]
-        verification, scored = verify_session(session, model, original, options, count=emulated)
+        verification, scored = verify_session(session, model, original, options, images, emulated)
     receipt["verification"] = verification
     if scored is not None:
         receipt["accuracy"] = scored
@@ -122,8 +138,9 @@ def _key(model: Path, target: str, device: Device, options: BuildOptions) -> str
     digest = hashlib.sha256()
     try:
         digest.update(model.read_bytes())
-        if options.data is not None:
-            digest.update(options.data.read_bytes())
+        for path in (options.data, options.labels):
+            if path is not None:
+                digest.update(path.read_bytes())
         beside = sorted(
             p for p in model.parent.iterdir() if p.name.startswith(model.name) and p != model and p.is_file()
         )
@@ -191,6 +208,8 @@ def _manifest(plan: Plan, device: Device, family: str, options: BuildOptions, tr
         "scratch_bytes": plan.scratch_bytes,
         "state_bytes": plan.state_bytes,
         "weights_bytes": len(plan.weights),
+        "shapes": {name: list(dims) for name, dims in options.shapes.items()},
+        "images": dict(options.images),
         "edgec": version("edgec"),
         "zig": version("ziglang"),
         "key": key,

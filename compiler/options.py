@@ -15,7 +15,8 @@ VERIFY = ("auto", "host", "emulate", "none")
 @dataclass(frozen=True)
 class BuildOptions:
     """`shapes` and `consts` bind inputs, `ranges` are where sample inputs lie, `data` is labelled data (.npz with an
-    array an input and `labels`)."""
+    array an input and `labels`), `images` makes inputs camera frames (see edgec.image), `labels` is a file with a name
+    for each class."""
 
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     consts: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
@@ -26,4 +27,6 @@ class BuildOptions:
     verify_inputs: int = 3
     seed: int = 0
     data: Path | None = None
+    images: Mapping[str, str] = field(default_factory=dict)
+    labels: Path | None = None
     force: bool = False

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from edgec.passes.expand_conv1d import expand_conv1d
 from edgec.passes.flatten_transposes import flatten_transposes
 from edgec.passes.fold_batch_norm import fold_batch_norm
+from edgec.passes.fold_input_affine import fold_input_affine
 from edgec.passes.fold_pad import fold_pad
 from edgec.passes.fuse_activation import fuse_activation
 from edgec.passes.fuse_residual import fuse_residual
@@ -24,6 +25,7 @@ PASSES: dict[str, Callable[..., bool]] = {
         expand_conv1d,
         flatten_transposes,
         fold_batch_norm,
+        fold_input_affine,
         fold_pad,
         fuse_activation,
         fuse_residual,
@@ -42,6 +44,8 @@ CPU_FLOAT: tuple[str, ...] = (
     "remove_identity",
     "merge_duplicates",
     "fold_pad",
+    # after the padding is known, before the layout stands between a frame's preparation and the convolution
+    "fold_input_affine",
     "expand_conv1d",
     "to_channels_last",
     "sink_transposes",

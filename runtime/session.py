@@ -61,6 +61,17 @@ class Session:
         results = self.runner.run(arrays)
         return results if names is None else [results[order[name]] for name in names]
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the first output's classes; none when the artifact was built without."""
+        if "labels" not in self.manifest.raw:
+            return ()
+        path = self.manifest.directory / self.manifest.raw["labels"]["file"]
+        try:
+            return tuple(path.read_text(encoding="utf-8").removesuffix("\n").split("\n"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"{path} cannot be read: {error}") from error
+
     def reset(self) -> None:
         """Forget the calls made so far: the state gets its initial contents."""
         self.runner.reset()
