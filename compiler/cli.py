@@ -133,17 +133,23 @@ def _bindings(command: Any) -> Any:
 @click.option("--image", "images", multiple=True, metavar="NAME:FORM",
               help="Take a camera frame: rgb8, bgr8 or gray8, then nhwc or nchw, mean=, std=, range=, model=.")
 @click.option("--labels", type=click.Path(path_type=Path), help="Names of the classes, one a line.")
+@click.option("--single-file", is_flag=True, help="Weights, up to 1 MB, as an array in the C file.")
+@click.option("--weights", default="linked", show_default=True,
+              help="linked, or file: NAME_weights.bin is not linked in, the program hands it over.")
 @click.option("--force", is_flag=True, help="Build although nothing changed.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what is being done.")
 def build(model: Path, target: str, output: Path | None, shapes: tuple[str, ...], consts: tuple[str, ...],
-          ranges: tuple[str, ...], images: tuple[str, ...], system: str, verbose: bool, **rest: Any,
-          ) -> None:  # fmt: skip
+          ranges: tuple[str, ...], images: tuple[str, ...], system: str, verbose: bool, single_file: bool, weights: str,
+          **rest: Any) -> None:  # fmt: skip
     """Compile MODEL for a target and verify the result."""
     from edgec.driver import build as run_build
     from edgec.options import BuildOptions
     from edgec.receipt import render
 
+    if single_file and weights != "linked":
+        raise UsageError(f"--single-file puts the weights into the C file: --weights {weights} cannot be given with it")
     options = BuildOptions(
+        weights="inline" if single_file else weights,  # type: ignore[arg-type]  # checked by the driver
         shapes=_shapes(shapes), consts=_consts(consts), ranges=_ranges(ranges), images=_images(images), os=system,
         **rest,
     )  # fmt: skip

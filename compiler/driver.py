@@ -29,6 +29,7 @@ from edgec.targets.c.devices import Device
 from edgec.targets.c.emit import Identity
 from edgec.targets.c.emit_interface import c_name
 from edgec.targets.c.emit_labels import emit_labels
+from edgec.targets.c.weights import STORAGES
 from edgec.targets.host import target as host
 from edgec.verify_artifact import verify_session
 
@@ -53,6 +54,8 @@ def build(
         raise UsageError(f"--target {target}: there is no such target; legal: {', '.join(TARGETS)}")
     if options.verify not in VERIFY:
         raise UsageError(f"--verify {options.verify} is not legal; legal: {', '.join(VERIFY)}")
+    if options.weights not in STORAGES:
+        raise UsageError(f"--weights {options.weights} is not legal; legal: {', '.join(STORAGES)}")
     device: Device = TARGETS[family].choose(cpu)
     platform = TARGETS[family].platform(options.os)
     images = {name: parse_image(name, form) for name, form in options.images.items()}
@@ -75,7 +78,7 @@ def build(
     if options.labels is not None:
         check_labels(options.labels, labels, plan.outputs[0])
     identity = Identity(version("edgec"), f"{family}:{device.name}")
-    built = make_files(plan, device, identity, platform, progress)
+    built = make_files(plan, device, identity, platform, progress, options.weights)
     files = built.files
     if labels:
         files |= {LABELS: labels_text(labels), f"{name}_labels.h": emit_labels(name, labels, identity).encode()}
@@ -208,6 +211,7 @@ def _manifest(plan: Plan, device: Device, family: str, options: BuildOptions, tr
         "scratch_bytes": plan.scratch_bytes,
         "state_bytes": plan.state_bytes,
         "weights_bytes": len(plan.weights),
+        "weights": options.weights,
         "shapes": {name: list(dims) for name, dims in options.shapes.items()},
         "images": dict(options.images),
         "edgec": version("edgec"),

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from edgec.targets.c.weights import Storage
+
 VERIFY = ("auto", "host", "emulate", "none")
 
 
@@ -16,7 +18,8 @@ VERIFY = ("auto", "host", "emulate", "none")
 class BuildOptions:
     """`shapes` and `consts` bind inputs, `ranges` are where sample inputs lie, `data` is labelled data (.npz with an
     array an input and `labels`), `images` makes inputs camera frames (see edgec.image), `labels` is a file with a name
-    for each class."""
+    for each class, `weights` says where they live: linked, inline (in the C source) or file (the caller
+    brings them)."""
 
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     consts: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
@@ -29,4 +32,5 @@ class BuildOptions:
     data: Path | None = None
     images: Mapping[str, str] = field(default_factory=dict)
     labels: Path | None = None
+    weights: Storage = "linked"
     force: bool = False

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from edgec.plan.plan import Arg, Call, Plan, Pointer, Port, Struct, Symbol
+from edgec.targets.c import weights
+from edgec.targets.c.weights import Storage
 
 _INCLUDE = re.compile(r'^#include "([a-z0-9_]+\.h)"\n', re.MULTILINE)
 _COMMENT = re.compile(r"/\*.*?\*/\n?", re.DOTALL)
@@ -73,8 +75,9 @@ def _activations(call: Call) -> list[str]:
 class _Printer:
     """Arguments as C expressions; constant structs collected, each content once."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, storage: Storage) -> None:
         self.plan = plan
+        self.weights = weights.base(plan.name, storage)
         self.structs: dict[Struct, str] = {}
 
     def argument(self, arg: Arg) -> str:
@@ -95,7 +98,7 @@ class _Printer:
             base = f"m->{'in' if p.buffer.space == 'input' else 'out'}[{p.buffer.index}]"
             at = f"{base} + {p.offset}" if p.offset else base
         elif p.buffer.space == "weights":
-            at = f"{self.plan.name}_weights + {offset}"
+            at = f"{self.weights} + {offset}"
         else:
             at = f"m->{p.buffer.space} + {offset}"
         return f"({const}{p.ctype} *)({at})"
@@ -169,16 +172,17 @@ typedef struct {
   const unsigned char *const *in;
   unsigned char *const *out;
   unsigned char *state, *scratch;
+  const unsigned char *weights; /* NULL when they are linked in */
 } memory;
 """
 
 
-def emit_source(plan: Plan, identity: Identity, state_at: int = 0) -> str:
+def emit_source(plan: Plan, identity: Identity, state_at: int = 0, storage: Storage = "linked") -> str:
     """The one C file of an entry. Memory must have been planned. The initial state is at `state_at` in the weights."""
     seen: set[str] = set()
     kernels = "".join(kernel_text(header, seen) for header in _headers(plan.calls))
     instances = dict.fromkeys(i for call in plan.calls for i in (*call.instances, *_activations(call)))
-    printer = _Printer(plan)
+    printer = _Printer(plan, storage)
     functions, rows = [], []
     for i, call in enumerate(plan.calls):
         args = [printer.argument(a) for a in call.args]
@@ -193,19 +197,18 @@ def emit_source(plan: Plan, identity: Identity, state_at: int = 0) -> str:
         )
         rows.append(f"    {{call_{i}, {call.tasks or 1}}},\n")
     structs = "".join(printer.struct(s, n) for s, n in printer.structs.items())
-    weights = f'extern const unsigned char {plan.name}_weights[] __attribute__((visibility("hidden")));\n'
     parts = [
         identity.line(f"The model {plan.name} and the kernels it uses"),
         f'#include "{plan.name}.h"\n\n',
         kernels,
         "".join(f"{i}\n" for i in instances),
-        "\n" + weights if plan.weights else "",
+        "\n" + weights.declaration(plan.name, storage, plan.weights),
         _RUN,
         structs,
         *functions,
         _table(rows),
         _info(plan, identity),
-        _entry_points(plan, state_at),
+        _entry_points(plan, state_at, storage),
     ]
     return "".join(parts)
 
@@ -219,8 +222,11 @@ def _table(rows: list[str]) -> str:
     )
 
 
-def _entry_points(plan: Plan, state_at: int) -> str:
+def _entry_points(plan: Plan, state_at: int, storage: Storage) -> str:
     name = plan.name
+    given = storage == "file"
+    extra, handed = (", const void *weights", ", weights") if given else ("", "")
+    tag = "  const int found = check_weights(weights);\n  if (found != EDGEC_OK) return found;\n" if given else ""
     checks = ["  if (!inputs || !outputs) return EDGEC_NULL_ARGUMENT;\n"]
     if plan.state_bytes:
         checks.append("  if (!state) return EDGEC_NULL_ARGUMENT;\n")
@@ -242,39 +248,29 @@ def _entry_points(plan: Plan, state_at: int) -> str:
       calls[i].call(&m, 0, calls[i].tasks);
   }
 """
+    first = "(const unsigned char *)weights" if given else f"{name}_weights"
     reset = (
         "  if (!state) return EDGEC_NULL_ARGUMENT;\n"
-        f"  edgec_copy(state, {name}_weights + {state_at}, {plan.state_bytes});\n"
+        f"  edgec_copy(state, {first} + {state_at}, {plan.state_bytes});\n"
     )
     unused = [n for n, used in (("state", plan.state_bytes), ("scratch", plan.scratch_bytes)) if not used]
     if not plan.calls:
         loop = ""
         unused += ["m", "parallel"]
     ignored = "".join(f"  (void){n};\n" for n in unused)
+    passed = f"(const unsigned char *)weights + {weights.TAG_BYTES}" if given else "0"
     return f"""
-int {name}_reset(void *state) {{
-{reset if plan.state_bytes else "  (void)state;" + chr(10)}  return EDGEC_OK;
+int {name}_reset(void *state{extra}) {{
+{tag}{reset if plan.state_bytes else "  (void)state;" + chr(10)}  return EDGEC_OK;
 }}
 
-int {name}_init(void *state) {{ return {name}_reset(state); }}
+int {name}_init(void *state{extra}) {{ return {name}_reset(state{handed}); }}
 
 int {name}_run(const void *const inputs[], void *const outputs[], void *state, void *scratch,
-    const edgec_parallel *parallel) {{
-{"".join(checks)}  uintptr_t at = {" | ".join(a for a in aligned if a) or "0"};
+    const edgec_parallel *parallel{extra}) {{
+{"".join(checks)}{tag}  uintptr_t at = {" | ".join(a for a in aligned if a) or "0"};
 {loops}  if (at % 64) return EDGEC_MISALIGNED;
-  memory m = {{(const unsigned char *const *)inputs, (unsigned char *const *)outputs, state, scratch}};
+  memory m = {{(const unsigned char *const *)inputs, (unsigned char *const *)outputs, state, scratch, {passed}}};
 {loop}{ignored}  return EDGEC_OK;
 }}
 """
-
-
-def emit_weights(name: str, macho: bool = False) -> str:
-    """The assembly file that pulls the weights in."""
-    symbol = f"_{name}_weights" if macho else f"{name}_weights"
-    section = "__TEXT,__const" if macho else ".rodata"
-    hide = ".private_extern" if macho else ".hidden"
-    note = "" if macho else '    .section .note.GNU-stack,"",%progbits\n'
-    return (
-        f"    .section {section}\n    .p2align 6\n    .globl {symbol}\n    {hide} {symbol}\n{symbol}:\n"
-        f'    .incbin "{name}_weights.bin"\n    .byte 0\n{note}'
-    )
