@@ -124,7 +124,7 @@ def _bindings(command: Any) -> Any:
 @click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help="Where sample inputs lie.")
 @click.option("--name", default="", help="Prefix of files and functions [default: the model's].")
 @click.option("--os", "system", default="linux", show_default=True, help="linux, android, macos, ios or none.")
-@click.option("--verify", default="auto", show_default=True, help="auto, host, emulate or none.")
+@click.option("--verify", default="auto", show_default=True, help="auto, host, emulate, qemu or none.")
 @click.option("--inputs", "verify_inputs", default=3, show_default=True, type=click.IntRange(1), help="Sample inputs.")
 @click.option("--seed", default=0, show_default=True, help="Of the sample inputs.")
 @click.option(
@@ -164,7 +164,7 @@ def build(model: Path, target: str, output: Path | None, shapes: tuple[str, ...]
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--input", "-i", "inputs", multiple=True, metavar="[NAME=]FILE", help="A .npy, or an .npz of all inputs.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="An .npz to write [default: print].")
-@click.option("--runner", default=None, help="host or emulator [default: what fits].")
+@click.option("--runner", default=None, help="host, emulator or qemu [default: what fits].")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1))
 @click.option("--count", is_flag=True, help="Count executed instructions (emulator).")
 @click.option("--top", type=click.IntRange(1), help="Print the N best classes of the first output.")
@@ -239,7 +239,7 @@ def _feeds(inputs: tuple[str, ...], names: list[str]) -> dict[str, Any]:
 @click.option("--inputs", "verify_inputs", default=5, show_default=True, type=click.IntRange(1))
 @click.option("--seed", default=0, show_default=True)
 @click.option("--data", type=click.Path(path_type=Path))
-@click.option("--runner", default=None)
+@click.option("--runner", default=None, help="host, emulator or qemu [default: what fits].")
 def verify(directory: Path, model: Path, shapes: tuple[str, ...], consts: tuple[str, ...], ranges: tuple[str, ...],
            runner: str | None, **rest: Any) -> None:  # fmt: skip
     """Compare an artifact with onnxruntime on its model."""

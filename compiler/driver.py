@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from edgec.artifact import MANIFEST, check_output, sha256, to_json, write_artifact
+from edgec.artifact import MANIFEST, check_output, sha256, to_json, write_artifact, write_files
 from edgec.image import Image, parse_image, use_images
 from edgec.ir.errors import ModelError, ToolError, UsageError, VerifyError
 from edgec.labels import FILE as LABELS
@@ -90,8 +90,7 @@ def build(
         manifest = _manifest(plan, device, family, options, platform.triple, key)
         if labels:
             manifest["labels"] = {"file": LABELS, "output": plan.outputs[0].name, "classes": len(labels)}
-        for file, content in files.items():
-            (staged / file).write_bytes(content)
+        write_files(staged, files)
         (staged / MANIFEST).write_bytes(to_json({**manifest, "files": _hashes(files)}))
         if options.verify != "none":
             progress("verifying against the reference")
@@ -116,7 +115,7 @@ def _verify(
     from edgec.runtime.errors import RunError
     from edgec.runtime.session import load
 
-    runner = {"auto": None, "host": "host", "emulate": "emulator"}[options.verify]
+    runner = {"auto": None, "host": "host", "emulate": "emulator", "qemu": "qemu"}[options.verify]
     emulated = (staged / f"{receipt['name']}.elf").exists()
     try:
         session = load(staged, runner=runner, count=emulated)
@@ -126,7 +125,7 @@ def _verify(
         ) from None
     with session:
         original = import_model(model, imported).entries["main"]
-        verification, scored = verify_session(session, model, original, options, images, emulated)
+        verification, scored = verify_session(session, model, original, options, images, emulated and session.counts)
     receipt["verification"] = verification
     if scored is not None:
         receipt["accuracy"] = scored

@@ -11,7 +11,7 @@ import numpy as np
 
 from edgec.targets.c.weights import Storage
 
-VERIFY = ("auto", "host", "emulate", "none")
+VERIFY = ("auto", "host", "emulate", "qemu", "none")
 
 
 @dataclass(frozen=True)

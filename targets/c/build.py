@@ -21,6 +21,8 @@ from edgec.targets.c.object_size import code_bytes
 from edgec.targets.c.weights import TAG_BYTES, Storage, check_inline, emit_weights, tagged
 
 RUNTIME_FILES = ("edgec.h", "edgec_pthread.h", "edgec_pthread.c", "edgec_mem.c")
+# the entry of the image, which is not shipped as a source
+PROGRAM = "edgec_program.c"
 EMULATED = "aarch64-freestanding-none"
 
 
@@ -103,10 +105,15 @@ def make_files(
             toolchain.compile_c(
                 folder, "edgec_mem.c", "edgec_mem.o", EMULATED, (*device.flags, "-O2", "-ffreestanding")
             )
-            exports = [f"-Wl,-u,{name}_{f}" for f in ("info", "init", "reset", "run")]
+            (folder / PROGRAM).write_bytes(files("edgec.runtime").joinpath("c", PROGRAM).read_bytes())
+            model = (f'-DEDGEC_HEADER="{name}.h"', f"-DEDGEC_MODEL(function)={name}_##function")
+            brought = (f"-DEDGEC_BROUGHT={len(weights)}",) if storage == "file" else ()
+            toolchain.compile_c(
+                folder, PROGRAM, "edgec_program.o", EMULATED, ("-O2", "-ffreestanding", *model, *brought)
+            )
             toolchain.link(
-                folder, f"{name}.elf", EMULATED, [*objects, "edgec_mem.o"],
-                ("-nostdlib", "-static", f"-Wl,-e,{name}_run", *exports),
+                folder, f"{name}.elf", EMULATED, [*objects, "edgec_mem.o", "edgec_program.o"],
+                ("-nostdlib", "-static", "-Wl,-e,_start"),
             )  # fmt: skip
             out[f"{name}.elf"] = (folder / f"{name}.elf").read_bytes()
         size = code_bytes((folder / f"{name}.o").read_bytes()) - (len(weights) if storage == "inline" else 0)
