@@ -57,7 +57,7 @@ class QemuRunner:
             raise RunError(f"{image} is not executable: chmod +x it")
         self._manifest = manifest
         self.cpu = _cpu(manifest)
-        self._messages = tempfile.TemporaryFile()
+        self._messages = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as the process
         self._process = subprocess.Popen(
             [PROGRAM, "-cpu", self.cpu, str(image), "serve"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._messages,
