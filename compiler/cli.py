@@ -269,44 +269,50 @@ def verify(directory: Path, model: Path, shapes: tuple[str, ...], consts: tuple[
 @commands.command()
 @click.argument("what", type=click.Path(path_type=Path))
 @_bindings
-def inspect(what: Path, shapes: tuple[str, ...], consts: tuple[str, ...]) -> None:
+@click.option("--target", "-t", default="", help="Kernel calls and memory map for a target.")
+def inspect(what: Path, shapes: tuple[str, ...], consts: tuple[str, ...], target: str) -> None:
     """Operators of a MODEL (the unsupported ones included), or the facts of an artifact."""
-    if what.is_dir():
-        from edgec.runtime.manifest import check_files, read_manifest
-
-        manifest = read_manifest(what)
-        check_files(manifest)
-        for key in ("name", "target", "cpu", "os", "scratch_bytes", "state_bytes", "weights_bytes", "edgec"):
-            click.echo(f"{key:14} {manifest.raw[key]}")
-        for kind, tensors in (("input", manifest.inputs), ("output", manifest.outputs)):
-            for tensor in tensors:
-                click.echo(f"{kind:14} {tensor.name} {tensor}")
-        return
-    from collections import Counter
-
-    from edgec.onnx_import.importer import import_model
+    from edgec.inspect_model import inspect_artifact, inspect_model
+    from edgec.ir.errors import UnsupportedError
     from edgec.onnx_import.options import ImportOptions
 
-    graph = import_model(what, ImportOptions(_shapes(shapes), _consts(consts))).entries["main"]
-    for kind, count in Counter(op.kind for op in graph.ops).most_common():
-        click.echo(f"{count:6} {kind}")
-    for value in graph.inputs:
-        click.echo(f"input  {value.name} {value.type}")
-    for name, value in graph.outputs:
-        click.echo(f"output {name} {value.type}")
+    if what.is_dir() and target:
+        raise UsageError(f"--target {target} is for models, and {what} is built already")
+    if what.is_dir():
+        lines = inspect_artifact(what)
+    else:
+        lines = inspect_model(what, ImportOptions(_shapes(shapes), _consts(consts)), target)
+    try:
+        for line in lines:
+            click.echo(line)
+    except UnsupportedError as error:  # each reason is printed already
+        _fail(f"{what} cannot be built: {len(error.reasons)} unsupported", error.exit_code)
 
 
 @commands.command()
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--repeat", default=50, show_default=True, type=click.IntRange(1))
+@click.option("--repeat", default=21, show_default=True, type=click.IntRange(1), help="Rounds, or runs with --layers.")
 @click.option("--vs", type=click.Choice(["onnxruntime"]), help="Compare with, in one interleaved run.")
 @click.option("--model", type=click.Path(path_type=Path), help="The ONNX model, for --vs.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1))
-def bench(directory: Path, repeat: int, vs: str | None, model: Path | None, threads: int) -> None:
-    """Time an artifact on this machine; instructions where it is emulated."""
-    from edgec.bench import bench_directory
+@click.option("--runner", default=None, help="host, emulator or qemu [default: what fits].")
+@click.option("--layers", is_flag=True, help="Time of each kernel call, or instructions of each function.")
+@click.option("--const", "consts", multiple=True, metavar="NAME=VALUE", help="An input that was bound, for --vs.")
+@click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help="Where sample inputs lie.")
+def bench(directory: Path, repeat: int, vs: str | None, model: Path | None, threads: int, runner: str | None,
+          layers: bool, consts: tuple[str, ...], ranges: tuple[str, ...]) -> None:  # fmt: skip
+    """Time an artifact on this machine; count instructions where it is emulated."""
+    from edgec.bench import bench_directory, bench_layers
 
-    for line in bench_directory(directory, repeat, model if vs else None, bool(vs), threads):
+    if (vs is None) != (model is None):
+        raise UsageError("--vs onnxruntime and --model FILE.onnx go together: give both or none")
+    if layers and vs is not None:
+        raise UsageError("--layers and --vs are two different runs: give one")
+    if layers:
+        lines = bench_layers(directory, repeat, _ranges(ranges), threads, runner)
+    else:
+        lines = bench_directory(directory, repeat, model, _consts(consts), _ranges(ranges), threads, runner)
+    for line in lines:
         click.echo(line)
 
 

@@ -23,6 +23,8 @@ from edgec.options import VERIFY, BuildOptions
 from edgec.passes import CPU_FLOAT
 from edgec.pipeline import run_pipeline
 from edgec.plan.plan import Plan, Port
+from edgec.plan_facts import FILE as PLAN
+from edgec.plan_facts import plan_facts
 from edgec.targets.arm import target as arm
 from edgec.targets.c.build import make_files, make_plan
 from edgec.targets.c.devices import Device
@@ -49,15 +51,13 @@ def build(
     """Compiles `model` for `target` (`arm`, `arm:cortex-a76`, `host` …) into the folder `output`.
 
     Raises a leaf of EdgecError; then an older artifact in `output` is as it was."""
-    family, _, cpu = target.partition(":")
-    if family not in TARGETS:
-        raise UsageError(f"--target {target}: there is no such target; legal: {', '.join(TARGETS)}")
+    device, chosen = choose_device(target)
+    family = target.partition(":")[0]
     if options.verify not in VERIFY:
         raise UsageError(f"--verify {options.verify} is not legal; legal: {', '.join(VERIFY)}")
     if options.weights not in STORAGES:
         raise UsageError(f"--weights {options.weights} is not legal; legal: {', '.join(STORAGES)}")
-    device: Device = TARGETS[family].choose(cpu)
-    platform = TARGETS[family].platform(options.os)
+    platform = chosen.platform(options.os)
     images = {name: parse_image(name, form) for name, form in options.images.items()}
     labels = () if options.labels is None else read_labels(options.labels)
     check_output(output)
@@ -80,6 +80,7 @@ def build(
     identity = Identity(version("edgec"), f"{family}:{device.name}")
     built = make_files(plan, device, identity, platform, progress, options.weights)
     files = built.files
+    files[PLAN] = to_json(plan_facts(plan))
     if labels:
         files |= {LABELS: labels_text(labels), f"{name}_labels.h": emit_labels(name, labels, identity).encode()}
     receipt = _receipt(plan, model, target, device, options, key, before, built.code_bytes)
@@ -106,6 +107,14 @@ def build(
         raise VerifyError(f"output '{worst[0]}' is beyond the tolerance; what was built is in {failed}")
     write_artifact(output, files)
     return BuildResult(output, receipt, cached=False)
+
+
+def choose_device(target: str) -> tuple[Device, Any]:
+    """The device and the module of a target such as `arm:cortex-a76`; UsageError for an unknown one."""
+    family, _, cpu = target.partition(":")
+    if family not in TARGETS:
+        raise UsageError(f"--target {target}: there is no such target; legal: {', '.join(TARGETS)}")
+    return TARGETS[family].choose(cpu), TARGETS[family]
 
 
 def _verify(

@@ -22,14 +22,15 @@ Array = np.ndarray[Any, Any]
 
 
 class HostRunner:
-    """`threads` is 1 when the library was built without the pool (edgec_pthread.c), whatever was asked for."""
+    """`threads` is 1 when the library was built without the pool (edgec_pthread.c), whatever was asked for.
+    `library` is for tools that look at more than the model's functions."""
 
     def __init__(self, manifest: Manifest, threads: int = 1) -> None:
         check_features(manifest.name, manifest.cpu_features, cpu_features())
         self._manifest = manifest
-        self._library, descriptor = _open_library(manifest)
+        self.library, descriptor = _open_library(manifest)
         self._pool: int | None = None
-        self._finish = weakref.finalize(self, _close_library, self._library, descriptor)
+        self._finish = weakref.finalize(self, _close_library, self.library, descriptor)
         info = self._function("info", ctypes.POINTER(InfoStruct))()
         check_info(info.contents, manifest)
         brought = manifest.brought_weights()
@@ -47,7 +48,7 @@ class HostRunner:
     def _function(self, suffix: str, result: Any, *arguments: Any) -> Any:
         name = f"{self._manifest.name}_{suffix}"
         try:
-            function = getattr(self._library, name)
+            function = getattr(self.library, name)
         except AttributeError:
             raise RunError(f"lib{self._manifest.name}.so has no function {name}: build it again") from None
         function.restype = result
@@ -56,9 +57,9 @@ class HostRunner:
 
     def _start_pool(self, threads: int) -> tuple[int, int | None]:
         """Threads that there are, and the address of their edgec_parallel."""
-        if threads == 1 or not hasattr(self._library, "edgec_pool_create"):
+        if threads == 1 or not hasattr(self.library, "edgec_pool_create"):
             return 1, None
-        library = self._library
+        library = self.library
         library.edgec_pool_create.restype = ctypes.c_void_p
         library.edgec_pool_parallel.restype = ctypes.c_void_p
         pool = library.edgec_pool_create(threads)

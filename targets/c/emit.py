@@ -174,6 +174,10 @@ typedef struct {
   unsigned char *state, *scratch;
   const unsigned char *weights; /* NULL when they are linked in */
 } memory;
+
+#ifndef EDGEC_TRACE /* tools that look between the calls define it */
+#define EDGEC_TRACE(call)
+#endif
 """
 
 
@@ -242,11 +246,13 @@ def _entry_points(plan: Plan, state_at: int, storage: Storage) -> str:
                 f"    at |= (uintptr_t){what}[i];\n  }}\n"
             )
     loop = """  for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+    EDGEC_TRACE(i);
     if (parallel && calls[i].tasks > 1)
       parallel->parallel_for(parallel->pool, calls[i].call, &m, calls[i].tasks);
     else
       calls[i].call(&m, 0, calls[i].tasks);
   }
+  EDGEC_TRACE(sizeof calls / sizeof calls[0]);
 """
     first = "(const unsigned char *)weights" if given else f"{name}_weights"
     reset = (
