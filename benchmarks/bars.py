@@ -23,9 +23,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from latency import compare
 from model_set import Model, read_models
 
+from edgec.bench import compare
 from edgec.driver import BuildResult, build
 from edgec.ir.errors import EdgecError
 
@@ -74,7 +74,7 @@ def latency(models: Sequence[Model], target: str, folder: Path) -> bool:
     ratios = []
     for model in models:
         directory = built(model, target or "host", folder, verify_inputs=1).directory
-        found = compare(directory, model)
+        found = compare(directory, model.path, model.consts, model.ranges)
         ratios.append(found.ratio)
         low, high = found.quartiles
         print(f"{model.name:28} edgec {found.ours * 1e6:9.1f} µs  onnxruntime {found.theirs * 1e6:9.1f} µs  "

@@ -35,6 +35,17 @@ def check_output(directory: Path) -> None:
         raise UsageError(f"{directory} is a folder that edgec did not make; give an empty or new one")
 
 
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """The image NAME.elf is a program, the rest is data."""
+    for name, content in files.items():
+        with (folder / name).open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if name.endswith(".elf"):
+            (folder / name).chmod(0o755)
+
+
 def write_artifact(directory: Path, files: Mapping[str, bytes]) -> None:
     """Replaces `directory` by one with these files; UsageError when the disk does not let it."""
     check_output(directory)
@@ -43,11 +54,7 @@ def write_artifact(directory: Path, files: Mapping[str, bytes]) -> None:
     try:
         parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=parent))
-        for name, content in files.items():
-            with (made / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+        write_files(made, files)
         made.chmod(0o755)
         _swap(made, directory.resolve())
     except OSError as error:

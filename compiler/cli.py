@@ -98,6 +98,17 @@ def _ranges(items: tuple[str, ...]) -> dict[str, tuple[float, float]]:
     return ranges
 
 
+def _images(items: tuple[str, ...]) -> dict[str, str]:
+    """NAME:FORM; an ONNX name may hold colons, a form holds none."""
+    images = {}
+    for item in items:
+        name, colon, form = item.rpartition(":")
+        if not colon or not name:
+            raise UsageError(f"--image {item}: write NAME:rgb8,nhwc,mean=0.485/0.456/0.406,std=0.229/0.224/0.225")
+        images[name] = form
+    return images
+
+
 _BINDINGS = (
     click.option("--shape", "shapes", multiple=True, metavar="NAME=1x3x8", help="Bind the shape of an input."),
     click.option("--const", "consts", multiple=True, metavar="NAME=VALUE", help="Bind an input to a constant."),
@@ -120,22 +131,35 @@ def _bindings(command: Any) -> Any:
 @click.option("--os", "system", default="linux", show_default=True, help="linux, android, macos, ios or none.")
 @click.option("--threads", default=4, show_default=True, type=click.IntRange(1, 64),
               help="Most threads that will run it: more take more scratch memory.")  # fmt: skip
-@click.option("--verify", default="auto", show_default=True, help="auto, host, emulate or none.")
+@click.option("--verify", default="auto", show_default=True, help="auto, host, emulate, qemu or none.")
 @click.option("--inputs", "verify_inputs", default=3, show_default=True, type=click.IntRange(1), help="Sample inputs.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the sample inputs.")
 @click.option(
     "--data", type=click.Path(path_type=Path), help="Labelled data: .npz with one array an input and `labels`."
 )
+@click.option("--image", "images", multiple=True, metavar="NAME:FORM",
+              help="Take a camera frame: rgb8, bgr8 or gray8, then nhwc or nchw, mean=, std=, range=, model=.")
+@click.option("--labels", type=click.Path(path_type=Path), help="Names of the classes, one a line.")
+@click.option("--single-file", is_flag=True, help="Weights, up to 1 MB, as an array in the C file.")
+@click.option("--weights", default="linked", show_default=True,
+              help="linked, or file: NAME_weights.bin is not linked in, the program hands it over.")
 @click.option("--force", is_flag=True, help="Build although nothing changed.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what is being done.")
 def build(model: Path, target: str, output: Path | None, shapes: tuple[str, ...], consts: tuple[str, ...],
-          ranges: tuple[str, ...], system: str, verbose: bool, **rest: Any) -> None:  # fmt: skip
+          ranges: tuple[str, ...], images: tuple[str, ...], system: str, verbose: bool, single_file: bool, weights: str,
+          **rest: Any) -> None:  # fmt: skip
     """Compile MODEL for a target and verify the result."""
     from edgec.driver import build as run_build
     from edgec.options import BuildOptions
     from edgec.receipt import render
 
-    options = BuildOptions(shapes=_shapes(shapes), consts=_consts(consts), ranges=_ranges(ranges), os=system, **rest)
+    if single_file and weights != "linked":
+        raise UsageError(f"--single-file puts the weights into the C file: --weights {weights} cannot be given with it")
+    options = BuildOptions(
+        weights="inline" if single_file else weights,  # type: ignore[arg-type]  # checked by the driver
+        shapes=_shapes(shapes), consts=_consts(consts), ranges=_ranges(ranges), images=_images(images), os=system,
+        **rest,
+    )  # fmt: skip
     folder = output or Path(f"{model.stem}-{target.replace(':', '-')}")
     progress = (lambda text: click.echo(f"  {text}", err=True)) if verbose else (lambda text: None)
     result = run_build(model, target, folder, options, progress)
@@ -147,11 +171,12 @@ def build(model: Path, target: str, output: Path | None, shapes: tuple[str, ...]
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--input", "-i", "inputs", multiple=True, metavar="[NAME=]FILE", help="A .npy, or an .npz of all inputs.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="An .npz to write [default: print].")
-@click.option("--runner", default=None, help="host or emulator [default: what fits].")
+@click.option("--runner", default=None, help="host, emulator or qemu [default: what fits].")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1))
 @click.option("--count", is_flag=True, help="Count executed instructions (emulator).")
+@click.option("--top", type=click.IntRange(1), help="Print the N best classes of the first output.")
 def run(directory: Path, inputs: tuple[str, ...], output: Path | None, runner: str | None, threads: int,
-        count: bool) -> None:  # fmt: skip
+        count: bool, top: int | None) -> None:  # fmt: skip
     """Run an artifact on arrays."""
     import numpy as np
 
@@ -163,6 +188,12 @@ def run(directory: Path, inputs: tuple[str, ...], output: Path | None, runner: s
         arrays = dict(zip(names, session.run(None, feeds), strict=True))
         if count:
             click.echo(f"{session.instructions:,} instructions", err=True)
+        labels = session.labels
+    if top is not None:
+        for line in _best(arrays[names[0]], labels, top):
+            click.echo(line)
+    if output is None and top is not None:
+        return
     if output is None:
         for name, array in arrays.items():
             click.echo(f"{name} {array.dtype}{list(array.shape)}\n{np.array2string(array, threshold=64)}")
@@ -175,6 +206,16 @@ def run(directory: Path, inputs: tuple[str, ...], output: Path | None, runner: s
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise UsageError(f"--output {output} cannot be written: {error.strerror}") from None
+
+
+def _best(scores: Any, labels: tuple[str, ...], top: int) -> list[str]:
+    """The best classes of each row of scores, equal ones in order of their number."""
+    rows = scores.reshape(-1, scores.shape[-1]) if scores.ndim else scores.reshape(1, 1)
+    lines = []
+    for row in rows:
+        order = (-row.astype(float)).argsort(kind="stable")[:top]
+        lines += [f"{row[i]:12.6g}  {labels[i] if labels else f'class {i}'}" for i in order]
+    return lines
 
 
 def _feeds(inputs: tuple[str, ...], names: list[str]) -> dict[str, Any]:
@@ -205,10 +246,11 @@ def _feeds(inputs: tuple[str, ...], names: list[str]) -> dict[str, Any]:
 @click.option("--inputs", "verify_inputs", default=5, show_default=True, type=click.IntRange(1))
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
 @click.option("--data", type=click.Path(path_type=Path))
-@click.option("--runner", default=None)
+@click.option("--runner", default=None, help="host, emulator or qemu [default: what fits].")
 def verify(directory: Path, model: Path, shapes: tuple[str, ...], consts: tuple[str, ...], ranges: tuple[str, ...],
            runner: str | None, **rest: Any) -> None:  # fmt: skip
     """Compare an artifact with onnxruntime on its model."""
+    from edgec.image import parse_image
     from edgec.ir.errors import VerifyError
     from edgec.onnx_import.importer import import_model
     from edgec.onnx_import.options import ImportOptions
@@ -217,10 +259,11 @@ def verify(directory: Path, model: Path, shapes: tuple[str, ...], consts: tuple[
     from edgec.verify_artifact import verify_session
 
     with load(directory, runner=runner) as session:
-        bound = _shapes(shapes) or {t.name: t.shape for t in session.inputs}
+        images = {n: parse_image(n, form) for n, form in session.manifest.raw.get("images", {}).items()}
+        bound = _shapes(shapes) or {n: tuple(dims) for n, dims in session.manifest.raw.get("shapes", {}).items()}
         options = BuildOptions(shapes=bound, consts=_consts(consts), ranges=_ranges(ranges), **rest)
         graph = import_model(model, ImportOptions(options.shapes, options.consts)).entries["main"]
-        result, scored = verify_session(session, model, graph, options, count=False)
+        result, scored = verify_session(session, model, graph, options, images, count=False)
     for name, output in result["outputs"].items():
         figures = ", ".join(f"{k} {v:.3g}" for k, v in output.items() if isinstance(v, float))
         click.echo(f"{name}: {'ok' if output['pass'] else 'FAILED'} {output.get('reason', figures)}")
@@ -233,44 +276,50 @@ def verify(directory: Path, model: Path, shapes: tuple[str, ...], consts: tuple[
 @commands.command()
 @click.argument("what", type=click.Path(path_type=Path))
 @_bindings
-def inspect(what: Path, shapes: tuple[str, ...], consts: tuple[str, ...]) -> None:
+@click.option("--target", "-t", default="", help="Kernel calls and memory map for a target.")
+def inspect(what: Path, shapes: tuple[str, ...], consts: tuple[str, ...], target: str) -> None:
     """Operators of a MODEL (the unsupported ones included), or the facts of an artifact."""
-    if what.is_dir():
-        from edgec.runtime.manifest import check_files, read_manifest
-
-        manifest = read_manifest(what)
-        check_files(manifest)
-        for key in ("name", "target", "cpu", "os", "scratch_bytes", "state_bytes", "weights_bytes", "edgec"):
-            click.echo(f"{key:14} {manifest.raw[key]}")
-        for kind, tensors in (("input", manifest.inputs), ("output", manifest.outputs)):
-            for tensor in tensors:
-                click.echo(f"{kind:14} {tensor.name} {tensor}")
-        return
-    from collections import Counter
-
-    from edgec.onnx_import.importer import import_model
+    from edgec.inspect_model import inspect_artifact, inspect_model
+    from edgec.ir.errors import UnsupportedError
     from edgec.onnx_import.options import ImportOptions
 
-    graph = import_model(what, ImportOptions(_shapes(shapes), _consts(consts))).entries["main"]
-    for kind, count in Counter(op.kind for op in graph.ops).most_common():
-        click.echo(f"{count:6} {kind}")
-    for value in graph.inputs:
-        click.echo(f"input  {value.name} {value.type}")
-    for name, value in graph.outputs:
-        click.echo(f"output {name} {value.type}")
+    if what.is_dir() and target:
+        raise UsageError(f"--target {target} is for models, and {what} is built already")
+    if what.is_dir():
+        lines = inspect_artifact(what)
+    else:
+        lines = inspect_model(what, ImportOptions(_shapes(shapes), _consts(consts)), target)
+    try:
+        for line in lines:
+            click.echo(line)
+    except UnsupportedError as error:  # each reason is printed already
+        _fail(f"{what} cannot be built: {len(error.reasons)} unsupported", error.exit_code)
 
 
 @commands.command()
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--repeat", default=50, show_default=True, type=click.IntRange(1))
+@click.option("--repeat", default=21, show_default=True, type=click.IntRange(1), help="Rounds, or runs with --layers.")
 @click.option("--vs", type=click.Choice(["onnxruntime"]), help="Compare with, in one interleaved run.")
 @click.option("--model", type=click.Path(path_type=Path), help="The ONNX model, for --vs.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1))
-def bench(directory: Path, repeat: int, vs: str | None, model: Path | None, threads: int) -> None:
-    """Time an artifact on this machine; instructions where it is emulated."""
-    from edgec.bench import bench_directory
+@click.option("--runner", default=None, help="host, emulator or qemu [default: what fits].")
+@click.option("--layers", is_flag=True, help="Time of each kernel call, or instructions of each function.")
+@click.option("--const", "consts", multiple=True, metavar="NAME=VALUE", help="An input that was bound, for --vs.")
+@click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help="Where sample inputs lie.")
+def bench(directory: Path, repeat: int, vs: str | None, model: Path | None, threads: int, runner: str | None,
+          layers: bool, consts: tuple[str, ...], ranges: tuple[str, ...]) -> None:  # fmt: skip
+    """Time an artifact on this machine; count instructions where it is emulated."""
+    from edgec.bench import bench_directory, bench_layers
 
-    for line in bench_directory(directory, repeat, model if vs else None, bool(vs), threads):
+    if (vs is None) != (model is None):
+        raise UsageError("--vs onnxruntime and --model FILE.onnx go together: give both or none")
+    if layers and vs is not None:
+        raise UsageError("--layers and --vs are two different runs: give one")
+    if layers:
+        lines = bench_layers(directory, repeat, _ranges(ranges), threads, runner)
+    else:
+        lines = bench_directory(directory, repeat, model, _consts(consts), _ranges(ranges), threads, runner)
+    for line in lines:
         click.echo(line)
 
 

@@ -6,6 +6,8 @@ import importlib.util
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
+from edgec.runtime.qemu import qemu_version
+
 
 def findings() -> list[tuple[str, str, str]]:
     """(what, what was found or nothing, how to get it)."""
@@ -24,4 +26,5 @@ def findings() -> list[tuple[str, str, str]]:
         package("onnxruntime", "onnxruntime", "pip install onnxruntime"),
         package("ziglang", "ziglang", "pip install ziglang"),
         package("unicorn", "unicorn", "pip install 'edgec[emulator]' to run AArch64 artifacts here"),
+        ("qemu-aarch64", qemu_version(), "install qemu-user to run AArch64 artifacts with --runner qemu"),
     ]

@@ -12,8 +12,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from edgec.artifact import MANIFEST, check_output, sha256, to_json, write_artifact
+from edgec.artifact import MANIFEST, check_output, sha256, to_json, write_artifact, write_files
+from edgec.image import Image, parse_image, use_images
 from edgec.ir.errors import ModelError, ToolError, UsageError, VerifyError
+from edgec.labels import FILE as LABELS
+from edgec.labels import check_labels, labels_text, read_labels
 from edgec.onnx_import.importer import import_model
 from edgec.onnx_import.limits import VERIFY_BYTES
 from edgec.onnx_import.options import ImportOptions
@@ -22,13 +25,17 @@ from edgec.options import VERIFY, BuildOptions
 from edgec.passes import CPU_FLOAT
 from edgec.pipeline import run_pipeline
 from edgec.plan.plan import Plan, Port
+from edgec.plan_facts import FILE as PLAN
+from edgec.plan_facts import plan_facts
 from edgec.sample_inputs import check_ranges
 from edgec.targets.arm import target as arm
 from edgec.targets.c.build import make_files, make_plan
 from edgec.targets.c.devices import Device
 from edgec.targets.c.emit import Identity
 from edgec.targets.c.emit_interface import c_name
+from edgec.targets.c.emit_labels import emit_labels
 from edgec.targets.c.toolchain import zig
+from edgec.targets.c.weights import STORAGES
 from edgec.targets.host import target as host
 from edgec.verify_artifact import verify_session
 
@@ -48,15 +55,19 @@ def build(
     """Compiles `model` for `target` (`arm`, `arm:cortex-a76`, `host` …) into the folder `output`.
 
     Raises a leaf of EdgecError; then an older artifact in `output` is as it was."""
-    family, _, cpu = target.partition(":")
-    if family not in TARGETS:
-        raise UsageError(f"--target {target}: there is no such target; legal: {', '.join(TARGETS)}")
+    device, chosen = choose_device(target)
+    family = target.partition(":")[0]
     if options.verify not in VERIFY:
         raise UsageError(f"--verify {options.verify} is not legal; legal: {', '.join(VERIFY)}")
-    if family == "host" and options.verify == "emulate":
-        raise UsageError("--verify emulate: what is built for the host runs here; only --target arm is emulated")
-    device: Device = TARGETS[family].choose(cpu)
-    platform = TARGETS[family].platform(options.os)
+    if family == "host" and options.verify in ("emulate", "qemu"):
+        raise UsageError(
+            f"--verify {options.verify}: what is built for the host runs here; only --target arm is emulated"
+        )
+    if options.weights not in STORAGES:
+        raise UsageError(f"--weights {options.weights} is not legal; legal: {', '.join(STORAGES)}")
+    platform = chosen.platform(options.os)
+    images = {name: parse_image(name, form) for name, form in options.images.items()}
+    labels = () if options.labels is None else read_labels(options.labels)
     check_output(output)
     check_file(model)
     zig()  # a missing compiler is told before anything is computed
@@ -69,26 +80,33 @@ def build(
     imported = ImportOptions(options.shapes, options.consts)
     module = import_model(model, imported)
     check_ranges([(v.name, v.type) for v in module.entries["main"].inputs], options.ranges)
-    before = len(module.entries["main"].ops)
-    run_pipeline(module, CPU_FLOAT)
     graph = module.entries["main"]
+    before = len(graph.ops)
+    use_images(graph, images)
+    run_pipeline(module, CPU_FLOAT)
     progress(f"lowering {len(graph.ops)} operators for {device.name}")
     plan = make_plan(graph, device, name, options.threads)
+    if options.labels is not None:
+        check_labels(options.labels, labels, plan.outputs[0])
     identity = Identity(version("edgec"), f"{family}:{device.name}")
-    built = make_files(plan, device, identity, platform, progress)
+    built = make_files(plan, device, identity, platform, progress, options.weights)
     files = built.files
+    files[PLAN] = to_json(plan_facts(plan))
+    if labels:
+        files |= {LABELS: labels_text(labels), f"{name}_labels.h": emit_labels(name, labels, identity).encode()}
     receipt = _receipt(plan, model, target, device, options, key, before, built.code_bytes)
     stack = tempfile.mkdtemp(prefix="edgec-verify-")
     try:
         staged = Path(stack) / name
         staged.mkdir()
         manifest = _manifest(plan, device, family, options, platform.triple, key)
-        for file, content in files.items():
-            (staged / file).write_bytes(content)
+        if labels:
+            manifest["labels"] = {"file": LABELS, "output": plan.outputs[0].name, "classes": len(labels)}
+        write_files(staged, files)
         (staged / MANIFEST).write_bytes(to_json({**manifest, "files": _hashes(files)}))
         if options.verify != "none":
             progress("verifying against the reference")
-            _verify(staged, model, imported, options, receipt)
+            _verify(staged, model, imported, options, images, receipt)
     finally:
         shutil.rmtree(stack, ignore_errors=True)
     files["receipt.json"] = to_json(receipt)
@@ -102,7 +120,18 @@ def build(
     return BuildResult(output, receipt, cached=False)
 
 
-def _verify(staged: Path, model: Path, imported: ImportOptions, options: BuildOptions, receipt: dict[str, Any]) -> None:
+def choose_device(target: str) -> tuple[Device, Any]:
+    """The device and the module of a target such as `arm:cortex-a76`; UsageError for an unknown one."""
+    family, _, cpu = target.partition(":")
+    if family not in TARGETS:
+        raise UsageError(f"--target {target}: there is no such target; legal: {', '.join(TARGETS)}")
+    return TARGETS[family].choose(cpu), TARGETS[family]
+
+
+def _verify(
+    staged: Path, model: Path, imported: ImportOptions, options: BuildOptions, images: dict[str, Image],
+    receipt: dict[str, Any],
+) -> None:  # fmt: skip
     from edgec.runtime.errors import RunError
     from edgec.runtime.session import load
 
@@ -112,7 +141,7 @@ def _verify(staged: Path, model: Path, imported: ImportOptions, options: BuildOp
         raise ToolError(
             f"verifying takes {needed} bytes; at most {VERIFY_BYTES} are allowed: build with --verify none"
         )
-    runner = {"auto": None, "host": "host", "emulate": "emulator"}[options.verify]
+    runner = {"auto": None, "host": "host", "emulate": "emulator", "qemu": "qemu"}[options.verify]
     emulated = (staged / f"{receipt['name']}.elf").exists()
     try:
         session = load(staged, runner=runner, count=emulated)
@@ -122,7 +151,7 @@ def _verify(staged: Path, model: Path, imported: ImportOptions, options: BuildOp
         ) from None
     with session:
         original = import_model(model, imported).entries["main"]
-        verification, scored = verify_session(session, model, original, options, count=emulated)
+        verification, scored = verify_session(session, model, original, options, images, emulated and session.counts)
     receipt["verification"] = verification
     if scored is not None:
         receipt["accuracy"] = scored
@@ -142,11 +171,11 @@ def _key(model: Path, target: str, device: Device, options: BuildOptions) -> str
                 digest.update(hashlib.file_digest(file, "sha256").digest())
     except OSError as error:
         raise ModelError(f"{error.filename} cannot be read: {error.strerror}") from None
-    if options.data is not None:
+    for option, given in (("--data", options.data), ("--labels", options.labels)):
         try:
-            digest.update(options.data.read_bytes())
+            digest.update(given.read_bytes() if given is not None else b"")
         except OSError as error:
-            raise UsageError(f"--data {options.data} cannot be read: {error.strerror}") from None
+            raise UsageError(f"{option} {given} cannot be read: {error.strerror}") from None
     facts = asdict(options) | {"consts": {k: (v.dtype.str, v.tolist()) for k, v in options.consts.items()}}
     del facts["force"]
     versions = [version(p) for p in ("edgec", "ziglang", "onnx", "numpy", "onnxruntime")]
@@ -207,6 +236,9 @@ def _manifest(plan: Plan, device: Device, family: str, options: BuildOptions, tr
         "scratch_bytes": plan.scratch_bytes,
         "state_bytes": plan.state_bytes,
         "weights_bytes": len(plan.weights),
+        "weights": options.weights,
+        "shapes": {name: list(dims) for name, dims in options.shapes.items()},
+        "images": dict(options.images),
         "edgec": version("edgec"),
         "zig": version("ziglang"),
         "key": key,
@@ -225,7 +257,7 @@ def _receipt(
         "key": key,
         "versions": {p: version(p) for p in ("edgec", "ziglang", "onnx", "onnxruntime")},
         "operators": {"before": before, "calls": len(plan.calls)},
-        "macs": sum(c.macs for c in plan.calls),
+        "macs": plan.macs,
         "memory": {
             "weights_bytes": len(plan.weights),
             "scratch_bytes": plan.scratch_bytes,

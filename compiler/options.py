@@ -9,14 +9,17 @@ from typing import Any
 
 import numpy as np
 
-VERIFY = ("auto", "host", "emulate", "none")
+from edgec.targets.c.weights import Storage
+
+VERIFY = ("auto", "host", "emulate", "qemu", "none")
 
 
 @dataclass(frozen=True)
 class BuildOptions:
     """`threads`: how many threads may run the model at once; where a block keeps rings of rows, each has its own.
-    `shapes` and `consts` bind inputs, `ranges` are where sample inputs lie, `data` is labelled data (.npz with an
-    array an input and `labels`)."""
+    `shapes` and `consts` bind inputs, `ranges` are where sample inputs lie, `data` is labelled data (.npz with an array
+    an input and `labels`), `images` makes inputs camera frames (see edgec.image), `labels` is a file with a name for
+    each class, `weights` says where they live: linked, inline (in the C source) or file (the caller brings them)."""
 
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     consts: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
@@ -28,4 +31,7 @@ class BuildOptions:
     verify_inputs: int = 3
     seed: int = 0
     data: Path | None = None
+    images: Mapping[str, str] = field(default_factory=dict)
+    labels: Path | None = None
+    weights: Storage = "linked"
     force: bool = False

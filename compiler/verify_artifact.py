@@ -10,8 +10,10 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from edgec.image import Image, channel_axis, prepare
 from edgec.ir.errors import ToolError, UsageError
 from edgec.ir.graph import Graph
+from edgec.ir.types import FLOATS, Type
 from edgec.options import BuildOptions
 from edgec.receipt import accuracy, compare, worse
 from edgec.reference import Reference
@@ -34,16 +36,33 @@ def reference_for(
     return reference.run, reference.version
 
 
+def _behind_frames(
+    run: Callable[..., dict[str, Array]], graph: Graph, images: Mapping[str, Image]
+) -> Callable[..., dict[str, Array]]:
+    """The reference for camera frames: it is fed with what numpy makes of them. `graph` takes no frames."""
+    types = {v.name: v.type for v in graph.inputs}
+    axes = {name: channel_axis(name, image, types[name]) for name, image in images.items()}
+
+    def run_prepared(feeds: Mapping[str, Array]) -> dict[str, Array]:
+        seen = {n: prepare(images[n], x, types[n], axes[n]) if n in images else x for n, x in feeds.items()}
+        return run(seen)
+
+    return run_prepared
+
+
 def verify_session(
-    session: Session, model: Path, graph: Graph, options: BuildOptions, count: bool
+    session: Session, model: Path, graph: Graph, options: BuildOptions, images: Mapping[str, Image], count: bool
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """The receipt's `verification` and `accuracy`. `graph` is the imported graph, before any pass."""
+    """The receipt's `verification` and `accuracy`. `graph` is the imported graph, before any pass or image."""
     run, label = reference_for(model, options.consts, graph)
-    ports = [(v.name, v.type) for v in graph.inputs]
+    if images:
+        run = _behind_frames(run, graph, images)
+    ports = [(t.name, Type(t.dtype, t.shape)) for t in session.inputs]
+    ranges = {**dict.fromkeys(images, (0.0, 255.0)), **options.ranges}
     names = [name for name, _ in graph.outputs]
     outputs: dict[str, Any] = {}
     for i in range(options.verify_inputs):
-        feeds = sample_inputs(ports, options.seed + i, options.ranges)
+        feeds = sample_inputs(ports, options.seed + i, ranges)
         expected = run(feeds)
         session.reset()
         for name, found in zip(names, session.run(None, feeds), strict=True):
@@ -63,7 +82,7 @@ def verify_session(
 
 
 def _labelled(
-    session: Session, run: Callable[..., dict[str, Array]], data: Path, ports: list[tuple[str, Any]], output: str
+    session: Session, run: Callable[..., dict[str, Array]], data: Path, ports: list[tuple[str, Type]], output: str
 ) -> dict[str, Any]:
     arrays = read_data(data)
     if "labels" not in arrays and "y" in arrays:
@@ -82,6 +101,8 @@ def _labelled(
             one = np.asarray(arrays[name][i])
             if one.size != type.size:
                 raise UsageError(f"{data}: an item of '{name}' has {one.size} elements, and the model takes {type}")
+            if one.dtype.kind == "f" and type.dtype not in FLOATS:
+                raise UsageError(f"{data}: '{name}' is {one.dtype}, and the model takes {type}: give bytes")
             feeds[name] = one.reshape(type.dims).astype(type.numpy)
         found.append(session.run([output], feeds)[0].ravel())
         expected.append(run(feeds)[output].ravel())

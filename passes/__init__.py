@@ -8,6 +8,7 @@ from edgec.passes.absorb_transpose import absorb_transpose
 from edgec.passes.expand_conv1d import expand_conv1d
 from edgec.passes.flatten_transposes import flatten_transposes
 from edgec.passes.fold_batch_norm import fold_batch_norm
+from edgec.passes.fold_input_affine import fold_input_affine
 from edgec.passes.fold_input_scale import fold_input_scale
 from edgec.passes.fold_into_table import fold_into_table
 from edgec.passes.fold_pad import fold_pad
@@ -42,6 +43,7 @@ PASSES: dict[str, Callable[..., bool]] = {
         fold_batch_norm,
         fold_input_scale,
         fold_into_table,
+        fold_input_affine,
         fold_pad,
         fuse_activation,
         fuse_residual,
@@ -84,6 +86,8 @@ CPU_FLOAT: tuple[str, ...] = (
     "gather_to_slice",  # slices commute with transposes, gathers do not
     # settle the layout, so that what stands between a convolution and what it fuses with is gone
     "fold_pad",
+    # after the padding is known, before the layout stands between a frame's preparation and the convolution
+    "fold_input_affine",
     "expand_conv1d",
     "to_channels_last",
     "sink_transposes",

@@ -47,6 +47,7 @@ _ARGUMENTS = (
     a64.UC_ARM64_REG_X2,
     a64.UC_ARM64_REG_X3,
     a64.UC_ARM64_REG_X4,
+    a64.UC_ARM64_REG_X5,
 )
 _CPACR_FPEN = 3 << 20
 
@@ -88,8 +89,18 @@ class EmulatorRunner:
         self._state = self._memory.allocate("the state", manifest.state_bytes).address if manifest.state_bytes else 0
         scratch = manifest.scratch_bytes
         self._scratch = self._memory.allocate("the scratch memory", scratch).address if scratch else 0
+        self._extra = self._brought(manifest.brought_weights())
         self._tables = [self._pointers("inputs", self._inputs), self._pointers("outputs", self._outputs)]
-        self._checked_call("init", self._state)
+        self._checked_call("init", self._state, *self._extra)
+
+    def _brought(self, weights: bytes | None) -> tuple[int, ...]:
+        """Weights that are handed to each call, in memory that cannot be written."""
+        if weights is None:
+            return ()
+        region = self._memory.allocate("the weights", len(weights))
+        self._uc.mem_write(region.address, weights)
+        self._uc.mem_protect(region.start, region.end - region.start, unicorn.UC_PROT_READ)
+        return (region.address,)
 
     def _read_info(self) -> InfoStruct:
         address = self._call("info")
@@ -109,7 +120,8 @@ class EmulatorRunner:
         for region, array in zip(self._inputs, arrays, strict=True):
             self._uc.mem_write(region.address, array.tobytes())
         self._blocks.clear()
-        self._checked_call("run", self._tables[0].address, self._tables[1].address, self._state, self._scratch, 0)
+        inputs, outputs = (table.address for table in self._tables)
+        self._checked_call("run", inputs, outputs, self._state, self._scratch, 0, *self._extra)
         self._sum_blocks()
         self._memory.check_canaries()
         results = []
@@ -122,7 +134,7 @@ class EmulatorRunner:
         return results
 
     def reset(self) -> None:
-        self._checked_call("reset", self._state)
+        self._checked_call("reset", self._state, *self._extra)
 
     def close(self) -> None:
         """Memory goes with the object."""

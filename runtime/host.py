@@ -22,28 +22,33 @@ Array = np.ndarray[Any, Any]
 
 
 class HostRunner:
-    """`threads` is 1 when the library was built without the pool (edgec_pthread.c), whatever was asked for."""
+    """`threads` is 1 when the library was built without the pool (edgec_pthread.c), whatever was asked for.
+    `library` is for tools that look at more than the model's functions."""
 
     def __init__(self, manifest: Manifest, threads: int = 1) -> None:
         check_features(manifest.name, manifest.cpu_features, cpu_features())
         self._manifest = manifest
-        self._library, descriptor = _open_library(manifest)
+        self.library, descriptor = _open_library(manifest)
         self._pool: int | None = None
-        self._finish = weakref.finalize(self, _close_library, self._library, descriptor)
+        self._finish = weakref.finalize(self, _close_library, self.library, descriptor)
         info = self._function("info", ctypes.POINTER(InfoStruct))()
         check_info(info.contents, manifest)
-        self._run = self._function("run", ctypes.c_int, *[ctypes.c_void_p] * 5)
-        self._reset = self._function("reset", ctypes.c_int, ctypes.c_void_p)
-        self._memory = [aligned_bytes(manifest.state_bytes), aligned_bytes(manifest.scratch_bytes)]
-        self._state, self._scratch = (memory.ctypes.data if memory.size else None for memory in self._memory)
-        init = self._function("init", ctypes.c_int, ctypes.c_void_p)
-        check_code(f"{manifest.name}_init", init(self._state))
+        brought = manifest.brought_weights()
+        weights = aligned_copy(np.frombuffer(brought or b"", np.uint8))
+        self._extra = () if brought is None else (weights.ctypes.data,)  # a last argument of each function
+        more = [ctypes.c_void_p] * len(self._extra)
+        self._run = self._function("run", ctypes.c_int, *[ctypes.c_void_p] * 5, *more)
+        self._reset = self._function("reset", ctypes.c_int, ctypes.c_void_p, *more)
+        self._memory = [aligned_bytes(manifest.state_bytes), aligned_bytes(manifest.scratch_bytes), weights]
+        self._state, self._scratch = (memory.ctypes.data if memory.size else None for memory in self._memory[:2])
+        init = self._function("init", ctypes.c_int, ctypes.c_void_p, *more)
+        check_code(f"{manifest.name}_init", init(self._state, *self._extra))
         self.threads, self._parallel = self._start_pool(threads)
 
     def _function(self, suffix: str, result: Any, *arguments: Any) -> Any:
         name = f"{self._manifest.name}_{suffix}"
         try:
-            function = getattr(self._library, name)
+            function = getattr(self.library, name)
         except AttributeError:
             raise RunError(f"lib{self._manifest.name}.so has no function {name}: build it again") from None
         function.restype = result
@@ -52,9 +57,9 @@ class HostRunner:
 
     def _start_pool(self, threads: int) -> tuple[int, int | None]:
         """Threads that there are, and the address of their edgec_parallel."""
-        if threads == 1 or not hasattr(self._library, "edgec_pool_create"):
+        if threads == 1 or not hasattr(self.library, "edgec_pool_create"):
             return 1, None
-        library = self._library
+        library = self.library
         library.edgec_pool_create.restype = ctypes.c_void_p
         library.edgec_pool_parallel.restype = ctypes.c_void_p
         pool = library.edgec_pool_create(threads)
@@ -77,13 +82,13 @@ class HostRunner:
     def _call(self, inputs: list[Array], outputs: list[Array], given: Any, to: Any) -> list[Array]:
         """`given` and `to` point into the arrays, which stay alive with the call."""
         self._check_open()
-        code = self._run(given, to, self._state, self._scratch, self._parallel)
+        code = self._run(given, to, self._state, self._scratch, self._parallel, *self._extra)
         check_code(f"{self._manifest.name}_run", code)
         return outputs
 
     def reset(self) -> None:
         self._check_open()
-        check_code(f"{self._manifest.name}_reset", self._reset(self._state))
+        check_code(f"{self._manifest.name}_reset", self._reset(self._state, *self._extra))
 
     def _check_open(self) -> None:
         if not self._finish.alive:

@@ -84,6 +84,16 @@ class Manifest:
     cpu_features: tuple[str, ...]
     raw: dict[str, Any]
 
+    def brought_weights(self) -> bytes | None:
+        """The weights file's bytes when they are handed to each call; None when the library holds them."""
+        if self.raw.get("weights", "linked") != "file":
+            return None
+        path = self.directory / f"{self.name}_weights.bin"
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise RunError(f"{path}, a part of the artifact, cannot be read: {error.strerror}") from error
+
 
 def read_manifest(directory: str | Path) -> Manifest:
     """The manifest of an artifact directory; RunError when there is none, or none that can be used."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import platform
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +22,7 @@ from edgec.runtime.manifest import Manifest, TensorInfo, check_files, read_manif
 
 Array = np.ndarray[Any, Any]
 
-RUNNERS = ("host", "emulator")
+RUNNERS = ("host", "emulator", "qemu")
 
 
 class Runner(Protocol):
@@ -61,9 +62,25 @@ class Session:
         results = self.runner.run(arrays)
         return results if names is None else [results[order[name]] for name in names]
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the first output's classes; none when the artifact was built without."""
+        if "labels" not in self.manifest.raw:
+            return ()
+        path = self.manifest.directory / self.manifest.raw["labels"]["file"]
+        try:
+            return tuple(path.read_text(encoding="utf-8").removesuffix("\n").split("\n"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"{path} cannot be read: {error}") from error
+
     def reset(self) -> None:
         """Forget the calls made so far: the state gets its initial contents."""
         self.runner.reset()
+
+    @property
+    def counts(self) -> bool:
+        """Whether the runner can count instructions."""
+        return hasattr(self.runner, "instructions")
 
     @property
     def instructions(self) -> int:
@@ -109,7 +126,7 @@ def load(
     verify_files: bool = True,
 ) -> Session:
     """Open an artifact. `runner` is one of RUNNERS, None chooses: the machine itself when the library fits it, else the
-    emulator. `threads` counts on the host only, `count=True` counts instructions in the emulator."""
+    emulator, else qemu. `threads` counts on the host only, `count=True` counts instructions in the emulator."""
     manifest = read_manifest(directory)
     if verify_files:
         check_files(manifest)
@@ -125,6 +142,11 @@ def load(
 
         emulator = EmulatorRunner(manifest, count=count)
         return Session(manifest, emulator, f"unicorn (aarch64, {emulator.cpu})")
+    if chosen == "qemu":
+        from edgec.runtime.qemu import PROGRAM, QemuRunner, qemu_version
+
+        qemu = QemuRunner(manifest)
+        return Session(manifest, qemu, f"{PROGRAM} {qemu_version()} ({qemu.cpu})")
     raise RunError(f"there is no runner '{chosen}'; the runners are {', '.join(RUNNERS)}")
 
 
@@ -137,7 +159,11 @@ def _choose(manifest: Manifest) -> str:
     if f"{manifest.name}.elf" in manifest.files:
         if importlib.util.find_spec("unicorn") is not None:
             return "emulator"
-        raise RunError(f"{manifest.directory} needs an emulator on this machine: pip install 'edgec[emulator]'")
+        if shutil.which("qemu-aarch64") is not None:
+            return "qemu"
+        raise RunError(
+            f"{manifest.directory} needs an emulator on this machine: pip install 'edgec[emulator]', or qemu-user"
+        )
     raise RunError(
         f"{manifest.directory} was built for {manifest.target} and cannot run on this {platform.machine()} machine"
     )

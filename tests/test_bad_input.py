@@ -219,7 +219,7 @@ def test_missing_compiler(tmp_path: Path) -> None:
 
 
 def test_missing_emulator(tmp_path: Path) -> None:
-    build = ["build", str(MODEL), "-t", "arm", "-o", "out", *SHAPE]
+    build = ["build", str(MODEL), "-t", "arm", "-o", "out", "--verify", "emulate", *SHAPE]  # auto may find qemu
     message = said(6, without("unicorn", build, tmp_path))
     assert "build with --verify none to go without" in message
     assert "pip install 'edgec[emulator]'" in message

@@ -90,7 +90,7 @@ class Call:
 class Stage:
     """Row kernels that together make rows of one value: calls whose last three parameters are (image, y0, y1)."""
 
-    calls: tuple[Call, ...]
+    calls: tuple[Call, ...]  # their multiply-adds are those of one image
     rows: StageRows
 
 
@@ -116,7 +116,7 @@ class Block:
 
     @property
     def macs(self) -> int:
-        return sum(call.macs for call in self.calls)
+        return self.images * sum(call.macs for call in self.calls)
 
     def pointers(self) -> list[Pointer]:
         return [p for call in self.calls for p in call.pointers()]
@@ -150,3 +150,7 @@ class Plan:
     def calls(self) -> list[Call]:
         """Every kernel call, those inside blocks included."""
         return [call for step in self.steps for call in (step.calls if isinstance(step, Block) else [step])]
+
+    @property
+    def macs(self) -> int:
+        return sum(step.macs for step in self.steps)

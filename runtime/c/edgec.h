@@ -9,7 +9,8 @@
 
    The caller supplies all memory: `inputs` and `outputs` hold one dense row-major tensor each, in the order of
    NAME_info(), `state` has state_bytes that live from NAME_init on, `scratch` has scratch_bytes that need not survive a
-   call. Every pointer is a multiple of `alignment` bytes. `state` may be NULL when state_bytes is 0, `scratch` when
+   call. A model built with `--weights file` takes its weights as one more argument, last in init, reset and run; NAME.h
+   says so. Every pointer is a multiple of `alignment` bytes. `state` may be NULL when state_bytes is 0, `scratch` when
    scratch_bytes is 0, and `parallel` always: NULL is one thread. A model has no globals that change: calls with
    different state, scratch and outputs may run at the same time. */
 #ifndef EDGEC_H
@@ -28,7 +29,8 @@ enum {
   EDGEC_OK = 0,
   EDGEC_NULL_ARGUMENT = -1, /* a pointer that must not be NULL is */
   EDGEC_MISALIGNED = -2,    /* a pointer is not a multiple of `alignment` */
-  EDGEC_BAD_VALUE = -3      /* an input value that the model forbids, such as an index out of range */
+  EDGEC_BAD_VALUE = -3,     /* an input value that the model forbids, such as an index out of range */
+  EDGEC_BAD_WEIGHTS = -4    /* the weights handed in are not those that the model was compiled with */
 };
 
 /* Types of elements; bool is one byte, 0 or 1. */

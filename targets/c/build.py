@@ -14,14 +14,17 @@ from edgec.plan.plan import Plan
 from edgec.plan.schedule import Segment
 from edgec.targets.c import toolchain
 from edgec.targets.c.devices import Device
-from edgec.targets.c.emit import Identity, emit_source, emit_weights
+from edgec.targets.c.emit import Identity, emit_source
 from edgec.targets.c.emit_interface import emit_cmake, emit_example, emit_header
 from edgec.targets.c.lower.blocks import lower_graph, schedule_graph
 from edgec.targets.c.lower.context import Lowering
 from edgec.targets.c.lower.table import LOWER
 from edgec.targets.c.object_size import code_bytes
+from edgec.targets.c.weights import TAG_BYTES, Storage, check_inline, emit_weights, tagged
 
 RUNTIME_FILES = ("edgec.h", "edgec_pthread.h", "edgec_pthread.c", "edgec_mem.c")
+# the entry of the image, which is not shipped as a source
+PROGRAM = "edgec_program.c"
 EMULATED = "aarch64-freestanding-none"
 
 
@@ -56,22 +59,29 @@ def make_plan(
 
 
 def make_files(
-    plan: Plan, device: Device, identity: Identity, platform: Platform, progress: Callable[[str], None]
-) -> Built:
+    plan: Plan, device: Device, identity: Identity, platform: Platform, progress: Callable[[str], None],
+    storage: Storage = "linked",
+) -> Built:  # fmt: skip
     """Every file of the artifact but the manifest and the receipt. Compiles in a folder of its own."""
     name = plan.name
     state_at = len(plan.weights)
     weights = plan.weights + plan.state_initial
+    if storage == "inline":
+        check_inline(name, len(weights))
+    if storage == "file":
+        weights, state_at = tagged(weights), state_at + TAG_BYTES
     plan.weights = weights
     flags = (*device.flags, "-fPIC", "-O2")
     out: dict[str, bytes] = {
-        f"{name}.c": emit_source(plan, identity, state_at).encode(),
-        f"{name}.h": emit_header(plan, identity).encode(),
-        f"{name}_weights.bin": weights,
-        f"{name}_weights.S": emit_weights(name, platform.macho).encode(),
-        "CMakeLists.txt": emit_cmake(name, " ".join(device.flags)).encode(),
-        "example_main.c": emit_example(plan).encode(),
+        f"{name}.c": emit_source(plan, identity, state_at, storage).encode(),
+        f"{name}.h": emit_header(plan, identity, storage).encode(),
+        "CMakeLists.txt": emit_cmake(name, " ".join(device.flags), storage).encode(),
+        "example_main.c": emit_example(plan, storage).encode(),
     }
+    if storage != "inline":
+        out[f"{name}_weights.bin"] = weights
+    if storage == "linked":
+        out[f"{name}_weights.S"] = emit_weights(name, platform.macho).encode()
     for file in RUNTIME_FILES:
         out[file] = files("edgec.runtime").joinpath("c", file).read_bytes()
     with tempfile.TemporaryDirectory(prefix="edgec-") as temporary:
@@ -82,7 +92,7 @@ def make_files(
         # without -ffreestanding, copies may become calls of memcpy: every system has it, and edgec_mem.c is there
         toolchain.compile_c(folder, f"{name}.c", f"{name}.o", platform.triple, flags)
         objects = [f"{name}.o"]
-        if weights:
+        if weights and storage == "linked":
             toolchain.assemble(folder, f"{name}_weights.S", f"{name}_weights.o", platform.triple)
             objects.append(f"{name}_weights.o")
         toolchain.archive(folder, f"lib{name}.a", objects)
@@ -100,11 +110,16 @@ def make_files(
             toolchain.compile_c(
                 folder, "edgec_mem.c", "edgec_mem.o", EMULATED, (*device.flags, "-O2", "-ffreestanding")
             )
-            exports = [f"-Wl,-u,{name}_{f}" for f in ("info", "init", "reset", "run")]
+            (folder / PROGRAM).write_bytes(files("edgec.runtime").joinpath("c", PROGRAM).read_bytes())
+            model = (f'-DEDGEC_HEADER="{name}.h"', f"-DEDGEC_MODEL(function)={name}_##function")
+            brought = (f"-DEDGEC_BROUGHT={len(weights)}",) if storage == "file" else ()
+            toolchain.compile_c(
+                folder, PROGRAM, "edgec_program.o", EMULATED, ("-O2", "-ffreestanding", *model, *brought)
+            )
             toolchain.link(
-                folder, f"{name}.elf", EMULATED, [*objects, "edgec_mem.o"],
-                ("-nostdlib", "-static", f"-Wl,-e,{name}_run", *exports),
+                folder, f"{name}.elf", EMULATED, [*objects, "edgec_mem.o", "edgec_program.o"],
+                ("-nostdlib", "-static", "-Wl,-e,_start"),
             )  # fmt: skip
             out[f"{name}.elf"] = (folder / f"{name}.elf").read_bytes()
-        size = code_bytes((folder / f"{name}.o").read_bytes())
+        size = code_bytes((folder / f"{name}.o").read_bytes()) - (len(weights) if storage == "inline" else 0)
     return Built(out, size)

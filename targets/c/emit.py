@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from edgec.plan.plan import Arg, Block, Call, Plan, Pointer, Port, Struct, Symbol
+from edgec.targets.c import weights
+from edgec.targets.c.weights import Storage
 
 _INCLUDE = re.compile(r'^#include "([a-z0-9_]+\.h)"\n', re.MULTILINE)
 _COMMENT = re.compile(r"/\*.*?\*/\n?", re.DOTALL)
@@ -75,8 +77,9 @@ def _activations(call: Call) -> list[str]:
 class _Printer:
     """Arguments as C expressions; constant structs collected, each content once."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, storage: Storage) -> None:
         self.plan = plan
+        self.weights = weights.base(plan.name, storage)
         self.structs: dict[Struct, str] = {}
 
     def argument(self, arg: Arg) -> str:
@@ -97,7 +100,7 @@ class _Printer:
             base = f"m->{'in' if p.buffer.space == 'input' else 'out'}[{p.buffer.index}]"
             at = f"{base} + {p.offset}" if p.offset else base
         elif p.buffer.space == "weights":
-            at = f"{self.plan.name}_weights + {offset}"
+            at = f"{self.weights} + {offset}"
         else:
             at = f"m->{p.buffer.space} + {offset}" + (f" + slot * {p.slot}" if p.slot else "")
         return f"({const}{p.ctype} *)({at})"
@@ -171,34 +174,38 @@ typedef struct {
   const unsigned char *const *in;
   unsigned char *const *out;
   unsigned char *state, *scratch;
+  const unsigned char *weights; /* NULL when they are linked in */
 } memory;
+
+#ifndef EDGEC_TRACE /* tools that look between the calls define it */
+#define EDGEC_TRACE(call)
+#endif
 """
 
 
-def emit_source(plan: Plan, identity: Identity, state_at: int = 0) -> str:
+def emit_source(plan: Plan, identity: Identity, state_at: int = 0, storage: Storage = "linked") -> str:
     """The one C file of an entry. Memory must have been planned. The initial state is at `state_at` in the weights."""
     seen: set[str] = set()
     kernels = "".join(kernel_text(header, seen) for header in _headers(plan))
     instances = dict.fromkeys(i for call in plan.calls for i in (*call.instances, *_activations(call)))
-    printer = _Printer(plan)
+    printer = _Printer(plan, storage)
     functions, rows = [], []
     for i, step in enumerate(plan.steps):
         functions.append(_block(step, i, printer) if isinstance(step, Block) else _call(step, i, printer))
         rows.append(f"    {{call_{i}, {step.tasks or 1}}},\n")
     structs = "".join(printer.struct(s, n) for s, n in printer.structs.items())
-    weights = f'extern const unsigned char {plan.name}_weights[] __attribute__((visibility("hidden")));\n'
     parts = [
         identity.line(f"The model {plan.name} and the kernels it uses"),
         f'#include "{plan.name}.h"\n\n',
         kernels,
         "".join(f"{i}\n" for i in instances),
-        "\n" + weights if plan.weights else "",
+        "\n" + weights.declaration(plan.name, storage, plan.weights),
         _RUN,
         structs,
         *functions,
         _table(rows),
         _info(plan, identity),
-        _entry_points(plan, state_at),
+        _entry_points(plan, state_at, storage),
     ]
     return "".join(parts)
 
@@ -260,8 +267,11 @@ def _table(rows: list[str]) -> str:
     )
 
 
-def _entry_points(plan: Plan, state_at: int) -> str:
+def _entry_points(plan: Plan, state_at: int, storage: Storage) -> str:
     name = plan.name
+    given = storage == "file"
+    extra, handed = (", const void *weights", ", weights") if given else ("", "")
+    tag = "  const int found = check_weights(weights);\n  if (found != EDGEC_OK) return found;\n" if given else ""
     checks = ["  if (!inputs || !outputs) return EDGEC_NULL_ARGUMENT;\n"]
     if plan.state_bytes:
         checks.append("  if (!state) return EDGEC_NULL_ARGUMENT;\n")
@@ -277,45 +287,37 @@ def _entry_points(plan: Plan, state_at: int) -> str:
                 f"    at |= (uintptr_t){what}[i];\n  }}\n"
             )
     loop = """  for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+    EDGEC_TRACE(i);
     if (parallel && calls[i].tasks > 1)
       parallel->parallel_for(parallel->pool, calls[i].call, &m, calls[i].tasks);
     else
       calls[i].call(&m, 0, calls[i].tasks);
   }
+  EDGEC_TRACE(sizeof calls / sizeof calls[0]);
 """
+    first = "(const unsigned char *)weights" if given else f"{name}_weights"
     reset = (
         "  if (!state) return EDGEC_NULL_ARGUMENT;\n"
-        f"  edgec_copy(state, {name}_weights + {state_at}, {plan.state_bytes});\n"
+        f"  edgec_copy(state, {first} + {state_at}, {plan.state_bytes});\n"
     )
     unused = [n for n, used in (("state", plan.state_bytes), ("scratch", plan.scratch_bytes)) if not used]
     if not plan.steps:
         loop = ""
         unused += ["m", "parallel"]
     ignored = "".join(f"  (void){n};\n" for n in unused)
+    passed = f"(const unsigned char *)weights + {weights.TAG_BYTES}" if given else "0"
     return f"""
-int {name}_reset(void *state) {{
-{reset if plan.state_bytes else "  (void)state;" + chr(10)}  return EDGEC_OK;
+int {name}_reset(void *state{extra}) {{
+{tag}{reset if plan.state_bytes else "  (void)state;" + chr(10)}  return EDGEC_OK;
 }}
 
-int {name}_init(void *state) {{ return {name}_reset(state); }}
+int {name}_init(void *state{extra}) {{ return {name}_reset(state{handed}); }}
 
 int {name}_run(const void *const inputs[], void *const outputs[], void *state, void *scratch,
-    const edgec_parallel *parallel) {{
-{"".join(checks)}  uintptr_t at = {" | ".join(a for a in aligned if a) or "0"};
+    const edgec_parallel *parallel{extra}) {{
+{"".join(checks)}{tag}  uintptr_t at = {" | ".join(a for a in aligned if a) or "0"};
 {loops}  if (at % 64) return EDGEC_MISALIGNED;
-  memory m = {{(const unsigned char *const *)inputs, (unsigned char *const *)outputs, state, scratch}};
+  memory m = {{(const unsigned char *const *)inputs, (unsigned char *const *)outputs, state, scratch, {passed}}};
 {loop}{ignored}  return EDGEC_OK;
 }}
 """
-
-
-def emit_weights(name: str, macho: bool = False) -> str:
-    """The assembly file that pulls the weights in."""
-    symbol = f"_{name}_weights" if macho else f"{name}_weights"
-    section = "__TEXT,__const" if macho else ".rodata"
-    hide = ".private_extern" if macho else ".hidden"
-    note = "" if macho else '    .section .note.GNU-stack,"",%progbits\n'
-    return (
-        f"    .section {section}\n    .p2align 6\n    .globl {symbol}\n    {hide} {symbol}\n{symbol}:\n"
-        f'    .incbin "{name}_weights.bin"\n    .byte 0\n{note}'
-    )

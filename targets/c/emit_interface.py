@@ -7,6 +7,7 @@ import re
 from edgec.plan.plan import Plan, Port
 from edgec.targets.c.emit import Identity
 from edgec.targets.c.lower.context import CTYPES
+from edgec.targets.c.weights import Storage
 
 
 def c_name(text: str) -> str:
@@ -29,8 +30,17 @@ def _ports(name: str, ports: list[Port], what: str) -> str:
     return "".join(lines)
 
 
-def emit_header(plan: Plan, identity: Identity) -> str:
+def _weights_contract(name: str) -> str:
+    return f"""
+/* The weights are not linked in: every function takes the bytes of {name}_weights.bin, {name.upper()}_WEIGHTS_BYTES of
+   them at a multiple of 64 bytes, such as a read-only mapping of the file. They are only read, may be shared by threads
+   and processes, and must stay for the call. EDGEC_BAD_WEIGHTS says that they belong to another build. */"""
+
+
+def emit_header(plan: Plan, identity: Identity, storage: Storage) -> str:
     name, upper = plan.name, plan.name.upper()
+    extra = ", const void *weights" if storage == "file" else ""
+    contract = _weights_contract(name) if storage == "file" else ""
     return f"""{identity.line(f"Interface of the model {name}")}#ifndef EDGEC_MODEL_{upper}_H
 #define EDGEC_MODEL_{upper}_H
 
@@ -40,18 +50,19 @@ def emit_header(plan: Plan, identity: Identity) -> str:
 #define {upper}_OUTPUTS {len(plan.outputs)}
 #define {upper}_SCRATCH_BYTES {plan.scratch_bytes}
 #define {upper}_STATE_BYTES {plan.state_bytes}
+#define {upper}_WEIGHTS_BYTES {len(plan.weights)}
 
 {_ports(name, plan.inputs, "input")}{_ports(name, plan.outputs, "output")}
 #ifdef __cplusplus
 extern "C" {{
 #endif
 
-/* Names, types, sizes; the contract is in edgec.h. */
+/* Names, types, sizes; the contract is in edgec.h. */{contract}
 const edgec_info *{name}_info(void);
-int {name}_init(void *state);
-int {name}_reset(void *state);
+int {name}_init(void *state{extra});
+int {name}_reset(void *state{extra});
 int {name}_run(const void *const inputs[], void *const outputs[], void *state, void *scratch,
-    const edgec_parallel *parallel);
+    const edgec_parallel *parallel{extra});
 
 #ifdef __cplusplus
 }}
@@ -60,18 +71,21 @@ int {name}_run(const void *const inputs[], void *const outputs[], void *state, v
 """
 
 
-def emit_cmake(name: str, shared_flags: str) -> str:
+def emit_cmake(name: str, shared_flags: str, storage: Storage) -> str:
     flags = shared_flags.replace("-mcpu=x86_64_v", "-march=x86-64-v")  # from zig's spelling to gcc's and clang's
+    linked = storage == "linked"
+    weights = f"""set_source_files_properties({name}_weights.S PROPERTIES
+  COMPILE_FLAGS "-I${{CMAKE_CURRENT_SOURCE_DIR}}"
+  OBJECT_DEPENDS ${{CMAKE_CURRENT_SOURCE_DIR}}/{name}_weights.bin)
+"""
     return f"""# Use: add_subdirectory(<this folder>) and target_link_libraries(app {name})
 cmake_minimum_required(VERSION 3.13)
-project({name} C ASM)
-add_library({name} STATIC {name}.c {name}_weights.S)
+project({name} C{" ASM" if linked else ""})
+add_library({name} STATIC {name}.c{f" {name}_weights.S" if linked else ""})
 target_include_directories({name} PUBLIC ${{CMAKE_CURRENT_SOURCE_DIR}})
 target_compile_options({name} PRIVATE
   $<$<COMPILE_LANGUAGE:C>:-std=gnu11 -O2 -ffp-contract=fast -fno-math-errno {flags}>)
-set_source_files_properties({name}_weights.S PROPERTIES COMPILE_FLAGS "-I${{CMAKE_CURRENT_SOURCE_DIR}}"
-  OBJECT_DEPENDS ${{CMAKE_CURRENT_SOURCE_DIR}}/{name}_weights.bin)
-set_target_properties({name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+{weights if linked else ""}set_target_properties({name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
 find_package(Threads)
 if(Threads_FOUND)
   add_library({name}_pthread STATIC edgec_pthread.c)
@@ -80,7 +94,7 @@ endif()
 """
 
 
-def emit_example(plan: Plan) -> str:
+def emit_example(plan: Plan, storage: Storage) -> str:
     """A program that fills the inputs from files given on the command line (or zeros) and prints the outputs."""
     name, upper = plan.name, plan.name.upper()
     inputs = ", ".join(f"x{i}" for i in range(len(plan.inputs))) or "0"
@@ -95,6 +109,11 @@ def emit_example(plan: Plan) -> str:
         f"  if (argc > {i + 1} && !read_file(argv[{i + 1}], x{i}, sizeof x{i})) return 2;\n"
         for i in range(len(plan.inputs))
     )
+    given = storage == "file"
+    extra = ", weights" if given else ""
+    space = f"static ALIGNED unsigned char weights[{upper}_WEIGHTS_BYTES];\n" if given else ""
+    if given:
+        reads = f'  if (!read_file("{name}_weights.bin", weights, sizeof weights)) return 2;\n{reads}'
     prints = "".join(
         f'  for (size_t i = 0; i < sizeof y{i} / sizeof y{i}[0]; i++) printf("%.6g\\n", (double)y{i}[i]);\n'
         for i, p in enumerate(plan.outputs)
@@ -106,7 +125,7 @@ def emit_example(plan: Plan) -> str:
 #define ALIGNED __attribute__((aligned(64)))
 {arrays(plan.inputs, "x")}{arrays(plan.outputs, "y")}static ALIGNED unsigned char scratch[{upper}_SCRATCH_BYTES + 1];
 static ALIGNED unsigned char state[{upper}_STATE_BYTES + 1];
-
+{space}
 static __attribute__((unused)) int read_file(const char *path, void *to, size_t bytes) {{
   FILE *file = fopen(path, "rb");
   const int ok = file && fread(to, 1, bytes, file) == bytes;
@@ -119,8 +138,8 @@ int main(int argc, char **argv) {{
   (void)argc, (void)argv;
 {reads}  const void *const inputs[] = {{{inputs}}};
   void *const outputs[] = {{{outputs}}};
-  {name}_init(state);
-  const int code = {name}_run(inputs, outputs, state, scratch, NULL);
+  {name}_init(state{extra});
+  const int code = {name}_run(inputs, outputs, state, scratch, NULL{extra});
   if (code != EDGEC_OK) return fprintf(stderr, "{name}_run returned %d\\n", code), 1;
 {prints}  return 0;
 }}

@@ -1,0 +1,101 @@
+"""`edgec inspect`: what a model asks for, what is not supported, what a target makes of it; facts of an artifact."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from edgec.driver import choose_device
+from edgec.ir.errors import UnsupportedError
+from edgec.macs import total_macs
+from edgec.onnx_import.importer import import_proto
+from edgec.onnx_import.options import ImportOptions
+from edgec.onnx_import.reader import read_model, standard_opset
+from edgec.options import BuildOptions
+from edgec.passes import CPU_FLOAT
+from edgec.pipeline import run_pipeline
+from edgec.plan_facts import FILE as PLAN
+from edgec.plan_facts import memory_map, plan_facts
+from edgec.runtime.errors import RunError
+from edgec.runtime.manifest import check_files, read_manifest
+from edgec.targets.c.build import make_plan
+from edgec.targets.c.emit_interface import c_name
+
+
+def inspect_model(path: Path, bindings: ImportOptions, target: str) -> Iterator[str]:
+    """Lines to print. UnsupportedError at the end when something is not supported: its reasons are printed before."""
+    device = choose_device(target)[0] if target else None
+    proto = read_model(path)
+    yield f"{path.name}: ONNX opset {standard_opset(proto)}, {len(proto.graph.node)} nodes"
+    for kind, count in Counter(_kind(node) for node in proto.graph.node).most_common():
+        yield f"{count:6} {kind}"
+    try:
+        module = import_proto(proto, path.parent, bindings)
+    except UnsupportedError as error:
+        yield from _refused("not supported", error)
+        raise
+    graph = module.entries["main"]
+    yield f"imported: {len(graph.ops)} core operators"
+    for kind, count in Counter(op.kind for op in graph.ops).most_common():
+        yield f"{count:6} {kind}"
+    for value in graph.inputs:
+        yield f"input  {value.name} {value.type}"
+    for name, value in graph.outputs:
+        yield f"output {name} {value.type}"
+    parameters = sum(array.nbytes for array in module.constants.values())
+    yield f"{total_macs(graph):,} multiply-adds, {parameters:,} B of parameters"
+    if device is None:
+        return
+    run_pipeline(module, CPU_FLOAT)
+    try:
+        plan = make_plan(graph, device, c_name(path.stem), BuildOptions().threads)
+    except UnsupportedError as error:
+        yield from _refused(f"not supported for {target}", error)
+        raise
+    yield (
+        f"for {target} ({device.name}): {len(plan.calls)} kernel calls in {len(plan.steps)} steps, "
+        f"{len(plan.weights):,} B of packed weights"
+    )
+    facts = plan_facts(plan)
+    yield from _kernels(facts)
+    yield from memory_map(facts)
+
+
+def _kind(node: Any) -> str:
+    return f"{node.domain}.{node.op_type}" if node.domain not in ("", "ai.onnx") else str(node.op_type)
+
+
+def _refused(what: str, error: UnsupportedError) -> Iterator[str]:
+    yield f"{what}: {len(error.reasons)}"
+    yield from (f"  {reason}" for reason in error.reasons)
+
+
+def _kernels(facts: dict[str, Any]) -> Iterator[str]:
+    for function, count in Counter(c["function"] for c in facts["calls"]).most_common():
+        yield f"{count:6} {function}"
+
+
+def inspect_artifact(directory: Path) -> Iterator[str]:
+    """The same facts of what was built. RunError when it is not whole."""
+    manifest = read_manifest(directory)
+    check_files(manifest)
+    try:
+        receipt = json.loads((directory / "receipt.json").read_bytes())
+        facts = json.loads((directory / PLAN).read_bytes())
+    except (OSError, ValueError) as error:
+        raise RunError(f"{directory} was built by an older edgec: build it again ({error})") from None
+    raw = manifest.raw
+    yield f"{manifest.name} for {raw['target']}:{raw['cpu']} ({raw['triple']}), built by edgec {raw['edgec']}"
+    for kind, tensors in (("input", manifest.inputs), ("output", manifest.outputs), ("state", manifest.states)):
+        for tensor in tensors:
+            yield f"{kind:6} {tensor.name} {tensor}" + (
+                f" image {raw['images'][tensor.name]}" if kind == "input" and tensor.name in raw["images"] else ""
+            )
+    yield f"{receipt['macs']:,} multiply-adds in {len(facts['calls'])} kernel calls, weights {raw['weights']}"
+    for name, size in sorted(receipt["memory"].items()):
+        yield f"{name:14} {size:12,}"
+    yield from _kernels(facts)
+    yield from memory_map(facts)

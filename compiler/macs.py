@@ -1,0 +1,29 @@
+"""Multiply-adds of a core operator, from the shapes alone: what the model asks for, whatever a target does."""
+
+from __future__ import annotations
+
+import math
+
+from edgec.ir.graph import Graph, Op
+from edgec.ir.ops.recurrent import GATES
+
+
+def macs_of(op: Op) -> int:
+    """0 for operators that do not multiply and add."""
+    if op.kind == "conv":
+        return op.result.type.size * math.prod(op.arg(1).type.dims[1:])
+    if op.kind == "conv_transpose":
+        return op.arg(0).type.size * math.prod(op.arg(1).type.dims[1:])
+    if op.kind == "matmul":
+        return op.result.type.size * op.arg(0).type.dims[-1]
+    if op.kind == "attention":
+        q, k, v = (op.arg(i).type.dims for i in range(3))
+        return math.prod(q[:3]) * k[2] * (q[3] + v[3])
+    if op.kind in GATES:
+        steps, batch, _ = op.arg(0).type.dims
+        return steps * batch * (op.arg(1).type.size + op.arg(2).type.size)
+    return 0
+
+
+def total_macs(graph: Graph) -> int:
+    return sum(macs_of(op) for op in graph.ops)
