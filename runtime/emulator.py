@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import unicorn
+from unicorn import arm64_const as a64
 
 from edgec.runtime.abi import InfoStruct, check_code, check_info
 from edgec.runtime.buffers import aligned_tensor
@@ -20,12 +22,6 @@ from edgec.runtime.elf import Image, read_elf
 from edgec.runtime.errors import RunError
 from edgec.runtime.manifest import Manifest
 from edgec.runtime.memory import PAGE, Memory, Region
-
-try:
-    import unicorn
-    from unicorn import arm64_const as a64
-except ImportError as missing:
-    raise RunError("AArch64 artifacts run in the emulator unicorn: pip install 'edgec[emulator]'") from missing
 
 Array = np.ndarray[Any, Any]
 

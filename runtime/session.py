@@ -138,6 +138,8 @@ def load(
 
         return Session(manifest, HostRunner(manifest, threads), "host")
     if chosen == "emulator":
+        if importlib.util.find_spec("unicorn") is None:
+            raise RunError("AArch64 artifacts run in the emulator unicorn: pip install 'edgec[emulator]'")
         from edgec.runtime.emulator import EmulatorRunner
 
         emulator = EmulatorRunner(manifest, count=count)
