@@ -75,6 +75,7 @@ def verify_session(
     }
     if count:
         result["instructions"] = session.instructions
+        result["stack_bytes_touched"] = session.stack_bytes
     scored = None if options.data is None else _labelled(session, run, options.data, ports, names[0])
     return result, scored
 
@@ -89,6 +90,8 @@ def _labelled(
     if missing:
         raise UsageError(f"{data} has no array '{missing[0]}'; it needs one an input, and `labels` (or `y`)")
     count = len(arrays["labels"])
+    if not count:
+        raise UsageError(f"{data} has no items: its `labels` are empty")
     found, expected = [], []
     for i in range(count):
         feeds = {}
@@ -101,7 +104,7 @@ def _labelled(
             feeds[name] = one.reshape(type.dims).astype(type.numpy)
         found.append(session.run([output], feeds)[0].ravel())
         expected.append(run(feeds)[output].ravel())
-    return accuracy(np.stack(found), np.stack(expected), np.asarray(arrays["labels"]).ravel())
+    return accuracy(np.stack(found), np.stack(expected), np.asarray(arrays["labels"]).ravel(), session.labels)
 
 
 def read_data(path: Path) -> dict[str, Array]:
