@@ -29,7 +29,7 @@ from edgec.plan_facts import FILE as PLAN
 from edgec.plan_facts import plan_facts
 from edgec.sample_inputs import check_ranges
 from edgec.targets.arm import target as arm
-from edgec.targets.c.build import make_files, make_plan
+from edgec.targets.c.build import Built, make_files, make_plan
 from edgec.targets.c.devices import Device
 from edgec.targets.c.emit import Identity
 from edgec.targets.c.emit_interface import c_name
@@ -94,7 +94,7 @@ def build(
     files[PLAN] = to_json(plan_facts(plan))
     if labels:
         files |= {LABELS: labels_text(labels), f"{name}_labels.h": emit_labels(name, labels, identity).encode()}
-    receipt = _receipt(plan, model, target, device, options, key, before, built.code_bytes)
+    receipt = _receipt(plan, model, target, device, options, key, before, built)
     stack = tempfile.mkdtemp(prefix="edgec-verify-")
     try:
         staged = Path(stack) / name
@@ -109,6 +109,7 @@ def build(
             _verify(staged, model, imported, options, images, receipt)
     finally:
         shutil.rmtree(stack, ignore_errors=True)
+    receipt["artifact"] = {"files": len(files), "sha256": sha256(to_json(_hashes(files)))}
     files["receipt.json"] = to_json(receipt)
     files[MANIFEST] = to_json({**manifest, "files": _hashes(files)})
     if not receipt.get("verification", {"pass": True})["pass"]:
@@ -246,7 +247,7 @@ def _manifest(plan: Plan, device: Device, family: str, options: BuildOptions, tr
 
 
 def _receipt(
-    plan: Plan, model: Path, target: str, device: Device, options: BuildOptions, key: str, before: int, size: int
+    plan: Plan, model: Path, target: str, device: Device, options: BuildOptions, key: str, before: int, built: Built
 ) -> dict[str, Any]:
     return {
         "name": plan.name,
@@ -264,7 +265,8 @@ def _receipt(
             "state_bytes": plan.state_bytes,
             "input_bytes": sum(p.type.nbytes for p in plan.inputs),
             "output_bytes": sum(p.type.nbytes for p in plan.outputs),
-            "code_bytes": size,
+            "code_bytes": built.code_bytes,
+            "stack_bytes": built.stack_bytes,
         },
         "tolerance": "max|a-b| <= 1e-4 max|b| and |a-b| <= 1e-3 |b| + 1e-5 max|b|",
     }

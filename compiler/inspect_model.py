@@ -96,6 +96,6 @@ def inspect_artifact(directory: Path) -> Iterator[str]:
             )
     yield f"{receipt['macs']:,} multiply-adds in {len(facts['calls'])} kernel calls, weights {raw['weights']}"
     for name, size in sorted(receipt["memory"].items()):
-        yield f"{name:14} {size:12,}"
+        yield f"{name:14} {'unknown' if size is None else format(size, ',')}"
     yield from _kernels(facts)
     yield from memory_map(facts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,19 +56,32 @@ def wilson(right: int, total: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def accuracy(found: Array, expected: Array, labels: Array) -> dict[str, Any]:
-    """Top-1 accuracy of the artifact and of the reference over scores [n, classes]."""
+def accuracy(found: Array, expected: Array, labels: Array, names: Sequence[str] = ()) -> dict[str, Any]:
+    """Top-1 accuracy of the artifact and of the reference over scores [n, classes]; the class with the lowest accuracy;
+    every item where the two answer differently. `names` are the classes' labels, when there are any."""
     mine, theirs = found.argmax(-1).ravel(), expected.argmax(-1).ravel()
-    right = int((mine == labels).sum())
-    low, high = wilson(right, len(labels))
+    right = mine == labels
+    low, high = wilson(int(right.sum()), len(labels))
+
+    def named(number: int) -> dict[str, Any]:
+        known = 0 <= number < len(names)
+        return {"class": number, "label": names[number]} if known else {"class": number}
+
+    classes = [(float(right[labels == c].mean()), int(c)) for c in np.unique(labels)]
+    worst = min(classes, default=(0.0, -1))
     return {
         "images": len(labels),
-        "right": right,
-        "accuracy": right / len(labels),
+        "right": int(right.sum()),
+        "accuracy": float(right.mean()),
         "confidence_95": [round(low, 4), round(high, 4)],
         "reference_accuracy": float((theirs == labels).mean()),
-        "flipped": [int(i) for i in np.flatnonzero(mine != theirs)],
-    }
+        "worst_class": {**named(worst[1]), "accuracy": worst[0], "images": int((labels == worst[1]).sum())},
+        "flipped": [
+            {"item": int(i), "truth": named(int(labels[i])), "answer": named(int(mine[i])),
+             "reference": named(int(theirs[i]))}
+            for i in np.flatnonzero(mine != theirs)
+        ],
+    }  # fmt: skip
 
 
 def render(receipt: Mapping[str, Any]) -> str:
@@ -78,7 +91,8 @@ def render(receipt: Mapping[str, Any]) -> str:
         f"{receipt['name']} for {receipt['target']}: {receipt['operators']['before']} operators became "
         f"{receipt['operators']['calls']} kernel calls, {receipt['macs'] / 1e6:.2f} M multiply-adds",
         f"  weights {memory['weights_bytes']:,} B   scratch {memory['scratch_bytes']:,} B   "
-        f"state {memory['state_bytes']:,} B   code {memory['code_bytes']:,} B",
+        f"state {memory['state_bytes']:,} B   code {memory['code_bytes']:,} B   "
+        + ("stack unknown" if memory["stack_bytes"] is None else f"stack below {memory['stack_bytes']:,} B"),
     ]
     verification = receipt.get("verification")
     if not verification:
@@ -101,4 +115,7 @@ def render(receipt: Mapping[str, Any]) -> str:
             f"  accuracy {a['accuracy']:.3f} ({a['right']}/{a['images']}, 95 % confidence "
             f"{low:.3f} to {high:.3f}); reference {a['reference_accuracy']:.3f}; {len(a['flipped'])} answers differ"
         )
+        worst = a["worst_class"]
+        name = worst.get("label", f"class {worst['class']}")
+        lines.append(f"  worst class: {name}, {worst['accuracy']:.3f} of {worst['images']}")
     return "\n".join(lines)

@@ -77,6 +77,7 @@ def verify_session(
     }
     if count:
         result["instructions"] = session.instructions
+        result["stack_bytes_touched"] = session.stack_bytes
     scored = None if options.data is None else _labelled(session, run, options.data, ports, names[0])
     return result, scored
 
@@ -106,7 +107,7 @@ def _labelled(
             feeds[name] = one.reshape(type.dims).astype(type.numpy)
         found.append(session.run([output], feeds)[0].ravel())
         expected.append(run(feeds)[output].ravel())
-    return accuracy(np.stack(found), np.stack(expected), np.asarray(arrays["labels"]).ravel())
+    return accuracy(np.stack(found), np.stack(expected), np.asarray(arrays["labels"]).ravel(), session.labels)
 
 
 def read_data(path: Path) -> dict[str, Array]:

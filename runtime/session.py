@@ -90,6 +90,14 @@ class Session:
             raise RunError("instructions are counted by the emulator only, when loaded with count=True")
         return int(count)
 
+    @property
+    def stack_bytes(self) -> int:
+        """The deepest stack that any call so far has written to; the emulator alone knows."""
+        deepest = getattr(self.runner, "stack_bytes", None)
+        if deepest is None:
+            raise RunError("the stack is measured by the emulator only")
+        return int(deepest)
+
     def close(self) -> None:
         self.runner.close()
 

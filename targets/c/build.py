@@ -20,6 +20,8 @@ from edgec.targets.c.lower.blocks import lower_graph, schedule_graph
 from edgec.targets.c.lower.context import Lowering
 from edgec.targets.c.lower.table import LOWER
 from edgec.targets.c.object_size import code_bytes
+from edgec.targets.c.stack_bound import FLAGS as STACK_FLAGS
+from edgec.targets.c.stack_bound import stack_bound
 from edgec.targets.c.weights import TAG_BYTES, Storage, check_inline, emit_weights, tagged
 
 RUNTIME_FILES = ("edgec.h", "edgec_pthread.h", "edgec_pthread.c", "edgec_mem.c")
@@ -40,10 +42,11 @@ class Platform:
 
 @dataclass(frozen=True)
 class Built:
-    """The files of an artifact, and the bytes of its code and constants other than weights."""
+    """The files of an artifact, the bytes of its code and constants other than weights, and a bound of its stack."""
 
     files: dict[str, bytes]
     code_bytes: int
+    stack_bytes: int | None
 
 
 def make_plan(
@@ -71,7 +74,8 @@ def make_files(
     if storage == "file":
         weights, state_at = tagged(weights), state_at + TAG_BYTES
     plan.weights = weights
-    flags = (*device.flags, "-fPIC", "-O2")
+    # Mach-O has no section for the sizes of frames
+    flags = (*device.flags, "-fPIC", "-O2", *(() if platform.macho else STACK_FLAGS))
     out: dict[str, bytes] = {
         f"{name}.c": emit_source(plan, identity, state_at, storage).encode(),
         f"{name}.h": emit_header(plan, identity, storage).encode(),
@@ -121,5 +125,9 @@ def make_files(
                 ("-nostdlib", "-static", "-Wl,-e,_start"),
             )  # fmt: skip
             out[f"{name}.elf"] = (folder / f"{name}.elf").read_bytes()
-        size = code_bytes((folder / f"{name}.o").read_bytes()) - (len(weights) if storage == "inline" else 0)
-    return Built(out, size)
+        compiled = (folder / f"{name}.o").read_bytes()
+        size = code_bytes(compiled) - (len(weights) if storage == "inline" else 0)
+        stack = stack_bound(compiled, tuple(f"{name}_{f}" for f in ("info", "init", "reset", "run")))
+        # the source does not read the bound, so that it may be known after compiling
+        out[f"{name}.h"] = emit_header(plan, identity, storage, stack).encode()
+    return Built(out, size, stack)

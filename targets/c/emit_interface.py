@@ -37,10 +37,14 @@ def _weights_contract(name: str) -> str:
    and processes, and must stay for the call. EDGEC_BAD_WEIGHTS says that they belong to another build. */"""
 
 
-def emit_header(plan: Plan, identity: Identity, storage: Storage) -> str:
+def emit_header(plan: Plan, identity: Identity, storage: Storage, stack: int | None = None) -> str:
+    """`stack` is a bound of the bytes that a call uses of its thread's stack, where it is known."""
     name, upper = plan.name, plan.name.upper()
     extra = ", const void *weights" if storage == "file" else ""
     contract = _weights_contract(name) if storage == "file" else ""
+    bound = "" if stack is None else f"""/* No call uses more of its thread's stack, the caller's parallel_for apart. */
+#define {upper}_STACK_BYTES {stack}
+"""
     return f"""{identity.line(f"Interface of the model {name}")}#ifndef EDGEC_MODEL_{upper}_H
 #define EDGEC_MODEL_{upper}_H
 
@@ -51,7 +55,7 @@ def emit_header(plan: Plan, identity: Identity, storage: Storage) -> str:
 #define {upper}_SCRATCH_BYTES {plan.scratch_bytes}
 #define {upper}_STATE_BYTES {plan.state_bytes}
 #define {upper}_WEIGHTS_BYTES {len(plan.weights)}
-
+{bound}
 {_ports(name, plan.inputs, "input")}{_ports(name, plan.outputs, "output")}
 #ifdef __cplusplus
 extern "C" {{
