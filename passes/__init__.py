@@ -15,6 +15,7 @@ from edgec.passes.remove_dead_code import remove_dead_code
 from edgec.passes.remove_identity import remove_identity
 from edgec.passes.sink_transposes import sink_transposes
 from edgec.passes.to_channels_last import to_channels_last
+from edgec.passes.widen_halves import widen_halves
 
 assert __name__ == "edgec.passes", "import edgec.passes, not the folder passes"
 
@@ -32,12 +33,14 @@ PASSES: dict[str, Callable[..., bool]] = {
         remove_identity,
         sink_transposes,
         to_channels_last,
+        widen_halves,
     )
 }
 
-# Clean up, settle the layout (so that what stands between a convolution and what it fuses with is gone), then fold
+# Halves first, so that every other pass sees what is computed; clean up, settle the layout (so that what stands between a convolution and what it fuses with is gone), then fold
 # constants into weights before anything is fused behind them; residuals before activations, which come last in conv.
 CPU_FLOAT: tuple[str, ...] = (
+    "widen_halves",
     "remove_dead_code",
     "remove_identity",
     "merge_duplicates",

@@ -168,15 +168,13 @@ def cast_like(node: Node) -> list[Item]:
 
 
 def bit_cast(node: Node) -> list[Item]:
-    """The same bits as another type: known contents are viewed, integers of one width are cast."""
+    """The same bits as another type of the same width."""
     x, to = node.value(0), node.dtype("to")
     if x.type.numpy.itemsize != DTYPES[to].itemsize:
         node.broken(f"goes from {x.type.dtype} to {to}, which differ in size")
-    if x.const is not None:
-        return [node.constant(node.array(x).view(DTYPES[to]))]
-    if x.type.dtype == to or (x.type.dtype in INTEGERS | {"bool"} and to in INTEGERS):
-        return [node.cast(x, to)]
-    node.refuse(f"reinterprets {x.type.dtype} as {to}, which is supported between integers only")
+    if "bool" in (x.type.dtype, to):
+        node.refuse(f"reinterprets {x.type.dtype} as {to}; numbers of one width are supported, Cast makes bools")
+    return [x if x.type.dtype == to else node.op("bitcast", x, to=to)]
 
 
 def identity(node: Node) -> list[Item]:

@@ -149,9 +149,18 @@ def over_axis(kind: str) -> Importer:
 
     def run(node: Node) -> list[Item]:
         x, shape, axis = softmax_view(node)
-        return [node.reshape(node.op(kind, x, axis=axis), shape)]
+        result = in_double(node, kind, x, axis) if x.type.dtype == "f64" else node.op(kind, x, axis=axis)
+        return [node.reshape(result, shape)]
 
     return run
+
+
+def in_double(node: Node, kind: str, x: Value, axis: int) -> Value:
+    """Softmax of float64, which is rare enough to be made of its parts: e = exp(x - max), e / sum e."""
+    below = node.op("sub", x, reduced(node, "max", x, (axis,), True))
+    powers = node.op("exp", below)
+    total = reduced(node, "sum", powers, (axis,), True)
+    return node.op("div", powers, total) if kind == "softmax" else node.op("sub", below, node.op("log", total))
 
 
 def softmax_view(node: Node) -> tuple[Value, tuple[int, ...], int]:
