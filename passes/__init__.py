@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edgec.passes.expand_conv1d import expand_conv1d
+from edgec.passes.expand_doubles import expand_doubles
 from edgec.passes.flatten_transposes import flatten_transposes
 from edgec.passes.fold_batch_norm import fold_batch_norm
 from edgec.passes.fold_pad import fold_pad
@@ -23,6 +24,7 @@ PASSES: dict[str, Callable[..., bool]] = {
     f.__name__: f
     for f in (
         expand_conv1d,
+        expand_doubles,
         flatten_transposes,
         fold_batch_norm,
         fold_pad,
@@ -37,10 +39,12 @@ PASSES: dict[str, Callable[..., bool]] = {
     )
 }
 
-# Halves first, so that every other pass sees what is computed; clean up, settle the layout (so that what stands between a convolution and what it fuses with is gone), then fold
-# constants into weights before anything is fused behind them; residuals before activations, which come last in conv.
+# Halves and doubles first, so that every other pass sees what is computed. Clean up, settle the layout (so that what
+# stands between a convolution and what it fuses with is gone), then fold constants into weights before anything is
+# fused behind them; residuals before activations, which come last in conv.
 CPU_FLOAT: tuple[str, ...] = (
     "widen_halves",
+    "expand_doubles",
     "remove_dead_code",
     "remove_identity",
     "merge_duplicates",

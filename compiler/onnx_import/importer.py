@@ -24,7 +24,7 @@ from edgec.onnx_import.options import ImportOptions
 from edgec.onnx_import.prepare import bind_dims, check_output, constant_input, free_inputs, input_types
 from edgec.onnx_import.reader import DOMAINS, read_model, standard_opset
 from edgec.onnx_import.signature import check_operands
-from edgec.onnx_import.tensors import ELEMENTS, DtypeUnsupported, array_of, dense_of, element_name
+from edgec.onnx_import.tensors import ELEMENTS, DtypeUnsupported, array_of, dense_of
 from edgec.onnx_import.topology import live_in_order
 
 
@@ -95,7 +95,7 @@ class Walk:
         try:
             bound = self.add_inputs(model.graph, scope, options)
         except DtypeUnsupported as error:
-            raise UnsupportedError([f"an input of the model: {error}"]) from error
+            raise UnsupportedError([f"an input of the model {error}"]) from error
         results = self.run_graph(model.graph, scope)
         missing = [item for item in results if isinstance(item, Missing)]
         if missing:
@@ -124,11 +124,12 @@ class Walk:
             if info.name in options.consts:
                 continue
             if kind != "tensor_type":
-                reason = f"input '{info.name}' is not a tensor but a {str(kind).removesuffix('_type')}"
+                found = str(kind).removesuffix("_type")
+                reason = f"input '{info.name}' is not a tensor but of the kind {found}; tensors are supported"
                 scope.items[info.name] = Missing(0, reason)
             elif info.type.tensor_type.elem_type not in ELEMENTS:
-                name = element_name(info.type.tensor_type.elem_type)
-                scope.items[info.name] = Missing(0, f"input '{info.name}': element type {name} is not supported")
+                unknown = DtypeUnsupported(info.type.tensor_type.elem_type)
+                scope.items[info.name] = Missing(0, f"input '{info.name}' {unknown}")
             else:
                 open_inputs.append(info)
         for name, type in input_types(open_inputs, options, bound).items():
@@ -169,7 +170,7 @@ class Walk:
             sparse = isinstance(tensor, SparseTensorProto)
             array = dense_of(tensor) if sparse else array_of(tensor, self.folder)
         except DtypeUnsupported as error:
-            return Missing(0, f"tensor '{name}': {error}")
+            return Missing(0, f"tensor '{name}' {error}")
         self.spend(array.nbytes)
         return self.graph.constant(array, name)
 
@@ -225,7 +226,8 @@ class Walk:
         # folding evaluates what the file says: an index out of range, a shape that does not fit
         except (ValueError, IndexError, OverflowError, ZeroDivisionError, TypeError) as error:
             raise ModelError(f"{describe(proto)} cannot be imported: {error}") from error
-        raise Refusal(f"is not a supported operator{f' (of {key[0]})' if key[0] else ''}")
+        domain = f" of {key[0]}" if key[0] else ""
+        raise Refusal(f"is not a supported operator{domain}; SUPPORTED_OPS.md lists those that are")
 
     def run_function(
         self, function: FunctionProto, proto: NodeProto, inputs: list[Item], scope: Scope

@@ -361,9 +361,14 @@ ROWS: list[OpRow] = [
     ),
     OpRow("cast", "elementwise", (1, 1), _infer_cast, lambda v, a: [cast(v[0], a["to"])], {"to": REQUIRED}, "same"),
     OpRow(
-        "bitcast", "elementwise", (1, 1), _infer_bitcast, lambda v, a: [v[0].view(DTYPES[a["to"]])], {"to": REQUIRED},
+        "bitcast",
+        "elementwise",
+        (1, 1),
+        _infer_bitcast,
+        lambda v, a: [v[0].view(DTYPES[a["to"]])],
+        {"to": REQUIRED},
         "same",
-    ),  # fmt: skip
+    ),
     OpRow(
         "is_nan", "elementwise", (1, 1), _infer_test("is_nan"), lambda v, _: [np.asarray(_wide(v[0]) != _wide(v[0]))]
     ),

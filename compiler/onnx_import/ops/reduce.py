@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from edgec.ir.graph import Value
-from edgec.ir.types import SIGNED
+from edgec.ir.types import SIGNED, UNSIGNED
 from edgec.onnx_import.items import Item
 from edgec.onnx_import.node import Importer, Node, Table
 
@@ -56,6 +57,10 @@ def reduced(node: Node, kind: str, x: Value, axes: Sequence[int], keepdims: bool
     if any(shape[a] == 0 for a in axes):
         dims = [1 if i in axes else d for i, d in enumerate(shape) if keepdims or i not in axes]
         return node.full(dims, identity_of(kind, x.type.numpy), x.type.dtype)
+    if kind == "mean" and not node.is_float(x):
+        # a sum that does not overflow, divided towards zero
+        total = node.reduce("sum", node.cast(x, "u64" if x.type.dtype in UNSIGNED else "i64"), axes, keepdims)
+        return node.cast(node.op("div", total, node.like(math.prod(shape[a] for a in axes), total)), x.type.dtype)
     return node.reduce(kind, x, axes, keepdims)
 
 
@@ -149,18 +154,9 @@ def over_axis(kind: str) -> Importer:
 
     def run(node: Node) -> list[Item]:
         x, shape, axis = softmax_view(node)
-        result = in_double(node, kind, x, axis) if x.type.dtype == "f64" else node.op(kind, x, axis=axis)
-        return [node.reshape(result, shape)]
+        return [node.reshape(node.op(kind, x, axis=axis), shape)]
 
     return run
-
-
-def in_double(node: Node, kind: str, x: Value, axis: int) -> Value:
-    """Softmax of float64, which is rare enough to be made of its parts: e = exp(x - max), e / sum e."""
-    below = node.op("sub", x, reduced(node, "max", x, (axis,), True))
-    powers = node.op("exp", below)
-    total = reduced(node, "sum", powers, (axis,), True)
-    return node.op("div", powers, total) if kind == "softmax" else node.op("sub", below, node.op("log", total))
 
 
 def softmax_view(node: Node) -> tuple[Value, tuple[int, ...], int]:

@@ -87,9 +87,11 @@ def core_resize(node: Node, x: Value, sizes: Sequence[int], scales: Sequence[flo
         return x
     if 0 in sizes:
         return node.full(sizes, 0, x.type.dtype)
-    return node.op(
+    # integers are interpolated as doubles, which hold them
+    real = x if mode == "nearest" or node.is_float(x) else node.cast(x, "f64")
+    result = node.op(
         "resize",
-        x,
+        real,
         sizes=tuple(sizes),
         scales=tuple(scales),
         mode=mode,
@@ -101,6 +103,13 @@ def core_resize(node: Node, x: Value, sizes: Sequence[int], scales: Sequence[flo
         extrapolation=node.number("extrapolation_value", 0.0, finite=False),
         roi=roi,
     )
+    return as_integers(node, result, x) if real is not x else result
+
+
+def as_integers(node: Node, result: Value, x: Value) -> Value:
+    """Cut off towards zero, as onnxruntime does; what is beyond x's type stays at its end."""
+    info = np.iinfo(x.type.numpy)
+    return node.cast(node.op("clip", result, lo=float(info.min), hi=float(info.max)), x.type.dtype)
 
 
 def upsample(node: Node) -> list[Item]:
@@ -115,7 +124,9 @@ def upsample(node: Node) -> list[Item]:
     sizes = scaled_sizes(node, shape, scales)
     if sizes == shape:
         return [x]
-    return [node.op("resize", x, sizes=sizes, scales=scales, mode=mode, coord="asymmetric", nearest="floor")]
+    real = x if mode == "nearest" or node.is_float(x) else node.cast(x, "f64")
+    result = node.op("resize", real, sizes=sizes, scales=scales, mode=mode, coord="asymmetric", nearest="floor")
+    return [as_integers(node, result, x) if real is not x else result]
 
 
 RESIZE: Table = {"Resize": resize, "Upsample": upsample}

@@ -25,7 +25,7 @@ def tensors(node: Node, i: int = 0) -> tuple[Value, ...]:
 
 def listed(node: Node, items: Sequence[Value]) -> list[Item]:
     if len(items) > limits.SEQUENCE_ITEMS:
-        node.refuse(f"makes a sequence of {len(items)} tensors; at most {limits.SEQUENCE_ITEMS} are allowed")
+        node.refuse(f"makes a sequence of {len(items)} tensors; at most {limits.SEQUENCE_ITEMS} are supported")
     return [TensorList(tuple(items))]
 
 

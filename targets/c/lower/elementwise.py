@@ -76,7 +76,9 @@ def literal(value: float, dtype: str = "f32") -> str:
 
 
 def _name(kind: str, dtype: str, expression: str) -> str:
-    return f"{kind}_{dtype}_{zlib.crc32(expression.encode()):08x}" if "f" in expression[1:] or dtype == "f64" else f"{kind}_{dtype}"
+    """Unique per expression where that holds numbers of the op's own."""
+    numbers = "f" in expression[1:] or dtype == "f64"
+    return f"{kind}_{dtype}_{zlib.crc32(expression.encode()):08x}" if numbers else f"{kind}_{dtype}"
 
 
 def _typed(expression: str, dtype: str) -> str:
