@@ -5,7 +5,7 @@
 accuracy      every model for arm (emulated) and host against onnxruntime, five seeded inputs
 instructions  executed A64 instructions of an inference on cortex-a76, by the emulator
 latency       one thread on this machine beside onnxruntime in one interleaved run: ratios and their geometric mean
-memory        scratch, input and output bytes
+memory        scratch, input and output bytes, by the number of threads that may run the model
 code          bytes of code and constants other than weights
 build         seconds of a build with zig's cache empty, and of the same build when nothing changed
 """
@@ -85,10 +85,11 @@ def latency(models: Sequence[Model], target: str, folder: Path) -> bool:
 
 def memory(models: Sequence[Model], target: str, folder: Path) -> bool:
     for model in models:
-        m = built(model, target or "arm", folder, verify="none").receipt["memory"]
-        total = m["scratch_bytes"] + m["input_bytes"] + m["output_bytes"]
-        print(f"{model.name:28} scratch {m['scratch_bytes']:10,} + input {m['input_bytes']:9,} + output "
-              f"{m['output_bytes']:7,} = {total:10,} B", flush=True)  # fmt: skip
+        for threads in (1, 2, 4):
+            m = built(model, target or "arm", folder, verify="none", threads=threads).receipt["memory"]
+            total = m["scratch_bytes"] + m["input_bytes"] + m["output_bytes"]
+            print(f"{model.name:28} {threads} threads: scratch {m['scratch_bytes']:10,} + input {m['input_bytes']:9,} "
+                  f"+ output {m['output_bytes']:7,} = {total:10,} B", flush=True)  # fmt: skip
     return True
 
 

@@ -26,6 +26,9 @@ def to_json(value: Any) -> bytes:
 
 def check_output(directory: Path) -> None:
     """UsageError when something that edgec did not make stands in the way, before anything is computed."""
+    for parent in directory.parents:
+        if parent.exists() and not parent.is_dir():
+            raise UsageError(f"{directory} cannot be made: {parent} is a file")
     if directory.exists() and not directory.is_dir():
         raise UsageError(f"{directory} is a file; give a folder that edgec may make")
     if directory.is_dir() and any(directory.iterdir()) and not (directory / MANIFEST).is_file():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from edgec.ir.errors import EdgecError, UsageError
+from edgec.ir.errors import EdgecError, UsageError, one_sentence
 from edgec.runtime.errors import RunError
 
 
@@ -19,9 +20,11 @@ def main() -> None:
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(2)
+    except click.ClickException as error:
+        _fail(error.format_message(), 2)
     except click.Abort:
         sys.exit(130)
     except EdgecError as error:
@@ -35,7 +38,7 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    click.echo(f"edgec: {message}", err=True)
+    click.echo(f"edgec: {one_sentence(message)}", err=True)
     sys.exit(code)
 
 
@@ -89,6 +92,8 @@ def _ranges(items: tuple[str, ...]) -> dict[str, tuple[float, float]]:
             low, high = (float(t) for t in text.split(":"))
         except ValueError:
             raise UsageError(f"--range {name}={text}: write LOW:HIGH") from None
+        if not -math.inf < low <= high < math.inf:
+            raise UsageError(f"--range {name}={text}: LOW must not be above HIGH, and both must be finite numbers")
         ranges[name] = (low, high)
     return ranges
 
@@ -113,9 +118,11 @@ def _bindings(command: Any) -> Any:
 @click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help="Where sample inputs lie.")
 @click.option("--name", default="", help="Prefix of files and functions [default: the model's].")
 @click.option("--os", "system", default="linux", show_default=True, help="linux, android, macos, ios or none.")
+@click.option("--threads", default=4, show_default=True, type=click.IntRange(1, 64),
+              help="Most threads that will run it: more take more scratch memory.")  # fmt: skip
 @click.option("--verify", default="auto", show_default=True, help="auto, host, emulate or none.")
 @click.option("--inputs", "verify_inputs", default=3, show_default=True, type=click.IntRange(1), help="Sample inputs.")
-@click.option("--seed", default=0, show_default=True, help="Of the sample inputs.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the sample inputs.")
 @click.option(
     "--data", type=click.Path(path_type=Path), help="Labelled data: .npz with one array an input and `labels`."
 )
@@ -196,7 +203,7 @@ def _feeds(inputs: tuple[str, ...], names: list[str]) -> dict[str, Any]:
 @_bindings
 @click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI")
 @click.option("--inputs", "verify_inputs", default=5, show_default=True, type=click.IntRange(1))
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
 @click.option("--data", type=click.Path(path_type=Path))
 @click.option("--runner", default=None)
 def verify(directory: Path, model: Path, shapes: tuple[str, ...], consts: tuple[str, ...], ranges: tuple[str, ...],

@@ -15,16 +15,20 @@ from typing import Any
 from edgec.artifact import MANIFEST, check_output, sha256, to_json, write_artifact
 from edgec.ir.errors import ModelError, ToolError, UsageError, VerifyError
 from edgec.onnx_import.importer import import_model
+from edgec.onnx_import.limits import VERIFY_BYTES
 from edgec.onnx_import.options import ImportOptions
+from edgec.onnx_import.reader import check_file, external_files
 from edgec.options import VERIFY, BuildOptions
 from edgec.passes import CPU_FLOAT
 from edgec.pipeline import run_pipeline
 from edgec.plan.plan import Plan, Port
+from edgec.sample_inputs import check_ranges
 from edgec.targets.arm import target as arm
 from edgec.targets.c.build import make_files, make_plan
 from edgec.targets.c.devices import Device
 from edgec.targets.c.emit import Identity
 from edgec.targets.c.emit_interface import c_name
+from edgec.targets.c.toolchain import zig
 from edgec.targets.host import target as host
 from edgec.verify_artifact import verify_session
 
@@ -49,9 +53,13 @@ def build(
         raise UsageError(f"--target {target}: there is no such target; legal: {', '.join(TARGETS)}")
     if options.verify not in VERIFY:
         raise UsageError(f"--verify {options.verify} is not legal; legal: {', '.join(VERIFY)}")
+    if family == "host" and options.verify == "emulate":
+        raise UsageError("--verify emulate: what is built for the host runs here; only --target arm is emulated")
     device: Device = TARGETS[family].choose(cpu)
     platform = TARGETS[family].platform(options.os)
     check_output(output)
+    check_file(model)
+    zig()  # a missing compiler is told before anything is computed
     key = _key(model, target, device, options)
     if not options.force and (found := _unchanged(output, key)) is not None:
         return BuildResult(output, found, cached=True)
@@ -60,11 +68,12 @@ def build(
     progress(f"importing {model.name}")
     imported = ImportOptions(options.shapes, options.consts)
     module = import_model(model, imported)
+    check_ranges([(v.name, v.type) for v in module.entries["main"].inputs], options.ranges)
     before = len(module.entries["main"].ops)
     run_pipeline(module, CPU_FLOAT)
     graph = module.entries["main"]
     progress(f"lowering {len(graph.ops)} operators for {device.name}")
-    plan = make_plan(graph, device, name)
+    plan = make_plan(graph, device, name, options.threads)
     identity = Identity(version("edgec"), f"{family}:{device.name}")
     built = make_files(plan, device, identity, platform, progress)
     files = built.files
@@ -97,6 +106,12 @@ def _verify(staged: Path, model: Path, imported: ImportOptions, options: BuildOp
     from edgec.runtime.errors import RunError
     from edgec.runtime.session import load
 
+    memory = receipt["memory"]
+    needed = memory["scratch_bytes"] + memory["state_bytes"] + memory["input_bytes"] + memory["output_bytes"]
+    if needed > VERIFY_BYTES:
+        raise ToolError(
+            f"verifying takes {needed} bytes; at most {VERIFY_BYTES} are allowed: build with --verify none"
+        )
     runner = {"auto": None, "host": "host", "emulate": "emulator"}[options.verify]
     emulated = (staged / f"{receipt['name']}.elf").exists()
     try:
@@ -122,15 +137,16 @@ def _key(model: Path, target: str, device: Device, options: BuildOptions) -> str
     digest = hashlib.sha256()
     try:
         digest.update(model.read_bytes())
-        if options.data is not None:
-            digest.update(options.data.read_bytes())
-        beside = sorted(
-            p for p in model.parent.iterdir() if p.name.startswith(model.name) and p != model and p.is_file()
-        )
-        for path in beside:
-            digest.update(path.read_bytes())
+        for path in external_files(model):
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
     except OSError as error:
         raise ModelError(f"{error.filename} cannot be read: {error.strerror}") from None
+    if options.data is not None:
+        try:
+            digest.update(options.data.read_bytes())
+        except OSError as error:
+            raise UsageError(f"--data {options.data} cannot be read: {error.strerror}") from None
     facts = asdict(options) | {"consts": {k: (v.dtype.str, v.tolist()) for k, v in options.consts.items()}}
     del facts["force"]
     versions = [version(p) for p in ("edgec", "ziglang", "onnx", "numpy", "onnxruntime")]

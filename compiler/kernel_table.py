@@ -100,7 +100,7 @@ def _lowers(kind: str, dtype: str, target: Any) -> bool:
     assert graph is not None
     run_pipeline(graph.module, CPU_FLOAT)
     try:
-        make_plan(graph, target.choose(""), "probe")
+        make_plan(graph, target.choose(""), "probe", 1)
     except UnsupportedError:
         return False
     return True

@@ -14,7 +14,8 @@ VERIFY = ("auto", "host", "emulate", "none")
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """`shapes` and `consts` bind inputs, `ranges` are where sample inputs lie, `data` is labelled data (.npz with an
+    """`threads`: how many threads may run the model at once; where a block keeps rings of rows, each has its own.
+    `shapes` and `consts` bind inputs, `ranges` are where sample inputs lie, `data` is labelled data (.npz with an
     array an input and `labels`)."""
 
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -22,6 +23,7 @@ class BuildOptions:
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     name: str = ""
     os: str = "linux"
+    threads: int = 4
     verify: str = "auto"
     verify_inputs: int = 3
     seed: int = 0

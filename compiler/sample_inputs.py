@@ -8,18 +8,28 @@ from typing import Any
 import numpy as np
 
 from edgec.ir.errors import UsageError
-from edgec.ir.types import Type
+from edgec.ir.types import INTEGERS, Type
 
 Array = np.ndarray[Any, Any]
+
+
+def check_ranges(inputs: Sequence[tuple[str, Type]], ranges: Mapping[str, tuple[float, float]]) -> None:
+    """UsageError for a range of no input, or beyond the numbers that an integer input takes."""
+    types = dict(inputs)
+    for name, (low, high) in ranges.items():
+        if name not in types:
+            raise UsageError(f"--range {name}: the model has no such input; it has {', '.join(types) or 'none'}")
+        if types[name].dtype in INTEGERS:
+            info = np.iinfo(types[name].numpy)
+            if low < info.min or high > info.max:
+                raise UsageError(f"--range {name}={low:g}:{high:g}: {types[name].dtype} takes {info.min} to {info.max}")
 
 
 def sample_inputs(
     inputs: Sequence[tuple[str, Type]], seed: int, ranges: Mapping[str, tuple[float, float]]
 ) -> dict[str, Array]:
     """Uniform in the input's range; without one, floats are standard normal and integers 0 or 1."""
-    for name in ranges:
-        if name not in {n for n, _ in inputs}:
-            raise UsageError(f"--range {name}: the model has no such input; it has {', '.join(n for n, _ in inputs)}")
+    check_ranges(inputs, ranges)
     rng = np.random.default_rng(seed)
     feeds: dict[str, Array] = {}
     for name, type in inputs:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -69,7 +71,10 @@ def _labelled(
     missing = [n for n in (*(p for p, _ in ports), "labels") if n not in arrays]
     if missing:
         raise UsageError(f"{data} has no array '{missing[0]}'; it needs one an input, and `labels` (or `y`)")
-    count = len(arrays["labels"])
+    count = arrays["labels"].size
+    short = [n for n in (*(p for p, _ in ports), "labels") if not count or arrays[n].shape[:1] != (count,)]
+    if short:
+        raise UsageError(f"{data}: '{short[0]}' has the shape {list(arrays[short[0]].shape)} for {count} labels")
     found, expected = [], []
     for i in range(count):
         feeds = {}
@@ -88,5 +93,7 @@ def read_data(path: Path) -> dict[str, Array]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, AttributeError) as error:
-        raise UsageError(f"{path} is not an .npz file that can be read: {error}") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (ValueError, EOFError, AttributeError, TypeError, BadZipFile, zlib.error, NotImplementedError):
+        raise UsageError(f"{path} is not an .npz file of arrays") from None

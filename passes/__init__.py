@@ -4,16 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from edgec.passes.absorb_transpose import absorb_transpose
 from edgec.passes.expand_conv1d import expand_conv1d
 from edgec.passes.expand_doubles import expand_doubles
 from edgec.passes.flatten_transposes import flatten_transposes
 from edgec.passes.fold_batch_norm import fold_batch_norm
+from edgec.passes.fold_input_scale import fold_input_scale
+from edgec.passes.fold_into_table import fold_into_table
 from edgec.passes.fold_pad import fold_pad
 from edgec.passes.fuse_activation import fuse_activation
 from edgec.passes.fuse_residual import fuse_residual
+from edgec.passes.gather_to_slice import gather_to_slice
+from edgec.passes.lay_flat import lay_flat
 from edgec.passes.merge_duplicates import merge_duplicates
+from edgec.passes.recognize_attention import recognize_attention
+from edgec.passes.recognize_gelu import recognize_gelu
+from edgec.passes.recognize_hard_swish import recognize_hard_swish
+from edgec.passes.recognize_layer_norm import recognize_layer_norm
+from edgec.passes.recognize_one_hot import recognize_one_hot
+from edgec.passes.recognize_rms_norm import recognize_rms_norm
+from edgec.passes.recognize_silu import recognize_silu
+from edgec.passes.recognize_softmax import recognize_softmax
+from edgec.passes.reduce_strength import reduce_strength
 from edgec.passes.remove_dead_code import remove_dead_code
 from edgec.passes.remove_identity import remove_identity
+from edgec.passes.sink_reshapes import sink_reshapes
 from edgec.passes.sink_transposes import sink_transposes
 from edgec.passes.to_channels_last import to_channels_last
 from edgec.passes.widen_halves import widen_halves
@@ -23,37 +38,74 @@ assert __name__ == "edgec.passes", "import edgec.passes, not the folder passes"
 PASSES: dict[str, Callable[..., bool]] = {
     f.__name__: f
     for f in (
+        absorb_transpose,
         expand_conv1d,
         expand_doubles,
         flatten_transposes,
         fold_batch_norm,
+        fold_input_scale,
+        fold_into_table,
         fold_pad,
         fuse_activation,
         fuse_residual,
+        gather_to_slice,
+        lay_flat,
         merge_duplicates,
+        recognize_attention,
+        recognize_gelu,
+        recognize_hard_swish,
+        recognize_layer_norm,
+        recognize_one_hot,
+        recognize_rms_norm,
+        recognize_silu,
+        recognize_softmax,
+        reduce_strength,
         remove_dead_code,
         remove_identity,
+        sink_reshapes,
         sink_transposes,
         to_channels_last,
         widen_halves,
     )
 }
 
-# Halves and doubles first, so that every other pass sees what is computed. Clean up, settle the layout (so that what
-# stands between a convolution and what it fuses with is gone), then fold constants into weights before anything is
-# fused behind them; residuals before activations, which come last in conv.
 CPU_FLOAT: tuple[str, ...] = (
+    # what is computed in float32, so that every other pass sees it
     "widen_halves",
-    "expand_doubles",
+    # clean up, so that patterns see one form
     "remove_dead_code",
     "remove_identity",
     "merge_duplicates",
+    # long-hand forms, innermost first: softmax before the attention around it, norms before their parts are changed
+    "recognize_one_hot",
+    "recognize_gelu",
+    "recognize_silu",
+    "recognize_hard_swish",
+    "recognize_softmax",
+    "recognize_layer_norm",
+    "recognize_rms_norm",
+    "recognize_attention",
+    "fold_into_table",  # functions of an embedding are another embedding
+    "reduce_strength",  # what was not recognised
+    "gather_to_slice",  # slices commute with transposes, gathers do not
+    # settle the layout, so that what stands between a convolution and what it fuses with is gone
     "fold_pad",
     "expand_conv1d",
     "to_channels_last",
     "sink_transposes",
+    "lay_flat",  # before reshapes sink: it makes some
+    "sink_reshapes",
+    "remove_identity",
+    "merge_duplicates",
     "remove_dead_code",
+    "recognize_layer_norm",  # the scale and bias of a norm that stood between transposes
+    "recognize_rms_norm",
+    "absorb_transpose",  # those that sinking left in front of a matmul
+    "expand_doubles",  # behind every recogniser: it takes some apart
+    # constants into weights before anything is fused behind them; what no producer took, the consumer may
     "fold_batch_norm",
+    "fold_input_scale",
+    # residuals before activations, which come last in conv
     "fuse_residual",
     "fuse_activation",
     "flatten_transposes",

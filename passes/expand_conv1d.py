@@ -15,10 +15,14 @@ KINDS = ("conv", "conv_transpose", "max_pool", "avg_pool")
 
 def expand_conv1d(graph: Graph) -> bool:
     changed = False
-    for op in list(graph.ops):
+    old, graph.ops = graph.ops, []
+    renamed: dict[Value, Value] = {}
+    for op in old:
+        op.inputs = [renamed.get(v, v) if v is not None else None for v in op.inputs]
         if op.kind not in KINDS or op.arg(0).type.rank != 3:
+            graph.ops.append(op)
             continue
-        b = Builder(graph, before=op)
+        b = Builder(graph, source=op.source)
         at = 2 if op.attrs["layout"] == "nchw" else 1
 
         def widen(v: Value | None, at: int, b: Builder = b) -> Value | None:
@@ -36,7 +40,7 @@ def expand_conv1d(graph: Graph) -> bool:
         if attrs.get("ceil_pads"):
             attrs["ceil_pads"] = (0, *attrs["ceil_pads"])
         made = b.op(op.kind, *inputs, **attrs)
-        graph.replace(op.result, b.op("reshape", made, shape=op.result.type.dims))
-        graph.remove([op])
+        renamed[op.result] = b.op("reshape", made, shape=op.result.type.dims)
         changed = True
+    graph.replace_leaving(renamed)
     return changed

@@ -8,12 +8,16 @@ from __future__ import annotations
 from typing import Any
 
 from edgec.ir.build import Builder
-from edgec.ir.graph import Graph
+from edgec.ir.graph import Graph, Value
 
 
 def flatten_transposes(graph: Graph) -> bool:
     changed = False
-    for op in list(graph.ops):
+    old, graph.ops = graph.ops, []
+    renamed: dict[Value, Value] = {}
+    for op in old:
+        op.inputs = [renamed.get(v, v) if v is not None else None for v in op.inputs]
+        graph.ops.append(op)
         if op.kind != "transpose":
             continue
         perm: Any = op.attrs["perm"]
@@ -21,7 +25,8 @@ def flatten_transposes(graph: Graph) -> bool:
         moved = [p for p in perm if dims[p] != 1]
         if moved != sorted(moved):
             continue
-        graph.replace(op.result, Builder(graph, before=op).op("reshape", op.arg(0), shape=op.result.type.dims))
-        graph.remove([op])
+        graph.ops.pop()
+        renamed[op.result] = Builder(graph, source=op.source).op("reshape", op.arg(0), shape=op.result.type.dims)
         changed = True
+    graph.replace_leaving(renamed)
     return changed

@@ -22,7 +22,12 @@ def fold_batch_norm(graph: Graph) -> bool:
     changed = False
     users = graph.users()
     leaving = graph.output_values()
-    for op in list(graph.ops):
+    old, graph.ops = graph.ops, []
+    renamed: dict[Value, Value] = {}
+    merged_away: list[Op] = []
+    for op in old:
+        op.inputs = [renamed.get(v, v) if v is not None else None for v in op.inputs]
+        graph.ops.append(op)
         if op.kind not in ("mul", "add", "sub") or op.attrs.get("act"):
             continue
         found = _operands(graph, op)
@@ -37,12 +42,14 @@ def fold_batch_norm(graph: Graph) -> bool:
             continue
         vector = -vector if op.kind == "sub" else vector
         merged = _merge(graph, producer, vector, op.kind == "mul")
-        graph.replace(op.result, merged)
-        graph.remove([op, producer])
+        renamed[op.result] = merged
+        merged_away += [op, producer]
         users[merged] = users.get(op.result, [])
         if op.result in leaving:
             leaving.add(merged)
         changed = True
+    graph.remove(merged_away)
+    graph.replace_leaving(renamed)
     return changed
 
 
@@ -88,7 +95,7 @@ def _merge(graph: Graph, producer: Op, vector: Array, scale: bool) -> Value:
     else:
         bias = bias + vector
     dtype = producer.arg(1).type.dtype
-    b = Builder(graph, before=producer)
+    b = Builder(graph, source=producer.source)
     w = b.const(weights, dtype)
     keep = given if given is not None or not scale else None
     attrs = dict(producer.attrs)

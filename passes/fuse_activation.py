@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from edgec.ir.graph import Graph, Op
+from edgec.ir.graph import Graph, Op, Value
 
 _HOSTS = ("conv", "conv_transpose", "matmul", "add")
 _PLAIN = ("relu", "hard_swish", "silu", "sigmoid", "gelu", "gelu_tanh", "tanh")
@@ -18,7 +18,11 @@ def fuse_activation(graph: Graph) -> bool:
     changed = False
     users = graph.users()
     leaving = graph.output_values()
-    for op in list(graph.ops):
+    kept: list[Op] = []
+    renamed: dict[Value, Value] = {}
+    for op in graph.ops:
+        op.inputs = [renamed.get(v, v) if v is not None else None for v in op.inputs]
+        kept.append(op)
         act = activation_name(op)
         if not act:
             continue
@@ -29,12 +33,14 @@ def fuse_activation(graph: Graph) -> bool:
         if source.type.dtype != "f32":
             continue
         host.attrs = {**host.attrs, "act": act}
-        graph.replace(op.result, source)
-        graph.remove([op])
+        kept.pop()
+        renamed[op.result] = source
         users[source] = users.get(op.result, [])
         if op.result in leaving:
             leaving.add(source)
         changed = True
+    graph.ops = kept
+    graph.replace_leaving(renamed)
     return changed
 
 

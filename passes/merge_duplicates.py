@@ -23,7 +23,5 @@ def merge_duplicates(graph: Graph) -> bool:
         else:
             renamed.update(zip(op.results, same.results, strict=True))
     graph.ops = kept
-    graph.outputs = [(name, renamed.get(v, v)) for name, v in graph.outputs]
-    for state in graph.states:
-        state.output = renamed.get(state.output, state.output)
+    graph.replace_leaving(renamed)
     return bool(renamed)

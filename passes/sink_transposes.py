@@ -27,9 +27,7 @@ def sink_transposes(graph: Graph) -> bool:
         else:
             renamed[op.result] = made
             changed = True
-    graph.outputs = [(name, renamed.get(v, v)) for name, v in graph.outputs]
-    for state in graph.states:
-        state.output = renamed.get(state.output, state.output)
+    graph.replace_leaving(renamed)
     return changed
 
 
@@ -53,6 +51,8 @@ def _sunk(b: Builder, op: Op) -> Value | None:
         return source if whole == tuple(range(len(whole))) else b.op("transpose", source, perm=whole)
     if op.kind in ("reduce_sum", "reduce_mean", "reduce_max", "reduce_min", "reduce_prod"):
         return _reduced(b, op, source, perm)
+    if op.kind == "reshape":
+        return _reshaped(b, source, perm, attrs["shape"])
     if OPS[op.kind].family == "elementwise":
         operands = [_aligned(b, v, perm, op.result.type.rank) for v in op.inputs]
         if any(v is None for v in operands):
@@ -104,3 +104,31 @@ def _reduced(b: Builder, op: Op, source: Value, perm: Perm) -> Value | None:
     order = sorted(kept)
     rest = tuple(order.index(k) for k in kept)
     return made if rest == tuple(range(len(rest))) else b.op("transpose", made, perm=rest)
+
+
+def _reshaped(b: Builder, source: Value, perm: Perm, shape: tuple[int, ...]) -> Value | None:
+    """The reshape before the transpose, where it splits axes or merges those that are neighbours in the source, too."""
+    dims = source.type.dims
+    if not source.type.size:
+        return None
+    old = [p for p in perm if dims[p] != 1]  # source axes in the order in which the reshape sees them
+    new = [i for i, d in enumerate(shape) if d != 1]
+    groups: list[tuple[int, list[int]]] = []  # first source axis, axes of the result
+    while old or new:
+        first, taken = [old.pop(0)], [new.pop(0)]
+        inside, outside = dims[first[0]], shape[taken[0]]
+        while inside != outside:
+            if inside < outside:
+                first.append(old.pop(0))
+                inside *= dims[first[-1]]
+            else:
+                taken.append(new.pop(0))
+                outside *= shape[taken[-1]]
+        between = [p for p in range(first[0], first[-1] + 1) if dims[p] != 1] if first == sorted(first) else []
+        if between != first:
+            return None
+        groups.append((first[0], taken))
+    ones = [i for i, d in enumerate(shape) if d == 1]
+    order = [*ones, *(i for _, taken in sorted(groups) for i in taken)]
+    made = b.op("reshape", source, shape=tuple(shape[i] for i in order))
+    return b.op("transpose", made, perm=tuple(order.index(i) for i in range(len(shape))))

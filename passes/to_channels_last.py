@@ -29,7 +29,5 @@ def to_channels_last(graph: Graph) -> bool:
         made = b.op(op.kind, *inputs, **{**op.attrs, "layout": "nhwc"})
         renamed[op.result] = b.op("transpose", made, perm=TO_FIRST)
         changed = True
-    graph.outputs = [(name, renamed.get(v, v)) for name, v in graph.outputs]
-    for state in graph.states:
-        state.output = renamed.get(state.output, state.output)
+    graph.replace_leaving(renamed)
     return changed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 
 from edgec.artifact import MANIFEST, sha256, to_json
 from edgec.ir.graph import Graph
+from edgec.plan.plan import Plan
+from edgec.plan.schedule import Segment
 from edgec.runtime.session import Session, load
 from edgec.targets.arm import target as arm
 from edgec.targets.c.build import make_files, make_plan
@@ -16,12 +19,17 @@ from edgec.targets.c.emit import Identity
 from edgec.targets.host import target as host
 
 
-def compiled(graph: Graph, target: str, folder: Path) -> Session:
-    """`target` is `host`, `host:avx2`, `arm` …"""
+def compiled(
+    graph: Graph, target: str, folder: Path, threads: int = 4, segments: Sequence[Segment] | None = None,
+    arrange: Callable[[Plan], None] = lambda _: None,
+) -> Session:  # fmt: skip
+    """`target` is `host`, `host:avx2`, `arm` …; the session runs `threads` threads, `segments` replace the schedule,
+    `arrange` may move the plan's buffers."""
     family, _, cpu = target.partition(":")
     module: Any = {"arm": arm, "host": host}[family]
     device = module.choose(cpu)
-    plan = make_plan(graph, device, "unit")
+    plan = make_plan(graph, device, "unit", threads, segments)
+    arrange(plan)
     files = make_files(plan, device, Identity("test", target), module.platform("linux"), lambda _: None).files
     for name, content in files.items():
         (folder / name).write_bytes(content)
@@ -30,12 +38,13 @@ def compiled(graph: Graph, target: str, folder: Path) -> Session:
         return [{"name": p.name, "dtype": p.type.dtype, "shape": list(p.type.dims)} for p in values]
 
     manifest = {
-        "format": 1, "name": "unit", "target": family, "cpu": device.name, "inputs": ports(plan.inputs),
-        "outputs": ports(plan.outputs), "states": ports(plan.states), "scratch_bytes": plan.scratch_bytes,
-        "state_bytes": plan.state_bytes, "files": {n: sha256(c) for n, c in files.items()},
+        "format": 1, "name": "unit", "target": family, "cpu": device.name, "isa": device.isa.name,
+        "inputs": ports(plan.inputs), "outputs": ports(plan.outputs), "states": ports(plan.states),
+        "scratch_bytes": plan.scratch_bytes, "state_bytes": plan.state_bytes,
+        "files": {n: sha256(c) for n, c in files.items()},
     }  # fmt: skip
     (folder / MANIFEST).write_bytes(to_json(manifest))
-    return load(folder)
+    return load(folder, threads=threads if family == "host" else 1)
 
 
 def assert_close(found: np.ndarray, expected: np.ndarray, label: str) -> None:

@@ -1,6 +1,7 @@
-"""Makes `compiled` importable from every test file."""
+"""Makes this folder and benchmarks importable from every test file: `compiled`, `sanitize.guarded`, `model_set` …"""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "benchmarks")]

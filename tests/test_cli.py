@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-import pytest
 from test_build import MODEL, SHAPE, command
 
 
@@ -32,7 +30,7 @@ def test_refusals(tmp_path: Path) -> None:
     fails(tmp_path, 2, "write lengths as", "build", model, "-t", "arm", "--shape", "input=axb")
     fails(tmp_path, 2, "no such input", "build", model, "-t", "arm", "--shape", "z=1", *SHAPE)
     fails(tmp_path, 2, "LOW:HIGH", "build", model, "-t", "arm", "--range", "input=3", *SHAPE)
-    fails(tmp_path, 3, "cannot be read", "build", "missing.onnx", "-t", "arm")
+    fails(tmp_path, 2, "is not a file", "build", "missing.onnx", "-t", "arm")
     fails(tmp_path, 3, "not an ONNX model", "build", "text.onnx", "-t", "arm")
     fails(tmp_path, 2, "did not make", "build", model, "-t", "arm", "-o", "taken", *SHAPE)
     fails(tmp_path, 2, "is a file", "build", model, "-t", "arm", "-o", "file", *SHAPE)
@@ -53,12 +51,6 @@ def test_opt(tmp_path: Path) -> None:
     assert done.stdout == 'entry main(%x: f32[4]) {\n  return "y" = %x\n}\n'
     (tmp_path / "bad.edge").write_text("entry main(%x: f99[4]) { return }")
     fails(tmp_path, 5, "1:16: there is no dtype f99", "opt", "bad.edge", "-p", "remove_dead_code")
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_folder_not_writable(tmp_path: Path) -> None:
-    (tmp_path / "locked").mkdir(mode=0o555)
-    fails(tmp_path, 2, "cannot be written", "build", str(MODEL), "-t", "host", "-o", "locked/out", *SHAPE)
 
 
 def test_failed_build_keeps_the_older_artifact(tmp_path: Path) -> None:

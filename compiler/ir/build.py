@@ -4,19 +4,20 @@
     y = b.op("conv", x, w, bias, strides=(1, 1), pads=(0, 0, 0, 0))
     b = Builder(graph, before=op)          # inserts in front of an op; what a pass uses
 
-An op whose operands are all constants becomes a constant at once when its result has at most `FOLD_LIMIT` elements;
-this is what makes the exporters' shape arithmetic vanish.
+An op whose operands are all constants becomes a constant at once when that is cheap (`cost.py`); this is what makes the
+exporters' shape arithmetic vanish.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from edgec.ir.cost import affordable
 from edgec.ir.graph import Attr, Graph, Op, Value
 from edgec.ir.ops import OPS
-from edgec.ir.types import DTYPES, dtype_name
-
-FOLD_LIMIT = 1 << 26
+from edgec.ir.types import DTYPES, Type, dtype_name
 
 
 class Builder:
@@ -36,15 +37,18 @@ class Builder:
         """All results of a new op. Raises IRError when the operands or attributes are not legal."""
         row = OPS[kind]
         full = row.complete(attrs)
-        types = row.infer([v.type if v is not None else None for v in inputs], full)
-        if (
-            self.fold
-            and inputs
-            and all(v is None or v.const is not None for v in inputs)
-            and all(t.size <= FOLD_LIMIT for t in types)
-        ):
+        given = [v.type if v is not None else None for v in inputs]
+        types = row.infer(given, full)
+        known = bool(inputs) and all(v is None or v.const is not None for v in inputs)
+        return self.place(kind, inputs, full, types, self.fold and known and affordable(kind, given, types, full))
+
+    def place(
+        self, kind: str, inputs: Sequence[Value | None], full: dict[str, Attr], types: Sequence[Type], fold: bool
+    ) -> list[Value]:
+        """Results of an op whose attributes are complete and whose types are inferred: folded, or in the graph."""
+        if fold:
             arrays = [self.graph.array(v) if v is not None else None for v in inputs]
-            return [self.graph.constant(a) for a in row.evaluate(arrays, full)]
+            return [self.graph.constant(a) for a in OPS[kind].evaluate(arrays, full)]
         op = Op(kind, inputs, full, self.source)
         at = self.graph.ops.index(self.before) if self.before is not None else len(self.graph.ops)
         return self.graph.insert(at, op, types)

@@ -6,11 +6,26 @@ breaks and what would be legal. The command line prints it after `edgec: ` and e
 
 from __future__ import annotations
 
+from collections import Counter
+
+LONGEST = 20_000  # characters of a message; names in it may come from a file
+TOLD = 100  # reasons that UnsupportedError tells in full
+
+
+def one_sentence(text: str) -> str:
+    """The text on one line: what a terminal would not print (line breaks, escapes, marks of direction) is spelled."""
+    if len(text) > LONGEST:
+        text = text[:LONGEST] + "…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode("ascii") for c in text)
+
 
 class EdgecError(Exception):
     """Root of every error that edgec raises on purpose."""
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_sentence(message))
 
 
 class UsageError(EdgecError):
@@ -26,14 +41,17 @@ class ModelError(EdgecError):
 
 
 class UnsupportedError(ModelError):
-    """Operators or forms that edgec does not support; `reasons` lists all of them, one sentence each."""
+    """Operators or forms that edgec does not support; `reasons` has all of them, one sentence each, beginning with the
+    operator. Beyond the first hundred the message counts operators."""
 
     exit_code = 4
 
     def __init__(self, reasons: list[str]) -> None:
         self.reasons = reasons
         head = f"{len(reasons)} unsupported: " if len(reasons) > 1 else "unsupported: "
-        super().__init__(head + "; ".join(reasons))
+        more = Counter(reason.split(" ")[0] for reason in reasons[TOLD:])
+        tail = "; and " + ", ".join(f"{n} more of {kind}" for kind, n in sorted(more.items())) if more else ""
+        super().__init__(head + "; ".join(reasons[:TOLD]) + tail)
 
 
 class IRError(EdgecError):

@@ -166,6 +166,13 @@ class Graph:
             if state.output is old:
                 state.output = new
 
+    def replace_leaving(self, renamed: dict[Value, Value]) -> None:
+        """Outputs and states read the new values. For passes that sweep once and rename operands as they go: `replace`
+        walks the graph each time."""
+        self.outputs = [(name, renamed.get(v, v)) for name, v in self.outputs]
+        for state in self.states:
+            state.output = renamed.get(state.output, state.output)
+
     def remove(self, ops: Iterable[Op]) -> None:
         """Drop ops (whose results nobody may read any more)."""
         gone = set(map(id, ops))

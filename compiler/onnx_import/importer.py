@@ -6,6 +6,7 @@ once. Names of inputs and outputs stay; `op.source` says which ONNX node an op c
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +27,11 @@ from edgec.onnx_import.reader import DOMAINS, read_model, standard_opset
 from edgec.onnx_import.signature import check_operands
 from edgec.onnx_import.tensors import ELEMENTS, DtypeUnsupported, array_of, dense_of
 from edgec.onnx_import.topology import live_in_order
+
+KINDS = {
+    "sequence_type": "a sequence", "optional_type": "an optional", "map_type": "a map",
+    "sparse_tensor_type": "a sparse tensor", "opaque_type": "something opaque",
+}  # fmt: skip
 
 
 def import_model(path: Path, options: ImportOptions | None = None) -> Module:
@@ -71,7 +77,11 @@ class Walk:
         self.opsets = {"" if o.domain in DOMAINS else o.domain: int(o.version) for o in model.opset_import}
         self.opsets[""] = standard_opset(model)
         self.nodes = 0
-        self.bytes = 0
+        self.operators = 0
+        self.bytes = 0  # of arrays that were made
+        self.stored = 0  # bytes of arrays that were read
+        self.work = 0
+        self.began = time.process_time()
         self.orders: dict[int, tuple[GraphProto, list[NodeProto]]] = {}
 
     # -- budgets ----------------------------------------------------------------------------------------------
@@ -79,14 +89,28 @@ class Walk:
     def spend(self, nbytes: int) -> None:
         """Account for an array before it is made."""
         self.bytes += nbytes
-        if self.bytes > limits.FOLDED_BYTES:
-            raise ModelError(f"the model's constants need more than {limits.FOLDED_BYTES} bytes when folded")
+        if self.bytes > limits.MADE_BYTES:
+            raise ModelError(f"the import makes too many constants: {limits.MADE_BYTES} bytes are allowed")
+
+    def affords(self, nbytes: int, work: int) -> bool:
+        """May an op be folded? Then it is accounted for."""
+        if self.bytes + nbytes > limits.MADE_BYTES or self.work + work > limits.FOLDING_WORK:
+            return False
+        self.bytes, self.work = self.bytes + nbytes, self.work + work
+        return True
 
     def count_node(self) -> int:
         self.nodes += 1
         if self.nodes > limits.NODES:
             raise ModelError(f"the model unrolls to more than {limits.NODES} nodes")
+        if time.process_time() - self.began > limits.CPU_SECONDS:
+            raise ModelError(f"the import takes more than {limits.CPU_SECONDS} seconds")
         return self.nodes
+
+    def count_operator(self) -> None:
+        self.operators += 1
+        if self.operators > limits.OPERATORS:
+            raise ModelError(f"the model becomes more than {limits.OPERATORS} operators")
 
     # -- the model --------------------------------------------------------------------------------------------
 
@@ -124,8 +148,7 @@ class Walk:
             if info.name in options.consts:
                 continue
             if kind != "tensor_type":
-                found = str(kind).removesuffix("_type")
-                reason = f"input '{info.name}' is not a tensor but of the kind {found}; tensors are supported"
+                reason = f"input '{info.name}' is not a tensor but {KINDS.get(kind, 'nothing')}; tensors are supported"
                 scope.items[info.name] = Missing(0, reason)
             elif info.type.tensor_type.elem_type not in ELEMENTS:
                 unknown = DtypeUnsupported(info.type.tensor_type.elem_type)
@@ -167,11 +190,14 @@ class Walk:
 
     def stored_item(self, name: str, tensor: TensorProto | SparseTensorProto) -> Item:
         try:
-            sparse = isinstance(tensor, SparseTensorProto)
-            array = dense_of(tensor) if sparse else array_of(tensor, self.folder)
+            if isinstance(tensor, SparseTensorProto):
+                return self.graph.constant(dense_of(tensor, self.spend), name)
+            array = array_of(tensor, self.folder)
         except DtypeUnsupported as error:
             return Missing(0, f"tensor '{name}' {error}")
-        self.spend(array.nbytes)
+        self.stored += array.nbytes
+        if self.stored > limits.STORED_BYTES:
+            raise ModelError(f"the model's weights are too large: {limits.STORED_BYTES} bytes are allowed")
         return self.graph.constant(array, name)
 
     # -- nodes ------------------------------------------------------------------------------------------------

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from onnx import AttributeProto, GraphProto, NodeProto, TensorProto
 
+from edgec.ir import cost
 from edgec.ir.build import Builder
 from edgec.ir.errors import ModelError
 from edgec.ir.graph import Attr, Value
@@ -94,8 +95,10 @@ class Node:
         """Contents of a value that must be known at import."""
         if value.const is None:
             inputs = self.walk.inputs_behind(value)
-            hint = " (bind it with " + " ".join(f"--const {n}=..." for n in inputs) + ")" if inputs else ""
-            self.refuse(f"needs '{name or value.name}' to be a constant{hint}")
+            if not inputs:
+                self.refuse(f"needs '{name or value.name}' to be a constant, and it is too large for one")
+            hint = " ".join(f"--const {n}=..." for n in inputs)
+            self.refuse(f"needs '{name or value.name}' to be a constant (bind it with {hint})")
         return self.walk.graph.array(value)
 
     def const_ints(self, i: int) -> tuple[int, ...]:
@@ -103,7 +106,18 @@ class Node:
         array = self.const(i)
         if array.dtype.kind not in "iu" or array.ndim > 1:
             self.broken(f"needs integers in one dimension as operand {i}, not {array.dtype}{list(array.shape)}")
+        self.check_operand(i, array)
         return tuple(int(v) for v in array.reshape(-1))
+
+    def const_floats(self, i: int) -> tuple[float, ...]:
+        """Operand i as numbers."""
+        array = self.const(i)
+        self.check_operand(i, array)
+        return tuple(float(v) for v in array.reshape(-1))
+
+    def check_operand(self, i: int, array: np.ndarray) -> None:
+        if array.size > limits.OPERANDS:
+            self.broken(f"has {array.size} numbers as operand {i}; at most {limits.OPERANDS} are allowed")
 
     def const_int(self, i: int) -> int:
         values = self.const(i).reshape(-1)
@@ -207,6 +221,22 @@ class Node:
     def is_float(self, value: Value) -> bool:
         return value.type.dtype in FLOATS
 
+    def room(self, elements: int, arrays: int = 1, what: str = "") -> None:
+        """ModelError when so many arrays of so many 8-byte elements, which a constant is made from, are too large."""
+        limits.check_working(8 * elements * arrays, what or f"the result of {self.source}")
+
+    def positions(self, length: int) -> np.ndarray:
+        """0, 1, ... as int64."""
+        self.room(length, what=f"the positions of {self.source}")
+        return np.arange(length, dtype=np.int64)
+
+    def check_lengths(self, shape: Sequence[int], axes: Iterable[int]) -> None:
+        """ModelError for an axis so long that the table of its sources would be huge."""
+        for axis in axes:
+            if shape[axis] > limits.TABLE_LENGTH:
+                self.broken(f"makes an axis of {shape[axis]} elements, each from a place of its own; at most "
+                            f"{limits.TABLE_LENGTH} elements are allowed")
+
     # -- making operators -------------------------------------------------------------------------------------
 
     def op(self, kind: str, *inputs: Value | None, **attrs: Attr) -> Value:
@@ -216,15 +246,20 @@ class Node:
     def ops(self, kind: str, *inputs: Value | None, **attrs: Attr) -> list[Value]:
         """All results of a new core op; limits are checked before anything is folded."""
         row = OPS[kind]
-        types = row.infer([v.type if v is not None else None for v in inputs], row.complete(attrs))
+        full = row.complete(attrs)
+        given = [v.type if v is not None else None for v in inputs]
+        types = row.infer(given, full)
         for type in types:
             limits.check_shape(type.dims, f"a result of {self.source}")
-        self.walk.spend(sum(t.nbytes for t in types) if self.folds(inputs) else 0)
-        return self.builder.ops(kind, *inputs, **attrs)
-
-    @staticmethod
-    def folds(inputs: Sequence[Value | None]) -> bool:
-        return bool(inputs) and all(v is None or v.const is not None for v in inputs)
+        known = bool(inputs) and all(v is None or v.const is not None for v in inputs)
+        fold = (
+            known
+            and cost.affordable(kind, given, types, full)
+            and self.walk.affords(sum(t.nbytes for t in types), cost.work(kind, given, types, full))
+        )
+        if not fold:
+            self.walk.count_operator()
+        return self.builder.place(kind, inputs, full, types, fold)
 
     def constant(self, array: np.ndarray | float | int | bool, dtype: str | None = None) -> Value:
         """A constant value; `dtype` is an IR name."""
@@ -238,10 +273,8 @@ class Node:
             return self.constant(np.asarray(number).astype(value.type.numpy))
 
     def full(self, shape: Sequence[int], number: float | int | bool, dtype: str) -> Value:
-        """A constant tensor of one number; the limits hold."""
-        dims = limits.check_shape(shape, f"a result of {self.source}")
-        self.walk.spend(math.prod(dims) * DTYPES[dtype].itemsize)
-        return self.walk.graph.constant(np.full(dims, number, DTYPES[dtype]))
+        """A tensor of one number: a constant, or broadcast at run time when it is large."""
+        return self.broadcast(self.constant(np.asarray(number), dtype), shape)
 
     def reshape(self, value: Value, shape: Sequence[int]) -> Value:
         dims = tuple(int(d) for d in shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -54,7 +55,7 @@ def bind_dims(graph: GraphProto, options: ImportOptions) -> dict[str, int]:
         dims = declared_dims(infos[name])
         if dims is None:
             continue
-        if option == "--const" and int(np.prod(shape)) == 1 and all(d in (1, "") or isinstance(d, str) for d in dims):
+        if option == "--const" and math.prod(shape) == 1 and all(d in (1, "") or isinstance(d, str) for d in dims):
             shape = (1,) * len(dims)  # `--const sr=16000` is enough for a tensor of one element
         if len(dims) != len(shape):
             raise UsageError(f"{option} {name} has {len(shape)} dimensions, and the input has {len(dims)}")

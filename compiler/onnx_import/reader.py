@@ -21,19 +21,42 @@ DOMAINS = ("", "ai.onnx")  # both mean the standard operators
 
 def read_model(path: Path) -> ModelProto:
     """Parse and check the file. External data stays where it is; its place is checked."""
-    if not path.is_file():
+    check_file(path)
+    model = parse_model(path)
+    check_model(model, path)
+    return model
+
+
+def parse_model(path: Path) -> ModelProto:
+    try:
+        return onnx.load_model_from_string(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"the model '{path}' cannot be read: {error.strerror}") from error
+    except (DecodeError, ValueError) as error:
+        raise ModelError(f"'{path}' is not an ONNX model: {one_line(error)}") from error
+
+
+def external_files(path: Path) -> list[Path]:
+    """Files beside the model that hold its weights, sorted; what is wrong with the model is told by `read_model`."""
+    model = parse_model(path)
+    check_size(model)
+    stored = tensors_of(list(model.graph.node), list(model.graph.initializer))
+    return sorted({external_file(tensor, path.parent)[0] for tensor in stored if is_external(tensor)})
+
+
+def check_file(path: Path) -> None:
+    """A regular file of a legal size: a pipe or a device would never end."""
+    try:
+        regular = path.is_file()
+        size = path.stat().st_size if regular else 0
+    except (OSError, ValueError) as error:
+        raise UsageError(f"the model '{path}' cannot be read: {error}") from error
+    if not regular:
         raise UsageError(f"the model '{path}' is not a file")
-    size = path.stat().st_size
     if size > limits.FILE_BYTES:
         raise ModelError(f"the model '{path}' has {size} bytes; at most {limits.FILE_BYTES} are allowed")
     if size == 0:
         raise ModelError(f"the model '{path}' is empty")
-    try:
-        model = onnx.load_model_from_string(path.read_bytes())
-    except (DecodeError, ValueError) as error:
-        raise ModelError(f"'{path}' is not an ONNX model: {one_line(error)}") from error
-    check_model(model, path)
-    return model
 
 
 def check_model(model: ModelProto, path: Path) -> None:
@@ -54,12 +77,16 @@ def check_size(model: ModelProto) -> None:
     graphs = [(model.graph, 1)]
     nodes = 0
     bodies = [list(f.node) for f in model.functions]
+    check_spelling(name for f in model.functions for name in (f.domain, f.name, *f.input, *f.output, *f.attribute))
+    check_spelling(o.domain for o in model.opset_import)
     while graphs or bodies:
         if graphs:
             graph, depth = graphs.pop()
             listed = list(graph.node)
             check_spelling(item.name for item in (*graph.input, *graph.output, *graph.initializer))
             check_spelling(item.values.name for item in graph.sparse_initializer)
+            dims = [d for item in (*graph.input, *graph.output) for d in item.type.tensor_type.shape.dim]
+            check_spelling(d.dim_param for d in dims)
         else:
             listed, depth = bodies.pop(), 1
         if depth > limits.NESTING:
@@ -68,7 +95,8 @@ def check_size(model: ModelProto) -> None:
         if nodes > limits.NODES:
             raise ModelError(f"the model has more than {limits.NODES} nodes")
         for node in listed:
-            check_spelling((node.name, node.op_type, node.domain, *node.input, *node.output))
+            attributes = [name for a in node.attribute for name in (a.name, a.ref_attr_name)]
+            check_spelling((node.name, node.op_type, node.domain, *node.input, *node.output, *attributes))
             graphs += [(sub, depth + 1) for sub in subgraphs(node)]
 
 
@@ -128,7 +156,7 @@ def check_external(model: ModelProto, folder: Path) -> None:
     """Shapes of all stored tensors, and where external data lies: in the model's folder and not beyond a limit."""
     files: dict[Path, int] = {}
     for tensor in tensors_of(list(model.graph.node), list(model.graph.initializer)):
-        limits.check_shape(tensor.dims, f"tensor '{tensor.name}'")
+        limits.check_stored(tensor.dims, f"tensor '{tensor.name}'")
         if is_external(tensor):
             file = external_file(tensor, folder)[0]
             files[file] = file.stat().st_size

@@ -22,7 +22,7 @@ from edgec.onnx_import.ops.refused import REFUSED
 from edgec.onnx_import.reader import OLDEST_OPSET
 from edgec.onnx_import.signature import SPELLED
 
-CONSTANTS = ("const", "const_ints", "const_int", "const_float")
+CONSTANTS = ("const", "const_ints", "const_floats", "const_int", "const_float")
 # methods of a node whose strings are names of attributes
 GETTERS = ("text", "integer", "number", "flag", "integers", "numbers", "dtype", "graph", "tensor", "broken", "refuse")
 UNKNOWN = "is not a supported operator"

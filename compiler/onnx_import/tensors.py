@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ def dtype_of(code: int) -> str:
 def array_of(tensor: TensorProto, folder: Path | None = None) -> np.ndarray:
     """Contents of a tensor; external data is mapped from `folder`. ModelError when they do not fit its shape."""
     what = f"tensor '{tensor.name}'"
-    shape = limits.check_shape(tensor.dims, what)
+    shape = limits.check_stored(tensor.dims, what)
     dtype = DTYPES[dtype_of(tensor.data_type)]
     if tensor.data_location == TensorProto.EXTERNAL:
         if folder is None:
@@ -84,11 +85,13 @@ def external_file(tensor: TensorProto, folder: Path) -> tuple[Path, int, int | N
         path = (root / location).resolve()
         offset = int(entries.get("offset", "0"))
         length = int(entries["length"]) if "length" in entries else None
+        found = path.is_file()
     except (ValueError, OSError) as error:
-        raise ModelError(f"{what} has broken external data: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ModelError(f"{what} has broken external data: {reason}") from error
     if not location or Path(location).is_absolute() or not path.is_relative_to(root) or path == root:
         raise ModelError(f"{what} has external data in '{location}', which lies outside the model's folder")
-    if not path.is_file():
+    if not found:
         raise ModelError(f"{what} has external data in '{location}', which is not a file")
     return path, offset, length
 
@@ -109,11 +112,12 @@ def map_external(tensor: TensorProto, shape: tuple[int, ...], dtype: np.dtype, f
     return np.frombuffer(mapped, dtype, math.prod(shape), offset).reshape(shape)
 
 
-def dense_of(sparse: onnx.SparseTensorProto) -> np.ndarray:
-    """A sparse initializer as a dense array."""
+def dense_of(sparse: onnx.SparseTensorProto, spend: Callable[[int], None]) -> np.ndarray:
+    """A sparse initializer as a dense array, whose bytes are spent first."""
     what = f"sparse tensor '{sparse.values.name}'"
     shape = limits.check_shape(sparse.dims, what)
     values, indices = array_of(sparse.values), array_of(sparse.indices)
+    spend(math.prod(shape) * values.dtype.itemsize)
     dense = np.zeros(math.prod(shape), values.dtype)
     flat = np.ravel_multi_index(tuple(indices.T), shape, mode="raise") if indices.ndim == 2 else indices
     if values.ndim != 1 or flat.shape != values.shape or (flat.size and not 0 <= flat.min() <= flat.max() < dense.size):

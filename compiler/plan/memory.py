@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgec.plan.plan import Buffer, Call, Plan
+from edgec.plan.plan import Block, Buffer, Call, Plan
 
 ALIGNMENT = 64
 
 
 @dataclass
 class Lifetime:
-    """Calls first … last mention the buffers, which all lie at the same offset."""
+    """Steps first … last mention the buffers, which all lie at the same offset."""
 
     buffers: list[Buffer]
     first: int
@@ -28,17 +28,17 @@ class Lifetime:
         return max(b.nbytes for b in self.buffers)
 
 
-def lifetimes(calls: list[Call]) -> list[Lifetime]:
-    """One entry per scratch buffer that a call mentions, in order of first use; in-place pairs merged."""
+def lifetimes(steps: list[Call | Block]) -> list[Lifetime]:
+    """One entry per scratch buffer that a step mentions, in order of first use; in-place pairs merged."""
     table: dict[Buffer, Lifetime] = {}
-    for i, call in enumerate(calls):
-        for pointer in call.pointers():
+    for i, step in enumerate(steps):
+        for pointer in step.pointers():
             if pointer.buffer.space == "scratch":
                 life = table.setdefault(pointer.buffer, Lifetime([pointer.buffer], i, i))
                 life.last = i
-    for i, call in enumerate(calls):
-        if call.inplace:
-            _merge(table, call, i)
+    for i, step in enumerate(steps):
+        if isinstance(step, Call) and step.inplace:
+            _merge(table, step, i)
     seen: dict[int, Lifetime] = {id(life): life for life in table.values()}
     return list(seen.values())
 
@@ -85,4 +85,4 @@ def place(lives: list[Lifetime]) -> int:
 
 def plan_memory(plan: Plan) -> None:
     """Fill in the offsets of the plan's scratch buffers and its `scratch_bytes`."""
-    plan.scratch_bytes = place(lifetimes(plan.calls))
+    plan.scratch_bytes = place(lifetimes(plan.steps))

@@ -1,7 +1,7 @@
 """The Plan: an ordered list of kernel calls with literal sizes, packed constants, and buffers with offsets.
 
-Lowering (targets/c/lower) turns ops into `Call`s over `Buffer`s; `memory.py` gives every scratch buffer an offset; the
-emitter prints calls. Nothing downstream thinks about graphs.
+Lowering (targets/c/lower) turns ops into `Call`s, and chains of row kernels into `Block`s, over `Buffer`s; `memory.py`
+gives every scratch buffer an offset; the emitter prints them. Nothing downstream thinks about graphs.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from edgec.ir.types import Type
+from edgec.plan.rows import StageRows
 
 Space = Literal["input", "output", "state", "scratch", "weights"]
 
@@ -35,12 +36,14 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Pointer:
-    """An address as an argument: `offset` bytes into a buffer, of C type `ctype` (`float`, `int64_t`, `void` …)."""
+    """An address as an argument: `offset` bytes into a buffer, of C type `ctype` (`float`, `int64_t`, `void` …).
+    `slot`: bytes between the shares of a block's callers, where each has its own."""
 
     buffer: Buffer
     ctype: str
     offset: int = 0
     write: bool = False
+    slot: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,42 @@ class Call:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """Row kernels that together make rows of one value: calls whose last three parameters are (image, y0, y1)."""
+
+    calls: tuple[Call, ...]
+    rows: StageRows
+
+
+@dataclass(frozen=True)
+class Block:
+    """Stages run depth-first (kernels/block.h): `step` result rows at a time over `images` images; a task is one of
+    the `bands` that each image's result rows are split into, at multiples of `align`."""
+
+    stages: tuple[Stage, ...]
+    images: int
+    bands: int
+    step: int
+    source: str = ""
+    align: int = 1
+
+    @property
+    def tasks(self) -> int:
+        return self.images * self.bands
+
+    @property
+    def calls(self) -> list[Call]:
+        return [call for stage in self.stages for call in stage.calls]
+
+    @property
+    def macs(self) -> int:
+        return sum(call.macs for call in self.calls)
+
+    def pointers(self) -> list[Pointer]:
+        return [p for call in self.calls for p in call.pointers()]
+
+
+@dataclass(frozen=True)
 class Port:
     """An input, output or state tensor of the entry as its caller sees it."""
 
@@ -101,8 +140,13 @@ class Plan:
     outputs: list[Port] = field(default_factory=list)
     states: list[Port] = field(default_factory=list)
     state_initial: bytes = b""
-    calls: list[Call] = field(default_factory=list)
+    steps: list[Call | Block] = field(default_factory=list)
     buffers: list[Buffer] = field(default_factory=list)  # scratch buffers in order of first use
     weights: bytes = b""
     scratch_bytes: int = 0
     state_bytes: int = 0
+
+    @property
+    def calls(self) -> list[Call]:
+        """Every kernel call, those inside blocks included."""
+        return [call for step in self.steps for call in (step.calls if isinstance(step, Block) else [step])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -11,11 +11,13 @@ from pathlib import Path
 from edgec.ir.graph import Graph
 from edgec.plan.memory import plan_memory
 from edgec.plan.plan import Plan
+from edgec.plan.schedule import Segment
 from edgec.targets.c import toolchain
 from edgec.targets.c.devices import Device
 from edgec.targets.c.emit import Identity, emit_source, emit_weights
 from edgec.targets.c.emit_interface import emit_cmake, emit_example, emit_header
-from edgec.targets.c.lower.context import Lowering, lower_ops
+from edgec.targets.c.lower.blocks import lower_graph, schedule_graph
+from edgec.targets.c.lower.context import Lowering
 from edgec.targets.c.lower.table import LOWER
 from edgec.targets.c.object_size import code_bytes
 
@@ -41,10 +43,13 @@ class Built:
     code_bytes: int
 
 
-def make_plan(graph: Graph, device: Device, name: str) -> Plan:
-    """Kernel calls with memory planned. UnsupportedError with every op that has no kernel."""
+def make_plan(
+    graph: Graph, device: Device, name: str, threads: int, segments: Sequence[Segment] | None = None
+) -> Plan:
+    """Kernel calls with memory planned, for at most `threads` threads; `segments` stands in for the schedule.
+    UnsupportedError with every op that has no kernel."""
     ctx = Lowering(graph, device.isa, name)
-    lower_ops(ctx, LOWER)
+    lower_graph(ctx, LOWER, schedule_graph(graph, device.isa, device.memory) if segments is None else segments, threads)
     plan = ctx.finish()
     plan_memory(plan)
     return plan

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 
+from edgec.plan.cost import Memory
 from edgec.targets.c.isa import AVX2, AVX512, NEON, SCALAR, Isa
 
 _ISAS = {isa.name: isa for isa in (SCALAR, NEON, AVX2, AVX512)}
@@ -20,6 +21,7 @@ class Device:
     isa: Isa
     flags: tuple[str, ...]
     features: tuple[str, ...]
+    memory: Memory = field(default_factory=Memory)
 
 
 def read_devices(package: str) -> dict[str, Device]:
@@ -31,6 +33,7 @@ def read_devices(package: str) -> dict[str, Device]:
         facts = tomllib.loads(entry.read_text())
         name = entry.name.removesuffix(".toml")
         found[name] = Device(
-            name, facts["description"], _ISAS[facts["isa"]], tuple(facts["flags"]), tuple(facts.get("features", ()))
-        )
+            name, facts["description"], _ISAS[facts["isa"]], tuple(facts["flags"]), tuple(facts.get("features", ())),
+            Memory(*(facts[cache] * 1024 for cache in ("l1_kib", "l2_kib"))),
+        )  # fmt: skip
     return found

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from importlib.resources import files
 
-from edgec.plan.plan import Arg, Call, Plan, Pointer, Port, Struct, Symbol
+from edgec.plan.plan import Arg, Block, Call, Plan, Pointer, Port, Struct, Symbol
 
 _INCLUDE = re.compile(r'^#include "([a-z0-9_]+\.h)"\n', re.MULTILINE)
 _COMMENT = re.compile(r"/\*.*?\*/\n?", re.DOTALL)
@@ -53,10 +53,12 @@ def kernel_text(name: str, seen: set[str]) -> str:
     return before + _INCLUDE.sub("", text) + "\n"
 
 
-def _headers(calls: list[Call]) -> list[str]:
+def _headers(plan: Plan) -> list[str]:
     """Kernel headers in order of first use; activation symbols bring their own."""
     names = dict.fromkeys(["edgec_base.h"])
-    for call in calls:
+    if any(isinstance(step, Block) for step in plan.steps):
+        names["block.h"] = None
+    for call in plan.calls:
         names[call.header] = None
         symbols = [a for a in call.args if isinstance(a, Symbol)]
         if any(s.name.startswith("edgec_act_") for s in symbols):
@@ -97,7 +99,7 @@ class _Printer:
         elif p.buffer.space == "weights":
             at = f"{self.plan.name}_weights + {offset}"
         else:
-            at = f"m->{p.buffer.space} + {offset}"
+            at = f"m->{p.buffer.space} + {offset}" + (f" + slot * {p.slot}" if p.slot else "")
         return f"({const}{p.ctype} *)({at})"
 
     def struct(self, struct: Struct, name: str) -> str:
@@ -176,22 +178,13 @@ typedef struct {
 def emit_source(plan: Plan, identity: Identity, state_at: int = 0) -> str:
     """The one C file of an entry. Memory must have been planned. The initial state is at `state_at` in the weights."""
     seen: set[str] = set()
-    kernels = "".join(kernel_text(header, seen) for header in _headers(plan.calls))
+    kernels = "".join(kernel_text(header, seen) for header in _headers(plan))
     instances = dict.fromkeys(i for call in plan.calls for i in (*call.instances, *_activations(call)))
     printer = _Printer(plan)
     functions, rows = [], []
-    for i, call in enumerate(plan.calls):
-        args = [printer.argument(a) for a in call.args]
-        if call.tasks:
-            args += ["begin", "end"]
-        unused = "" if call.tasks else "  (void)begin;\n  (void)end;\n"
-        source = call.source.replace("*/", "* /").replace("??", "? ?")
-        memory = "  const memory *m = p;\n" if any("m->" in a for a in args) else "  (void)p;\n"
-        functions.append(
-            f"/* {source} */\nstatic void call_{i}(void *p, ptrdiff_t begin, ptrdiff_t end) {{\n{memory}{unused}"
-            f"  {call.function}({', '.join(args)});\n}}\n"
-        )
-        rows.append(f"    {{call_{i}, {call.tasks or 1}}},\n")
+    for i, step in enumerate(plan.steps):
+        functions.append(_block(step, i, printer) if isinstance(step, Block) else _call(step, i, printer))
+        rows.append(f"    {{call_{i}, {step.tasks or 1}}},\n")
     structs = "".join(printer.struct(s, n) for s, n in printer.structs.items())
     weights = f'extern const unsigned char {plan.name}_weights[] __attribute__((visibility("hidden")));\n'
     parts = [
@@ -208,6 +201,54 @@ def emit_source(plan: Plan, identity: Identity, state_at: int = 0) -> str:
         _entry_points(plan, state_at),
     ]
     return "".join(parts)
+
+
+def _comment(source: str) -> str:
+    return "/* " + source.replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?") + " */\n"
+
+
+def _call(call: Call, i: int, printer: _Printer) -> str:
+    args = [printer.argument(a) for a in call.args]
+    if call.tasks:
+        args += ["begin", "end"]
+    unused = "" if call.tasks else "  (void)begin;\n  (void)end;\n"
+    memory = "  const memory *m = p;\n" if any("m->" in a for a in args) else "  (void)p;\n"
+    return (
+        f"{_comment(call.source)}static void call_{i}(void *p, ptrdiff_t begin, ptrdiff_t end) {{\n{memory}{unused}"
+        f"  {call.function}({', '.join(args)});\n}}\n"
+    )
+
+
+def _block(block: Block, i: int, printer: _Printer) -> str:
+    """A function a stage, the tables that edgec_run_block reads, and the call."""
+    functions: list[str] = []
+    stages: list[str] = []
+    reads: list[str] = []
+    for j, stage in enumerate(block.stages):
+        lines = []
+        for call in stage.calls:
+            args = [*(printer.argument(a) for a in call.args), "image", "y0", "y1"]
+            lines.append(f"  {call.function}({', '.join(args)});\n")
+        body = "".join(lines)
+        uses = "  const memory *m = p;\n" if "m->" in body else "  (void)p;\n"
+        own = any(p.slot for call in stage.calls for p in call.pointers())
+        unused = "" if own else "  (void)slot;\n"
+        functions.append(
+            f"{_comment(stage.calls[0].source)}static void stage_{i}_{j}(const void *p, ptrdiff_t slot, "
+            f"ptrdiff_t image, ptrdiff_t y0, ptrdiff_t y1) {{\n{uses}{unused}{body}}}\n"
+        )
+        stages.append(f"{{stage_{i}_{j}, {stage.rows.rows}, {len(reads)}, {len(stage.rows.reads)}}}")
+        reads += [f"{{{s}, {w.stride}, {w.before}, {w.extent}}}" for s, w in stage.rows.reads]
+    tables = f"static const edgec_stage stages_{i}[] = {{{', '.join(stages)}}};\n"
+    if reads:
+        tables += f"static const edgec_read reads_{i}[] = {{{', '.join(reads)}}};\n"
+    sizes = f"{len(stages)}, {block.bands}, {block.step}, {block.align}"
+    fields = f"{{stages_{i}, {f'reads_{i}' if reads else 0}, {sizes}}}"
+    return (
+        f"{''.join(functions)}{tables}static const edgec_block block_{i} = {fields};\n"
+        f"static void call_{i}(void *p, ptrdiff_t begin, ptrdiff_t end) {{\n"
+        f"  edgec_run_block(&block_{i}, p, begin, end);\n}}\n"
+    )
 
 
 def _table(rows: list[str]) -> str:
@@ -247,7 +288,7 @@ def _entry_points(plan: Plan, state_at: int) -> str:
         f"  edgec_copy(state, {name}_weights + {state_at}, {plan.state_bytes});\n"
     )
     unused = [n for n, used in (("state", plan.state_bytes), ("scratch", plan.scratch_bytes)) if not used]
-    if not plan.calls:
+    if not plan.steps:
         loop = ""
         unused += ["m", "parallel"]
     ignored = "".join(f"  (void){n};\n" for n in unused)

@@ -15,11 +15,16 @@ def c_name(text: str) -> str:
     return f"m_{name}" if name[0].isdigit() else name
 
 
+def _comment(text: str) -> str:
+    """Text that neither ends a comment nor begins one, and holds no trigraph."""
+    return text.replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?")
+
+
 def _ports(name: str, ports: list[Port], what: str) -> str:
     lines = []
     for i, port in enumerate(ports):
         shape = "x".join(map(str, port.type.dims)) or "scalar"
-        lines.append(f"/* {what} {i}: {port.name.replace('*/', '')!s} {port.type.dtype} {shape} */\n")
+        lines.append(f"/* {what} {i}: {_comment(port.name)} {port.type.dtype} {shape} */\n")
         lines.append(f"#define {name.upper()}_{what.upper()}_{i}_SIZE {port.type.size}\n")
     return "".join(lines)
 
@@ -56,12 +61,14 @@ int {name}_run(const void *const inputs[], void *const outputs[], void *state, v
 
 
 def emit_cmake(name: str, shared_flags: str) -> str:
+    flags = shared_flags.replace("-mcpu=x86_64_v", "-march=x86-64-v")  # from zig's spelling to gcc's and clang's
     return f"""# Use: add_subdirectory(<this folder>) and target_link_libraries(app {name})
 cmake_minimum_required(VERSION 3.13)
 project({name} C ASM)
 add_library({name} STATIC {name}.c {name}_weights.S)
 target_include_directories({name} PUBLIC ${{CMAKE_CURRENT_SOURCE_DIR}})
-target_compile_options({name} PRIVATE $<$<COMPILE_LANGUAGE:C>:-std=gnu11 -O2 -ffp-contract=fast {shared_flags}>)
+target_compile_options({name} PRIVATE
+  $<$<COMPILE_LANGUAGE:C>:-std=gnu11 -O2 -ffp-contract=fast -fno-math-errno {flags}>)
 set_source_files_properties({name}_weights.S PROPERTIES COMPILE_FLAGS "-I${{CMAKE_CURRENT_SOURCE_DIR}}"
   OBJECT_DEPENDS ${{CMAKE_CURRENT_SOURCE_DIR}}/{name}_weights.bin)
 set_target_properties({name} PROPERTIES POSITION_INDEPENDENT_CODE ON)

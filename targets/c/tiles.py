@@ -9,40 +9,35 @@ import numpy as np
 from edgec.plan.plan import Struct, Symbol
 from edgec.targets.c.isa import Isa
 
-# ISA -> vectors per tile -> rows per tile. Accumulators fill the register file, less what A and B need:
-# NEON keeps a vector of A per row and a pair of B; x86 broadcasts A from memory.
+# ISA -> vectors per tile -> most rows per tile. Accumulators fill the register file, less what A and B need: NEON keeps
+# a vector of A per row and a pair of B; x86 broadcasts A from memory. Wide tiles of few rows are for few rows of C:
+# they keep enough accumulators to hide the latency of a multiply-add.
 ROWS: dict[str, dict[int, int]] = {
-    "neon": {4: 6, 3: 6, 2: 8, 1: 8},
-    "scalar": {2: 4, 1: 4},
-    "avx2": {2: 6, 1: 8},
-    "avx512": {2: 14, 1: 14},
+    "neon": {8: 1, 4: 6, 3: 7, 2: 8, 1: 8},
+    "scalar": {4: 1, 2: 4, 1: 4},
+    "avx2": {8: 1, 4: 2, 3: 4, 2: 6, 1: 8},
+    "avx512": {8: 1, 4: 7, 3: 9, 2: 14, 1: 14},
 }
 
-# Vectors per tile when there is one row: enough accumulators to hide the latency of a multiply-add.
-ONE_ROW: dict[str, int] = {"neon": 8, "scalar": 4, "avx2": 8, "avx512": 8}
+# Instructions that a tile costs more when its rows lie on two lines.
+ACROSS = 60
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """Tile sizes of one GEMM: `rows` x `columns` of the result; panels of `nv` vectors, the last of `last_nv`."""
+    """Tile sizes of one GEMM: `mr` rows; panels of `nv` vectors, the last of `last_nv`."""
 
     lanes: int
     mr: int
     nv: int
     last_nv: int
-    tail: int  # rows left over
 
     def struct(self) -> Struct:
-        def name(rows: int, nv: int) -> Symbol:
-            return Symbol(f"edgec_gemm_{rows or self.mr}x{nv}")
-
         return Struct(
             "edgec_gemm_tiles",
             (
-                ("tile", name(self.mr, self.nv)),
-                ("tail", name(self.tail, self.nv)),
-                ("last_tile", name(self.mr, self.last_nv)),
-                ("last_tail", name(self.tail, self.last_nv)),
+                ("tile", Symbol(f"edgec_gemm_{self.mr}x{self.nv}")),
+                ("last_tile", Symbol(f"edgec_gemm_{self.mr}x{self.last_nv}")),
                 ("mr", self.mr),
                 ("nv", self.nv),
                 ("last_nv", self.last_nv),
@@ -50,8 +45,7 @@ class Tiles:
         )
 
     def instances(self) -> tuple[str, ...]:
-        sizes = {(r or self.mr, v) for r in (self.mr, self.tail) for v in (self.nv, self.last_nv)}
-        return tuple(f"EDGEC_GEMM_TILE({r}, {v})" for r, v in sorted(sizes))
+        return tuple(f"EDGEC_GEMM_TILE({self.mr}, {v})" for v in sorted({self.nv, self.last_nv}))
 
     def packed_columns(self, n: int) -> int:
         """Columns of the packed right operand."""
@@ -79,18 +73,31 @@ class Tiles:
         return out
 
 
-def choose_tiles(isa: Isa, rows: int, columns: int) -> Tiles:
-    """Widest panels first; rows split evenly, so that no tile is left with one row.
-
-    `rows` is what one run of the driver covers: an image row, or a whole matrix whose chunks are multiples of `mr`.
-    """
-    table = ROWS[isa.name]
+def choose_tiles(isa: Isa, rows: int, columns: int, k: int, line: int = 0) -> Tiles:
+    """The cheapest tiles for C[rows][columns] with `k` products an element. `line` (default: rows) is the length of the
+    stretches of rows that lie evenly, one of which the driver may get alone: a tile has no more rows."""
     vectors = -(-columns // isa.lanes)
-    if rows == 1:
-        nv = min(ONE_ROW[isa.name], vectors)
-        return Tiles(isa.lanes, 1, nv, vectors - (vectors - 1) // nv * nv, 0)
-    nv = min(max(table), vectors)
-    last = vectors - (vectors - 1) // nv * nv
-    most = min(table[nv], table[last], max(rows, 1))
-    mr = -(-rows // -(-rows // most))
-    return Tiles(isa.lanes, mr, nv, last, rows % mr)
+    line = max(1, line or rows)
+    found = []
+    for nv, most in ROWS[isa.name].items():
+        if nv > vectors and nv > 1:
+            continue
+        last = vectors - (vectors - 1) // nv * nv
+        for mr in range(1, min(most, line) + 1):
+            if mr > ROWS[isa.name].get(last, most):
+                continue
+            tiles = -(-rows // mr)
+            across = ACROSS * (rows != line and line % mr != 0)
+            cost = tiles * (
+                (vectors - last) // nv * (_cost(isa, mr, nv, k) + across) + _cost(isa, mr, last, k) + across
+            )
+            found.append((cost, -mr, Tiles(isa.lanes, mr, nv, last)))
+    return min(found, key=lambda f: f[:2])[2]
+
+
+def _cost(isa: Isa, mr: int, nv: int, k: int) -> float:
+    """Instructions of one tile, counted on what the compilers make of gemm.h; multiply-adds that wait for each other
+    count as the ones that could have been there."""
+    waits = max(0, 8 - mr * nv)
+    loads = nv / 2 + mr / 4 + 1.25 if isa.name == "neon" else nv + 0.5
+    return k * (mr * nv + waits + loads) + 4 * mr * nv + 60

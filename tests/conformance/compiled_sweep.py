@@ -74,7 +74,7 @@ def imported(case: Any, folder: Path) -> list[Case] | str:
                 graph = module.entries["main"]
                 if not graph.ops and all(v.const is not None for _, v in graph.outputs):
                     return "folded away whole"
-                make_plan(graph, host.choose(""), "case")
+                make_plan(graph, host.choose(""), "case", 1)
                 break
             except UnsupportedError as error:
                 asked = {n for n in ASKS_FOR.findall(str(error)) if n in feeds and n not in consts}

@@ -77,8 +77,9 @@ def _cubic(t: Array, a: float) -> Array:
     return np.where(t <= 1, near, np.where(t < 2, far, 0.0))
 
 
-def weights(a: Any, axis: int, size: int) -> Array:
-    """[out, in] weights of linear and cubic interpolation; edges are repeated."""
+def filters(a: Any, axis: int, size: int) -> tuple[Array, Array]:
+    """Linear and cubic interpolation: for every output place the first input it reads, int64[out], and the weights of
+    that and the following ones, f64[out, width]; edges are repeated."""
     places = source_places(a, axis, size)
     scale = min(float(a["scales"][axis]), 1.0) if a["antialias"] else 1.0
     reach = (2 if a["mode"] == "cubic" else 1) / scale
@@ -92,9 +93,19 @@ def weights(a: Any, axis: int, size: int) -> Array:
     if a["exclude_outside"] or a["antialias"]:
         total = found.sum(axis=1, keepdims=True)
         found = found / np.where(total == 0, 1.0, total)
-    matrix = np.zeros((len(places), size))
-    np.add.at(matrix, (np.arange(len(places))[:, None], np.clip(taps, 0, size - 1)), found)
-    return matrix
+    inside = np.clip(taps, 0, size - 1)
+    first = inside[:, 0]
+    band = np.zeros((len(places), min(size, taps.shape[1])))
+    np.add.at(band, (np.arange(len(places))[:, None], inside - first[:, None]), found)
+    return first, band
+
+
+def weights(a: Any, axis: int, size: int) -> Array:
+    """The same as a matrix f64[out, in]."""
+    first, band = filters(a, axis, size)
+    matrix = np.zeros((len(first), size + band.shape[1]))
+    np.put_along_axis(matrix, first[:, None] + np.arange(band.shape[1]), band, 1)
+    return matrix[:, :size]
 
 
 def resized_axes(a: Any, dims: Sequence[int]) -> list[int]:
@@ -111,10 +122,11 @@ def axis_taps(a: Any, axis: int, size: int) -> tuple[Array, Array, Array]:
     beyond = (places < 0) | (places > size - 1) if a["coord"] == "tf_crop_and_resize" else np.zeros(len(places), bool)
     if a["mode"] == "nearest":
         return nearest_places(places, a["nearest"], size)[:, None], np.ones((len(places), 1)), beyond
-    matrix = weights(a, axis, size)
-    taps = max(1, int((matrix != 0).sum(1).max()))
-    index = np.sort(np.argsort(matrix == 0, axis=1, kind="stable")[:, :taps], axis=1)
-    return index.astype(np.int64), np.take_along_axis(matrix, index, 1), beyond
+    first, band = filters(a, axis, size)
+    taps = max(1, int((band != 0).sum(1).max()))
+    read = np.sort(np.argsort(band == 0, axis=1, kind="stable")[:, :taps], axis=1)
+    # what lies behind the last input has no weight
+    return np.minimum(first[:, None] + read, size - 1), np.take_along_axis(band, read, 1), beyond
 
 
 def _evaluate(v: Sequence[Any], a: Any) -> list[Array]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from edgec.ir.graph import Value
 from edgec.onnx_import.functions import standard_body
 from edgec.onnx_import.items import Item
@@ -67,7 +65,7 @@ def masks(node: Node, batch: int, rows: int, columns: int, offset: int) -> tuple
             mask = node.pad(mask, [0] * len(after), after, -math.inf)
     legal: Value | None = None
     causal = node.flag("is_causal")
-    i, j = np.arange(rows, dtype=np.int64)[:, None], np.arange(columns, dtype=np.int64)[None]
+    i, j = node.positions(rows)[:, None], node.positions(columns)[None]
     if node.has(6):
         # an external cache: as many keys are valid as the operand says, per batch entry
         valid = node.reshape(node.cast(node.value(6), "i64"), (batch, 1, 1, 1))
@@ -77,6 +75,7 @@ def masks(node: Node, batch: int, rows: int, columns: int, offset: int) -> tuple
             legal = node.op("and", legal, node.op("le", node.constant(j), last))
             causal = False
     elif causal and offset:
+        node.room(rows * columns // 8, what=f"the mask of {node.source}")
         legal, causal = node.constant(j <= i + offset), False
     if legal is None or mask is None:
         return (mask if legal is None else legal), causal

@@ -109,7 +109,7 @@ def scan(node: Node) -> list[Item]:
     if node.opset < 9:
         return batched_scan(node)
     body = node.graph("body")
-    count = node.integer("num_scan_inputs", 1)
+    count = scanned_inputs(node)
     states: list[Item] = [node.item(i) for i in range(len(node.inputs) - count)]
     xs = [node.value(i) for i in range(len(node.inputs) - count, len(node.inputs))]
     outputs = len(body.output) - len(states)
@@ -123,6 +123,13 @@ def scan(node: Node) -> list[Item]:
         node.integers("scan_output_axes") or (0,) * outputs,
         node.integers("scan_output_directions") or (0,) * outputs,
     )
+
+
+def scanned_inputs(node: Node) -> int:
+    count = node.integer("num_scan_inputs", 1)
+    if not 1 <= count <= len(node.inputs):
+        node.broken(f"has num_scan_inputs={count} and {len(node.inputs)} operands")
+    return count
 
 
 def scan_once(
@@ -167,7 +174,7 @@ def batched_scan(node: Node) -> list[Item]:
     if node.has(0):
         node.refuse("has sequence lengths; scans of the whole length are supported")
     body = node.graph("body")
-    count = node.integer("num_scan_inputs", 1)
+    count = scanned_inputs(node)
     first = [node.value(i) for i in range(1, len(node.inputs) - count)]
     xs = [node.value(i) for i in range(len(node.inputs) - count, len(node.inputs))]
     directions = node.integers("directions") or (0,) * count

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from edgec.ir.graph import Value
@@ -82,7 +84,7 @@ def col2im(node: Node) -> list[Item]:
     """
     x, image, block = node.value(0), node.const_ints(1), node.const_ints(2)
     n, columns, _ = node.shape(x)
-    rank, taps = len(image), int(np.prod(block))
+    rank, taps = len(image), math.prod(block)
     if len(block) != rank or taps < 1 or columns % taps:
         node.broken(f"has the block {list(block)}, which does not fit an image {list(image)} and {columns} rows")
     strides = numbers(node, "strides", (1,) * rank, 1)
@@ -94,6 +96,7 @@ def col2im(node: Node) -> list[Item]:
     ]
     blocks = [r // s + 1 for r, s in zip(room, strides, strict=True)]
     channels = columns // taps
+    node.room(columns * taps, 3)
     weights = np.tile(np.eye(taps), (channels, 1)).reshape(columns, 1, *block).astype(x.type.numpy)
     result = node.op(
         "conv_transpose",

@@ -114,6 +114,10 @@ def padded(node: Node, x: Value, before: list[int], after: list[int], mode: str,
     lead, trail = tuple(max(0, b) for b in before), tuple(max(0, a) for a in after)
     if not any(lead) and not any(trail):
         return x
+    node.check_lengths(
+        [a + d + b for a, d, b in zip(lead, node.shape(x), trail, strict=True)],
+        [i for i in range(len(lead)) if lead[i] or trail[i]],
+    )
     return node.op("pad", x, before=lead, after=trail, mode=mode, value=number)
 
 

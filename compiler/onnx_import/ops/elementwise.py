@@ -38,6 +38,17 @@ def with_number(kind: str, **defaults: float) -> Importer:
     return lambda node: [node.op(kind, node.value(0), **{k: node.number(k, d) for k, d in defaults.items()})]
 
 
+def divide(node: Node) -> list[Item]:
+    check_divisor(node, node.value(1))
+    return [node.op("div", node.value(0), node.value(1))]
+
+
+def check_divisor(node: Node, divisor: Value) -> None:
+    """A zero among integers that are known; many machines stop at one."""
+    if divisor.const is not None and divisor.type.dtype in INTEGERS and not np.all(node.array(divisor)):
+        node.broken("divides integers by zero")
+
+
 def mean(node: Node) -> list[Item]:
     total = fold(node, "add")
     return [node.op("div", total, node.like(len(node.values()), total))]
@@ -123,6 +134,7 @@ def power(node: Node) -> list[Item]:
 
 def modulo(node: Node) -> list[Item]:
     a, b = node.value(0), node.value(1)
+    check_divisor(node, b)
     fmod = node.flag("fmod")
     return [node.op("fmod" if fmod else "mod", a, b)]
 
@@ -200,7 +212,7 @@ SAME = {
     "Tanh": "tanh",
 }  # fmt: skip
 PAIRS = {
-    "Add": "add", "And": "and", "BitwiseAnd": "bit_and", "BitwiseOr": "bit_or", "BitwiseXor": "bit_xor", "Div": "div",
+    "Add": "add", "And": "and", "BitwiseAnd": "bit_and", "BitwiseOr": "bit_or", "BitwiseXor": "bit_xor",
     "Equal": "eq", "Greater": "gt", "GreaterOrEqual": "ge", "Less": "lt", "LessOrEqual": "le", "Mul": "mul",
     "Or": "or", "PRelu": "prelu", "Sub": "sub", "Xor": "xor",
 }  # fmt: skip
@@ -224,6 +236,7 @@ ELEMENTWISE: Table = {
     "Max": variadic("max"),
     "Mean": mean,
     "Min": variadic("min"),
+    "Div": divide,
     "Mod": modulo,
     "Pow": power,
     "Selu": with_number("selu", alpha=1.67326319217681884765625, gamma=1.05070102214813232421875),

@@ -65,16 +65,20 @@ def top_k(node: Node) -> list[Item]:
 def one_hot(node: Node) -> list[Item]:
     """values[1] where the position along a new axis is the index, values[0] elsewhere."""
     index, values = node.value(0), node.value(2)
-    depth = int(node.const(1).reshape(-1)[0])
+    given = node.const_floats(1)
+    if len(given) != 1 or not 1 <= given[0] <= limits.TENSOR_ELEMENTS or node.shape(values) != (2,):
+        node.broken(f"has the depth {list(given)} and values of the shape {list(node.shape(values))}; "
+                    f"one depth of 1 to {limits.TENSOR_ELEMENTS} and two values are needed")
+    depth = int(given[0])
     shape = node.shape(index)
     axis = node.axis(node.integer("axis", -1), len(shape) + 1)
-    limits.check_shape((*shape, max(depth, 0)), f"the result of {node.source}")
+    limits.check_shape((*shape, depth), f"the result of {node.source}")
     index = node.cast(index, "i64")
     # an index outside [-depth, depth) is nowhere; negative ones count from the end
     negative = node.op("lt", index, node.like(0, index))
     wrapped = node.op("where", negative, node.op("add", index, node.like(depth, index)), index)
     column = node.reshape(wrapped, (*shape[:axis], 1, *shape[axis:]))
-    places = np.arange(depth, dtype=np.int64).reshape([-1 if i == axis else 1 for i in range(len(shape) + 1)])
+    places = node.positions(depth).reshape([-1 if i == axis else 1 for i in range(len(shape) + 1)])
     hot = node.op("eq", column, node.constant(places))
     off, on = (node.reshape(node.slice(values, 0, i, i + 1), ()) for i in (0, 1))
     return [node.op("where", hot, on, off)]
@@ -82,7 +86,9 @@ def one_hot(node: Node) -> list[Item]:
 
 def non_zero(node: Node) -> list[Item]:
     """Its result's shape depends on the data, so the data must be known."""
-    return [node.constant(np.stack(np.nonzero(node.const(0))).astype(np.int64))]
+    x = node.const(0)
+    node.room(x.size, 2 * max(1, x.ndim))
+    return [node.constant(np.stack(np.nonzero(x)).astype(np.int64))]
 
 
 def compress(node: Node) -> list[Item]:
@@ -101,6 +107,7 @@ def unique(node: Node) -> list[Item]:
     """Its results' shapes depend on the data, so the data must be known."""
     x = node.const(0)
     axis = node.axis(node.integer("axis", 0), x.ndim) if "axis" in node.attributes else None
+    node.room(x.size, 8)
     values, first, inverse, counts = np.unique(x, return_index=True, return_inverse=True, return_counts=True, axis=axis)
     inverse = inverse.reshape(-1)
     if not node.flag("sorted", True):
@@ -119,7 +126,7 @@ def reverse_sequence(node: Node) -> list[Item]:
     time = node.axis(node.integer("time_axis", 0), len(shape))
     if batch == time or node.shape(lens) != (shape[batch],):
         node.broken(f"has batch_axis={batch} and time_axis={time} for the shape {list(shape)}")
-    steps = node.constant(np.arange(shape[time], dtype=np.int64).reshape(-1, 1))
+    steps = node.constant(node.positions(shape[time]).reshape(-1, 1))
     lens = node.reshape(lens, (1, shape[batch]))
     mirrored = node.op("sub", node.op("sub", lens, node.like(1, lens)), steps)
     places = node.op("where", node.op("lt", steps, lens), mirrored, steps)
@@ -137,7 +144,7 @@ def tensor_scatter(node: Node) -> list[Item]:
     mode = node.text("mode", "linear")
     if axis == 0 or mode not in ("linear", "circular") or len(new) != len(shape):
         node.broken(f"has axis={axis} and mode='{mode}'")
-    steps = node.constant(np.arange(new[axis], dtype=np.int64)[None])
+    steps = node.constant(node.positions(new[axis])[None])
     start = node.full((shape[0], 1), 0, "i64")
     if node.has(2):
         start = node.reshape(node.cast(node.value(2), "i64"), (shape[0], 1))

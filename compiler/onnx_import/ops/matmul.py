@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from edgec.ir.graph import Value
@@ -151,7 +153,7 @@ def join(node: Node, a: Value, ta: str, b: Value, tb: str, keep: set[str]) -> tu
 
     def grouped(value: Value, term: str, *groups: list[str]) -> Value:
         order = [term.index(c) for group in groups for c in group]
-        dims = [int(np.prod([sizes[c] for c in group], dtype=np.int64)) for group in groups[1:]]
+        dims = [math.prod([sizes[c] for c in group]) for group in groups[1:]]
         return node.reshape(node.transpose(value, order), [*(sizes[c] for c in groups[0]), *dims])
 
     left, right = grouped(a, ta, batch, rows, inner), grouped(b, tb, batch, inner, columns)

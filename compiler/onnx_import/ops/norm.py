@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from edgec.ir.graph import Value
+from edgec.onnx_import import limits
 from edgec.onnx_import.items import Item
 from edgec.onnx_import.node import Node, Table
 
@@ -75,14 +77,15 @@ def group_norm(node: Node) -> list[Item]:
         node.broken(f"has {groups} groups for an input of the shape {list(shape)}")
     dtype = x.type.dtype
     wide = node.cast(x, "f32") if dtype in ("f16", "bf16") else x
-    inside = int(np.prod(shape[1:])) // groups
+    inside = math.prod(shape[1:]) // groups
     split = node.reshape(wide, (shape[0], groups, inside))
     _, centred, variance = moments(node, split, (2,))
     unit = node.op("mul", centred, inverse_root(node, variance, node.number("epsilon", 1e-5)))
     unit = node.reshape(unit, shape)
     if node.opset < 21:
-        repeat = np.repeat(np.arange(groups), shape[1] // groups)
-        scale, bias = (node.op("gather", v, node.constant(repeat.astype(np.int64)), axis=0) for v in (scale, bias))
+        node.room(shape[1], 2)
+        repeat = np.repeat(node.positions(groups), shape[1] // groups)
+        scale, bias = (node.op("gather", v, node.constant(repeat), axis=0) for v in (scale, bias))
     scaled = node.op("mul", node.cast(unit, dtype), per_channel(node, scale, len(shape)))
     return [node.op("add", scaled, per_channel(node, bias, len(shape)))]
 
@@ -135,8 +138,8 @@ def lrn(node: Node) -> list[Item]:
     x = node.value(0)
     shape = node.shape(x)
     size = node.integer("size", 0)
-    if size < 1 or len(shape) < 2:
-        node.broken(f"has size={size} for the shape {list(shape)}")
+    if not 1 <= size <= limits.TRIPS or len(shape) < 2:
+        node.broken(f"has size={size} for the shape {list(shape)}; 1 to {limits.TRIPS} are supported")
     alpha, beta, k = node.number("alpha", 1e-4), node.number("beta", 0.75), node.number("bias", 1.0)
     # a window wider than the channels sees them all
     before, after = min((size - 1) // 2, shape[1]), min(size // 2, shape[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 
@@ -36,12 +37,14 @@ def max_indices(node: Node, x: Value, at: Window, pads: tuple[int, ...]) -> Valu
     """Flat positions of the maxima: gather every window, argmax inside it, look the position up."""
     n, c, *size = node.shape(x)
     rank, count = len(size), n * c
+    node.room(max(o * k for o, k in zip(at.out, at.kernel, strict=True)), 2, f"the windows of {node.source}")
     places = []
     for axis in range(rank):
         start = np.arange(at.out[axis]) * at.strides[axis] - pads[axis]
         places.append(start[:, None] + np.arange(at.kernel[axis]) * at.dilations[axis])  # [out, tap]
-    taps, outs = int(np.prod(at.kernel)), int(np.prod(at.out))
+    taps, outs = math.prod(at.kernel), math.prod(at.out)
     limits.check_shape((count, outs, taps), f"the windows of {node.source}")
+    node.room(outs * taps, 6, f"the windows of {node.source}")
     flat = np.zeros((outs, taps), np.int64)
     legal = np.ones((outs, taps), np.bool_)
     column = node.integer("storage_order", 0) == 1
@@ -51,10 +54,10 @@ def max_indices(node: Node, x: Value, at: Window, pads: tuple[int, ...]) -> Valu
         shape[axis], shape[rank + axis] = places[axis].shape
         spread = np.broadcast_to(places[axis].reshape(shape), (*at.out, *at.kernel)).reshape(outs, taps)
         legal &= (spread >= 0) & (spread < size[axis])
-        flat += spread * int(np.prod(size[axis + 1 :]))
-        told += spread * int(np.prod(size[:axis] if column else size[axis + 1 :]))
+        flat += spread * math.prod(size[axis + 1 :])
+        told += spread * math.prod(size[:axis] if column else size[axis + 1 :])
     flat[~legal] = 0
-    windows = node.op("gather", node.reshape(x, (count, int(np.prod(size)))), node.constant(flat), axis=1)
+    windows = node.op("gather", node.reshape(x, (count, math.prod(size))), node.constant(flat), axis=1)
     if not legal.all():
         kind = x.type.numpy
         lowest = -np.inf if node.is_float(x) else np.iinfo(kind).min
@@ -62,7 +65,7 @@ def max_indices(node: Node, x: Value, at: Window, pads: tuple[int, ...]) -> Valu
     best = node.op("argmax", windows, axis=2, keepdims=True)
     table = node.broadcast(node.constant(told[None]), (count, outs, taps))
     place = node.reshape(node.op("gather_elements", table, best, axis=2), (n, c, *at.out))
-    offset = np.arange(count, dtype=np.int64).reshape(n, c, *[1] * rank) * int(np.prod(size))
+    offset = node.positions(count).reshape(n, c, *[1] * rank) * math.prod(size)
     return node.op("add", place, node.constant(offset))
 
 
@@ -138,12 +141,12 @@ def max_unpool(node: Node) -> list[Item]:
     if len(shape) != rank + 2 or any(a < b for a, b in itertools.islice(zip(shape, (n, c), strict=False), 2)):
         node.broken(f"has the output shape {list(shape)}, which does not fit {list(node.shape(x))}")
     # positions count in the natural image; a larger output_shape only adds room behind
-    total = int(np.prod((n, c, *natural)))
+    total = math.prod((n, c, *natural))
     flat = node.op(
         "scatter_elements",
         node.full((total,), 0, x.type.dtype),
-        node.reshape(indices, (n * c * int(np.prod(size)),)),
-        node.reshape(x, (n * c * int(np.prod(size)),)),
+        node.reshape(indices, (n * c * math.prod(size),)),
+        node.reshape(x, (n * c * math.prod(size),)),
         axis=0,
     )
     image = node.reshape(flat, (n, c, *natural))

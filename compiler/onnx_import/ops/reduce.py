@@ -168,7 +168,7 @@ def softmax_view(node: Node) -> tuple[Value, tuple[int, ...], int]:
     axis = node.axis(node.integer("axis", 1), len(shape))
     if axis == len(shape) - 1:
         return x, shape, axis
-    flat = (int(np.prod(shape[:axis])), int(np.prod(shape[axis:])))
+    flat = (math.prod(shape[:axis]), math.prod(shape[axis:]))
     return node.reshape(x, flat), shape, 1
 
 
@@ -177,8 +177,8 @@ def hardmax(node: Node) -> list[Item]:
     x, shape, axis = softmax_view(node)
     seen = node.shape(x)
     best = node.op("argmax", x, axis=axis, keepdims=True)
-    places = np.arange(seen[axis]).reshape([-1 if i == axis else 1 for i in range(len(seen))])
-    hot = node.op("eq", best, node.constant(places.astype(np.int64)))
+    places = node.positions(seen[axis]).reshape([-1 if i == axis else 1 for i in range(len(seen))])
+    hot = node.op("eq", best, node.constant(places))
     return [node.reshape(node.cast(hot, x.type.dtype), shape)]
 
 
@@ -195,7 +195,7 @@ def loss(node: Node) -> list[Item]:
     if "ignore_index" in node.attributes:
         ignored = node.op("eq", target, node.like(node.integer("ignore_index", 0), target))
         target = node.op("where", ignored, node.like(0, target), target)
-    places = np.arange(classes, dtype=np.int64).reshape(1, classes, *[1] * (len(shape) - 2))
+    places = node.positions(classes).reshape(1, classes, *[1] * (len(shape) - 2))
     index = node.reshape(target, (n, 1, *shape[2:]))
     picked = node.reduce("sum", node.op("where", node.op("eq", index, node.constant(places)), x, node.like(0, x)), (1,))
     each = node.op("neg", picked)

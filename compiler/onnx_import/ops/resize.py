@@ -37,7 +37,7 @@ def resize(node: Node) -> list[Item]:
     rank = len(shape)
     axes = [node.axis(a, rank) for a in node.integers("axes") or range(rank)]
     at_roi, at_scales, at_sizes = (1, 2, 3) if node.opset >= 11 else (9, 1, 9)
-    scales = list(node.const(at_scales).reshape(-1)) if node.has(at_scales) else []
+    scales = list(node.const_floats(at_scales)) if node.has(at_scales) else []
     sizes = list(node.const_ints(at_sizes)) if node.has(at_sizes) else []
     if (not scales) == (not sizes) or len(scales or sizes) != len(axes):
         node.broken(f"needs scales or sizes for {len(axes)} axes")
@@ -67,7 +67,7 @@ def region(node: Node, i: int, axes: Sequence[int], rank: int) -> tuple[float, .
     """The crop of tf_crop_and_resize for all axes: starts, then ends."""
     if node.text("coordinate_transformation_mode", "half_pixel") != "tf_crop_and_resize":
         return ()
-    given = [float(v) for v in node.const(i).reshape(-1)] if node.has(i) else []
+    given = list(node.const_floats(i)) if node.has(i) else []
     if len(given) != 2 * len(axes) or not all(map(math.isfinite, given)):
         node.broken(f"needs a roi of {2 * len(axes)} finite numbers")
     full = [0.0] * rank + [1.0] * rank
@@ -85,6 +85,8 @@ def core_resize(node: Node, x: Value, sizes: Sequence[int], scales: Sequence[flo
         node.broken(f"has mode='{mode}', coordinates '{coordinates}' and nearest_mode='{nearest}'")
     if tuple(sizes) == node.shape(x) and not roi and all(s == 1 for s in scales):
         return x
+    antialias = node.flag("antialias") and mode != "nearest"
+    check_taps(node, node.shape(x), sizes, scales, antialias)
     if 0 in sizes:
         return node.full(sizes, 0, x.type.dtype)
     # integers are interpolated as doubles, which hold them
@@ -99,7 +101,7 @@ def core_resize(node: Node, x: Value, sizes: Sequence[int], scales: Sequence[flo
         nearest=nearest,
         cubic_a=node.number("cubic_coeff_a", -0.75),
         exclude_outside=node.flag("exclude_outside"),
-        antialias=node.flag("antialias") and mode != "nearest",
+        antialias=antialias,
         extrapolation=node.number("extrapolation_value", 0.0, finite=False),
         roi=roi,
     )
@@ -112,18 +114,30 @@ def as_integers(node: Node, result: Value, x: Value) -> Value:
     return node.cast(node.op("clip", result, lo=float(info.min), hi=float(info.max)), x.type.dtype)
 
 
+def check_taps(
+    node: Node, shape: Sequence[int], sizes: Sequence[int], scales: Sequence[float], antialias: bool
+) -> None:
+    """Weights of every output place are kept in tables: a filter that shrinks reads `1 / scale` places and more."""
+    moved = [i for i, (d, size) in enumerate(zip(shape, sizes, strict=True)) if d != size or scales[i] != 1]
+    node.check_lengths(sizes, moved)
+    for i in moved:
+        taps = 2 * math.ceil(2 / min(scales[i], 1.0)) + 2 if antialias else 4
+        node.room(sizes[i] * taps, 2, f"the filter of {node.source}")
+
+
 def upsample(node: Node) -> list[Item]:
     """The ancestor of Resize: asymmetric coordinates, rounded down."""
     x = node.value(0)
     shape = node.shape(x)
-    given = node.const(1).reshape(-1) if node.opset >= 9 else np.asarray(node.numbers("scales") or ())
-    scales = checked_scales(node, list(given))
+    given = node.const_floats(1) if node.opset >= 9 else node.numbers("scales") or ()
+    scales = checked_scales(node, given)
     mode = {"nearest": "nearest", "linear": "linear", "bilinear": "linear"}.get(node.text("mode", "nearest"))
     if mode is None or len(scales) != len(shape):
         node.broken(f"has scales={list(scales)} for the shape {list(shape)}")
     sizes = scaled_sizes(node, shape, scales)
     if sizes == shape:
         return [x]
+    check_taps(node, shape, sizes, scales, antialias=False)
     real = x if mode == "nearest" or node.is_float(x) else node.cast(x, "f64")
     result = node.op("resize", real, sizes=sizes, scales=scales, mode=mode, coord="asymmetric", nearest="floor")
     return [as_integers(node, result, x) if real is not x else result]

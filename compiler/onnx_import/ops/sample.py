@@ -183,7 +183,7 @@ def roi_align(node: Node) -> list[Item]:
         if not half:
             extent = node.op("max", extent, node.like(1, extent))
         steps = out[0 if axis else 1] * grid
-        fractions = node.constant(((np.arange(steps) + 0.5) / steps)[None].astype(x.type.numpy))
+        fractions = node.constant(((node.positions(steps) + 0.5) / steps)[None].astype(x.type.numpy))
         place = node.op("add", start, node.op("mul", extent, fractions))  # [R, steps]
         masks.append(outside(node, place, length))
         places.append(node.op("clip", place, lo=0.0, hi=length - 1.0))
@@ -245,6 +245,7 @@ def deform_conv(node: Node) -> list[Item]:
     if groups < 1 or own < 1 or cg * groups != c or c % own or o % groups:
         node.broken(f"has {groups} groups and {own} offset groups for {c} channels")
     shifts = node.reshape(offset, (n * own, taps, 2, outs))
+    node.room(taps * outs, 3)
     places = []
     for axis, (count, k, other) in enumerate(((oh, kh, ow), (ow, kw, oh))):
         start = np.arange(count) * strides[axis] - pads[axis]

@@ -74,7 +74,7 @@ def split_to_sequence(node: Node) -> list[Item]:
     shape = node.shape(x)
     axis = node.axis(node.integer("axis", 0), len(shape))
     length = shape[axis]
-    sizes = [1] * length
+    sizes = [1] * min(length, limits.SEQUENCE_ITEMS + 1)
     keep = node.flag("keepdims", True)
     if node.has(1):
         keep = True
@@ -83,9 +83,12 @@ def split_to_sequence(node: Node) -> list[Item]:
             step = int(given)
             if step < 1:
                 node.broken(f"splits into parts of {step}")
-            sizes = [min(step, length - i) for i in range(0, length, step)]
+            starts = range(0, length, step)[: limits.SEQUENCE_ITEMS + 1]
+            sizes = [min(step, length - i) for i in starts]
         else:
-            sizes = [int(s) for s in given.reshape(-1)]
+            sizes = list(node.const_ints(1))
+    if len(sizes) > limits.SEQUENCE_ITEMS:
+        node.refuse(f"makes a sequence of more than {limits.SEQUENCE_ITEMS} tensors, the most that are supported")
     if sum(sizes) != length or min(sizes, default=0) < 0:
         node.broken(f"splits a length of {length} into {sizes}")
     parts, at = [], 0

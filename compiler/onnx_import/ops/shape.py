@@ -19,7 +19,7 @@ def constant(node: Node) -> list[Item]:
         if name in node.attributes:
             node.refuse("is a string; tensors of numbers are supported")
     if "sparse_value" in node.attributes:
-        return [node.constant(dense_of(node.attributes["sparse_value"].sparse_tensor))]
+        return [node.constant(dense_of(node.attributes["sparse_value"].sparse_tensor, node.walk.spend))]
     array = node.tensor("value")
     if array is None and "value_float" in node.attributes:
         array = np.asarray(node.number("value_float", 0.0, finite=False), np.float32)
@@ -206,6 +206,7 @@ def arange(node: Node) -> list[Item]:
     begin, end, step = (float(v) if floats else int(v) for v in (start, limit, delta))
     length = max(0, math.ceil((end - begin) / step) if floats else -((begin - end) // step))
     limits.check_shape((int(length),), f"the result of {node.source}")
+    node.room(int(length), 3)
     steps = np.arange(int(length)).astype(np.float64 if floats else np.int64)
     return [node.constant((begin + steps * step).astype(start.dtype))]
 
@@ -215,7 +216,7 @@ def eye_like(node: Node) -> list[Item]:
     shape = node.shape(x)
     if len(shape) != 2:
         node.broken(f"needs a matrix, not {len(shape)} dimensions")
-    limits.check_shape(shape, f"the result of {node.source}")
+    node.room(shape[0] * shape[1])
     dtype = node.dtype("dtype", x.type.dtype)
     k = max(-shape[0], min(shape[1], node.integer("k", 0)))
     return [node.constant(np.eye(*shape, k=k), dtype)]
@@ -228,6 +229,7 @@ def trilu(node: Node) -> list[Item]:
         node.broken("needs matrices")
     k = node.const_int(1) if node.has(1) else 0
     k = max(-shape[-2] - 1, min(shape[-1] + 1, k))
+    node.room(shape[-2] * shape[-1] // 8, 3, f"the mask of {node.source}")
     ones = np.ones(shape[-2:], np.bool_)
     keep = np.triu(ones, k) if node.flag("upper", True) else np.tril(ones, k)
     return [node.op("where", node.constant(keep), x, node.like(0, x))]

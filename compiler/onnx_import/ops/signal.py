@@ -16,7 +16,7 @@ Pair = tuple[Value, Value | None]
 
 def matrices(node: Node, x: Value, length: int, bins: int, inverse: bool) -> tuple[Value, Value]:
     """cos and sin of 2 pi j k / length, [length, bins]; the inverse is divided by the length."""
-    limits.check_shape((length, bins), f"the matrix of {node.source}")
+    node.room(length * bins, 4, f"the matrix of {node.source}")
     # the phase is reduced in integers, which keeps it exact for long transforms
     phase = np.outer(np.arange(length), np.arange(bins)) % length * (2 * math.pi / length)
     norm = 1 / length if inverse else 1.0
@@ -99,6 +99,7 @@ def mirrored_inverse(node: Node, pair: Pair, length: int) -> Value:
     factor[0] = 1.0
     if length % 2 == 0:
         factor[-1] = 1.0
+    node.room(length * bins, 4, f"the matrix of {node.source}")
     phase = np.outer(np.arange(bins), np.arange(length)) % length * (2 * math.pi / length)
     kind = pair[0].type.numpy
     cos = node.constant((np.cos(phase) * factor[:, None] / length).astype(kind))
@@ -118,6 +119,7 @@ def stft(node: Node) -> list[Item]:
     if step < 1 or not 0 < length <= shape[1]:
         node.broken(f"has frames of {length} every {step} for a signal of {shape[1]}")
     frames = 1 + (shape[1] - length) // step
+    node.room(frames * length, 2, f"the frames of {node.source}")
     places = np.arange(frames, dtype=np.int64)[:, None] * step + np.arange(length, dtype=np.int64)
     limits.check_shape((shape[0], *places.shape), f"the frames of {node.source}")
     found: list[Value | None] = []
@@ -141,7 +143,9 @@ def mel_weights(node: Node) -> list[Item]:
     low, high = node.const_float(3), node.const_float(4)
     if bins < 1 or length < 1 or rate < 1 or not 0 <= low <= high < math.inf:
         node.broken(f"has {bins} bins of {low} to {high} Hz for {length} samples at {rate} Hz")
-    limits.check_shape((length // 2 + 1, bins), f"the result of {node.source}")
+    node.room((length // 2 + 1) * bins, 2)
+    if bins > limits.TRIPS:
+        node.broken(f"has {bins} bins; at most {limits.TRIPS} are allowed")
     low_mel, high_mel = (2595 * np.log1p(f / 700) / np.log(10) for f in (low, high))
     mels = np.arange(bins + 2) * ((high_mel - low_mel) / (bins + 2)) + low_mel
     edges = (((length + 1) * (700 * np.expm1(mels / 2595 * np.log(10)))) // rate).astype(int)

@@ -1,108 +1,124 @@
 /* Depthwise convolution over channels-last float32 images: one weight per tap and channel, vectors along channels.
-   Weights are packed [tap][channel], channels padded to whole vectors. A task is an output row. Columns whose window
-   lies inside the image run a tight loop; the few at the edges check their taps. Additions go tap by tap in order,
-   in both, so that the place of the edge changes no bit. */
+   Weights are packed [tap][channel], channels padded to whole vectors. Columns beside the image are zeros in memory
+   (rows.h); rows above and below are left out of the sum. Additions go tap by tap in order, whatever the body. */
 #ifndef EDGEC_DEPTHWISE_H
 #define EDGEC_DEPTHWISE_H
 
-#include "isa.h"
-
-typedef void (*edgec_dw_act_fn)(float *y, ptrdiff_t n);
+#include "conv.h"
 
 typedef struct {
-  ptrdiff_t h, w, c, cp; /* cp: channels in packed weights */
-  ptrdiff_t oh, ow, kh, kw, sh, sw, dh, dw, top, left;
+  ptrdiff_t h, c, cp; /* image rows; channels, and channels in packed weights */
+  ptrdiff_t ow, kh, kw, sh, sw, dh, dw, top, left;
+  ptrdiff_t x_image, x_row, x_depth; /* rows.h */
+  ptrdiff_t y_image, y_row, y_depth;
+  ptrdiff_t r_image, r_row, r_depth;
   float lo, hi;   /* clamp before the residual */
   float rlo, rhi; /* clamp after it */
 } edgec_dw_shape;
 
-/* Output pixels [x0, x1) of one row, kernel rows [ky0, ky1), kernel columns checked against the image. */
-EDGEC_FN void edgec_dw_edge(const float *x, const float *b, const float *bias, float *y, const edgec_dw_shape *d,
-                            ptrdiff_t iy, ptrdiff_t ky0, ptrdiff_t ky1, ptrdiff_t x0, ptrdiff_t x1) {
-  for (ptrdiff_t ox = x0; ox < x1; ox++) {
-    for (ptrdiff_t c = 0; c < d->c; c += EDGEC_LANES) {
-      const ptrdiff_t n = d->c - c < EDGEC_LANES ? d->c - c : EDGEC_LANES;
+/* One result row from kernel rows [ky0, ky1), any kernel, channels from c on. rows[ky] is the first tap of the first
+   pixel. */
+EDGEC_NOINLINE void edgec_dw_any(const float *const *rows, ptrdiff_t ky0, ptrdiff_t ky1, const float *b, const float *bias,
+                           float *y, const edgec_dw_shape *d, ptrdiff_t c) {
+  const ptrdiff_t step = d->dw * d->c;
+  for (; c < d->c; c += EDGEC_LANES) {
+    const ptrdiff_t n = d->c - c < EDGEC_LANES ? d->c - c : EDGEC_LANES;
+    for (ptrdiff_t ox = 0; ox < d->ow; ox++) {
       edgec_vf acc = edgec_load(bias + c);
       for (ptrdiff_t ky = ky0; ky < ky1; ky++) {
-        for (ptrdiff_t kx = 0; kx < d->kw; kx++) {
-          const ptrdiff_t ix = ox * d->sw - d->left + kx * d->dw;
-          if (ix < 0 || ix >= d->w) continue;
-          acc += edgec_load_n(x + ((iy + ky * d->dh) * d->w + ix) * d->c + c, n) *
-                 edgec_load(b + (ky * d->kw + kx) * d->cp + c);
-        }
+        const float *from = rows[ky] + ox * d->sw * d->c + c, *weights = b + ky * d->kw * d->cp + c;
+        for (ptrdiff_t kx = 0; kx < d->kw; kx++, from += step, weights += d->cp)
+          acc += edgec_load_n(from, n) * edgec_load(weights);
       }
       edgec_store_n(y + ox * d->c + c, edgec_clamp(acc, edgec_splat(d->lo), edgec_splat(d->hi)), n);
     }
   }
 }
 
-/* Inner columns, `px` pixels at a time and one vector of channels: K taps, all inside. Weights stay in registers. */
-#define EDGEC_DW_INNER(KH, KW, SW, PX)                                                                   \
-  EDGEC_FN void edgec_dw_##KH##x##KW##s##SW(const float *x, const float *b, const float *bias, float *y, \
-                                            const edgec_dw_shape *d, ptrdiff_t x0, ptrdiff_t x1) {       \
-    const ptrdiff_t row = d->dh * d->w * d->c, px = d->c;                                                \
-    const edgec_vf lo = edgec_splat(d->lo), hi = edgec_splat(d->hi);                                     \
-    for (ptrdiff_t c = 0; c < d->c; c += EDGEC_LANES) {                                                  \
-      const ptrdiff_t n = d->c - c < EDGEC_LANES ? d->c - c : EDGEC_LANES;                               \
-      edgec_vf wv[(KH) * (KW)];                                                                          \
-      EDGEC_UNROLL for (int i = 0; i < (KH) * (KW); i++) wv[i] = edgec_load(b + i * d->cp + c);          \
-      const edgec_vf bv = edgec_load(bias + c);                                                          \
-      ptrdiff_t ox = x0;                                                                                 \
-      const float *xp = x + (x0 * (SW) - d->left) * px + c;                                              \
-      float *yp = y + x0 * px + c;                                                                       \
-      if (n == EDGEC_LANES) {                                                                            \
-        for (; ox + (PX) <= x1; ox += (PX), xp += (PX) * (SW) * px, yp += (PX) * px) {                   \
-          edgec_vf acc[PX];                                                                              \
-          EDGEC_UNROLL for (int p = 0; p < (PX); p++) acc[p] = bv;                                       \
-          const float *xr = xp;                                                                          \
-          EDGEC_UNROLL for (int ky = 0; ky < (KH); ky++, xr += row) {                                    \
-            const float *xq = xr;                                                                        \
-            edgec_vf in[((PX) - 1) * (SW) + (KW)];                                                       \
-            EDGEC_UNROLL for (int i = 0; i < ((PX) - 1) * (SW) + (KW); i++, xq += px) in[i] = edgec_load(xq); \
-            EDGEC_UNROLL for (int kx = 0; kx < (KW); kx++) {                                             \
+/* One result row of a KH x KW kernel without dilation: PX pixels at a time, weights in registers. The last pixels are
+   computed again when PX does not divide them (there must be PX of them). A part of a vector of channels goes pixel by
+   pixel. Where kernel rows are missing, above and below the image, those that are there come one by one. */
+#define EDGEC_DW_INNER(KH, KW, SW, PX)                                                                     \
+  EDGEC_FN void edgec_dw_##KH##x##KW##s##SW##_##PX(const float *const *rows, ptrdiff_t ky0, ptrdiff_t ky1, \
+                                                   const float *b, const float *bias, float *y,            \
+                                                   const edgec_dw_shape *d) {                              \
+    enum { IN = ((PX) - 1) * (SW) + (KW) };                                                                \
+    const ptrdiff_t px = d->c, ow = d->ow, cp = d->cp;                                                     \
+    const edgec_vf lo = edgec_splat(d->lo), hi = edgec_splat(d->hi);                                       \
+    ptrdiff_t at[IN], c = 0;                                                                               \
+    EDGEC_UNROLL for (int i = 0; i < IN; i++) {                                                            \
+      at[i] = i * px;                                                                                      \
+      EDGEC_OPAQUE(at[i]);                                                                                 \
+    }                                                                                                      \
+    for (; c + EDGEC_LANES <= d->c; c += EDGEC_LANES) {                                                    \
+      const edgec_vf bv = edgec_load(bias + c);                                                            \
+      if (ky1 - ky0 == (KH)) {                                                                             \
+        edgec_vf wv[(KH) * (KW)];                                                                          \
+        EDGEC_UNROLL for (int i = 0; i < (KH) * (KW); i++) wv[i] = edgec_load(b + i * cp + c);             \
+        const float *from[KH];                                                                             \
+        EDGEC_UNROLL for (int ky = 0; ky < (KH); ky++) from[ky] = rows[ky] + c;                            \
+        for (ptrdiff_t ox = 0, in_at = 0; ox < ow; ox += (PX), in_at += (PX) * (SW) * px) {                \
+          if (ox > ow - (PX)) {                                                                            \
+            ox = ow - (PX);                                                                                \
+            in_at = ox * (SW) * px;                                                                        \
+          }                                                                                                \
+          edgec_vf acc[PX];                                                                                \
+          EDGEC_UNROLL for (int p = 0; p < (PX); p++) acc[p] = bv;                                         \
+          EDGEC_UNROLL for (int ky = 0; ky < (KH); ky++) {                                                 \
+            const float *x = from[ky] + in_at;                                                             \
+            edgec_vf in[IN];                                                                               \
+            EDGEC_UNROLL for (int i = 0; i < IN; i++) in[i] = edgec_load(x + at[i]);                       \
+            EDGEC_UNROLL for (int kx = 0; kx < (KW); kx++) {                                               \
               EDGEC_UNROLL for (int p = 0; p < (PX); p++) acc[p] += in[p * (SW) + kx] * wv[ky * (KW) + kx]; \
-            }                                                                                            \
-          }                                                                                              \
-          EDGEC_UNROLL for (int p = 0; p < (PX); p++) edgec_store(yp + p * px, edgec_clamp(acc[p], lo, hi)); \
-        }                                                                                                \
-      }                                                                                                  \
-      for (; ox < x1; ox++, xp += (SW) * px, yp += px) {                                                 \
-        edgec_vf acc = bv;                                                                               \
-        EDGEC_UNROLL for (int i = 0; i < (KH) * (KW); i++)                                               \
-          acc += edgec_load_n(xp + (i / (KW)) * row + (i % (KW)) * px, n) * wv[i];                       \
-        edgec_store_n(yp, edgec_clamp(acc, lo, hi), n);                                                  \
-      }                                                                                                  \
-    }                                                                                                    \
+            }                                                                                              \
+          }                                                                                                \
+          float *to = y + ox * px + c;                                                                     \
+          EDGEC_UNROLL for (int p = 0; p < (PX); p++) edgec_store(to + at[p], edgec_clamp(acc[p], lo, hi)); \
+        }                                                                                                  \
+      } else {                                                                                             \
+        for (ptrdiff_t ox = 0; ox < ow; ox += (PX)) {                                                      \
+          if (ox > ow - (PX)) ox = ow - (PX);                                                              \
+          edgec_vf acc[PX];                                                                                \
+          EDGEC_UNROLL for (int p = 0; p < (PX); p++) acc[p] = bv;                                         \
+          for (ptrdiff_t ky = ky0; ky < ky1; ky++) {                                                       \
+            const float *x = rows[ky] + ox * (SW) * px + c, *weights = b + ky * (KW) * cp + c;             \
+            edgec_vf in[IN];                                                                               \
+            EDGEC_UNROLL for (int i = 0; i < IN; i++) in[i] = edgec_load(x + at[i]);                       \
+            EDGEC_UNROLL for (int kx = 0; kx < (KW); kx++, weights += cp) {                                \
+              const edgec_vf w = edgec_load(weights);                                                      \
+              EDGEC_UNROLL for (int p = 0; p < (PX); p++) acc[p] += in[p * (SW) + kx] * w;                 \
+            }                                                                                              \
+          }                                                                                                \
+          float *to = y + ox * px + c;                                                                     \
+          EDGEC_UNROLL for (int p = 0; p < (PX); p++) edgec_store(to + at[p], edgec_clamp(acc[p], lo, hi)); \
+        }                                                                                                  \
+      }                                                                                                    \
+    }                                                                                                      \
+    if (c < d->c) edgec_dw_any(rows, ky0, ky1, b, bias, y, d, c);                                          \
   }
 
-typedef void (*edgec_dw_fn)(const float *, const float *, const float *, float *, const edgec_dw_shape *, ptrdiff_t,
-                            ptrdiff_t);
+typedef void (*edgec_dw_fn)(const float *const *, ptrdiff_t, ptrdiff_t, const float *, const float *, float *, const edgec_dw_shape *);
 
-/* x [n][h][w][c] -> y [n][oh][ow][c]; tasks are n*oh rows. `inner` is null where no specialised body exists. */
+#define EDGEC_DW_ROWS 64 /* most kernel rows */
+
+/* `inner` is null where no specialised body exists; r is added after the first clamp, or null. */
 EDGEC_FN void edgec_depthwise(const float *x, const float *b, const float *bias, const float *r, float *y,
-                              const edgec_dw_shape *d, edgec_dw_fn inner, edgec_dw_act_fn act, ptrdiff_t begin,
-                              ptrdiff_t end) {
-  ptrdiff_t x0 = (d->left + d->sw - 1) / d->sw; /* first and past-last column whose window is inside */
-  ptrdiff_t x1 = d->w + d->left - (d->kw - 1) * d->dw - 1;
-  x1 = x1 < 0 ? 0 : x1 / d->sw + 1;
-  if (x1 > d->ow) x1 = d->ow;
-  if (x0 > x1) x0 = x1;
-  for (ptrdiff_t task = begin; task < end; task++) {
-    const ptrdiff_t image = task / d->oh, oy = task % d->oh, iy = oy * d->sh - d->top;
-    ptrdiff_t ky0 = 0, ky1 = d->kh;
-    while (ky0 < ky1 && iy + ky0 * d->dh < 0) ky0++;
-    while (ky1 > ky0 && iy + (ky1 - 1) * d->dh >= d->h) ky1--;
-    const float *xi = x + image * d->h * d->w * d->c;
-    float *yr = y + task * d->ow * d->c;
-    if (inner && ky0 == 0 && ky1 == d->kh) {
-      edgec_dw_edge(xi, b, bias, yr, d, iy, ky0, ky1, 0, x0);
-      inner(xi + iy * d->w * d->c, b, bias, yr, d, x0, x1);
-      edgec_dw_edge(xi, b, bias, yr, d, iy, ky0, ky1, x1, d->ow);
-    } else {
-      edgec_dw_edge(xi, b, bias, yr, d, iy, ky0, ky1, 0, d->ow);
-    }
+                              const edgec_dw_shape *d, edgec_dw_fn inner, edgec_conv_act_fn act, ptrdiff_t image,
+                              ptrdiff_t y0, ptrdiff_t y1) {
+  for (ptrdiff_t oy = y0; oy < y1; oy++) {
+    const ptrdiff_t iy = oy * d->sh - d->top;
+    const float *rows[EDGEC_DW_ROWS];
+    ptrdiff_t ky0, ky1;
+    edgec_kernel_rows(iy, d->kh, d->dh, d->h, &ky0, &ky1);
+    for (ptrdiff_t ky = ky0; ky < ky1; ky++)
+      rows[ky] = x + image * d->x_image + (iy + ky * d->dh) % d->x_depth * d->x_row - d->left * d->c;
+    float *yr = y + image * d->y_image + oy % d->y_depth * d->y_row;
+    if (inner)
+      inner(rows, ky0, ky1, b, bias, yr, d);
+    else
+      edgec_dw_any(rows, ky0, ky1, b, bias, yr, d, 0);
     if (r) {
-      const float *rr = r + task * d->ow * d->c;
+      const float *rr = r + image * d->r_image + oy % d->r_depth * d->r_row;
       for (ptrdiff_t i = 0; i < d->ow * d->c; i++) {
         const float v = yr[i] + rr[i];
         yr[i] = v < d->rlo ? d->rlo : v > d->rhi ? d->rhi : v;

@@ -8,7 +8,14 @@
 #define EDGEC_FN static __attribute__((unused))
 #define EDGEC_NOINLINE static __attribute__((unused, noinline))
 #define EDGEC_INLINE static inline __attribute__((unused, always_inline))
+/* Hides how a pointer was computed, so that loops index from it instead of recomputing it. */
+#define EDGEC_OPAQUE(POINTER) __asm__("" : "+r"(POINTER))
 #define EDGEC_UNROLL _Pragma("GCC unroll 32")
+
+/* clang 14 has no _Float16 on x86-64, but the storage type __fp16, which becomes a float in every expression. */
+#if defined(__clang__) && __clang_major__ < 15 && defined(__x86_64__) && !defined(__AVX512FP16__)
+#define _Float16 __fp16
+#endif
 
 EDGEC_FN void edgec_copy(void *to, const void *from, ptrdiff_t bytes) {
   __builtin_memcpy(to, from, (size_t)bytes);

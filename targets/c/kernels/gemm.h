@@ -17,109 +17,190 @@ typedef struct {
   ptrdiff_t segments, length, a_stride;
   const float *b;
   const float *bias; /* packed like B's panels; never null */
-  float *c;
-  ptrdiff_t c_stride;
-  const float *r; /* null: nothing is added */
-  ptrdiff_t r_stride;
+  float *c; /* row m is at c + c_at[m] */
+  const ptrdiff_t *c_at;
+  const float *r; /* row m at r + r_at[m]; null: nothing is added */
+  const ptrdiff_t *r_at;
   float lo, hi;
-  ptrdiff_t n; /* columns stored; at most NV * EDGEC_LANES */
+  ptrdiff_t n;                      /* columns stored; at most NV * EDGEC_LANES */
+  ptrdiff_t tiles;                  /* tiles below one another */
+  ptrdiff_t a_step, c_step, r_step; /* floats from one to the next */
 } edgec_gemm_args;
 
 #if !defined(EDGEC_SCALAR) && defined(__ARM_NEON)
 /* K in steps of four: A comes in as vectors over k and is broadcast by lane inside the multiply-add. */
 #define EDGEC_GEMM_STEP4(MR, NV)                                                                \
-  for (; k + 4 <= length; k += 4, b += 4 * (NV) * EDGEC_LANES) {                                \
+  for (ptrdiff_t left = length >> 2; left > 0; left--) {                                        \
     edgec_vf av[MR];                                                                            \
-    EDGEC_UNROLL for (int m = 0; m < (MR); m++) av[m] = edgec_load(a + m * stride + k);         \
+    EDGEC_UNROLL for (int m = 0; m < (MR); m++) av[m] = edgec_load((const float *)(row[m] + at)); \
     EDGEC_UNROLL for (int j = 0; j < 4; j++) {                                                  \
       EDGEC_UNROLL for (int v = 0; v < (NV); v++) {                                             \
         const edgec_vf bv = edgec_load(b + (j * (NV) + v) * EDGEC_LANES);                       \
         EDGEC_UNROLL for (int m = 0; m < (MR); m++) acc[m][v] += edgec_splat(av[m][j]) * bv;    \
       }                                                                                         \
     }                                                                                           \
+    b += 4 * (NV) * EDGEC_LANES;                                                                \
+    at += 16;                                                                                   \
   }
+#define EDGEC_GEMM_REST(LENGTH) ((LENGTH)&3)
 #else
 #define EDGEC_GEMM_STEP4(MR, NV)
+#define EDGEC_GEMM_REST(LENGTH) (LENGTH)
 #endif
+
+/* A result of fewer columns than the tile has: row by row through a copy. */
+EDGEC_NOINLINE void edgec_gemm_store_part(const edgec_vf *acc, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t tile,
+                                          const edgec_gemm_args *t) {
+  const float *from = (const float *)acc;
+  for (ptrdiff_t m = 0; m < rows; m++, from += width) {
+    const float *r = t->r ? t->r + tile * t->r_step + t->r_at[m] : 0;
+    float *c = t->c + tile * t->c_step + t->c_at[m];
+    for (ptrdiff_t j = 0; j < t->n; j += EDGEC_LANES) {
+      const ptrdiff_t left = t->n - j < EDGEC_LANES ? t->n - j : EDGEC_LANES;
+      edgec_vf y = edgec_load(from + j);
+      if (r) y += edgec_load_n(r + j, left);
+      edgec_store_n(c + j, edgec_clamp(y, edgec_splat(t->lo), edgec_splat(t->hi)), left);
+    }
+  }
+}
 
 #define EDGEC_GEMM_TILE(MR, NV)                                                                 \
   EDGEC_NOINLINE void edgec_gemm_##MR##x##NV(const edgec_gemm_args *t) {                        \
-    edgec_vf acc[MR][NV];                                                                       \
-    const ptrdiff_t length = t->length, stride = t->a_stride;                                   \
-    const float *b = t->b;                                                                      \
-    EDGEC_UNROLL for (int v = 0; v < (NV); v++) {                                               \
-      const edgec_vf bias = edgec_load(t->bias + v * EDGEC_LANES);                              \
-      EDGEC_UNROLL for (int m = 0; m < (MR); m++) acc[m][v] = bias;                             \
-    }                                                                                           \
-    for (ptrdiff_t s = 0; s < t->segments; s++) {                                               \
-      const float *a = t->a[s];                                                                 \
-      ptrdiff_t k = 0;                                                                          \
-      EDGEC_GEMM_STEP4(MR, NV)                                                                  \
-      for (; k < length; k++, b += (NV) * EDGEC_LANES) {                                        \
-        edgec_vf bv[NV];                                                                        \
-        EDGEC_UNROLL for (int v = 0; v < (NV); v++) bv[v] = edgec_load(b + v * EDGEC_LANES);    \
-        EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                           \
-          const edgec_vf am = edgec_splat(a[m * stride + k]);                                   \
-          EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] += am * bv[v];                  \
-        }                                                                                       \
-      }                                                                                         \
-    }                                                                                           \
+    const ptrdiff_t length = t->length, stride = t->a_stride * 4;                               \
     const edgec_vf lo = edgec_splat(t->lo), hi = edgec_splat(t->hi);                            \
-    if (t->n == (NV) * EDGEC_LANES) {                                                           \
+    const int clamp = t->lo > -__builtin_inff() || t->hi < __builtin_inff();                    \
+    for (ptrdiff_t i = 0; i < t->tiles; i++) {                                                  \
+      edgec_vf acc[MR][NV];                                                                     \
+      const float *b = t->b;                                                                    \
       EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                             \
-        EDGEC_UNROLL for (int v = 0; v < (NV); v++) {                                           \
-          edgec_vf y = acc[m][v];                                                               \
-          if (t->r) y += edgec_load(t->r + m * t->r_stride + v * EDGEC_LANES);                  \
-          edgec_store(t->c + m * t->c_stride + v * EDGEC_LANES, edgec_clamp(y, lo, hi));        \
+        const float *bias = t->bias;                                                            \
+        EDGEC_OPAQUE(bias); /* loads in pairs are fewer than copies one by one */               \
+        EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] = edgec_load(bias + v * EDGEC_LANES); \
+      }                                                                                         \
+      for (ptrdiff_t s = 0; s < t->segments; s++) {                                             \
+        const char *row[MR];                                                                    \
+        row[0] = (const char *)(t->a[s] + i * t->a_step);                                       \
+        EDGEC_UNROLL for (int m = 1; m < (MR); m++) row[m] = row[m - 1] + stride;               \
+        EDGEC_UNROLL for (int m = 0; m < (MR); m++) EDGEC_OPAQUE(row[m]);                       \
+        ptrdiff_t at = 0;                                                                       \
+        EDGEC_GEMM_STEP4(MR, NV)                                                                \
+        for (ptrdiff_t left = EDGEC_GEMM_REST(length); left > 0; left--) {                      \
+          edgec_vf bv[NV];                                                                      \
+          EDGEC_UNROLL for (int v = 0; v < (NV); v++) bv[v] = edgec_load(b + v * EDGEC_LANES);  \
+          EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                         \
+            const edgec_vf am = edgec_splat(*(const float *)(row[m] + at));                     \
+            EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] += am * bv[v];                \
+          }                                                                                     \
+          b += (NV) * EDGEC_LANES;                                                              \
+          at += 4;                                                                              \
         }                                                                                       \
       }                                                                                         \
-    } else {                                                                                    \
-      EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                             \
-        EDGEC_UNROLL for (int v = 0; v < (NV); v++) {                                           \
-          const ptrdiff_t left = t->n - v * EDGEC_LANES;                                        \
-          edgec_vf y = acc[m][v];                                                               \
-          if (left > 0) {                                                                       \
-            if (t->r) y += edgec_load_n(t->r + m * t->r_stride + v * EDGEC_LANES,               \
-                                        left < EDGEC_LANES ? left : EDGEC_LANES);               \
-            edgec_store_n(t->c + m * t->c_stride + v * EDGEC_LANES, edgec_clamp(y, lo, hi),     \
-                          left < EDGEC_LANES ? left : EDGEC_LANES);                             \
-          }                                                                                     \
+      if (t->n < (NV) * EDGEC_LANES) {                                                          \
+        edgec_vf part[MR][NV]; /* a copy: accumulators whose address is taken leave registers */ \
+        EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                           \
+          EDGEC_UNROLL for (int v = 0; v < (NV); v++) part[m][v] = acc[m][v];                   \
         }                                                                                       \
+        edgec_gemm_store_part(&part[0][0], MR, (NV) * EDGEC_LANES, i, t);                       \
+        continue;                                                                               \
+      }                                                                                         \
+      if (t->r) {                                                                               \
+        EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                           \
+          const float *r = t->r + i * t->r_step + t->r_at[m];                                   \
+          EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] += edgec_load(r + v * EDGEC_LANES); \
+        }                                                                                       \
+      }                                                                                         \
+      if (clamp) {                                                                              \
+        EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                           \
+          EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] = edgec_clamp(acc[m][v], lo, hi); \
+        }                                                                                       \
+      }                                                                                         \
+      float *to = t->c + i * t->c_step;                                                         \
+      EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                             \
+        float *c = to + t->c_at[m];                                                             \
+        EDGEC_UNROLL for (int v = 0; v < (NV); v++) edgec_store(c + v * EDGEC_LANES, acc[m][v]); \
       }                                                                                         \
     }                                                                                           \
   }
 
 typedef void (*edgec_gemm_fn)(const edgec_gemm_args *);
 
-/* The tile functions of one GEMM and its sizes: `rows` are done mr at a time by tile, the rest by tail; columns go in
-   panels of nv vectors, the last of which may be narrower and then has functions of its own. */
+/* The tile functions of one GEMM: rows are done mr at a time, columns in panels of nv vectors, the last of which may be
+   narrower and then has a function of its own. */
 typedef struct {
-  edgec_gemm_fn tile, tail, last_tile, last_tail;
+  edgec_gemm_fn tile, last_tile;
   ptrdiff_t mr, nv, last_nv;
 } edgec_gemm_tiles;
 
 #define EDGEC_SEGMENTS 64
+#define EDGEC_GEMM_ROWS 16 /* most rows of a tile */
 
-/* `rows` rows by `n` columns; t's pointers stand at row 0, column 0. */
-EDGEC_FN void edgec_gemm(const edgec_gemm_args *whole, ptrdiff_t rows, ptrdiff_t n, const edgec_gemm_tiles *f) {
+/* The rows of C are the pixels of `lines` image rows, so that a panel of B is read once for all of them. */
+typedef struct {
+  ptrdiff_t lines, pixels;
+  ptrdiff_t a_line;           /* floats between image rows of A */
+  ptrdiff_t c_line, c_pixel;  /* floats between image rows, pixels of C */
+  ptrdiff_t r_line, r_pixel;
+  ptrdiff_t k, skip;          /* rows of B in all, and rows at its top that are left out */
+} edgec_gemm_lines;
+
+/* Offsets of `rows` pixels from pixel p on. */
+EDGEC_INLINE void edgec_gemm_at(ptrdiff_t *at, ptrdiff_t p, ptrdiff_t rows, ptrdiff_t pixels, ptrdiff_t line,
+                                ptrdiff_t pixel) {
+  ptrdiff_t x = p % pixels, row = p / pixels * line;
+  for (ptrdiff_t m = 0; m < rows; m++) {
+    at[m] = row + x * pixel;
+    if (++x == pixels) {
+      x = 0;
+      row += line;
+    }
+  }
+}
+
+/* `n` columns; the pointers of `whole` stand at the first pixel of the first line, column 0. There must be at least mr
+   pixels: where mr does not divide them, the last tile goes over rows that are done, to the same bits. */
+EDGEC_FN void edgec_gemm(const edgec_gemm_args *whole, ptrdiff_t n, const edgec_gemm_lines *l,
+                         const edgec_gemm_tiles *f) {
   const float *a[EDGEC_SEGMENTS];
+  ptrdiff_t c_at[EDGEC_GEMM_ROWS], r_at[EDGEC_GEMM_ROWS];
   edgec_gemm_args t = *whole;
-  const ptrdiff_t k = t.segments * t.length, width = f->nv * EDGEC_LANES;
+  const ptrdiff_t width = f->nv * EDGEC_LANES, mr = f->mr;
+  const int a_even = l->lines == 1 || l->a_line == l->pixels * t.a_stride; /* A's pixels are evenly spaced */
+  const int even = a_even && (l->lines == 1 || (l->c_line == l->pixels * l->c_pixel &&
+                                                (!t.r || l->r_line == l->pixels * l->r_pixel)));
+  const int merged = even || (a_even && l->pixels % mr); /* tiles run over the ends of lines */
+  const ptrdiff_t pixels = merged ? l->lines * l->pixels : l->pixels, lines = merged ? 1 : l->lines;
+  const int uneven = merged && !even;
+  const float *panel = whole->b;
   t.a = a;
+  t.c_at = c_at;
+  t.r_at = r_at;
+  t.a_step = mr * t.a_stride;
+  t.c_step = mr * l->c_pixel;
+  t.r_step = mr * l->r_pixel;
+  edgec_gemm_at(c_at, 0, mr, mr, 0, l->c_pixel);
+  edgec_gemm_at(r_at, 0, mr, mr, 0, l->r_pixel);
   for (ptrdiff_t j = 0; j < n; j += width) {
     const int last = n - j <= width;
-    const edgec_gemm_fn tile = last ? f->last_tile : f->tile, tail = last ? f->last_tail : f->tail;
+    const edgec_gemm_fn tile = last ? f->last_tile : f->tile;
     t.n = last ? n - j : width;
-    for (ptrdiff_t s = 0; s < t.segments; s++) a[s] = whole->a[s];
-    t.c = whole->c + j;
-    t.r = whole->r ? whole->r + j : 0;
-    for (ptrdiff_t m = 0; m < rows; m += f->mr) {
-      (rows - m >= f->mr ? tile : tail)(&t);
-      for (ptrdiff_t s = 0; s < t.segments; s++) a[s] += f->mr * t.a_stride;
-      t.c += f->mr * t.c_stride;
-      if (t.r) t.r += f->mr * t.r_stride;
+    t.b = panel + l->skip * (last ? f->last_nv * EDGEC_LANES : width);
+    for (ptrdiff_t line = 0; line < lines; line++) {
+      float *c = whole->c + line * l->c_line + j;
+      const float *r = whole->r ? whole->r + line * l->r_line + j : 0;
+      for (ptrdiff_t p = 0; p < pixels; p += t.tiles * mr) {
+        if (p > pixels - mr) p = pixels - mr;
+        t.tiles = uneven ? 1 : (pixels - p) / mr;
+        for (ptrdiff_t s = 0; s < t.segments; s++) a[s] = whole->a[s] + line * l->a_line + p * t.a_stride;
+        if (uneven) {
+          edgec_gemm_at(c_at, p, mr, l->pixels, l->c_line, l->c_pixel);
+          if (r) edgec_gemm_at(r_at, p, mr, l->pixels, l->r_line, l->r_pixel);
+        }
+        t.c = uneven ? c : c + p * l->c_pixel;
+        t.r = r && !uneven ? r + p * l->r_pixel : r;
+        tile(&t);
+      }
     }
-    t.b += k * width;
+    panel += l->k * width;
     t.bias += width;
   }
 }

@@ -27,6 +27,19 @@ typedef int32_t edgec_vi __attribute__((vector_size(4 * EDGEC_LANES), aligned(4)
 
 EDGEC_INLINE edgec_vf edgec_load(const float *p) { return *(const edgec_vf *)p; }
 EDGEC_INLINE void edgec_store(float *p, edgec_vf v) { *(edgec_vf *)p = v; }
+
+/* Four floats that are used one by one: a register with lanes where an FMA takes a lane, else memory, from where a
+   broadcast costs nothing. */
+typedef float edgec_f4 __attribute__((vector_size(16), aligned(4), may_alias));
+EDGEC_INLINE edgec_f4 edgec_load4(const float *p) { return *(const edgec_f4 *)p; }
+EDGEC_INLINE void edgec_store4(float *p, edgec_f4 v) { *(edgec_f4 *)p = v; }
+#if !defined(EDGEC_SCALAR) && EDGEC_LANES == 4
+typedef edgec_f4 edgec_four;
+EDGEC_INLINE edgec_four edgec_take4(const float *p) { return edgec_load4(p); }
+#else
+typedef const float *edgec_four;
+EDGEC_INLINE edgec_four edgec_take4(const float *p) { return p; }
+#endif
 EDGEC_INLINE edgec_vf edgec_splat(float x) { return x - (edgec_vf){0}; }
 
 /* mask ? a : b, bit by bit: gcc's C front end has no vector ?: */
@@ -86,5 +99,19 @@ EDGEC_INLINE edgec_vf edgec_load_n(const float *p, ptrdiff_t n) {
   return v;
 }
 #endif
+
+/* p[3i + j] = lane i of vector j. */
+EDGEC_INLINE void edgec_store_3(float *p, edgec_vf a, edgec_vf b, edgec_vf c) {
+#if !defined(EDGEC_SCALAR) && defined(__ARM_NEON)
+  const float32x4x3_t v = {{(float32x4_t)a, (float32x4_t)b, (float32x4_t)c}};
+  vst3q_f32(p, v);
+#else
+  for (int i = 0; i < EDGEC_LANES; i++) {
+    p[3 * i] = a[i];
+    p[3 * i + 1] = b[i];
+    p[3 * i + 2] = c[i];
+  }
+#endif
+}
 
 #endif

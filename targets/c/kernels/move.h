@@ -5,6 +5,17 @@
 
 #include "map.h"
 
+/* Short rows without a call. */
+EDGEC_INLINE void edgec_copy_row(void *to, const void *from, ptrdiff_t bytes) {
+  uint8_t *y = (uint8_t *)to;
+  const uint8_t *x = (const uint8_t *)from;
+  if (bytes > 256 || bytes % 16) {
+    edgec_copy(to, from, bytes);
+    return;
+  }
+  for (ptrdiff_t i = 0; i < bytes; i += 16) __builtin_memcpy(y + i, x + i, 16);
+}
+
 /* y[Σ i sy] = x[Σ i sx]; a task is one row over dims[rank-1]. */
 #define EDGEC_MOVE(BITS)                                                                                           \
   EDGEC_FN void edgec_move_##BITS(const uint##BITS##_t *x, uint##BITS##_t *y, const int64_t *dims, const int64_t *sx, \
@@ -14,7 +25,7 @@
       const uint##BITS##_t *from = x + edgec_row_offset(task, dims, sx, rank);                                     \
       uint##BITS##_t *to = y + edgec_row_offset(task, dims, sy, rank);                                             \
       if (ix == 1 && iy == 1)                                                                                      \
-        edgec_copy(to, from, n * (ptrdiff_t)sizeof *to);                                                           \
+        edgec_copy_row(to, from, n * (ptrdiff_t)sizeof *to);                                                       \
       else if (ix == 0 && iy == 1)                                                                                 \
         for (ptrdiff_t i = 0; i < n; i++) to[i] = from[0];                                                         \
       else                                                                                                         \

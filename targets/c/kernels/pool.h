@@ -1,20 +1,20 @@
-/* Max and average pooling over channels-last float32 images, vectors along channels. A task is an output row. */
+/* Max and average pooling over channels-last float32 images, vectors along channels (rows.h). */
 #ifndef EDGEC_POOL_H
 #define EDGEC_POOL_H
 
 #include "isa.h"
 
 typedef struct {
-  ptrdiff_t h, w, c, oh, ow, kh, kw, sh, sw, dh, dw, top, left;
+  ptrdiff_t h, w, c, ow, kh, kw, sh, sw, dh, dw, top, left;
+  ptrdiff_t x_image, x_row, x_depth, y_image, y_row, y_depth;
   ptrdiff_t count_h, count_w; /* average over padding too: the padded image's far edge; 0: only over the image */
 } edgec_pool_shape;
 
-EDGEC_FN void edgec_pool(const float *x, float *y, const edgec_pool_shape *d, ptrdiff_t average, ptrdiff_t begin,
-                         ptrdiff_t end) {
-  for (ptrdiff_t task = begin; task < end; task++) {
-    const ptrdiff_t image = task / d->oh, oy = task % d->oh;
-    const float *xi = x + image * d->h * d->w * d->c;
-    float *yr = y + task * d->ow * d->c;
+EDGEC_FN void edgec_pool(const float *x, float *y, const edgec_pool_shape *d, ptrdiff_t average, ptrdiff_t image,
+                         ptrdiff_t y0, ptrdiff_t y1) {
+  for (ptrdiff_t oy = y0; oy < y1; oy++) {
+    const float *xi = x + image * d->x_image;
+    float *yr = y + image * d->y_image + oy % d->y_depth * d->y_row;
     for (ptrdiff_t ox = 0; ox < d->ow; ox++) {
       const ptrdiff_t iy = oy * d->sh - d->top, ix = ox * d->sw - d->left;
       ptrdiff_t ky0 = 0, ky1 = d->kh, kx0 = 0, kx1 = d->kw;
@@ -34,13 +34,17 @@ EDGEC_FN void edgec_pool(const float *x, float *y, const edgec_pool_shape *d, pt
         const ptrdiff_t n = d->c - c < EDGEC_LANES ? d->c - c : EDGEC_LANES;
         edgec_vf acc = edgec_splat(average ? 0.0f : -__builtin_inff());
         for (ptrdiff_t ky = ky0; ky < ky1; ky++) {
-          const float *row = xi + ((iy + ky * d->dh) * d->w + ix) * d->c + c;
+          const float *row = xi + (iy + ky * d->dh) % d->x_depth * d->x_row + ix * d->c + c;
           for (ptrdiff_t kx = kx0; kx < kx1; kx++) {
             const edgec_vf v = edgec_load_n(row + kx * d->dw * d->c, n);
-            acc = average ? acc + v : edgec_select(v > acc, v, edgec_select(v != v, v, acc));
+            if (average)
+              acc += v;
+            else
+              acc = edgec_select(v > acc, v, edgec_select(v != v, v, acc));
           }
         }
-        edgec_store_n(yr + ox * d->c + c, average ? acc / divisor : acc, n);
+        if (average) acc /= divisor;
+        edgec_store_n(yr + ox * d->c + c, acc, n);
       }
     }
   }

@@ -5,15 +5,15 @@ Lowering happens before memory is planned: it works on `Buffer` identities, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgec.ir.errors import UnsupportedError
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.types import dtype_name
-from edgec.plan.plan import Arg, Buffer, Call, Plan, Pointer, Port
+from edgec.plan.plan import Arg, Block, Buffer, Call, Plan, Pointer, Port
 from edgec.targets.c.isa import Isa
 
 ALIGNMENT = 64
@@ -48,6 +48,25 @@ class Place:
     offset: int = 0
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Where the rows of a channels-last float32 image lie (kernels/rows.h): row y of image n begins at
+    `at` + n*image + (y % depth)*row floats, with `left` and `right` columns of zeros beside it."""
+
+    at: Pointer
+    image: int
+    row: int
+    depth: int
+    left: int = 0
+    right: int = 0
+
+    def read(self) -> Pointer:
+        return replace(self.at, write=False)
+
+    def write(self) -> Pointer:
+        return replace(self.at, write=True)
+
+
 class Lowering:
     """The state of lowering one entry. `graph` is only read."""
 
@@ -55,6 +74,9 @@ class Lowering:
         self.graph = graph
         self.isa = isa
         self.plan = Plan(name)
+        self.rows: dict[Value, Rows] = {}  # values that are not stored densely
+        self.winograd: dict[Op, int] = {}  # convolutions that are done so, with their m
+        self._collected: list[Call] | None = None
         self.source = ""
         self._places: dict[Value, Place] = {}
         self._packed: dict[tuple[str, str], Buffer] = {}
@@ -84,9 +106,10 @@ class Lowering:
     # -- addresses ----------------------------------------------------------------------------------------------
 
     def place(self, value: Value) -> Place:
-        """Where the value is stored; made on first use."""
+        """Where the value is stored, densely; made on first use."""
+        assert value not in self.rows, f"{value!r} is stored by rows"
         if value not in self._places:
-            self._places[value] = Place(self._scratch(value.type.nbytes, value.name))
+            self._places[value] = Place(self.scratch(value.type.nbytes, value.name))
         return self._places[value]
 
     def read(self, value: Value, ctype: str | None = None) -> Pointer:
@@ -100,11 +123,25 @@ class Lowering:
         place = self.place(value)
         return Pointer(place.buffer, ctype or CTYPES[value.type.dtype], place.offset, write=True)
 
+    def image_rows(self, value: Value, write: bool = False) -> Rows:
+        """Where the rows of a value [n][h][w][c] lie; dense unless said otherwise before."""
+        if value in self.rows:
+            return self.rows[value]
+        _, h, w, c = value.type.dims
+        return Rows(self.write(value) if write else self.read(value), h * w * c, w * c, max(1, h))
+
+    def is_dense(self, value: Value) -> bool:
+        return value not in self.rows
+
     def temp(self, nbytes: int, ctype: str = "void") -> Pointer:
         """Scratch that lives for the calls that mention it."""
-        return Pointer(self._scratch(nbytes, "temp"), ctype, write=True)
+        return Pointer(self.scratch(nbytes, "temp"), ctype, write=True)
 
-    def _scratch(self, nbytes: int, name: str) -> Buffer:
+    def pointer(self, buffer: Buffer, offset: int, slot: int = 0) -> Pointer:
+        """An address of floats, to write."""
+        return Pointer(buffer, "float", offset, True, slot)
+
+    def scratch(self, nbytes: int, name: str) -> Buffer:
         buffer = Buffer("scratch", nbytes, name)
         self.plan.buffers.append(buffer)
         return buffer
@@ -140,7 +177,21 @@ class Lowering:
         inplace: bool = False,
     ) -> None:
         """Append a kernel call. `inplace`: the first pointer written may be the very bytes of the first one read."""
-        self.plan.calls.append(Call(header, function, args, tasks, self.source, macs, instances, inplace))
+        made = Call(header, function, args, tasks, self.source, macs, instances, inplace)
+        (self.plan.steps if self._collected is None else self._collected).append(made)
+
+    @contextmanager
+    def collect(self) -> Iterator[list[Call]]:
+        """Calls made inside go into the list: the calls of a stage."""
+        assert self._collected is None
+        self._collected = []
+        try:
+            yield self._collected
+        finally:
+            self._collected = None
+
+    def block(self, block: Block) -> None:
+        self.plan.steps.append(block)
 
     def alias(self, result: Value, source: Value) -> None:
         """`result` is the bytes of `source` under another type; a copy when both must exist (graph outputs)."""
@@ -191,18 +242,3 @@ class Lowering:
 
 
 LowerOp = Callable[[Op, Lowering], None]
-
-
-def lower_ops(ctx: Lowering, table: dict[str, LowerOp]) -> None:
-    """Run the table over the graph in order. UnsupportedError with every op that has no kernel."""
-    reasons: dict[str, None] = {}
-    for op in ctx.graph.ops:
-        ctx.source = f"{op.kind} {op.source}".strip()
-        try:
-            if op.kind not in table:
-                raise NotLowered(f"{op.kind} has no kernel")
-            table[op.kind](op, ctx)
-        except NotLowered as reason:
-            reasons[f"{op.source or op.kind}: {reason} on this target"] = None
-    if reasons:
-        raise UnsupportedError(list(reasons))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -41,6 +42,7 @@ _DOUBLE = {
     "hard_swish": "x < -3.0 ? x * 0.0 : x > 3.0 ? x : x * (x / 6.0 + 0.5)",
     "mish": "x * edgec_f64_tanh(edgec_f64_softplus(x))",
 }  # fmt: skip
+_VECTOR = ("exp", "tanh", "erf", "sigmoid", "gelu", "gelu_tanh", "silu", "hard_swish")  # edgec_vmath.h
 _INTEGER = {"abs": "x < 0 ? -(UT)x : (UT)x", "neg": "-(UT)x", "relu": "x > 0 ? x : 0", "bit_not": "~x",
             "sign": "(x > 0) - (x < 0)"}  # fmt: skip
 _FLOAT2 = {
@@ -49,6 +51,13 @@ _FLOAT2 = {
     "mod": "(float)edgec_f64_mod((double)x, (double)z)", "fmod": "(float)edgec_f64_fmod((double)x, (double)z)",
 }  # fmt: skip
 _DOUBLE2 = {**_FLOAT2, **{kind: f"edgec_f64_{kind}(x, z)" for kind in ("pow", "mod", "fmod")}}
+# the same on vectors (edgec_vf); edgec_select(mask, a, b) is mask ? a : b
+_VECTOR2 = {
+    "add": "x + z", "sub": "x - z", "mul": "x * z", "div": "x / z",
+    "min": "edgec_select((edgec_vi)((x < z) | (x != x)), x, z)",
+    "max": "edgec_select((edgec_vi)((x > z) | (x != x)), x, z)",
+    "prelu": "edgec_select((edgec_vi)(x < 0.0f), x * z, x)",
+}  # fmt: skip
 _INTEGER2 = {
     "add": "(UT)x + (UT)z", "sub": "(UT)x - (UT)z", "mul": "(UT)x * (UT)z", "min": "x < z ? x : z",
     "max": "x > z ? x : z", "bit_and": "x & z", "bit_or": "x | z", "bit_xor": "x ^ z",
@@ -111,6 +120,14 @@ def _unary(op: Op, ctx: Lowering) -> None:
     x, dtype = op.arg(0), op.arg(0).type.dtype
     if dtype == "bool" and op.kind == "not":
         expression = "!x"
+    elif dtype == "f32" and op.kind in _VECTOR:
+        n = op.result.type.size
+        if n:
+            ctx.call(
+                "map.h", f"edgec_map_{op.kind}", ctx.read(x), ctx.write(op.result), n, tasks=-(-n // CHUNK),
+                inplace=True, instances=(f"EDGEC_VMAP1({op.kind})",),
+            )  # fmt: skip
+        return
     elif dtype in _FLOATS and op.kind in _FLOATS[dtype]:
         expression = _FLOATS[dtype][op.kind]
     elif dtype[0] in "iu" and op.kind in _INTEGER:
@@ -208,6 +225,17 @@ def _cast(op: Op, ctx: Lowering) -> None:
 _WIDENED = {"f16": "(float)x", "bf16": "edgec_bf16_to_float(x)"}
 
 
+def _split(dims: list[int], strides: Sequence[list[int]]) -> None:
+    """One long row becomes rows of at most 2 * CHUNK elements, where it divides, so that threads may share it."""
+    if len(dims) != 1:
+        return
+    parts = next((p for p in range(-(-dims[0] // (2 * CHUNK)), 1025) if dims[0] % p == 0), 1)
+    if parts > 1:
+        dims[:] = [parts, dims[0] // parts]
+        for s in strides:
+            s[:] = [s[0] * dims[1], s[0]]
+
+
 def broadcast2(
     ctx: Lowering, a: Pointer, da: tuple[int, ...], b: Pointer, db: tuple[int, ...], y: Pointer,
     dims: tuple[int, ...], name: str, instance: str, inplace: bool, header: str = "map.h",
@@ -216,6 +244,7 @@ def broadcast2(
     if 0 in dims:
         return
     out, (sa, sb) = collapse(dims, [broadcast_strides(da, dims), broadcast_strides(db, dims)])
+    _split(out, (sa, sb))
     tasks = int(np.prod(out[:-1], dtype=np.int64))
     ctx.call(
         header, f"edgec_{name}", a, b, y, ctx.sizes(out), ctx.sizes(sa), ctx.sizes(sb), len(out),
@@ -239,13 +268,17 @@ def _binary(op: Op, ctx: Lowering) -> None:
         raise NotLowered(f"{kind} of {dtype} has no kernel")
     tx, ty = CTYPES[dtype], CTYPES[op.result.type.dtype]
     name = f"{kind}_{dtype}"
+    instance = f"EDGEC_MAP2({name}, {tx}, {ty}, {text})"
+    if dtype == "f32" and kind in _VECTOR2:
+        name = f"v{kind}_f32"
+        instance = f"EDGEC_VMAP2({name}, {_VECTOR2[kind]})"
     swap = kind in ("add", "mul") and a.type.size < b.type.size
     if swap:
         a, b = b, a
     inplace = a.type == op.result.type and a is not b
     broadcast2(
         ctx, ctx.read(a), a.type.dims, ctx.read(b), b.type.dims, ctx.write(op.result), op.result.type.dims, name,
-        f"EDGEC_MAP2({name}, {tx}, {ty}, {text})", inplace, _kernels(text),
+        instance, inplace, _kernels(text),
     )  # fmt: skip
     if op.attrs.get("act"):
         row_activation(ctx, op.result, str(op.attrs["act"]))

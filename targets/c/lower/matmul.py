@@ -24,12 +24,12 @@ def packed_matmul(
     if not rows or not n:
         return
     form = fused(act)
-    tiles = choose_tiles(ctx.isa, rows, n)
-    # whole tiles in every chunk but the last, which has the rows left over
-    chunk = -(-rows // (_split(rows, n * k) * tiles.mr)) * tiles.mr
+    tiles = choose_tiles(ctx.isa, rows, n, k)
+    # whole tiles in every chunk but the last, which has the rows left over too
+    chunk = max(1, rows // (_split(rows, n * k) * tiles.mr)) * tiles.mr
     ctx.call(
-        "conv.h", "edgec_matmul", a, ctx.pack(tiles.pack(weights)), ctx.pack(tiles.pack_bias(bias, n)), residual, y,
-        rows, n, k, chunk, form.lo, form.hi, tiles.struct(), form.row, tasks=-(-rows // chunk), macs=rows * n * k,
+        "matmul.h", "edgec_matmul", a, ctx.pack(tiles.pack(weights)), ctx.pack(tiles.pack_bias(bias, n)), residual, y,
+        rows, n, k, chunk, form.lo, form.hi, tiles.struct(), form.row, tasks=rows // chunk, macs=rows * n * k,
         instances=tiles.instances(),
     )  # fmt: skip
 
@@ -94,12 +94,12 @@ def _batched(op: Op, ctx: Lowering, vector: np.ndarray | None, act: str) -> None
     k = a.type.dims[-1]
     dims, sa, sb = _batches(a, b, y)
     form = fused(act)
-    tiles = choose_tiles(ctx.isa, m, n)
+    tiles = choose_tiles(ctx.isa, m, n, k)
     panel = ctx.temp(4 * k * tiles.packed_columns(n), "float")
     batches = math.prod(dims)
     ctx.call(
-        "conv.h", "edgec_matmul_batched", ctx.read(a), ctx.read(b), ctx.pack(tiles.pack_bias(vector, n)), ctx.write(y),
-        panel, ctx.sizes(dims), ctx.sizes(sa), ctx.sizes(sb), len(dims), batches, m, n, k,
+        "matmul.h", "edgec_matmul_batched", ctx.read(a), ctx.read(b), ctx.pack(tiles.pack_bias(vector, n)),
+        ctx.write(y), panel, ctx.sizes(dims), ctx.sizes(sa), ctx.sizes(sb), len(dims), batches, m, n, k,
         int(bool(op.attrs["trans_b"])), form.lo, form.hi, tiles.struct(), form.row, macs=batches * m * n * k,
         instances=tiles.instances(),
     )  # fmt: skip
@@ -109,11 +109,11 @@ def run_time_matmul(ctx: Lowering, a: Pointer, b: Pointer, y: Pointer, m: int, n
     """y[m][n] = a[m][k] @ b[n][k] transposed, with b known at run time only."""
     if not m or not n:
         return
-    tiles = choose_tiles(ctx.isa, m, n)
+    tiles = choose_tiles(ctx.isa, m, n, k)
     panel = ctx.temp(4 * k * tiles.packed_columns(n), "float")
     form = fused("")
     ctx.call(
-        "conv.h", "edgec_matmul_batched", a, b, ctx.pack(tiles.pack_bias(None, n)), y, panel, ctx.sizes([1]),
+        "matmul.h", "edgec_matmul_batched", a, b, ctx.pack(tiles.pack_bias(None, n)), y, panel, ctx.sizes([1]),
         ctx.sizes([0]), ctx.sizes([0]), 1, 1, m, n, k, 1, form.lo, form.hi, tiles.struct(), None, macs=m * n * k,
         instances=tiles.instances(),
     )  # fmt: skip

@@ -14,8 +14,8 @@ _FLOAT = {
     "reduce_sum": ("0", "acc + x", "acc"),
     "reduce_mean": ("0", "acc + x", "acc / (T)size"),
     "reduce_prod": ("1", "acc * x", "acc"),
-    "reduce_max": ("-__builtin_inff()", "x > acc || x != x ? x : acc", "acc"),
-    "reduce_min": ("__builtin_inff()", "x < acc || x != x ? x : acc", "acc"),
+    "reduce_max": ("-__builtin_inff()", "((x > acc) | (x != x)) ? x : acc", "acc"),
+    "reduce_min": ("__builtin_inff()", "((x < acc) | (x != x)) ? x : acc", "acc"),
 }
 _INTEGER = {
     "reduce_sum": ("0", "(UT)acc + (UT)x", "acc"),

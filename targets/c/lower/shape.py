@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from edgec.ir.graph import Op, Value
 from edgec.plan.plan import Pointer
 from edgec.targets.c.lower.context import CTYPES, Lowering, LowerOp
 from edgec.targets.c.lower.strides import broadcast_strides, collapse, dense
+
+CHUNK = 512  # EDGEC_TRANSPOSE_CHUNK
 
 
 def move(
@@ -23,12 +26,50 @@ def move(
         return
     out, (fx, fy) = collapse(dims, [sx, sy])
     ctype, size = f"uint{bits}_t", bits // 8
-    # the innermost loop should be one where the source is contiguous or the destination is; fewest rows win
     source = Pointer(x.buffer, ctype, x.offset + base_x * size)
     target = Pointer(y.buffer, ctype, y.offset + base_y * size, write=True)
+    if bits == 32 and (turned := _turned(out, fx, fy)) is not None:
+        _transpose_tiles(ctx, source, target, turned)
+        return
     ctx.call(
         "move.h", f"edgec_move_{bits}", source, target, ctx.sizes(out), ctx.sizes(fx), ctx.sizes(fy), len(out),
         tasks=math.prod(out[:-1]), instances=(f"EDGEC_MOVE({bits})",),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Turned:
+    """A move as transposes: `rows` lie side by side in the result, `columns` in the source; the other loops around."""
+
+    rows: int
+    columns: int
+    sx: int
+    sy: int
+    dims: list[int]
+    around_x: list[int]
+    around_y: list[int]
+
+
+def _turned(dims: Sequence[int], sx: Sequence[int], sy: Sequence[int]) -> Turned | None:
+    """The transposes that a move consists of, where they fill register tiles."""
+    last = len(dims) - 1
+    at = next((i for i in range(last) if sx[i] == 1), None)
+    if at is None or sy[last] != 1 or sx[last] == 1:
+        return None
+    rows, columns = dims[last], dims[at]
+    three = (rows == 3 and sy[at] == 3) or (columns == 3 and sx[last] == 3)
+    if not three and min(rows, columns) < 4:
+        return None
+    rest = [i for i in range(last) if i != at]
+    around = [[s[i] for i in rest] for s in (dims, sx, sy)]
+    return Turned(rows, columns, sx[last], sy[at], *around)
+
+
+def _transpose_tiles(ctx: Lowering, x: Pointer, y: Pointer, t: Turned) -> None:
+    chunks = -(-max(t.rows, t.columns) // CHUNK)
+    ctx.call(
+        "transpose.h", "edgec_transpose", x, y, ctx.sizes([*t.dims, 1]), ctx.sizes([*t.around_x, 0]),
+        ctx.sizes([*t.around_y, 0]), len(t.dims) + 1, t.rows, t.columns, t.sx, t.sy, tasks=math.prod(t.dims) * chunks,
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgec.targets.c.lower.attention import ATTENTION
 from edgec.targets.c.lower.context import LowerOp
-from edgec.targets.c.lower.conv import CONV
+from edgec.targets.c.lower.conv_transpose import CONV_TRANSPOSE
 from edgec.targets.c.lower.elementwise import ELEMENTWISE
 from edgec.targets.c.lower.index import INDEX
 from edgec.targets.c.lower.matmul import MATMUL
@@ -12,10 +12,12 @@ from edgec.targets.c.lower.recurrent import RECURRENT
 from edgec.targets.c.lower.reduce import REDUCE
 from edgec.targets.c.lower.resize import RESIZE
 from edgec.targets.c.lower.shape import SHAPE
+from edgec.targets.c.lower.window import WINDOW
 
 LOWER: dict[str, LowerOp] = {
     **ELEMENTWISE,
-    **CONV,
+    **CONV_TRANSPOSE,
+    **WINDOW,
     **MATMUL,
     **REDUCE,
     **SHAPE,

@@ -8,7 +8,7 @@ from typing import Any
 from edgec.ir.graph import Op
 from edgec.plan.plan import Struct
 from edgec.targets.c.lower.activation import row_activation
-from edgec.targets.c.lower.context import CTYPES, Lowering, NotLowered
+from edgec.targets.c.lower.context import CTYPES, Lowering, LowerOp, NotLowered
 from edgec.targets.c.lower.elementwise import broadcast2
 from edgec.targets.c.lower.strides import dense
 
@@ -96,3 +96,6 @@ def any_pool(op: Op, ctx: Lowering) -> None:
         "any.h", f"edgec_pool_{dtype}", ctx.read(x), ctx.write(y), _struct(fields),
         tasks=y.type.dims[0] * fields["channels"], instances=(f"EDGEC_POOL_ANY({dtype}, {CTYPES[dtype]}, {lowest})",),
     )  # fmt: skip
+
+
+WINDOW: dict[str, LowerOp] = {"conv": any_conv, "max_pool": any_pool, "avg_pool": any_pool}

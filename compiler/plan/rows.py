@@ -1,0 +1,73 @@
+"""Row rules, and how deep a ring of rows must be.
+
+A stage of a block makes rows of one value from rows of earlier stages. `Window` says which; `ring_depths` runs the very
+schedule that edgec_run_rows (targets/c/kernels/block.h) follows and notes the most rows that are alive at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Window:
+    """Result rows [a, b) need operand rows [a*stride - before, (b-1)*stride - before + extent), clipped to it."""
+
+    stride: int = 1
+    before: int = 0
+    extent: int = 1
+
+    def low(self, a: int) -> int:
+        return max(0, a * self.stride - self.before)
+
+    def high(self, b: int, rows: int) -> int:
+        return min(rows, (b - 1) * self.stride - self.before + self.extent)
+
+
+@dataclass(frozen=True)
+class StageRows:
+    """`rows` of the result, and which rows of which earlier stages they need."""
+
+    rows: int
+    reads: tuple[tuple[int, Window], ...] = ()
+
+
+def likely_depths(stages: Sequence[StageRows], step: int) -> list[int]:
+    """As ring_depths, from the first rows alone: a guess for comparing costs, soon made."""
+    depths = [0] * len(stages)
+    _run(stages, step, 0, min(stages[-1].rows, 8 * step), depths)
+    return [max(1, d) for d in depths]
+
+
+def ring_depths(stages: Sequence[StageRows], step: int, bands: int) -> list[int]:
+    """Rows that each stage's ring must hold, for the whole image as one band and for `bands` bands. The last stage has
+    no ring: its entry is its rows."""
+    depths = [0] * len(stages)
+    rows = stages[-1].rows
+    for count in {1, bands}:
+        for band in range(count):
+            _run(stages, step, rows * band // count, rows * (band + 1) // count, depths)
+    depths[-1] = rows
+    return [max(1, d) for d in depths]
+
+
+def _run(stages: Sequence[StageRows], step: int, first: int, stop: int, depths: list[int]) -> None:
+    """One band; `depths` grows."""
+    last = len(stages) - 1
+    have = [s.rows for s in stages]
+    have[last] = first
+    for s in range(last, -1, -1):
+        for source, window in stages[s].reads:
+            have[source] = min(have[source], window.low(have[s]))
+    for y in range(first, stop, step):
+        need = [*have[:last], min(y + step, stop)]
+        for s in range(last, -1, -1):
+            if need[s] > have[s]:
+                for source, window in stages[s].reads:
+                    need[source] = max(need[source], window.high(need[s], stages[source].rows))
+        for s in range(last + 1):
+            if have[s] < stages[s].rows:  # a reader that pauses still wants its rows later
+                for source, window in stages[s].reads:
+                    depths[source] = max(depths[source], need[source] - window.low(have[s]))
+        have = [max(h, n) for h, n in zip(have, need, strict=True)]

@@ -1,0 +1,64 @@
+/* Matmul over gemm.h: the right operand packed at compile time, or at run time. */
+#ifndef EDGEC_MATMUL_H
+#define EDGEC_MATMUL_H
+
+#include "gemm.h"
+#include "map.h"
+
+typedef void (*edgec_act_fn)(float *y, ptrdiff_t n);
+
+/* Matmul with a packed right operand: a [m][k] -> y [m][n]; a task is `chunk` rows, the last task what is left too. */
+EDGEC_FN void edgec_matmul(const float *a, const float *b, const float *bias, const float *r, float *y, ptrdiff_t m,
+                           ptrdiff_t n, ptrdiff_t k, ptrdiff_t chunk, float lo, float hi,
+                           const edgec_gemm_tiles *tiles, edgec_act_fn act, ptrdiff_t begin, ptrdiff_t end) {
+  for (ptrdiff_t task = begin; task < end; task++) {
+    const ptrdiff_t first = task * chunk, rows = m - first < 2 * chunk ? m - first : chunk;
+    const float *from[1] = {a + first * k};
+    const edgec_gemm_args t = {.a = from,
+                               .segments = 1,
+                               .length = k,
+                               .a_stride = k,
+                               .b = b,
+                               .bias = bias,
+                               .c = y + first * n,
+                               .r = r ? r + first * n : 0,
+                               .lo = lo,
+                               .hi = hi,
+                               .n = 0};
+    const edgec_gemm_lines l = {.lines = 1, .pixels = rows, .c_pixel = n, .r_pixel = n, .k = k};
+    edgec_gemm(&t, n, &l, tiles);
+    if (act) act(y + first * n, rows * n);
+  }
+}
+
+/* The right operand of a matmul at run time, b [k][n] or (transposed) [n][k], into panels of nv vectors. */
+EDGEC_FN void edgec_gemm_pack(const float *b, float *to, ptrdiff_t k, ptrdiff_t n, ptrdiff_t nv, ptrdiff_t last_nv,
+                              ptrdiff_t transposed) {
+  const ptrdiff_t full = nv * EDGEC_LANES;
+  for (ptrdiff_t j = 0; j < n; j += full) {
+    const ptrdiff_t width = n - j <= full ? last_nv * EDGEC_LANES : full, real = n - j < width ? n - j : width;
+    for (ptrdiff_t i = 0; i < k; i++) {
+      for (ptrdiff_t l = 0; l < real; l++) to[l] = transposed ? b[(j + l) * k + i] : b[i * n + j + l];
+      for (ptrdiff_t l = real; l < width; l++) to[l] = 0.0f;
+      to += width;
+    }
+  }
+}
+
+/* Batches of a [m][k] by b [k][n] (transposed: [n][k]) -> y [m][n]; `panel` holds one packed b. Batches that share b
+   pack it once. dims, sa, sb: lengths of the batch axes and the operands' strides over them, in floats. */
+EDGEC_FN void edgec_matmul_batched(const float *a, const float *b, const float *bias, float *y, float *panel,
+                                   const int64_t *dims, const int64_t *sa, const int64_t *sb, ptrdiff_t rank,
+                                   ptrdiff_t batches, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, ptrdiff_t transposed,
+                                   float lo, float hi, const edgec_gemm_tiles *tiles, edgec_act_fn act) {
+  const float *packed = 0;
+  for (ptrdiff_t i = 0; i < batches; i++) {
+    const float *pb = b + edgec_row_offset(i, dims, sb, rank);
+    if (pb != packed) edgec_gemm_pack(pb, panel, k, n, tiles->nv, tiles->last_nv, transposed);
+    packed = pb;
+    edgec_matmul(a + edgec_row_offset(i, dims, sa, rank), panel, bias, 0, y + i * m * n, m, n, k, m, lo, hi, tiles, act,
+                 0, 1);
+  }
+}
+
+#endif

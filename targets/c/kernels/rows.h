@@ -1,0 +1,62 @@
+/* Image rows: where a row of a channels-last float32 image or of a ring of its rows lies, and what prepares rows.
+
+   Row y of image n starts at base + n*image + (y % depth)*row, all in floats; pixels are c floats apart. A ring holds
+   `depth` rows at a time, anything else has depth >= its height. Rows may be stored with columns of zeros beside them,
+   which a convolution reads as its padding. All row kernels end with (image, y0, y1): result rows [y0, y1). */
+#ifndef EDGEC_ROWS_H
+#define EDGEC_ROWS_H
+
+#include "isa.h"
+
+/* Lengths and strides of a copy between images of w columns and c channels. */
+typedef struct {
+  ptrdiff_t h, w, c;
+  ptrdiff_t x_image, x_row, x_depth;
+  ptrdiff_t y_image, y_row, y_depth;
+} edgec_rows_shape;
+
+EDGEC_FN void edgec_fill_zero(float *y, ptrdiff_t n) {
+  for (ptrdiff_t i = 0; i < n; i++) y[i] = 0.0f;
+}
+
+/* Zeros `left` floats in front of and `right` floats behind the w*c of each row. */
+EDGEC_FN void edgec_zero_columns(float *y, const edgec_rows_shape *d, ptrdiff_t left, ptrdiff_t right,
+                                 ptrdiff_t image, ptrdiff_t y0, ptrdiff_t y1) {
+  for (ptrdiff_t oy = y0; oy < y1; oy++) {
+    float *row = y + image * d->y_image + oy % d->y_depth * d->y_row;
+    edgec_fill_zero(row - left, left);
+    edgec_fill_zero(row + d->w * d->c, right);
+  }
+}
+
+EDGEC_FN void edgec_copy_rows(const float *x, float *y, const edgec_rows_shape *d, ptrdiff_t image, ptrdiff_t y0,
+                              ptrdiff_t y1) {
+  for (ptrdiff_t oy = y0; oy < y1; oy++)
+    edgec_copy(y + image * d->y_image + oy % d->y_depth * d->y_row,
+               x + image * d->x_image + oy % d->x_depth * d->x_row, d->w * d->c * 4);
+}
+
+/* Rows of a channels-first image [c][h][w] as channels last. x_image is c*h*w. */
+EDGEC_FN void edgec_rows_from_planes(const float *x, float *y, const edgec_rows_shape *d, ptrdiff_t image,
+                                     ptrdiff_t y0, ptrdiff_t y1) {
+  const ptrdiff_t plane = d->h * d->w;
+  for (ptrdiff_t oy = y0; oy < y1; oy++) {
+    const float *from = x + image * d->x_image + oy * d->w;
+    float *to = y + image * d->y_image + oy % d->y_depth * d->y_row;
+    ptrdiff_t ox = 0;
+    if (d->c == 1) {
+      edgec_copy(to, from, d->w * 4);
+    } else if (d->c == 3) {
+      for (; ox + EDGEC_LANES <= d->w; ox += EDGEC_LANES)
+        edgec_store_3(to + 3 * ox, edgec_load(from + ox), edgec_load(from + plane + ox),
+                      edgec_load(from + 2 * plane + ox));
+      for (; ox < d->w; ox++)
+        for (ptrdiff_t c = 0; c < 3; c++) to[3 * ox + c] = from[c * plane + ox];
+    } else {
+      for (ptrdiff_t c = 0; c < d->c; c++) /* reads run along rows, which lie far apart */
+        for (ptrdiff_t x1 = 0; x1 < d->w; x1++) to[x1 * d->c + c] = from[c * plane + x1];
+    }
+  }
+}
+
+#endif

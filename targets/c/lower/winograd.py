@@ -1,0 +1,64 @@
+"""3x3 convolutions of stride 1 by Winograd's algorithm (kernels/winograd.h), where that pays.
+
+Such a convolution stands alone: it makes 2 or 4 rows at a time from transformed tiles in scratch, which each thread has
+for itself. It looks after the image's edges and wants no columns of zeros. An infinity or NaN in the image spreads over
+the tile that holds it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgec.ir.graph import Graph, Op
+from edgec.plan.plan import Block, Stage, Struct
+from edgec.plan.rows import StageRows
+from edgec.targets.c.isa import Isa
+from edgec.targets.c.lower.activation import fused
+from edgec.targets.c.lower.context import Lowering, Rows
+from edgec.targets.c.lower.conv import conv_row_op, operand_strides
+from edgec.targets.c.lower.rows import zero_columns
+from edgec.targets.c.winograd import Layer, best, choose_tiles, transform_weights
+
+
+def winograd_convs(graph: Graph, isa: Isa) -> dict[Op, int]:
+    """The convolutions that are done so, with the m of their F(m x m, 3 x 3)."""
+    found = {}
+    for op in graph.ops:
+        attrs: Any = op.attrs
+        if op.kind != "conv" or conv_row_op(op) is None or attrs["groups"] != 1 or op.arg(1).type.dims[2:] != (3, 3):
+            continue
+        if attrs["strides"] != (1, 1) or attrs["dilations"] != (1, 1) or not set(attrs["pads"]) <= {0, 1}:
+            continue
+        if m := best(_layer(op), isa):
+            found[op] = m
+    return found
+
+
+def _layer(op: Op) -> Layer:
+    _, oh, ow, oc = op.result.type.dims
+    return Layer(oh, ow, op.arg(0).type.dims[3], oc, oh)
+
+
+def lower_winograd(op: Op, ctx: Lowering, m: int, x: Rows, r: Rows | None, y: Rows, threads: int) -> None:
+    attrs: Any = op.attrs
+    n, h, w, c = op.arg(0).type.dims
+    _, oh, ow, oc = op.result.type.dims
+    tiles = choose_tiles(ctx.isa, _layer(op), m)
+    weights = tiles.pack(transform_weights(ctx.graph.array(op.arg(1)), m))
+    bias = op.inputs[2] if len(op.inputs) > 2 else None
+    packed_bias = tiles.pack_bias(ctx.graph.array(bias) if bias is not None else None, oc)
+    bands = max(1, min(threads, -(-oh // m)))
+    share = -(-tiles.scratch_bytes(c) // 64) * 64
+    scratch = ctx.pointer(ctx.scratch(share * bands * n, "winograd"), 0, share if bands * n > 1 else 0)
+    form = fused(attrs["act"])
+    fields = {"h": h, "w": w, "c": c, "oh": oh, "ow": ow, "oc": oc, "top": attrs["pads"][0], "left": attrs["pads"][1],
+              **operand_strides("x", x), **operand_strides("y", y), **operand_strides("r", r), "lo": form.lo,
+              "hi": form.hi}  # fmt: skip
+    with ctx.collect() as calls:
+        ctx.call(
+            "winograd.h", "edgec_winograd", x.read(), ctx.pack(weights), ctx.pack(packed_bias),
+            r.read() if r is not None else None, y.write(), scratch, Struct("edgec_winograd_shape",
+            tuple(fields.items())), tiles.struct(), form.row, macs=9 * oh * ow * c * oc, instances=tiles.instances(),
+        )  # fmt: skip
+        zero_columns(ctx, y, op.result.type.dims)
+    ctx.block(Block((Stage(tuple(calls), StageRows(oh)),), n, bands, -(-oh // m) * m, ctx.source, m))

@@ -1,0 +1,85 @@
+"""The C compilers of this machine: zig, which the project brings, and gcc and clang where they are installed."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+STANDARD = ("-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-Wall", "-Wextra", "-Werror")
+OLDEST = {"gcc": 12, "clang": 14}
+# An instruction set as gcc and clang name it; zig has names of its own (targets/host/devices/*.toml).
+GNU_FLAGS = {
+    "avx2": ("-march=x86-64-v3",),
+    "avx512": ("-march=x86-64-v4", "-mprefer-vector-width=512"),
+    "neon": ("-mcpu=generic",),
+}
+ZIG_FLAGS = {
+    "avx2": ("-target", "x86_64-linux-gnu.2.28", "-mcpu=x86_64_v3"),
+    "avx512": ("-target", "x86_64-linux-gnu.2.28", "-mcpu=x86_64_v4", "-mprefer-vector-width=512"),
+    "neon": ("-target", "aarch64-linux-musl", "-mcpu=generic"),
+}
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """`flags`: by instruction set; one that is not there is one that this compiler does not make code for."""
+
+    name: str
+    command: tuple[str, ...]
+    flags: dict[str, tuple[str, ...]]
+    cxx: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def run(self, folder: Path, arguments: Sequence[str], cxx: bool = False) -> None:
+        """AssertionError with what the compiler says when it is not content."""
+        command = [*(self.cxx if cxx else self.command), *arguments]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{self.name}: {' '.join(arguments)}\n{done.stderr[:6000]}"
+
+
+def _machine() -> tuple[str, ...]:
+    import platform
+
+    return ("neon",) if platform.machine() in ("aarch64", "arm64") else ("avx2", "avx512")
+
+
+def zig() -> Compiler:
+    start = (sys.executable, "-m", "ziglang")
+    return Compiler("zig", (*start, "cc"), {**ZIG_FLAGS, "scalar": ("-DEDGEC_SCALAR",)}, (*start, "c++"))
+
+
+def gnu(name: str) -> Compiler | None:
+    """gcc or clang of this machine when it is there and new enough. clang makes code for AArch64 everywhere, but has
+    the C library's headers of this machine alone: -ffreestanding asks for none."""
+    path, cxx = shutil.which(name), shutil.which({"gcc": "g++", "clang": "clang++"}[name])
+    if path is None or cxx is None:
+        return None
+    version = subprocess.run([path, "-dumpversion"], capture_output=True, text=True, check=True).stdout
+    if int(re.split(r"\D", version.strip())[0]) < OLDEST[name]:
+        return None
+    flags = {isa: GNU_FLAGS[isa] for isa in _machine()} | {"scalar": ("-DEDGEC_SCALAR",)}
+    if name == "clang":
+        flags.setdefault("neon", ("--target=aarch64-none-elf", "-ffreestanding", *GNU_FLAGS["neon"]))
+    return Compiler(name, (path,), flags, (cxx,))
+
+
+def found() -> list[Compiler]:
+    return [zig(), *(c for c in map(gnu, OLDEST) if c is not None)]
+
+
+def needed(*names: str) -> list[Compiler]:
+    """The named ones of gcc and clang; AssertionError that says how to get one that is missing."""
+    there = {name: gnu(name) for name in names}
+    missing = [name for name, compiler in there.items() if compiler is None]
+    assert not missing, (
+        f"this test needs {' and '.join(f'{n} >= {OLDEST[n]}' for n in missing)} with C++: "
+        f"apt-get install {' '.join({'gcc': 'gcc g++', 'clang': 'clang'}[n] for n in missing)}"
+    )
+    return [compiler for compiler in there.values() if compiler is not None]

@@ -1,0 +1,240 @@
+"""Graphs that use every kernel header, with lengths round those of vectors and tiles: what sanitizers are run on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from edgec.ir.build import Builder
+from edgec.ir.graph import Graph, Module, Value
+from edgec.ir.types import DTYPES, Type
+from edgec.plan.schedule import Segment
+
+Array = np.ndarray[Any, Any]
+INTEGERS = ("i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64")
+LENGTHS = (1, 3, 4, 7, 8, 9, 15, 16, 17, 33)
+
+
+class Net:
+    """A graph under construction with the arrays that it is fed."""
+
+    def __init__(self) -> None:
+        self.graph = Graph(Module())
+        self.build = Builder(self.graph)
+        self.feeds: dict[str, Array] = {}
+        self.rng = np.random.default_rng(20)
+        self.segments: list[Segment] | None = None  # in place of the schedule's
+
+    def source(self, array: Any, dtype: str = "f32") -> Value:
+        name = f"x{len(self.feeds)}"
+        self.feeds[name] = np.asarray(array).astype(DTYPES[dtype])
+        return self.graph.add_input(name, Type(dtype, self.feeds[name].shape))
+
+    def floats(self, *shape: int, dtype: str = "f32") -> Value:
+        return self.source(self.rng.standard_normal(shape), dtype)
+
+    def whole(self, dtype: str, *shape: int) -> Value:
+        """The dtype's whole range, where sums and products wrap."""
+        info = np.iinfo(DTYPES[dtype])
+        return self.source(self.rng.integers(info.min, info.max, shape, DTYPES[dtype], endpoint=True), dtype)
+
+    def places(self, size: int, *shape: int) -> Value:
+        """Indices, some of them out of range."""
+        return self.source(self.rng.integers(-2 * size, 2 * size, shape), "i64")
+
+    def const(self, *shape: int) -> Value:
+        return self.build.const(self.rng.standard_normal(shape), "f32")
+
+    def op(self, kind: str, *operands: Value | None, **attrs: Any) -> Value:
+        """The result of an op, which is an output too."""
+        result = self.build.op(kind, *operands, **attrs)
+        self.done(result)
+        return result
+
+    def done(self, *values: Value) -> None:
+        for value in values:
+            self.graph.outputs.append((f"y{len(self.graph.outputs)}", value))
+
+    def hidden(self, value: Value) -> Value:
+        """The value again, in scratch: what comes of it is read from there."""
+        return self.build.op("neg", value)
+
+
+def convolutions() -> Net:
+    net = Net()
+    window: dict[str, Any] = dict(layout="nhwc")
+    for c, oc, size, kernel, stride, pads, dilation, groups in (
+        (3, 16, (8, 8), (3, 3), 1, (1, 1, 1, 1), 1, 1), (3, 5, (9, 7), (3, 3), 2, (0, 0, 1, 1), 1, 1),
+        (8, 24, (5, 5), (1, 1), 1, (0, 0, 0, 0), 1, 1), (17, 33, (7, 6), (1, 1), 2, (0, 0, 0, 0), 1, 1),
+        (16, 31, (6, 6), (3, 3), 1, (1, 1, 1, 1), 1, 1), (12, 12, (10, 10), (3, 3), 1, (1, 1, 1, 1), 1, 12),
+        (33, 33, (9, 11), (5, 5), 2, (2, 2, 2, 2), 1, 33), (7, 7, (6, 6), (7, 7), 1, (3, 3, 3, 3), 1, 7),
+        (16, 16, (4, 9), (3, 3), 2, (0, 1, 1, 0), 1, 16), (8, 8, (4, 4), (3, 3), 1, (2, 2, 2, 2), 2, 8),
+        (8, 12, (12, 12), (3, 3), 1, (1, 1, 1, 1), 1, 2), (6, 9, (12, 12), (3, 3), 1, (2, 2, 2, 2), 2, 1),
+        (4, 4, (6, 6), (3, 3), 1, (-1, 0, -1, 0), 1, 1), (1, 1, (3, 3), (3, 3), 1, (1, 1, 1, 1), 1, 1),
+    ):  # fmt: skip
+        x = net.hidden(net.floats(1, *size, c))
+        attrs: Any = dict(strides=(stride, stride), pads=pads, dilations=(dilation, dilation), groups=groups, **window)
+        weights = net.const(oc, c // groups, *kernel), net.const(oc)
+        y = net.op("conv", x, *weights, **attrs, act="relu")
+        residual = net.floats(*y.type.dims)
+        net.done(net.hidden(net.build.op("conv", x, *weights, residual, **attrs, act="hard_swish")))
+        net.done(net.build.op("conv", x, net.floats(oc, c // groups, *kernel), **attrs))  # weights at run time
+    for image, kernel, stride, pads, dilation, groups, extra in (
+        ((1, 4, 4, 6), (6, 5, 2, 2), 2, (0, 0, 0, 0), 1, 1, 0), ((1, 5, 3, 6), (6, 4, 3, 3), 2, (1, 1, 1, 1), 1, 1, 1),
+        ((2, 3, 3, 4), (4, 2, 3, 3), 1, (0, 0, 0, 0), 2, 2, 0),
+        ((1, 3, 3, 17), (17, 9, 1, 1), 3, (0, 0, 0, 0), 1, 1, 1),
+    ):  # fmt: skip
+        attrs = dict(strides=(stride, stride), pads=pads, dilations=(dilation, dilation), groups=groups, **window)
+        x = net.hidden(net.floats(*image))
+        net.op("conv_transpose", x, net.const(*kernel), net.const(kernel[1] * groups), **attrs,
+               output_padding=(extra, extra))  # fmt: skip
+    cube: Any = dict(strides=(1, 2, 1), pads=(1, 0, 1, 1, 0, 1), dilations=(1, 1, 1), groups=1, layout="nchw")
+    net.op("conv", net.floats(1, 3, 4, 5, 6), net.const(4, 3, 3, 2, 3), **cube)
+    for channels in LENGTHS:
+        x = net.hidden(net.floats(1, 7, 6, channels))
+        for kind, extra in (("max_pool", {}), ("avg_pool", {}), ("avg_pool", {"count_include_pad": True})):
+            net.op(kind, x, kernel=(3, 2), strides=(2, 1), pads=(1, 1, 1, 0), dilations=(1, 1), **window, **extra)
+    return net
+
+
+# ops of each segment and its result rows a step, for a chain of 10 ops whose first result the fourth op adds again
+CUTS = [[(10, 1)], [(10, 3)], [(1, 0), (3, 1), (6, 5)], [(4, 7), (6, 2)]]
+
+
+def blocks() -> Net:
+    """The same chain, cut into blocks in several ways: ring buffers shorter and longer than kernels, residuals."""
+    net = Net()
+    net.segments = []
+
+    def conv(x: Value, outputs: int, size: int, *residual: Value, stride: int = 1, pad: int = 0, dilation: int = 1,
+             depthwise: bool = False, act: str = "") -> Value:  # fmt: skip
+        channels = x.type.dims[3]
+        outputs = channels if depthwise else outputs
+        kernel = net.const(outputs, 1 if depthwise else channels, size, size)
+        attrs: Any = dict(strides=(stride, stride), pads=(pad,) * 4, dilations=(dilation,) * 2, layout="nhwc", act=act)
+        operands = x, kernel, net.const(outputs), *residual
+        return net.build.op("conv", *operands, groups=channels if depthwise else 1, **attrs)
+
+    for cuts in CUTS:
+        before = len(net.graph.ops)
+        x = conv(net.floats(2, 23, 19, 3), 8, 3, stride=2, pad=1, act="relu")
+        y = conv(x, 20, 1, act="clip:0.0:6.0")
+        y = conv(y, 0, 3, pad=1, depthwise=True, act="clip:0.0:6.0")
+        x = conv(y, 8, 1, x)
+        y = conv(x, 35, 1, act="silu")
+        y = conv(y, 0, 3, stride=2, pad=1, depthwise=True)
+        y = conv(y, 12, 3, pad=2, dilation=2, act="relu")
+        window: Any = dict(kernel=(3, 3), strides=(1, 1), pads=(1, 1, 1, 1), dilations=(1, 1), layout="nhwc")
+        y = net.build.op("max_pool", y, **window)
+        y = conv(y, 0, 5, pad=2, depthwise=True)
+        net.done(conv(y, 5, 3, act="tanh"))
+        ops = net.graph.ops[before:]
+        assert len(ops) == sum(length for length, _ in cuts)
+        for length, step in cuts:
+            net.segments.append(Segment(tuple(ops[:length]), step))
+            ops = ops[length:]
+    return net
+
+
+def products() -> Net:
+    net = Net()
+    for n in LENGTHS:
+        a = net.hidden(net.floats(n, 5))
+        net.op("matmul", a, net.const(5, n), net.const(n), act="relu")
+        net.op("matmul", a, net.floats(5, n))
+        net.op("matmul", net.floats(3, n), net.floats(n + 1, n), trans_b=True)
+        net.op("matmul", net.floats(1, n), net.const(n, 2 * n + 1), act="tanh")
+    net.op("matmul", net.floats(2, 3, 6, 10), net.floats(2, 3, 10, 4))
+    net.op("matmul", net.floats(4, 1, 8, 8), net.floats(3, 8, 8))
+    net.op("matmul", net.floats(1, 300), net.const(300, 257))
+    for dtype in ("i32", "u8", "i64"):
+        net.op("matmul", net.whole(dtype, 3, 4), net.whole(dtype, 4, 5))
+    net.op("matmul", net.floats(3, 4, dtype="f64"), net.floats(4, 5, dtype="f64"))
+    for heads, keys, causal in ((4, 4, False), (4, 2, True)):
+        q, k, v = net.floats(2, heads, 5, 9), net.floats(2, keys, 7, 9), net.floats(2, keys, 7, 3)
+        net.op("attention", q, k, v, net.floats(5, 7), scale=0.3, causal=causal)
+        mask = net.source(net.rng.integers(0, 2, (1, 1, 5, 7)), "bool")
+        net.op("attention", q, k, v, mask, scale=0.3, causal=causal)
+    for kind, gates in (("lstm", 4), ("gru", 3), ("rnn", 1)):
+        per = {"lstm": ["Sigmoid", "Tanh", "Tanh"], "gru": ["Sigmoid", "Tanh"], "rnn": ["Tanh"]}[kind]
+        for direction, d in (("forward", 1), ("bidirectional", 2)):
+            h, b, t, i = 9, 2, 4, 5
+            lens = net.source([4, 2], "i64")
+            state = [net.floats(d, b, h)] * (2 if kind == "lstm" else 1)
+            results = net.build.ops(
+                kind, net.floats(t, b, i), net.const(d, gates * h, i), net.const(d, gates * h, h),
+                net.const(d, 2 * gates * h), lens, *state, direction=direction, activations=tuple(per * d), clip=0.0,
+            )  # fmt: skip
+            net.done(*results)
+    return net
+
+
+def elements() -> Net:
+    net = Net()
+    special = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-40, 88.5, -104.5, 3.0, -2.5, 1e30, -1e30, 3e9, -3e9]
+    x = net.source(np.concatenate([special, net.rng.uniform(-9, 9, 87)]))
+    for kind in ("exp", "log", "tanh", "erf", "sigmoid", "gelu", "silu", "hard_swish", "mish", "softplus", "sqrt",
+                 "floor", "round", "sign", "reciprocal"):  # fmt: skip
+        net.op(kind, x)
+    for dtype in INTEGERS:
+        a, b, small = net.whole(dtype, 5, 7), net.whole(dtype, 7), net.source(net.rng.integers(0, 9, (5, 7)), dtype)
+        for kind in ("add", "sub", "mul", "max", "min", "lt"):
+            net.op(kind, a, b)
+        net.op("mod", a, net.build.const(3, dtype))
+        net.op("div", a, net.build.op("add", small, net.build.const(1, dtype)))
+        if dtype[0] == "i":
+            net.op("neg", a)
+            net.op("abs", a)
+        net.op("reduce_sum", a, axes=(0,))
+        net.op("reduce_prod", a, axes=(1,))
+        net.op("cumsum", a, axis=1)
+        net.op("argmax", a, axis=0)
+        net.done(*net.build.ops("topk", a, k=3, axis=1, largest=False))
+        for to in ("f32", "i8", "u32", "bool"):
+            net.op("cast", a, to=to)
+        net.op("scatter_nd", a, net.places(5, 4, 1), net.whole(dtype, 4, 7), reduction="mul")
+    for dtype in ("f16", "bf16"):
+        a = net.floats(5, 7, dtype=dtype)
+        net.op("cumsum", a, axis=0)
+        net.op("argmin", a, axis=1)
+        net.done(*net.build.ops("topk", a, k=3, axis=1))
+        net.op("scatter_elements", a, net.places(5, 4, 7), net.floats(4, 7, dtype=dtype), axis=0, reduction="add")
+    for n in LENGTHS:
+        t = net.hidden(net.floats(3, n, 5))
+        for axis in (1, 2):
+            net.op("softmax", t, axis=axis)
+            net.op("reduce_mean", t, axes=(axis,))
+        net.op("layer_norm", net.floats(3, n), net.const(n), net.const(n), axis=1)
+        net.op("where", net.build.op("gt", t, net.build.const(0.0, "f32")), t, net.floats(n, 1))
+    return net
+
+
+def movement() -> Net:
+    net = Net()
+    for dtype in ("u8", "f16", "bf16", "f32", "i64"):
+        m = net.source(net.rng.integers(0, 100, (3, 4, 5)), dtype)
+        net.op("transpose", m, perm=(2, 0, 1))
+        net.op("slice", m, starts=(2, 3, 1), stops=(-1, 0, 5), steps=(-1, -2, 2))
+        net.op("concat", m, m, axis=1)
+        net.op("pad", m, before=(1, 0, 2), after=(0, 3, 1), mode="reflect" if dtype == "f32" else "constant")
+        net.op("broadcast_to", net.source(net.rng.integers(0, 9, (4, 1)), dtype), shape=(3, 4, 5))
+        net.op("gather", m, net.places(4, 6), axis=1)
+        net.op("gather_elements", m, net.places(5, 3, 4, 7), axis=2)
+        net.op("gather_nd", m, net.places(3, 6, 2))
+        net.op("scatter_elements", m, net.places(4, 3, 2, 5), net.source(np.ones((3, 2, 5)), dtype), axis=1)
+        net.op("scatter_nd", m, net.places(3, 4, 1), net.source(np.ones((4, 4, 5)), dtype))
+    for mode in ("nearest", "linear", "cubic"):
+        net.op("resize", net.floats(1, 5, 7, 3), sizes=(1, 11, 4, 3), scales=(1.0, 2.2, 4 / 7, 1.0), roi=(), mode=mode,
+               coord="half_pixel", nearest="round_prefer_floor")  # fmt: skip
+    return net
+
+
+GRAPHS: dict[str, Callable[[], Net]] = {
+    "convolutions": convolutions,
+    "blocks": blocks,
+    "products": products,
+    "elements": elements,
+    "movement": movement,
+}
