@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from edgec.passes.absorb_transpose import absorb_transpose
 from edgec.passes.expand_conv1d import expand_conv1d
+from edgec.passes.expand_doubles import expand_doubles
 from edgec.passes.flatten_transposes import flatten_transposes
 from edgec.passes.fold_batch_norm import fold_batch_norm
 from edgec.passes.fold_input_affine import fold_input_affine
@@ -31,6 +32,7 @@ from edgec.passes.remove_identity import remove_identity
 from edgec.passes.sink_reshapes import sink_reshapes
 from edgec.passes.sink_transposes import sink_transposes
 from edgec.passes.to_channels_last import to_channels_last
+from edgec.passes.widen_halves import widen_halves
 
 assert __name__ == "edgec.passes", "import edgec.passes, not the folder passes"
 
@@ -39,6 +41,7 @@ PASSES: dict[str, Callable[..., bool]] = {
     for f in (
         absorb_transpose,
         expand_conv1d,
+        expand_doubles,
         flatten_transposes,
         fold_batch_norm,
         fold_input_scale,
@@ -64,10 +67,13 @@ PASSES: dict[str, Callable[..., bool]] = {
         sink_reshapes,
         sink_transposes,
         to_channels_last,
+        widen_halves,
     )
 }
 
 CPU_FLOAT: tuple[str, ...] = (
+    # what is computed in float32, so that every other pass sees it
+    "widen_halves",
     # clean up, so that patterns see one form
     "remove_dead_code",
     "remove_identity",
@@ -99,6 +105,7 @@ CPU_FLOAT: tuple[str, ...] = (
     "recognize_layer_norm",  # the scale and bias of a norm that stood between transposes
     "recognize_rms_norm",
     "absorb_transpose",  # those that sinking left in front of a matmul
+    "expand_doubles",  # behind every recogniser: it takes some apart
     # constants into weights before anything is fused behind them; what no producer took, the consumer may
     "fold_batch_norm",
     "fold_input_scale",

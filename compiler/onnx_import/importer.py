@@ -25,7 +25,7 @@ from edgec.onnx_import.options import ImportOptions
 from edgec.onnx_import.prepare import bind_dims, check_output, constant_input, free_inputs, input_types
 from edgec.onnx_import.reader import DOMAINS, read_model, standard_opset
 from edgec.onnx_import.signature import check_operands
-from edgec.onnx_import.tensors import ELEMENTS, DtypeUnsupported, array_of, dense_of, element_name
+from edgec.onnx_import.tensors import ELEMENTS, DtypeUnsupported, array_of, dense_of
 from edgec.onnx_import.topology import live_in_order
 
 KINDS = {
@@ -119,7 +119,7 @@ class Walk:
         try:
             bound = self.add_inputs(model.graph, scope, options)
         except DtypeUnsupported as error:
-            raise UnsupportedError([f"an input of the model: {error}"]) from error
+            raise UnsupportedError([f"an input of the model {error}"]) from error
         results = self.run_graph(model.graph, scope)
         missing = [item for item in results if isinstance(item, Missing)]
         if missing:
@@ -148,11 +148,11 @@ class Walk:
             if info.name in options.consts:
                 continue
             if kind != "tensor_type":
-                reason = f"input '{info.name}' is not a tensor but {KINDS.get(kind, 'nothing')}"
+                reason = f"input '{info.name}' is not a tensor but {KINDS.get(kind, 'nothing')}; tensors are supported"
                 scope.items[info.name] = Missing(0, reason)
             elif info.type.tensor_type.elem_type not in ELEMENTS:
-                name = element_name(info.type.tensor_type.elem_type)
-                scope.items[info.name] = Missing(0, f"input '{info.name}': element type {name} is not supported")
+                unknown = DtypeUnsupported(info.type.tensor_type.elem_type)
+                scope.items[info.name] = Missing(0, f"input '{info.name}' {unknown}")
             else:
                 open_inputs.append(info)
         for name, type in input_types(open_inputs, options, bound).items():
@@ -194,7 +194,7 @@ class Walk:
                 return self.graph.constant(dense_of(tensor, self.spend), name)
             array = array_of(tensor, self.folder)
         except DtypeUnsupported as error:
-            return Missing(0, f"tensor '{name}': {error}")
+            return Missing(0, f"tensor '{name}' {error}")
         self.stored += array.nbytes
         if self.stored > limits.STORED_BYTES:
             raise ModelError(f"the model's weights are too large: {limits.STORED_BYTES} bytes are allowed")
@@ -252,7 +252,8 @@ class Walk:
         # folding evaluates what the file says: an index out of range, a shape that does not fit
         except (ValueError, IndexError, OverflowError, ZeroDivisionError, TypeError) as error:
             raise ModelError(f"{describe(proto)} cannot be imported: {error}") from error
-        raise Refusal(f"is not a supported operator{f' (of {key[0]})' if key[0] else ''}")
+        domain = f" of {key[0]}" if key[0] else ""
+        raise Refusal(f"is not a supported operator{domain}; SUPPORTED_OPS.md lists those that are")
 
     def run_function(
         self, function: FunctionProto, proto: NodeProto, inputs: list[Item], scope: Scope

@@ -44,7 +44,8 @@ class DtypeUnsupported(Exception):
     """An element type that the IR does not have; str() is the end of a sentence."""
 
     def __init__(self, code: int) -> None:
-        super().__init__(f"element type {element_name(code)} is not supported")
+        legal = ", ".join(map(element_name, ELEMENTS))
+        super().__init__(f"has the element type {element_name(code)}; {legal} are supported")
 
 
 def dtype_of(code: int) -> str:

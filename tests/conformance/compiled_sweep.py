@@ -1,9 +1,10 @@
 """ONNX's operator cases through the compiled host artifact: right, wrong or refused, bound or not.
 
-    python tests/conformance/compiled_sweep.py [--list right|wrong|refused] [--target host] [NAME ...]
+    python tests/conformance/compiled_sweep.py [--list right|wrong|refused] [--target host] [--write] [NAME ...]
 
 Cases are imported one by one and compiled together, UNIT of them in one artifact. An input is bound as a constant only
 when the importer asks for it (it fixes a shape or is an attribute-like operand). A case that folds away whole counts 0.
+`--write` renews right.txt, the cases that the tests insist on.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from edgec.targets.c.build import make_plan
 from edgec.targets.host import target as host
 
 UNIT = 60
+RIGHT = Path(__file__).with_name("right.txt")
 
 
 @dataclass
@@ -133,47 +135,70 @@ def judge(cases: Sequence[Case], target: str) -> list[str]:
     return verdicts
 
 
-def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--list", choices=("right", "wrong", "refused"), action="append", default=[])
-    parser.add_argument("--target", default="host")
-    parser.add_argument("names", nargs="*")
-    options = parser.parse_args(arguments)
-    started = time.monotonic()
-    verdicts: dict[str, tuple[str, str]] = {}
-    bound: Counter[bool] = Counter()
+def right_names() -> list[str]:
+    """Names of the cases that must be right."""
+    return [line for line in RIGHT.read_text().splitlines() if line and not line.startswith("#")]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`kind` is right, wrong or refused; `text` says why."""
+
+    kind: str
+    text: str = ""
+    bound: bool = False
+
+
+def sweep(cases: Mapping[str, Any], target: str) -> dict[str, Verdict]:
+    """A verdict for each case, UNIT of them in one artifact."""
+    verdicts: dict[str, Verdict] = {}
     waiting: list[Case] = []
 
     def flush() -> None:
-        if not waiting:
-            return
-        for case, wrong in zip(waiting, judge(waiting, options.target), strict=True):
-            if wrong or verdicts.get(case.name, ("right", ""))[0] == "right":
-                verdicts[case.name] = ("wrong", wrong) if wrong else ("right", "bound" if case.bound else "")
+        for case, wrong in zip(waiting, judge(waiting, target) if waiting else (), strict=True):
+            # a case is right when all of its data sets are
+            if case.name not in verdicts or verdicts[case.name].kind == "right":
+                verdicts[case.name] = Verdict("wrong" if wrong else "right", wrong, case.bound)
         waiting.clear()
 
     with tempfile.TemporaryDirectory() as folder:
-        for name, case in operator_cases().items():
-            if options.names and not any(part in name for part in options.names):
-                continue
+        for name, case in cases.items():
             found = imported(case, Path(folder))
             if isinstance(found, str):
-                verdicts[name] = ("refused", found)
+                verdicts[name] = Verdict("refused", found)
                 continue
             waiting += found
             if len(waiting) >= UNIT:
                 flush()
         flush()
-    for name, (kind, text) in verdicts.items():
-        if kind == "right":
-            bound[text == "bound"] += 1
-        if kind in options.list:
-            print(f"{kind:8}{name}: {text}"[:300], flush=True)
-    counts = Counter(kind for kind, _ in verdicts.values())
+    return verdicts
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--list", choices=("right", "wrong", "refused"), action="append", default=[])
+    parser.add_argument("--target", default="host")
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("names", nargs="*")
+    options = parser.parse_args(arguments)
+    if options.write and options.names:
+        parser.error("--write needs all cases: give no NAME with it")
+    started = time.monotonic()
+    names = options.names or [""]
+    chosen = {name: case for name, case in operator_cases().items() if any(part in name for part in names)}
+    verdicts = sweep(chosen, options.target)
+    for name, verdict in verdicts.items():
+        if verdict.kind in options.list:
+            print(f"{verdict.kind:8}{name}: {verdict.text}"[:300], flush=True)
+    counts = Counter(v.kind for v in verdicts.values())
+    bound = sum(v.kind == "right" and v.bound for v in verdicts.values())
     print(
-        f"{counts['right']} right ({bound[True]} of them with inputs bound), {counts['wrong']} wrong, "
+        f"{counts['right']} right ({bound} of them with inputs bound), {counts['wrong']} wrong, "
         f"{counts['refused']} refused of {len(verdicts)} in {time.monotonic() - started:.0f} s"
     )
+    if options.write:
+        head = "# What compiled_sweep.py --write found right; tests/conformance/test_compiled.py insists on it.\n"
+        RIGHT.write_text(head + "".join(f"{name}\n" for name, v in verdicts.items() if v.kind == "right"))
     return 1 if counts["wrong"] else 0
 
 

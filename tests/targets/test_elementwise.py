@@ -134,6 +134,11 @@ def test_attention_resize_recurrent(target: str, tmp_path: Path) -> None:
         ("cubic", "align_corners", (1, 8, 9, 3), (1.0, 2.0, 3.0, 1.0)),
     ):
         made.append(b.op("resize", source(1, 4, 3, 3), sizes=sizes, scales=scales, mode=mode, coord=coord))
+    sizes, scales = (1, 7, 5, 3), (1.0, 7 / 4, 5 / 3, 1.0)
+    double = source(1, 4, 3, 3, dtype="f64")
+    made.append(b.op("resize", double, sizes=sizes, scales=scales, mode="linear", coord="half_pixel"))
+    crop: Any = {"roi": (0.0, -0.3, 0.2, 0.0, 1.0, 1.4, 0.9, 1.0), "coord": "tf_crop_and_resize", "extrapolation": 9.0}
+    made.append(b.op("resize", source(1, 4, 3, 3), sizes=sizes, scales=scales, mode="linear", **crop))
     for kind, gates, names in (
         ("lstm", 4, ("Sigmoid", "Tanh", "Tanh")),
         ("gru", 3, ("Sigmoid", "Tanh")),

@@ -208,6 +208,8 @@ def _infer_pool(kind: str) -> Any:
     def infer(types: Sequence[Type | None], a: Any) -> list[Type]:
         x = operand(types, 0, kind)
         _check_dtypes(kind, types)
+        if kind == "avg_pool" and x.dtype not in FLOATS:
+            raise IRError(f"avg_pool does not take {x.dtype}; legal: {', '.join(sorted(FLOATS))}")
         n, c, spatial = _spatial(kind, x, a["layout"])
         if len(a["kernel"]) != len(spatial):
             raise IRError(f"{kind}: kernel {a['kernel']} does not fit {x}")

@@ -134,7 +134,12 @@ def _shift(left: bool) -> Callable[[Array, Array], Array]:
 
 
 def _pow(a: Array, b: Array) -> Array:
-    return np.power(a.astype(np.float64), b.astype(np.float64)).astype(a.dtype) if a.dtype.kind in "iu" else a**b
+    if a.dtype.kind not in "iu":
+        return np.asarray(a**b)
+    # whole powers wrap; a negative exponent leaves what 1 / a truncates to
+    whole = np.power(a, np.where(b < 0, 0, b).astype(b.dtype))
+    rest = np.where(a == 1, 1, np.where((a == a.dtype.type(0) - 1) & (a < 0), 1 - 2 * (b & 1), 0))
+    return np.where(b < 0, rest, whole).astype(a.dtype)
 
 
 _NUMBERS = FLOATS | INTEGERS
@@ -325,6 +330,13 @@ def cast(x: Array, to: str) -> Array:
         return x.astype(DTYPES[to])
 
 
+def _infer_bitcast(types: Sequence[Type | None], attrs: Attrs) -> list[Type]:
+    x, to = operand(types, 0, "bitcast"), str(attrs["to"])
+    if to not in DTYPES or DTYPES[to].itemsize != x.numpy.itemsize or "bool" in (to, x.dtype):
+        raise IRError(f"bitcast cannot read {x.dtype} as {to}; numbers of one width are legal")
+    return [Type(to, x.shape)]
+
+
 def _infer_test(kind: str) -> Callable[[Sequence[Type | None], Attrs], list[Type]]:
     def infer(types: Sequence[Type | None], _: Attrs) -> list[Type]:
         x = operand(types, 0, kind)
@@ -348,6 +360,15 @@ ROWS: list[OpRow] = [
         "where", "elementwise", (3, 3), _infer_where, lambda v, _: [np.asarray(np.where(v[0], v[1], v[2]))], rows="same"
     ),
     OpRow("cast", "elementwise", (1, 1), _infer_cast, lambda v, a: [cast(v[0], a["to"])], {"to": REQUIRED}, "same"),
+    OpRow(
+        "bitcast",
+        "elementwise",
+        (1, 1),
+        _infer_bitcast,
+        lambda v, a: [v[0].view(DTYPES[a["to"]])],
+        {"to": REQUIRED},
+        "same",
+    ),
     OpRow(
         "is_nan", "elementwise", (1, 1), _infer_test("is_nan"), lambda v, _: [np.asarray(_wide(v[0]) != _wide(v[0]))]
     ),

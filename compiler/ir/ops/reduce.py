@@ -68,6 +68,8 @@ def _infer_reduce(kind: str) -> Callable[[Sequence[Type | None], Any], list[Type
         x = operand(types, 0, kind)
         if x.dtype == "bool" and kind not in ("reduce_max", "reduce_min"):
             raise IRError(f"{kind} does not take bool")
+        if kind == "reduce_mean":
+            _floats(kind, x)
         axes = [_axis(kind, x, i) for i in a["axes"]]
         if len(set(axes)) != len(axes):
             raise IRError(f"{kind}: axes {a['axes']} repeat")
@@ -100,16 +102,9 @@ def _extreme(lowest: bool) -> Callable[[Any, tuple[int, ...], bool], Any]:
     return reduce
 
 
-def _mean(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
-    if x.dtype.kind not in "iu":
-        return np.mean(x, axis=axes, keepdims=keepdims)
-    count = int(np.prod([x.shape[i] for i in axes]))
-    return np.sum(x, axis=axes, keepdims=keepdims) // max(count, 1)
-
-
 REDUCTIONS: dict[str, Any] = {
     "reduce_sum": lambda x, axes, keep: np.sum(x, axis=axes, keepdims=keep, dtype=x.dtype),
-    "reduce_mean": _mean,
+    "reduce_mean": lambda x, axes, keep: np.mean(x, axis=axes, keepdims=keep),
     "reduce_max": _extreme(True),
     "reduce_min": _extreme(False),
     "reduce_prod": lambda x, axes, keep: np.prod(x, axis=axes, keepdims=keep, dtype=x.dtype),

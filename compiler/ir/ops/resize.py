@@ -11,7 +11,7 @@ import numpy as np
 from edgec.ir.errors import IRError
 from edgec.ir.ops.elementwise import operand
 from edgec.ir.ops.row import REQUIRED, OpRow
-from edgec.ir.types import Type
+from edgec.ir.types import FLOATS, Type
 
 Array = np.ndarray[Any, Any]
 MODES = ("nearest", "linear", "cubic")
@@ -30,8 +30,8 @@ def _infer(types: Sequence[Type | None], a: Any) -> list[Type]:
         raise IRError(f"resize: mode {a['mode']!r}, coord {a['coord']!r} or nearest {a['nearest']!r} is not legal")
     if min(a["sizes"], default=1) < 1 or min(x.dims, default=1) < 1 or not all(s > 0 for s in a["scales"]):
         raise IRError(f"resize: {x} cannot become {list(a['sizes'])} with the scales {list(a['scales'])}")
-    if x.dtype == "bool":
-        raise IRError("resize does not take bool")
+    if x.dtype == "bool" or (a["mode"] != "nearest" and x.dtype not in FLOATS):
+        raise IRError(f"resize by {a['mode']} does not take {x.dtype}")
     if a["coord"] == "tf_crop_and_resize" and not a["roi"]:
         raise IRError("resize: tf_crop_and_resize needs a roi")
     return [Type(x.dtype, tuple(a["sizes"]))]
@@ -147,8 +147,6 @@ def _evaluate(v: Sequence[Any], a: Any) -> list[Array]:
             places = source_places(a, axis, size)
             beyond = (places < 0) | (places > size - 1)
             outside = outside | beyond.reshape([-1 if i == axis else 1 for i in range(x.ndim)])
-    if kind.kind in "iu" and a["mode"] != "nearest":
-        y = np.clip(np.rint(y), np.iinfo(kind).min, np.iinfo(kind).max)
     if outside.any():
         y = np.where(outside, a["extrapolation"], y)
     return [np.ascontiguousarray(y).astype(kind, copy=False)]

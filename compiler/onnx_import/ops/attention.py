@@ -26,7 +26,7 @@ def by_body(node: Node) -> list[Item]:
     """Forms that the core op does not have: the standard's own decomposition."""
     body = standard_body(node.proto, node.inputs, node.opset)
     if body is None:
-        node.refuse("has no decomposition")
+        node.refuse("has attributes for which the standard gives no decomposition; the defaults are supported")
     return list(node.walk.run_function(body, node.proto, node.inputs, node.scope))
 
 

@@ -57,7 +57,7 @@ def stacked(node: Node, items: Sequence[Item], axis: int) -> Item:
         if isinstance(item, Missing):
             return item
         if not isinstance(item, Value):
-            node.refuse("stacks sequences")
+            node.refuse("stacks sequences; tensors are supported")
         shape = list(node.shape(item))
         at = node.axis(axis, len(shape) + 1)
         values.append(node.reshape(item, [*shape[:at], 1, *shape[at:]]))
@@ -76,7 +76,7 @@ def loop(node: Node) -> list[Item]:
     i = 0
     while alive and (trips is None or i < trips):
         if i >= limits.TRIPS:
-            node.refuse(f"runs more than {limits.TRIPS} times")
+            node.refuse(f"runs more than {limits.TRIPS} times, the most that is supported")
         node.walk.count_node()
         inputs: list[Item] = [node.constant(np.asarray(i, np.int64)), node.constant(np.asarray(True)), *carried]
         results = run_body(node, body, inputs)
@@ -100,7 +100,7 @@ def empty_scan(node: Node, body: GraphProto, k: int) -> Item:
     tensor = info.type.tensor_type
     dims = [d.dim_value for d in tensor.shape.dim if d.HasField("dim_value")]
     if not tensor.HasField("shape") or len(dims) != len(tensor.shape.dim):
-        node.refuse("never runs and does not declare the shapes of what it would have collected")
+        node.refuse("never runs and collects tensors of unknown shapes; static ones, declared, are supported")
     return node.full((0, *dims), 0, dtype_of(tensor.elem_type))
 
 
@@ -172,7 +172,7 @@ def scan_once(
 
 def batched_scan(node: Node) -> list[Item]:
     if node.has(0):
-        node.refuse("has sequence lengths")
+        node.refuse("has sequence lengths; scans of the whole length are supported")
     body = node.graph("body")
     count = scanned_inputs(node)
     first = [node.value(i) for i in range(1, len(node.inputs) - count)]

@@ -61,8 +61,8 @@ def clip(node: Node) -> list[Item]:
         return [node.clip(x, lo, hi)]
     low, high = node.optional(1), node.optional(2)
     if all(v is None or v.const is not None for v in (low, high)) and node.is_float(x):
-        lo = node.const_float(1) if low is not None else -np.inf
-        hi = node.const_float(2) if high is not None else np.inf
+        lo = float(node.array(low).reshape(())) if low is not None else -np.inf
+        hi = float(node.array(high).reshape(())) if high is not None else np.inf
         # numpy and ONNX agree that the upper bound wins when they cross; a NaN bound is no clip
         if not (np.isnan(lo) or np.isnan(hi)):
             return [node.op("clip", x, lo=min(lo, hi), hi=hi)]
@@ -180,15 +180,13 @@ def cast_like(node: Node) -> list[Item]:
 
 
 def bit_cast(node: Node) -> list[Item]:
-    """The same bits as another type: known contents are viewed, integers of one width are cast."""
+    """The same bits as another type of the same width."""
     x, to = node.value(0), node.dtype("to")
     if x.type.numpy.itemsize != DTYPES[to].itemsize:
         node.broken(f"goes from {x.type.dtype} to {to}, which differ in size")
-    if x.const is not None:
-        return [node.constant(node.array(x).view(DTYPES[to]))]
-    if x.type.dtype == to or (x.type.dtype in INTEGERS | {"bool"} and to in INTEGERS):
-        return [node.cast(x, to)]
-    node.refuse(f"reinterprets {x.type.dtype} as {to}, which is supported between integers only")
+    if "bool" in (x.type.dtype, to):
+        node.refuse(f"reinterprets {x.type.dtype} as {to}; numbers of one width are supported, Cast makes bools")
+    return [x if x.type.dtype == to else node.op("bitcast", x, to=to)]
 
 
 def identity(node: Node) -> list[Item]:
@@ -200,7 +198,7 @@ def dropout(node: Node) -> list[Item]:
     x = node.value(0)
     training = bool(node.const(2).reshape(-1)[0]) if node.opset >= 12 and node.has(2) else False
     if training and (node.const_float(1) if node.has(1) else 0.5) != 0:
-        node.refuse("is in training mode, which is random")
+        node.refuse("is in training mode, which is random; inference and a ratio of 0 are supported")
     mask: Item = node.full(node.shape(x), True, "bool") if node.wants(1) else None
     return [x, mask]
 

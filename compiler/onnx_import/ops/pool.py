@@ -152,7 +152,7 @@ def max_unpool(node: Node) -> list[Item]:
     image = node.reshape(flat, (n, c, *natural))
     after = [a - b for a, b in zip(shape, (n, c, *natural), strict=True)]
     if min(after) < 0:
-        node.refuse(f"has an output shape {list(shape)} smaller than {[n, c, *natural]}")
+        node.refuse(f"has an output shape {list(shape)} smaller than {[n, c, *natural]}, the least that is supported")
     return [node.pad(image, [0] * len(after), after)]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgec.ir.graph import Value
-from edgec.ir.types import SIGNED
+from edgec.ir.types import SIGNED, UNSIGNED
 from edgec.onnx_import.items import Item
 from edgec.onnx_import.node import Importer, Node, Table
 
@@ -57,6 +57,10 @@ def reduced(node: Node, kind: str, x: Value, axes: Sequence[int], keepdims: bool
     if any(shape[a] == 0 for a in axes):
         dims = [1 if i in axes else d for i, d in enumerate(shape) if keepdims or i not in axes]
         return node.full(dims, identity_of(kind, x.type.numpy), x.type.dtype)
+    if kind == "mean" and not node.is_float(x):
+        # a sum that does not overflow, divided towards zero
+        total = node.reduce("sum", node.cast(x, "u64" if x.type.dtype in UNSIGNED else "i64"), axes, keepdims)
+        return node.cast(node.op("div", total, node.like(math.prod(shape[a] for a in axes), total)), x.type.dtype)
     return node.reduce(kind, x, axes, keepdims)
 
 

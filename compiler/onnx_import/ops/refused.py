@@ -12,9 +12,9 @@ def because(reason: str) -> Importer:
     return run
 
 
-RANDOM = "is random, and a compiled model must give the same result every time"
-STRINGS = "works on strings, which are not supported"
-SHAPE_OF_DATA = "makes a result whose shape depends on the data"
+RANDOM = "is random, and a compiled model is not; numbers that were drawn outside are supported as an input"
+STRINGS = "works on strings; models that begin behind them, with numbers, are supported"
+SHAPE_OF_DATA = "makes a shape that depends on the data; models that end before it, at boxes and scores, are supported"
 TRAINING = "belongs to training; only inference is supported"
 
 REFUSED: Table = {
@@ -26,7 +26,7 @@ REFUSED: Table = {
     },
     **{name: because(STRINGS) for name in ("RegexFullMatch", "StringConcat", "StringNormalizer", "StringSplit")},
     **{f"ai.onnx.preview.training.{name}": because(TRAINING) for name in ("Adagrad", "Adam", "Gradient", "Momentum")},
-    "ImageDecoder": because("decodes compressed images"),
-    "MaxRoiPool": because("pools regions whose size depends on the data"),
+    "ImageDecoder": because("decodes compressed images; models that begin behind it, with pixels, are supported"),
+    "MaxRoiPool": because("pools regions whose size depends on the data; RoiAlign with a sampling_ratio is supported"),
     "NonMaxSuppression": because(SHAPE_OF_DATA),
 }  # fmt: skip

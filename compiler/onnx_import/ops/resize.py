@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from edgec.ir.graph import Value
 from edgec.onnx_import import limits
 from edgec.onnx_import.items import Item
@@ -87,9 +89,11 @@ def core_resize(node: Node, x: Value, sizes: Sequence[int], scales: Sequence[flo
     check_taps(node, node.shape(x), sizes, scales, antialias)
     if 0 in sizes:
         return node.full(sizes, 0, x.type.dtype)
-    return node.op(
+    # integers are interpolated as doubles, which hold them
+    real = x if mode == "nearest" or node.is_float(x) else node.cast(x, "f64")
+    result = node.op(
         "resize",
-        x,
+        real,
         sizes=tuple(sizes),
         scales=tuple(scales),
         mode=mode,
@@ -101,6 +105,13 @@ def core_resize(node: Node, x: Value, sizes: Sequence[int], scales: Sequence[flo
         extrapolation=node.number("extrapolation_value", 0.0, finite=False),
         roi=roi,
     )
+    return as_integers(node, result, x) if real is not x else result
+
+
+def as_integers(node: Node, result: Value, x: Value) -> Value:
+    """Cut off towards zero, as onnxruntime does; what is beyond x's type stays at its end."""
+    info = np.iinfo(x.type.numpy)
+    return node.cast(node.op("clip", result, lo=float(info.min), hi=float(info.max)), x.type.dtype)
 
 
 def check_taps(
@@ -127,7 +138,9 @@ def upsample(node: Node) -> list[Item]:
     if sizes == shape:
         return [x]
     check_taps(node, shape, sizes, scales, antialias=False)
-    return [node.op("resize", x, sizes=sizes, scales=scales, mode=mode, coord="asymmetric", nearest="floor")]
+    real = x if mode == "nearest" or node.is_float(x) else node.cast(x, "f64")
+    result = node.op("resize", real, sizes=sizes, scales=scales, mode=mode, coord="asymmetric", nearest="floor")
+    return [as_integers(node, result, x) if real is not x else result]
 
 
 RESIZE: Table = {"Resize": resize, "Upsample": upsample}

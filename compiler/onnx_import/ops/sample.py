@@ -171,7 +171,7 @@ def roi_align(node: Node) -> list[Item]:
     if min(out) < 1 or mode not in ("avg", "max") or node.shape(rois) != (count, 4):
         node.broken(f"has output {list(out)}, mode='{mode}' and regions {rois.type}")
     if grid < 1:
-        node.refuse("has sampling_ratio=0, which makes the number of samples depend on the data")
+        node.refuse("has sampling_ratio=0, so that the number of samples depends on the data; 1 or more is supported")
     default = "half_pixel" if node.opset >= 16 else "output_half_pixel"
     half = node.text("coordinate_transformation_mode", default) == "half_pixel"
     scale = node.number("spatial_scale", 1.0)

@@ -25,7 +25,7 @@ def tensors(node: Node, i: int = 0) -> tuple[Value, ...]:
 
 def listed(node: Node, items: Sequence[Value]) -> list[Item]:
     if len(items) > limits.SEQUENCE_ITEMS:
-        node.refuse(f"makes a sequence of {len(items)} tensors; at most {limits.SEQUENCE_ITEMS} are allowed")
+        node.refuse(f"makes a sequence of {len(items)} tensors; at most {limits.SEQUENCE_ITEMS} are supported")
     return [TensorList(tuple(items))]
 
 
@@ -88,7 +88,7 @@ def split_to_sequence(node: Node) -> list[Item]:
         else:
             sizes = list(node.const_ints(1))
     if len(sizes) > limits.SEQUENCE_ITEMS:
-        node.refuse(f"makes a sequence of more than {limits.SEQUENCE_ITEMS} tensors, which are too many to be allowed")
+        node.refuse(f"makes a sequence of more than {limits.SEQUENCE_ITEMS} tensors, the most that are supported")
     if sum(sizes) != length or min(sizes, default=0) < 0:
         node.broken(f"splits a length of {length} into {sizes}")
     parts, at = [], 0

@@ -17,7 +17,7 @@ from edgec.onnx_import.tensors import dense_of
 def constant(node: Node) -> list[Item]:
     for name in ("value_string", "value_strings"):
         if name in node.attributes:
-            node.refuse("is a string; strings are not supported")
+            node.refuse("is a string; tensors of numbers are supported")
     if "sparse_value" in node.attributes:
         return [node.constant(dense_of(node.attributes["sparse_value"].sparse_tensor, node.walk.spend))]
     array = node.tensor("value")

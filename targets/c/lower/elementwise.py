@@ -24,13 +24,33 @@ _FLOAT = {
     "silu": "edgec_silu(x)", "hard_swish": "edgec_hard_swish(x)", "mish": "edgec_mish(x)",
     "sign": "x > 0.0f ? 1.0f : x < 0.0f ? -1.0f : x",
 }  # fmt: skip
+_FLOAT |= {
+    kind: f"(float)edgec_f64_{kind}((double)x)"
+    for kind in ("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh")
+}
+_DOUBLE = {
+    **{kind: f"edgec_f64_{kind}(x)" for kind in (
+        "abs", "exp", "log", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh",
+        "atanh", "erf", "sigmoid", "softplus",
+    )},
+    "neg": "-x", "sqrt": "__builtin_sqrt(x)", "rsqrt": "1.0 / __builtin_sqrt(x)", "reciprocal": "1.0 / x",
+    "floor": "__builtin_floor(x)", "ceil": "__builtin_ceil(x)", "round": "__builtin_rint(x)",
+    "relu": "x < 0.0 ? 0.0 : x", "sign": "x > 0.0 ? 1.0 : x < 0.0 ? -1.0 : x",
+    "softsign": "x / (1.0 + edgec_f64_abs(x))", "silu": "x * edgec_f64_sigmoid(x)",
+    "gelu": "x * (0.5 * (1.0 + edgec_f64_erf(x * 0.7071067811865476)))",
+    "gelu_tanh": "x * 0.5 * (1.0 + edgec_f64_tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)))",
+    "hard_swish": "x < -3.0 ? x * 0.0 : x > 3.0 ? x : x * (x / 6.0 + 0.5)",
+    "mish": "x * edgec_f64_tanh(edgec_f64_softplus(x))",
+}  # fmt: skip
 _VECTOR = ("exp", "tanh", "erf", "sigmoid", "gelu", "gelu_tanh", "silu", "hard_swish")  # edgec_vmath.h
 _INTEGER = {"abs": "x < 0 ? -(UT)x : (UT)x", "neg": "-(UT)x", "relu": "x > 0 ? x : 0", "bit_not": "~x",
             "sign": "(x > 0) - (x < 0)"}  # fmt: skip
 _FLOAT2 = {
     "add": "x + z", "sub": "x - z", "mul": "x * z", "div": "x / z", "min": "x < z || x != x ? x : z",
     "max": "x > z || x != x ? x : z", "prelu": "x < 0 ? x * z : x", "pow": "edgec_pow(x, z)",
+    "mod": "(float)edgec_f64_mod((double)x, (double)z)", "fmod": "(float)edgec_f64_fmod((double)x, (double)z)",
 }  # fmt: skip
+_DOUBLE2 = {**_FLOAT2, **{kind: f"edgec_f64_{kind}(x, z)" for kind in ("pow", "mod", "fmod")}}
 # the same on vectors (edgec_vf); edgec_select(mask, a, b) is mask ? a : b
 _VECTOR2 = {
     "add": "x + z", "sub": "x - z", "mul": "x * z", "div": "x / z",
@@ -45,15 +65,18 @@ _INTEGER2 = {
     "mod": "z == 0 || (z == (T)-1 && (T)-1 < 0) ? 0 : x % z + (x % z != 0 && (x % z < 0) != (z < 0) ? z : 0)",
     "fmod": "z == 0 || (z == (T)-1 && (T)-1 < 0) ? 0 : x % z",
     "shl": "(uint64_t)z < BITS ? (UT)x << z : 0", "shr": "(uint64_t)z < BITS ? x >> z : 0",
-    "prelu": "x < 0 ? (UT)x * (UT)z : (UT)x",
+    "prelu": "x < 0 ? (UT)x * (UT)z : (UT)x", "pow": "edgec_whole_pow((uint64_t)x, (int64_t)z)",
 }  # fmt: skip
+_FLOATS, _FLOATS2 = {"f32": _FLOAT, "f64": _DOUBLE}, {"f32": _FLOAT2, "f64": _DOUBLE2}
 _BOOL2 = {"and": "x & z", "or": "x | z", "xor": "x ^ z"}
 _COMPARE = {"eq": "x == z", "ne": "x != z", "lt": "x < z", "le": "x <= z", "gt": "x > z", "ge": "x >= z"}
 _UNSIGNED = {8: "uint32_t", 16: "uint32_t", 32: "uint32_t", 64: "uint64_t"}
 
 
-def literal(value: float) -> str:
-    """A float32 literal."""
+def literal(value: float, dtype: str = "f32") -> str:
+    """A literal of float32 or float64."""
+    if dtype == "f64":
+        return literal(value) if not math.isfinite(value) else repr(float(value))
     if math.isnan(value):
         return '__builtin_nanf("")'
     if math.isinf(value) or abs(value) > 3.4028234663852886e38:
@@ -62,7 +85,9 @@ def literal(value: float) -> str:
 
 
 def _name(kind: str, dtype: str, expression: str) -> str:
-    return f"{kind}_{dtype}_{zlib.crc32(expression.encode()):08x}" if "f" in expression[1:] else f"{kind}_{dtype}"
+    """Unique per expression where that holds numbers of the op's own."""
+    numbers = "f" in expression[1:] or dtype == "f64"
+    return f"{kind}_{dtype}_{zlib.crc32(expression.encode()):08x}" if numbers else f"{kind}_{dtype}"
 
 
 def _typed(expression: str, dtype: str) -> str:
@@ -74,25 +99,24 @@ def _numpy(dtype: str) -> str:
     return {"i": "int", "u": "uint"}[dtype[0]] + dtype[1:] if dtype[0] in "iu" else "uint8"
 
 
-def _check_half(op: Op) -> None:
-    for value in (*op.inputs, *op.results):
-        if value is not None and value.type.dtype in ("f16", "bf16", "f64"):
-            raise NotLowered(f"{op.kind} of {value.type.dtype} has no kernel")
+def _kernels(text: str) -> str:
+    """The header that holds what an expression calls."""
+    return "math64.h" if "edgec_f64_" in text or "edgec_whole_pow" in text else "map.h"
 
 
-def map1(ctx: Lowering, x: Value, y: Value, name: str, expression: str) -> None:
+def map1(ctx: Lowering, x: Value, y: Value, name: str, expression: str, header: str = "") -> None:
     n = y.type.size
     if not n:
         return
     tx, ty = CTYPES[x.type.dtype], CTYPES[y.type.dtype]
     ctx.call(
-        "map.h", f"edgec_{name}", ctx.read(x), ctx.write(y), n, tasks=-(-n // CHUNK), inplace=x.type == y.type,
+        header or _kernels(expression), f"edgec_{name}", ctx.read(x), ctx.write(y), n, tasks=-(-n // CHUNK),
+        inplace=x.type == y.type,
         instances=(f"EDGEC_MAP1({name}, {tx}, {ty}, {expression})",),
     )  # fmt: skip
 
 
 def _unary(op: Op, ctx: Lowering) -> None:
-    _check_half(op)
     x, dtype = op.arg(0), op.arg(0).type.dtype
     if dtype == "bool" and op.kind == "not":
         expression = "!x"
@@ -104,8 +128,8 @@ def _unary(op: Op, ctx: Lowering) -> None:
                 inplace=True, instances=(f"EDGEC_VMAP1({op.kind})",),
             )  # fmt: skip
         return
-    elif dtype == "f32" and op.kind in _FLOAT:
-        expression = _FLOAT[op.kind]
+    elif dtype in _FLOATS and op.kind in _FLOATS[dtype]:
+        expression = _FLOATS[dtype][op.kind]
     elif dtype[0] in "iu" and op.kind in _INTEGER:
         expression = _typed(_INTEGER[op.kind], dtype)
         if dtype[0] == "u" and op.kind in ("abs", "relu", "sign"):
@@ -116,7 +140,6 @@ def _unary(op: Op, ctx: Lowering) -> None:
 
 
 def _clip(op: Op, ctx: Lowering) -> None:
-    _check_half(op)
     x, dtype = op.arg(0), op.arg(0).type.dtype
     lo, hi = float(op.attrs["lo"]), float(op.attrs["hi"])  # type: ignore[arg-type]
     if dtype[0] in "iu":
@@ -127,34 +150,50 @@ def _clip(op: Op, ctx: Lowering) -> None:
         low_text = f"(-{limits.max}LL - 1)" if low == -(2**63) else f"{low}{suffix}"
         text = f"x < {low_text} ? {low_text} : x > {high}{suffix} ? {high}{suffix} : x"
         name = f"clip_{dtype}_{zlib.crc32(text.encode()):08x}"
+    elif dtype not in _FLOATS:
+        raise NotLowered(f"clip of {dtype} has no kernel")
     else:
-        text = f"x < {literal(lo)} ? {literal(lo)} : x > {literal(hi)} ? {literal(hi)} : x"
+        low_text, high_text = literal(lo, dtype), literal(hi, dtype)
+        text = f"x < {low_text} ? {low_text} : x > {high_text} ? {high_text} : x"
         name = _name("clip", dtype, text)
     map1(ctx, x, op.result, name, text)
 
 
-def _parametric(op: Op, ctx: Lowering) -> None:
-    if op.arg(0).type.dtype != "f32":
-        raise NotLowered(f"{op.kind} of {op.arg(0).type.dtype} has no kernel")
-    a = {k: literal(float(v)) for k, v in op.attrs.items()}  # type: ignore[arg-type]
-    text = {
+_PARAMETRIC = {
+    "f32": {
         "leaky_relu": "x < 0.0f ? x * {alpha} : x",
         "elu": "x > 0.0f ? x : {alpha} * edgec_expm1(x)",
         "selu": "{gamma} * (x > 0.0f ? x : {alpha} * edgec_expm1(x))",
         "hard_sigmoid": "edgec_clip01(x * {alpha} + {beta})",
-    }[op.kind].format(**a)
-    map1(ctx, op.arg(0), op.result, _name(op.kind, "f32", text), text)
+    },
+    "f64": {
+        "leaky_relu": "x < 0.0 ? x * {alpha} : x",
+        "elu": "x > 0.0 ? x : {alpha} * edgec_f64_expm1(x)",
+        "selu": "{gamma} * (x > 0.0 ? x : {alpha} * edgec_f64_expm1(x))",
+        "hard_sigmoid": "x * {alpha} + {beta} < 0.0 ? 0.0 : x * {alpha} + {beta} > 1.0 ? 1.0 : x * {alpha} + {beta}",
+    },
+}
+
+
+def _parametric(op: Op, ctx: Lowering) -> None:
+    dtype = op.arg(0).type.dtype
+    if dtype not in _PARAMETRIC:
+        raise NotLowered(f"{op.kind} of {dtype} has no kernel")
+    a = {k: literal(float(v), dtype) for k, v in op.attrs.items()}  # type: ignore[arg-type]
+    text = _PARAMETRIC[dtype][op.kind].format(**a)
+    map1(ctx, op.arg(0), op.result, _name(op.kind, dtype, text), text)
 
 
 def _tests(op: Op, ctx: Lowering) -> None:
-    if op.arg(0).type.dtype != "f32":
-        raise NotLowered(f"{op.kind} of {op.arg(0).type.dtype} has no kernel")
+    dtype = op.arg(0).type.dtype
+    if dtype not in _FLOATS:
+        raise NotLowered(f"{op.kind} of {dtype} has no kernel")
     if op.kind == "is_nan":
         text = "x != x"
     else:
         parts = [f"x == {s}__builtin_inff()" for s, k in (("", "positive"), ("-", "negative")) if op.attrs[k]]
         text = " || ".join(parts) or "0"
-    map1(ctx, op.arg(0), op.result, f"{op.kind}_{zlib.crc32(text.encode()):08x}", text)
+    map1(ctx, op.arg(0), op.result, f"{op.kind}_{dtype}_{zlib.crc32(text.encode()):08x}", text)
 
 
 def _cast(op: Op, ctx: Lowering) -> None:
@@ -163,17 +202,27 @@ def _cast(op: Op, ctx: Lowering) -> None:
     if source == to or ({source, to} == {"bool", "u8"} and to == "u8"):
         ctx.alias(y, x)
         return
-    if {source, to} & {"f16", "bf16"}:
-        raise NotLowered(f"cast from {source} to {to} has no kernel")
+    header = "cast.h" if {source, to} & set(_WIDENED) else ""
+    number = _WIDENED.get(source, "x")
     if to == "bool":
-        text = "x != 0"
-    elif source in ("f32", "f64") and to[0] in "iu":
+        text = f"{number} != 0"
+    elif source[0] in "fb" and source != "bool" and to[0] in "iu":
         # out of range is undefined in C: clamp to what int64_t holds, then wrap
-        text = "x != x || x >= 9.2233715e18f || x <= -9.2233715e18f ? INT64_MIN : (int64_t)x"
-        text = text if to != "u64" else "x >= 9.2233715e18f ? (uint64_t)x : (uint64_t)(int64_t)x"
+        whole = f"(int64_t){number}"
+        text = f"{number} != {number} || {number} >= 9.2233715e18f || {number} <= -9.2233715e18f ? INT64_MIN : {whole}"
+        if to == "u64":
+            text = f"{number} >= 9.2233715e18f ? (uint64_t){number} : (uint64_t){whole}"
+    elif to == "bf16":
+        text = f"edgec_bf16_from_float((float){number})"
+    elif to == "f16":
+        text = "edgec_f64_to_odd(x)" if source == "f64" else f"(float){number}"
     else:
-        text = "x"
-    map1(ctx, x, y, f"cast_{source}_{to}", text)
+        text = number
+    map1(ctx, x, y, f"cast_{source}_{to}", text, header)
+
+
+# how an expression reads the element types that nothing is computed in
+_WIDENED = {"f16": "(float)x", "bf16": "edgec_bf16_to_float(x)"}
 
 
 def _split(dims: list[int], strides: Sequence[list[int]]) -> None:
@@ -189,7 +238,7 @@ def _split(dims: list[int], strides: Sequence[list[int]]) -> None:
 
 def broadcast2(
     ctx: Lowering, a: Pointer, da: tuple[int, ...], b: Pointer, db: tuple[int, ...], y: Pointer,
-    dims: tuple[int, ...], name: str, instance: str, inplace: bool,
+    dims: tuple[int, ...], name: str, instance: str, inplace: bool, header: str = "map.h",
 ) -> None:  # fmt: skip
     """y = EXPR(a, b) over `dims`; da and db are the operands' shapes."""
     if 0 in dims:
@@ -198,22 +247,21 @@ def broadcast2(
     _split(out, (sa, sb))
     tasks = int(np.prod(out[:-1], dtype=np.int64))
     ctx.call(
-        "map.h", f"edgec_{name}", a, b, y, ctx.sizes(out), ctx.sizes(sa), ctx.sizes(sb), len(out),
+        header, f"edgec_{name}", a, b, y, ctx.sizes(out), ctx.sizes(sa), ctx.sizes(sb), len(out),
         tasks=tasks, inplace=inplace, instances=(instance,),
     )  # fmt: skip
 
 
 def _binary(op: Op, ctx: Lowering) -> None:
-    _check_half(op)
     a, b, dtype = op.arg(0), op.arg(1), op.arg(0).type.dtype
     kind = op.kind
     compare = kind in _COMPARE
-    if compare:
+    if compare and dtype not in _WIDENED:
         text = _COMPARE[kind]
     elif dtype == "bool" and kind in _BOOL2:
         text = _BOOL2[kind]
-    elif dtype == "f32" and kind in _FLOAT2:
-        text = _FLOAT2[kind]
+    elif dtype in _FLOATS2 and kind in _FLOATS2[dtype]:
+        text = _FLOATS2[dtype][kind]
     elif dtype[0] in "iu" and kind in _INTEGER2:
         text = _typed(_INTEGER2[kind], dtype)
     else:
@@ -230,7 +278,7 @@ def _binary(op: Op, ctx: Lowering) -> None:
     inplace = a.type == op.result.type and a is not b
     broadcast2(
         ctx, ctx.read(a), a.type.dims, ctx.read(b), b.type.dims, ctx.write(op.result), op.result.type.dims, name,
-        instance, inplace,
+        instance, inplace, _kernels(text),
     )  # fmt: skip
     if op.attrs.get("act"):
         row_activation(ctx, op.result, str(op.attrs["act"]))
@@ -251,12 +299,13 @@ def _where(op: Op, ctx: Lowering) -> None:
 
 
 ELEMENTWISE: dict[str, LowerOp] = {
-    **dict.fromkeys(set(_FLOAT) | set(_INTEGER) | {"not"}, _unary),
+    **dict.fromkeys(set(_FLOAT) | set(_DOUBLE) | set(_INTEGER) | {"not"}, _unary),
     **dict.fromkeys(set(_FLOAT2) | set(_INTEGER2) | set(_BOOL2) | set(_COMPARE), _binary),
     **dict.fromkeys(("leaky_relu", "elu", "selu", "hard_sigmoid"), _parametric),
     "is_nan": _tests,
     "is_inf": _tests,
     "clip": _clip,
+    "bitcast": lambda op, ctx: ctx.alias(op.result, op.arg(0)),
     "cast": _cast,
     "where": _where,
 }

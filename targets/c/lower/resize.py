@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from edgec.ir.graph import Op
+from edgec.ir.graph import Op, Value
 from edgec.ir.ops.resize import axis_taps, resized_axes
 from edgec.plan.plan import Pointer
-from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered
+from edgec.targets.c.lower.context import CTYPES, Lowering, LowerOp, NotLowered
 from edgec.targets.c.lower.shape import table_move
-from edgec.targets.c.lower.strides import dense
+from edgec.targets.c.lower.strides import broadcast_strides, collapse, dense
 
 
 def _resize(op: Op, ctx: Lowering) -> None:
@@ -29,25 +29,47 @@ def _resize(op: Op, ctx: Lowering) -> None:
             tables.append([int(s) for s in found])
         table_move(ctx, x, y, tables, a["extrapolation"])
         return
-    if x.type.dtype != "f32" or outside:
-        raise NotLowered(
-            f"resize by {a['mode']} of {x.type.dtype}{' beyond the image' if outside else ''} has no kernel"
-        )
-    dims = list(x.type.dims)
+    dtype = x.type.dtype
+    if dtype not in ("f32", "f64"):
+        raise NotLowered(f"resize by {a['mode']} has kernels for f32 and f64, not for {dtype}")
+    if not axes:
+        ctx.alias(y, x)
+        return
+    dims, ctype = list(x.type.dims), CTYPES[dtype]
     source: Pointer = ctx.read(x)
     for axis in axes:
         index, weights, _ = taps[axis]
         size, out = dims[axis], y.type.dims[axis]
         outer, inner = math.prod(dims[:axis]), math.prod(dims[axis + 1 :])
         dims[axis] = out
-        to = ctx.write(y) if axis == axes[-1] else ctx.temp(4 * math.prod(dims), "float")
+        last = axis == axes[-1] and not outside
+        to = ctx.write(y) if last else ctx.temp(x.type.numpy.itemsize * math.prod(dims), ctype)
         ctx.call(
-            "resize.h", "edgec_resize", source, ctx.sizes(index.ravel()), ctx.pack(weights.astype(np.float32)), to,
-            size, out, inner, index.shape[1], tasks=outer * out,
+            "resize.h", f"edgec_resize_{dtype}", source, ctx.sizes(index.ravel()),
+            ctx.pack(weights.astype(x.type.numpy)), to, size, out, inner, index.shape[1], tasks=outer * out,
+            instances=(f"EDGEC_RESIZE({dtype}, {ctype})",),
         )  # fmt: skip
         source = Pointer(to.buffer, to.ctype, to.offset)
-    if not axes:
-        ctx.alias(y, x)
+    if outside:
+        _fill_outside(ctx, y, source, {i: taps[i][2] for i in axes}, float(a["extrapolation"]))
+
+
+def _fill_outside(ctx: Lowering, y: Value, inside: Pointer, beyond: dict[int, np.ndarray], number: float) -> None:
+    """y = inside, but `number` where one of the axes lies beyond the image."""
+    rank = y.type.rank
+    mask = np.zeros((1,) * rank, np.bool_)
+    for axis, found in beyond.items():
+        mask = mask | found.reshape([-1 if i == axis else 1 for i in range(rank)])
+    dims = y.type.dims
+    fill = np.asarray(number, y.type.numpy).reshape((1,) * rank)
+    out, strides = collapse(dims, [broadcast_strides(d, dims) for d in (mask.shape, fill.shape, dims)])
+    bits = 8 * y.type.numpy.itemsize
+    ctype = f"uint{bits}_t"
+    ctx.call(
+        "map.h", f"edgec_where_{bits}", ctx.pack(mask, "uint8_t"), ctx.pack(fill, ctype),
+        Pointer(inside.buffer, ctype, inside.offset), ctx.write(y, ctype), ctx.sizes(out),
+        *(ctx.sizes(s) for s in strides), len(out), tasks=math.prod(out[:-1]), instances=(f"EDGEC_WHERE({bits})",),
+    )  # fmt: skip
 
 
 RESIZE: dict[str, LowerOp] = {"resize": _resize}

@@ -1,0 +1,106 @@
+"""Which element types of each core operator have kernels: found by lowering one small op of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from edgec.ir.build import Builder
+from edgec.ir.errors import IRError, UnsupportedError
+from edgec.ir.graph import Graph, Module
+from edgec.ir.ops import OPS
+from edgec.ir.types import DTYPES, Type
+from edgec.passes import CPU_FLOAT
+from edgec.pipeline import run_pipeline
+from edgec.targets.arm import target as arm
+from edgec.targets.c.build import make_plan
+from edgec.targets.host import target as host
+
+TARGETS: dict[str, Any] = {"arm": arm, "host": host}
+Operand = tuple[str, tuple[int, ...]]  # dtype, "*" for the one that is tried
+
+_WINDOW: dict[str, Any] = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
+_MATRIX: list[Operand] = [("*", (4, 6))]
+_INDEX: Operand = ("i64", (4, 6))
+_ATTRS: dict[str, dict[str, Any]] = {
+    "reshape": {"shape": (24,)}, "transpose": {"perm": (1, 0)}, "broadcast_to": {"shape": (2, 4, 6)},
+    "slice": {"starts": (1, 0), "stops": (3, 6), "steps": (1, 1)}, "concat": {"axis": 0},
+    "pad": {"before": (1, 0), "after": (0, 1)}, "topk": {"k": 2, "axis": 1},
+    "resize": {"sizes": (8, 6), "scales": (2.0, 1.0), "mode": "linear", "coord": "half_pixel"},
+    "conv": _WINDOW, "conv_transpose": {**_WINDOW, "output_padding": (0, 0)}, "max_pool": {**_WINDOW, "kernel": (2, 2)},
+    "avg_pool": {**_WINDOW, "kernel": (2, 2)}, "attention": {"scale": 1.0}, "cast": {"to": "f32"},
+    **{kind: {"axes": (1,)} for kind in OPS if kind.startswith("reduce_")},
+    **{kind: {"axis": 1} for kind in (
+        "argmax", "argmin", "cumsum", "softmax", "log_softmax", "layer_norm", "rms_norm", "gather", "gather_elements",
+        "scatter_elements",
+    )},
+    **{kind: {"direction": "forward", "activations": names} for kind, names in (
+        ("lstm", ("Sigmoid", "Tanh", "Tanh")), ("gru", ("Sigmoid", "Tanh")), ("rnn", ("Tanh",)),
+    )},
+}  # fmt: skip
+_IMAGE: Operand = ("*", (1, 2, 5, 5))
+_STEPS: Operand = ("*", (3, 1, 5))
+_OPERANDS: dict[str, list[Operand]] = {
+    "where": [("bool", (4, 6)), *_MATRIX, *_MATRIX], "matmul": [*_MATRIX, ("*", (6, 3))], "concat": _MATRIX,
+    "conv": [_IMAGE, ("*", (3, 2, 2, 2))], "conv_transpose": [_IMAGE, ("*", (2, 3, 2, 2))],
+    "max_pool": [_IMAGE], "avg_pool": [_IMAGE], "attention": [("*", (1, 2, 3, 4))] * 3,
+    "gather": [*_MATRIX, _INDEX], "gather_elements": [*_MATRIX, _INDEX], "gather_nd": [*_MATRIX, ("i64", (3, 2))],
+    "scatter_elements": [*_MATRIX, _INDEX, *_MATRIX], "scatter_nd": [*_MATRIX, ("i64", (3, 2)), ("*", (3,))],
+    "lstm": [_STEPS, ("*", (1, 16, 5)), ("*", (1, 16, 4))], "gru": [_STEPS, ("*", (1, 12, 5)), ("*", (1, 12, 4))],
+    "rnn": [_STEPS, ("*", (1, 4, 5)), ("*", (1, 4, 4))],
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """Element types that a core operator takes, and for each target those without a kernel."""
+
+    legal: tuple[str, ...]
+    missing: dict[str, tuple[str, ...]]
+
+
+def kernel_table() -> dict[str, Kernels]:
+    """Every core operator, by name."""
+    found = {}
+    for kind in sorted(OPS):
+        legal = tuple(dtype for dtype in DTYPES if _graph(kind, dtype) is not None)
+        assert legal, f"{kind} needs a sample in kernel_table.py"
+        missing = {name: tuple(d for d in legal if not _lowers(kind, d, target)) for name, target in TARGETS.items()}
+        found[kind] = Kernels(legal, missing)
+    return found
+
+
+def _operands(kind: str) -> list[Operand]:
+    return _OPERANDS.get(kind) or _MATRIX * OPS[kind].arity[0]
+
+
+def _attributes(kind: str, dtype: str) -> Iterator[tuple[str, Any]]:
+    yield from _ATTRS.get(kind, {}).items()
+    if kind == "bitcast":
+        yield "to", {8: "i64", 4: "i32", 2: "i16", 1: "i8"}[DTYPES[dtype].itemsize]
+
+
+def _graph(kind: str, dtype: str) -> Graph | None:
+    """One op over inputs of the type, or None where that is not legal."""
+    graph = Graph(Module())
+    inputs = [
+        graph.add_input(f"x{i}", Type(dtype if d == "*" else d, shape)) for i, (d, shape) in enumerate(_operands(kind))
+    ]
+    try:
+        results = Builder(graph).ops(kind, *inputs, **dict(_attributes(kind, dtype)))
+    except IRError:
+        return None
+    graph.outputs = [(f"y{i}", v) for i, v in enumerate(results)]
+    return graph
+
+
+def _lowers(kind: str, dtype: str, target: Any) -> bool:
+    graph = _graph(kind, dtype)
+    assert graph is not None
+    run_pipeline(graph.module, CPU_FLOAT)
+    try:
+        make_plan(graph, target.choose(""), "probe", 1)
+    except UnsupportedError:
+        return False
+    return True

@@ -1,0 +1,80 @@
+"""SUPPORTED_OPS.md: what edgec takes of every ONNX operator, from the importer's tables and the kernels that lower.
+
+    python -m edgec.supported_ops > SUPPORTED_OPS.md
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+from edgec.ir.types import DTYPES
+from edgec.kernel_table import TARGETS, Kernels, kernel_table
+from edgec.onnx_import.reader import OLDEST_OPSET
+from edgec.onnx_import.supported import Support, operators
+
+HEAD = f"""# What edgec takes of ONNX
+
+Written by `python -m edgec.supported_ops > SUPPORTED_OPS.md`; a test compares it with what the code says today.
+
+Opsets {OLDEST_OPSET} to the newest of the installed onnx. Shapes are static once `--shape` has bound the symbolic ones.
+Operands that must be constant may depend on shapes and on inputs that `--const` binds. Sequences and optionals live
+inside a model and not at its border. Strings, complex numbers and element types of 8 bits and less other than int8,
+uint8 and bool are refused. A refusal names the operator, its node and the sentence of this table; all of a model's
+refusals come at once, before anything is compiled.
+
+"""
+KERNELS = """
+## Element types that have kernels
+
+float16 and bfloat16 are computed in float32 and rounded after every operator. A core operator that is not listed has
+kernels for every element type that it takes, on every target.
+
+| core operator | takes | without kernel |
+|---|---|---|
+"""
+
+
+def document() -> str:
+    """The whole page."""
+    kernels = kernel_table()
+    rows = operators()
+    parts = [HEAD, f"| operator | opsets | {' | '.join(TARGETS)} | what is refused, and notes |\n"]
+    parts.append(f"|---|---|{'---|' * len(TARGETS)}---|\n")
+    parts += [_row(support, kernels) for support in rows]
+    parts.append(KERNELS)
+    parts += [_kernel_row(kind, found) for kind, found in kernels.items() if any(found.missing.values())]
+    taken = sum(s.status != "refused" for s in rows)
+    parts.append(f"\n{taken} of {len(rows)} operators are taken, by {len(kernels)} core operators.\n")
+    return "".join(parts)
+
+
+def _row(support: Support, kernels: dict[str, Kernels]) -> str:
+    opsets = f"{support.first}–{support.last}" if support.first < support.last else f"{support.first}"
+    cells = ["no" if support.status == "refused" else _coverage(support, kernels, target) for target in TARGETS]
+    names = " and ".join(f"`{name}`" for name in support.constants)
+    notes = [f"{names} must be constant"] if names else []
+    notes += list(support.limits)
+    return f"| {support.name} | {opsets} | {' | '.join(cells)} | {'; '.join(notes)} |\n"
+
+
+def _coverage(support: Support, kernels: dict[str, Kernels], target: str) -> str:
+    """`yes`, or the element types for which one of the operators it is made of has no kernel."""
+    gaps = {d for kind in support.kinds for d in kernels[kind].missing[target] if d in support.dtypes}
+    return f"not {_types(gaps)}" if gaps else "yes"
+
+
+def _types(dtypes: Iterable[str]) -> str:
+    chosen = set(dtypes)
+    return ", ".join(f"`{d}`" for d in DTYPES if d in chosen)
+
+
+def _kernel_row(kind: str, found: Kernels) -> str:
+    missing = {target: _types(gaps) for target, gaps in found.missing.items() if gaps}
+    same = len(set(missing.values())) == 1 and len(missing) == len(TARGETS)
+    text = next(iter(missing.values())) if same else "; ".join(f"{t}: {g}" for t, g in missing.items())
+    return f"| {kind} | {_types(found.legal)} | {text} |\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(document())
