@@ -19,7 +19,7 @@ class BuildOptions:
     """`shapes` and `consts` bind inputs, `ranges` are where sample inputs lie, `data` is labelled data (.npz with an
     array an input and `labels`), `images` makes inputs camera frames (see edgec.image), `labels` is a file with a name
     for each class, `weights` says where they live: linked, inline (in the C source) or file (the caller
-    brings them)."""
+    brings them), `layers` adds the error of every operator to the receipt."""
 
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     consts: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
@@ -33,4 +33,5 @@ class BuildOptions:
     images: Mapping[str, str] = field(default_factory=dict)
     labels: Path | None = None
     weights: Storage = "linked"
+    layers: bool = False
     force: bool = False
