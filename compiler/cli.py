@@ -143,6 +143,7 @@ def _bindings(command: Any) -> Any:
 @click.option("--single-file", is_flag=True, help="Weights, up to 1 MB, as an array in the C file.")
 @click.option("--weights", default="linked", show_default=True,
               help="linked, or file: NAME_weights.bin is not linked in, the program hands it over.")
+@click.option("--layers", is_flag=True, help="Add the error of each operator to the receipt (builds twice).")
 @click.option("--force", is_flag=True, help="Build although nothing changed.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what is being done.")
 def build(model: Path, target: str, output: Path | None, shapes: tuple[str, ...], consts: tuple[str, ...],

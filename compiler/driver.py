@@ -17,6 +17,7 @@ from edgec.image import Image, parse_image, use_images
 from edgec.ir.errors import ModelError, ToolError, UsageError, VerifyError
 from edgec.labels import FILE as LABELS
 from edgec.labels import check_labels, labels_text, read_labels
+from edgec.layers import layer_errors
 from edgec.onnx_import.importer import import_model
 from edgec.onnx_import.limits import VERIFY_BYTES
 from edgec.onnx_import.options import ImportOptions
@@ -27,7 +28,7 @@ from edgec.pipeline import run_pipeline
 from edgec.plan.plan import Plan, Port
 from edgec.plan_facts import FILE as PLAN
 from edgec.plan_facts import plan_facts
-from edgec.sample_inputs import check_ranges
+from edgec.sample_inputs import check_ranges, sample_inputs
 from edgec.targets.arm import target as arm
 from edgec.targets.c.build import Built, make_files, make_plan
 from edgec.targets.c.devices import Device
@@ -40,6 +41,8 @@ from edgec.targets.host import target as host
 from edgec.verify_artifact import verify_session
 
 TARGETS: dict[str, Any] = {"arm": arm, "host": host}
+# --verify -> the runner; `none` is not run
+RUNNER = {"auto": None, "host": "host", "emulate": "emulator", "qemu": "qemu"}
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ def build(
     """Compiles `model` for `target` (`arm`, `arm:cortex-a76`, `host` …) into the folder `output`.
 
     Raises a leaf of EdgecError; then an older artifact in `output` is as it was."""
+    if options.layers and options.verify == "none":
+        raise UsageError("--layers runs the model, and --verify none does not: give one of them")
     device, chosen = choose_device(target)
     family = target.partition(":")[0]
     if options.verify not in VERIFY:
@@ -107,6 +112,12 @@ def build(
         if options.verify != "none":
             progress("verifying against the reference")
             _verify(staged, model, imported, options, images, receipt)
+        if options.layers:
+            progress("comparing layer by layer")
+            ports = [(p.name, p.type) for p in plan.inputs]
+            ranges = {**dict.fromkeys(images, (0.0, 255.0)), **options.ranges}
+            feeds = sample_inputs(ports, options.seed, ranges)
+            receipt["layers"] = layer_errors(graph, device, platform, identity, manifest, feeds, RUNNER[options.verify])
     finally:
         shutil.rmtree(stack, ignore_errors=True)
     receipt["artifact"] = {"files": len(files), "sha256": sha256(to_json(_hashes(files)))}
@@ -142,7 +153,7 @@ def _verify(
         raise ToolError(
             f"verifying takes {needed} bytes; at most {VERIFY_BYTES} are allowed: build with --verify none"
         )
-    runner = {"auto": None, "host": "host", "emulate": "emulator", "qemu": "qemu"}[options.verify]
+    runner = RUNNER[options.verify]
     emulated = (staged / f"{receipt['name']}.elf").exists()
     try:
         session = load(staged, runner=runner, count=emulated)

@@ -19,7 +19,8 @@ class BuildOptions:
     """`threads`: how many threads may run the model at once; where a block keeps rings of rows, each has its own.
     `shapes` and `consts` bind inputs, `ranges` are where sample inputs lie, `data` is labelled data (.npz with an array
     an input and `labels`), `images` makes inputs camera frames (see edgec.image), `labels` is a file with a name for
-    each class, `weights` says where they live: linked, inline (in the C source) or file (the caller brings them)."""
+    each class, `weights` says where they live: linked, inline (in the C source) or file (the caller brings them),
+    `layers` adds the error of every operator to the receipt."""
 
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     consts: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
@@ -34,4 +35,5 @@ class BuildOptions:
     images: Mapping[str, str] = field(default_factory=dict)
     labels: Path | None = None
     weights: Storage = "linked"
+    layers: bool = False
     force: bool = False

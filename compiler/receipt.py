@@ -108,6 +108,12 @@ def render(receipt: Mapping[str, Any]) -> str:
         lines.append(f"  output {name}: {verdict}, {figures}")
     if "instructions" in verification:
         lines.append(f"  {verification['instructions'] / 1e6:.2f} M instructions an inference")
+    if "layers" in receipt:
+        worst_layer = max(receipt["layers"], key=lambda layer: layer.get("relative_to_max", 0.0))
+        lines.append(
+            f"  {len(receipt['layers'])} layers compared with the interpreter; the worst is {worst_layer['op']}, "
+            f"{worst_layer.get('relative_to_max', 0.0):.2g} of its largest"
+        )
     if "accuracy" in receipt:
         a = receipt["accuracy"]
         low, high = a["confidence_95"]

@@ -26,6 +26,7 @@ def test_refusals(tmp_path: Path) -> None:
     fails(tmp_path, 2, "legal: apple-m1", "build", model, "-t", "arm:z80", *SHAPE)
     fails(tmp_path, 2, "legal: linux, android", "build", model, "-t", "arm", "--os", "plan9", *SHAPE)
     fails(tmp_path, 2, "legal: auto, host", "build", model, "-t", "arm", "--verify", "maybe", *SHAPE)
+    fails(tmp_path, 2, "--layers runs the model", "build", model, "-t", "arm", "--layers", "--verify", "none", *SHAPE)
     fails(tmp_path, 2, "--shape input=1x1x28x28", "build", model, "-t", "arm")
     fails(tmp_path, 2, "write lengths as", "build", model, "-t", "arm", "--shape", "input=axb")
     fails(tmp_path, 2, "no such input", "build", model, "-t", "arm", "--shape", "z=1", *SHAPE)

@@ -1,7 +1,7 @@
 """A bound of the stack that a model needs, read from its ELF object: the deepest path of the call graph.
 
-In: an object compiled with FLAGS, so that clang writes each function's frame into `.stack_sizes` and every function and
-constant has a section of its own; sections are the nodes, relocations the edges. A function whose address is taken,
+In: an object compiled with FLAGS, so that clang writes each function's frame into `.stack_sizes` and every function
+and constant has a section of its own; sections are the nodes, relocations the edges. A function whose address is taken,
 also through a constant table, may be called by whatever its taker calls: it is counted below the deepest of those. What
 the caller's parallel_for uses is not in the bound.
 """

@@ -202,6 +202,10 @@ def elements() -> Net:
         net.op("argmin", a, axis=1)
         net.done(*net.build.ops("topk", a, k=3, axis=1))
         net.op("scatter_elements", a, net.places(5, 4, 7), net.floats(4, 7, dtype=dtype), axis=0, reduction="add")
+        net.op("cast", a, to="f32")
+        net.op("cast", net.source(net.rng.uniform(-9, 9, 9), "f64"), to=dtype)
+    for kind in ("exp", "log", "tanh", "erf", "sin"):
+        net.op(kind, net.source(net.rng.uniform(-9, 9, 9), "f64"))
     for n in LENGTHS:
         t = net.hidden(net.floats(3, n, 5))
         for axis in (1, 2):
