@@ -26,10 +26,11 @@
           const T x = part[j];                                                                                     \
           acc = (T)(EXPR);                                                                                         \
         }                                                                                                          \
-        for (; i < size; i++) {                                                                                    \
-          const T x = from[i];                                                                                     \
-          acc = (T)(EXPR);                                                                                         \
-        }                                                                                                          \
+        if (size % 16) /* or gcc warns of an overflow in a loop that never runs */                                 \
+          for (; i < size; i++) {                                                                                  \
+            const T x = from[i];                                                                                   \
+            acc = (T)(EXPR);                                                                                       \
+          }                                                                                                        \
         to[0] = (T)(FINAL);                                                                                        \
         continue;                                                                                                  \
       }                                                                                                            \

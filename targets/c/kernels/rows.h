@@ -50,8 +50,9 @@ EDGEC_FN void edgec_rows_from_planes(const float *x, float *y, const edgec_rows_
       for (; ox + EDGEC_LANES <= d->w; ox += EDGEC_LANES)
         edgec_store_3(to + 3 * ox, edgec_load(from + ox), edgec_load(from + plane + ox),
                       edgec_load(from + 2 * plane + ox));
-      for (; ox < d->w; ox++)
-        for (ptrdiff_t c = 0; c < 3; c++) to[3 * ox + c] = from[c * plane + ox];
+      if (d->w % EDGEC_LANES) /* or gcc warns of an overflow in a loop that never runs */
+        for (; ox < d->w; ox++)
+          for (ptrdiff_t c = 0; c < 3; c++) to[3 * ox + c] = from[c * plane + ox];
     } else {
       for (ptrdiff_t c = 0; c < d->c; c++) /* reads run along rows, which lie far apart */
         for (ptrdiff_t x1 = 0; x1 < d->w; x1++) to[x1 * d->c + c] = from[c * plane + x1];
