@@ -21,8 +21,8 @@ ROWS: dict[str, dict[int, int]] = {
     "avx2": {2: 6, 1: 6},
     "avx512": {2: 14, 1: 14},
 }
-# Transformed input and products of one segment: at home in a 512 KB L2 beside the weights of a panel.
-SEGMENT_BYTES = 256 * 1024
+# Transformed input and products of one segment: each thread has its own, so no larger than pays.
+SEGMENT_BYTES = 128 * 1024
 # Instructions of a transform for one vector of channels of one tile, counted in the emulator on A64.
 INPUT: dict[int, int] = {4: 303, 2: 73}
 OUTPUT: dict[int, int] = {4: 192, 2: 60}
