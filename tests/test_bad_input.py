@@ -112,7 +112,7 @@ def test_all_unsupported_operators_are_told_at_once(tmp_path: Path) -> None:
     message = said(4, done)
     for words in (
         "3 unsupported: ",
-        "Sparkle 's1' is not a supported operator (of com.example)",
+        "Sparkle 's1' is not a supported operator of com.example",
         "RandomNormalLike 'r1' is random",
         "Reshape 'v1' needs 'shape' to be a constant (bind it with --const shape=...)",
     ):
