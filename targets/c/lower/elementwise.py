@@ -38,6 +38,9 @@ _INTEGER2 = {
     "shl": "(uint64_t)z < BITS ? (UT)x << z : 0", "shr": "(uint64_t)z < BITS ? x >> z : 0",
     "prelu": "x < 0 ? (UT)x * (UT)z : (UT)x",
 }  # fmt: skip
+# what gcc would call a comparison that is always false
+_UNSIGNED2 = {"div": "z == 0 ? 0 : x / z", "mod": "z == 0 ? 0 : x % z", "fmod": "z == 0 ? 0 : x % z",
+               "prelu": "((void)z, x)"}  # fmt: skip
 _BOOL2 = {"and": "x & z", "or": "x | z", "xor": "x ^ z"}
 _COMPARE = {"eq": "x == z", "ne": "x != z", "lt": "x < z", "le": "x <= z", "gt": "x > z", "ge": "x >= z"}
 _UNSIGNED = {8: "uint32_t", 16: "uint32_t", 32: "uint32_t", 64: "uint64_t"}
@@ -186,7 +189,7 @@ def _binary(op: Op, ctx: Lowering) -> None:
     elif dtype == "f32" and kind in _FLOAT2:
         text = _FLOAT2[kind]
     elif dtype[0] in "iu" and kind in _INTEGER2:
-        text = _typed(_INTEGER2[kind], dtype)
+        text = _typed((_UNSIGNED2 if dtype[0] == "u" and kind in _UNSIGNED2 else _INTEGER2)[kind], dtype)
     else:
         raise NotLowered(f"{kind} of {dtype} has no kernel")
     tx, ty = CTYPES[dtype], CTYPES[op.result.type.dtype]
