@@ -109,6 +109,11 @@ def emit_example(plan: Plan, storage: Storage) -> str:
             f"static ALIGNED {CTYPES[p.type.dtype]} {letter}{i}[{max(1, p.type.size)}];\n" for i, p in enumerate(ports)
         )
 
+    # clang 14 has no _Float16 on x86-64, but a type that is stored alike
+    halves = """#if defined(__clang__) && __clang_major__ < 15 && defined(__x86_64__) && !defined(__AVX512FP16__)
+#define _Float16 __fp16
+#endif
+""" * any(p.type.dtype == "f16" for p in (*plan.inputs, *plan.outputs))
     reads = "".join(
         f"  if (argc > {i + 1} && !read_file(argv[{i + 1}], x{i}, sizeof x{i})) return 2;\n"
         for i in range(len(plan.inputs))
@@ -126,7 +131,7 @@ def emit_example(plan: Plan, storage: Storage) -> str:
 #include <stdio.h>
 #include "{name}.h"
 
-#define ALIGNED __attribute__((aligned(64)))
+{halves}#define ALIGNED __attribute__((aligned(64)))
 {arrays(plan.inputs, "x")}{arrays(plan.outputs, "y")}static ALIGNED unsigned char scratch[{upper}_SCRATCH_BYTES + 1];
 static ALIGNED unsigned char state[{upper}_STATE_BYTES + 1];
 {space}

@@ -68,6 +68,9 @@ _INTEGER2 = {
     "prelu": "x < 0 ? (UT)x * (UT)z : (UT)x", "pow": "edgec_whole_pow((uint64_t)x, (int64_t)z)",
 }  # fmt: skip
 _FLOATS, _FLOATS2 = {"f32": _FLOAT, "f64": _DOUBLE}, {"f32": _FLOAT2, "f64": _DOUBLE2}
+# what gcc would call a comparison that is always false
+_UNSIGNED2 = {"div": "z == 0 ? 0 : x / z", "mod": "z == 0 ? 0 : x % z", "fmod": "z == 0 ? 0 : x % z",
+               "prelu": "((void)z, x)"}  # fmt: skip
 _BOOL2 = {"and": "x & z", "or": "x | z", "xor": "x ^ z"}
 _COMPARE = {"eq": "x == z", "ne": "x != z", "lt": "x < z", "le": "x <= z", "gt": "x > z", "ge": "x >= z"}
 _UNSIGNED = {8: "uint32_t", 16: "uint32_t", 32: "uint32_t", 64: "uint64_t"}
@@ -263,7 +266,7 @@ def _binary(op: Op, ctx: Lowering) -> None:
     elif dtype in _FLOATS2 and kind in _FLOATS2[dtype]:
         text = _FLOATS2[dtype][kind]
     elif dtype[0] in "iu" and kind in _INTEGER2:
-        text = _typed(_INTEGER2[kind], dtype)
+        text = _typed((_UNSIGNED2 if dtype[0] == "u" and kind in _UNSIGNED2 else _INTEGER2)[kind], dtype)
     else:
         raise NotLowered(f"{kind} of {dtype} has no kernel")
     tx, ty = CTYPES[dtype], CTYPES[op.result.type.dtype]
