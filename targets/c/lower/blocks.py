@@ -13,7 +13,7 @@ from edgec.ir.errors import UnsupportedError
 from edgec.ir.graph import Graph, Op, Value
 from edgec.plan.cost import Memory
 from edgec.plan.plan import Block, Stage
-from edgec.plan.rows import StageRows, Window, ring_depths
+from edgec.plan.rows import StageRows, ring_depths
 from edgec.plan.schedule import RowOp, Segment, make_schedule
 from edgec.targets.c.isa import Isa
 from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered, Rows
@@ -94,12 +94,11 @@ def lower_graph(ctx: Lowering, table: dict[str, LowerOp], segments: Sequence[Seg
 
 @dataclass
 class _Copy:
-    """A stage that copies the rows of `source` beside columns of zeros, for the op that reads `window` of it."""
+    """A stage that copies the rows of `source` beside columns of zeros."""
 
     source: Value
     left: int
     right: int
-    window: Window
 
 
 class _Segment:
@@ -189,11 +188,9 @@ class _Segment:
                 if x not in self.inside and x not in copied:
                     have = self.ctx.image_rows(x)
                     if have.left < left or have.right < right:
-                        fact = row_op(op)
-                        assert fact is not None
                         readers = [o for o in self.ops if o.kind == "conv" and o.arg(0) is x]
                         left, right = self._columns(x, readers)
-                        stages.append(_Copy(x, left, right, fact.reads[0][1]))
+                        stages.append(_Copy(x, left, right))
                         copied.add(x)
             stages.append(op)
         return stages
