@@ -31,6 +31,7 @@ CANDIDATES = 5  # partitions to choose among
 PEAK_CYCLES = 3.0  # what a byte of the peak may cost in time
 FORBIDDEN = 1e6  # cycles a byte for a value that is too large to be stored, should there be no other way
 STAGE_CYCLES = 40.0  # for a stage to be called
+BLOCK_CYCLES = 100.0  # for a block to find out which rows to make
 ROW_CYCLES = 30.0  # for a kernel that is called once a row
 
 
@@ -218,7 +219,7 @@ def _together(run: Sequence[Op], facts: Facts) -> Candidate:
     weights = sum(row_ops[op].weights for op in run)
     stages = row_stages(run, row_ops)
     last = row_ops[run[-1]]
-    calls = ROW_CYCLES * sum(row_ops[op].rows * row_ops[op].images for op in run if row_ops[op].each_row)
+    calls = BLOCK_CYCLES + ROW_CYCLES * sum(row_ops[op].rows * row_ops[op].images for op in run if row_ops[op].each_row)
     found = []
     for step in _steps(last.rows, max(row_ops[op].least for op in run)):
         depths = likely_depths(stages, step)
