@@ -11,14 +11,15 @@ scaling.
 
 Among legal partitions the cheapest is found by dynamic programming over the order (design page "Row streaming", Where
 to cut). Cost is time in cycles that the bytes of values and weights take in the level of memory they live in;
-arithmetic is the same whatever the partition. Memory counts too: after the fastest partition come those that may not
-store the largest values between segments, and the one whose time and peak together cost least is taken.
+arithmetic is the same whatever the partition. Memory counts too: after the fastest partition come those that must keep
+below the rings, or the largest value between segments, of the last one's peak, and the one whose time and peak together
+cost least is taken.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgec.ir.graph import Op, Value
 from edgec.ir.rows import SAME, Window
@@ -27,7 +28,7 @@ from edgec.plan.rows import StageRows, likely_depths
 
 LONGEST = 12  # ops in a segment
 STEPS = (1, 2, 4, 8, 16)  # result rows made at a time, in units of the most that an op of the block wants
-CANDIDATES = 5  # partitions to choose among
+CANDIDATES = 8  # partitions to choose among
 PEAK_CYCLES = 3.0  # what a byte of the peak may cost in time
 FORBIDDEN = 1e6  # cycles a byte for a value that is too large to be stored, should there be no other way
 STAGE_CYCLES = 40.0  # for a stage to be called
@@ -61,7 +62,8 @@ class Segment:
 @dataclass(frozen=True)
 class Facts:
     """What is the same for all partitions: `ops` in order, their `users`, the values that leave the graph, the target's
-    row ops, the bytes of a value where it is stored, zeros beside its rows included."""
+    row ops, the bytes of a value where it is stored, zeros beside its rows included. `slots`: threads that may run a
+    block, each with rings of its own."""
 
     ops: Sequence[Op]
     users: dict[Value, list[Op]]
@@ -69,11 +71,12 @@ class Facts:
     row_ops: dict[Op, RowOp]
     nbytes: Callable[[Value], int]
     memory: Memory
+    slots: int = 1
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A block of ops start … end: what it costs, its best step, the bytes of its rings."""
+    """A way to run ops as a block: what it costs, its step, the bytes of the rings of all threads."""
 
     cost: float
     step: int
@@ -96,11 +99,50 @@ def stored_inside(ops: Sequence[Op], users: dict[Value, list[Op]], leaving: set[
     ]
 
 
+@dataclass(frozen=True)
+class Caps:
+    """What a partition must keep below: bytes of a value between segments, and of a segment's rings."""
+
+    stored: float = float("inf")
+    rings: float = float("inf")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A segment as part of a partition: ops start … end, alone where there is no block."""
+
+    start: int
+    end: int
+    cost: float
+    block: Candidate | None
+
+
 def make_schedule(facts: Facts) -> list[Segment]:
     """Segments of the ops in order."""
-    ops, row_ops = facts.ops, facts.row_ops
+    ops = facts.ops
     alone = [_alone(op, facts) for op in ops]
-    blocks: dict[tuple[int, int], Candidate] = {}  # by (start, end)
+    blocks = _blocks(facts)
+    found, caps = [], Caps()
+    for _ in range(CANDIDATES):
+        parts = _partition(facts, alone, blocks, caps)
+        peak, rings, stored = _peak(parts, facts)
+        cost = sum(part.cost for part in parts) + PEAK_CYCLES * peak
+        found.append((cost, parts))
+        # what there is most of at the peak comes first
+        if rings > stored and rings < caps.rings:
+            caps = replace(caps, rings=rings)
+        elif 0 < stored < caps.stored:
+            caps = replace(caps, stored=stored)
+        else:
+            break
+    best = min(found, key=lambda f: f[0])[1]
+    return [Segment(tuple(ops[p.start : p.end]), p.block.step if p.block else 0) for p in best]
+
+
+def _blocks(facts: Facts) -> dict[tuple[int, int], list[Candidate]]:
+    """Every legal block by (start, end)."""
+    ops, row_ops = facts.ops, facts.row_ops
+    blocks = {}
     for start in range(len(ops)):
         for end in range(start + 2, min(len(ops), start + LONGEST) + 1):
             run = ops[start:end]
@@ -110,69 +152,68 @@ def make_schedule(facts: Facts) -> list[Segment]:
                 break
             if _legal(run, facts):
                 blocks[start, end] = _together(run, facts)
-    found = []
-    cap = float("inf")
-    for _ in range(CANDIDATES):
-        segments, cost, rings = _partition(facts, alone, blocks, cap)
-        found.append((cost + PEAK_CYCLES * _peak(segments, rings, facts), segments))
-        stored = [facts.nbytes(v) for s in segments for v in _stored(s.ops, facts) if v not in facts.leaving]
-        if not stored or max(stored) >= cap:
-            break
-        cap = max(stored)
-    return min(found, key=lambda f: f[0])[1]
+    return blocks
 
 
 def _stored(ops: Sequence[Op], facts: Facts) -> list[Value]:
-    """The values that a segment leaves in memory."""
-    return [*stored_inside(ops, facts.users, facts.leaving), *ops[-1].results]
+    """The values that a segment leaves in scratch memory."""
+    made = [*stored_inside(ops, facts.users, facts.leaving), *ops[-1].results]
+    return [v for v in made if v not in facts.leaving]
 
 
 def _partition(
-    facts: Facts, alone: Sequence[float], blocks: dict[tuple[int, int], Candidate], cap: float
-) -> tuple[list[Segment], float, list[int]]:
-    """The cheapest segments with no value of `cap` bytes or more between them, where that can be; their cost, and the
-    bytes of their rings."""
+    facts: Facts, alone: Sequence[float], blocks: dict[tuple[int, int], list[Candidate]], caps: Caps
+) -> list[Part]:
+    """The cheapest partition below the caps, where that can be."""
     ops = facts.ops
 
     def forbidden(run: Sequence[Op]) -> float:
-        return FORBIDDEN * sum(
-            n for v in _stored(run, facts) if v not in facts.leaving and (n := facts.nbytes(v)) >= cap
-        )
+        return FORBIDDEN * sum(n for v in _stored(run, facts) if (n := facts.nbytes(v)) >= caps.stored)
 
-    best: list[tuple[float, int, int]] = [(0.0, 0, 0)]  # cost up to here, where the last segment starts, its step
+    best: list[tuple[float, Part | None]] = [(0.0, None)]  # cost up to here, the last part
     for end in range(1, len(ops) + 1):
-        choices = [(best[end - 1][0] + alone[end - 1] + forbidden(ops[end - 1 : end]), end - 1, 0)]
+        choices = [(alone[end - 1], Part(end - 1, end, alone[end - 1], None))]
         for start in range(max(0, end - LONGEST), end - 1):
-            if (start, end) in blocks:
-                block = blocks[start, end]
-                choices.append((best[start][0] + block.cost + forbidden(ops[start:end]), start, block.step))
-        best.append(min(choices))
-    segments: list[Segment] = []
-    total, rings, at = 0.0, [], len(ops)
+            fitting = [c for c in blocks.get((start, end), ()) if c.rings < caps.rings]
+            if fitting:
+                block = min(fitting, key=lambda c: (c.cost, c.step))
+                choices.append((block.cost, Part(start, end, block.cost, block)))
+        best.append(
+            min(
+                ((best[p.start][0] + cost + forbidden(ops[p.start : p.end]), p) for cost, p in choices),
+                key=lambda c: (c[0], c[1].start),
+            )
+        )
+    parts: list[Part] = []
+    at = len(ops)
     while at:
-        _, start, step = best[at]
-        segments.append(Segment(tuple(ops[start:at]), step))
-        total += blocks[start, at].cost if step else alone[start]
-        rings.append(blocks[start, at].rings if step else 0)
-        at = start
-    return segments[::-1], total, rings[::-1]
+        part = best[at][1]
+        assert part is not None
+        parts.append(part)
+        at = part.start
+    return parts[::-1]
 
 
-def _peak(segments: Sequence[Segment], rings: Sequence[int], facts: Facts) -> int:
-    """Bytes of stored values and rings, at most, while a segment runs."""
-    at = {op: i for i, segment in enumerate(segments) for op in segment.ops}
-    changes = [0] * (len(segments) + 1)
-    for i, segment in enumerate(segments):
-        for value in _stored(segment.ops, facts):
+def _peak(parts: Sequence[Part], facts: Facts) -> tuple[int, int, int]:
+    """Bytes of stored values and rings, at most, while a segment runs; of rings, and of the largest value, then."""
+    at = {op: i for i, part in enumerate(parts) for op in facts.ops[part.start : part.end]}
+    lives: list[tuple[int, int, int]] = []  # bytes, from, to
+    for i, part in enumerate(parts):
+        for value in _stored(facts.ops[part.start : part.end], facts):
             last = max((at[op] for op in facts.users.get(value, [])), default=i)
-            if value not in facts.leaving:  # those are the caller's
-                changes[i] += facts.nbytes(value)
-                changes[last + 1] -= facts.nbytes(value)
-    held, peak = 0, 0
-    for change, ring in zip(changes, rings, strict=False):
-        held += change
-        peak = max(peak, held + ring)
-    return peak
+            lives.append((facts.nbytes(value), i, last))
+    held = [0] * (len(parts) + 1)
+    for nbytes, first, last in lives:
+        held[first] += nbytes
+        held[last + 1] -= nbytes
+    worst, total = (0, 0), 0
+    for i, part in enumerate(parts):
+        total += held[i]
+        worst = max(worst, (total + (part.block.rings if part.block else 0), i))
+    peak, where = worst
+    block = parts[where].block if parts else None
+    largest = max((n for n, first, last in lives if first <= where <= last), default=0)
+    return peak, block.rings if block else 0, largest
 
 
 def _legal(run: Sequence[Op], facts: Facts) -> bool:
@@ -208,8 +249,8 @@ def _alone(op: Op, facts: Facts) -> float:
     return sum(n * cycles(sum(moved)) for n in moved) + fact.weights * cycles(fact.weights) + STAGE_CYCLES
 
 
-def _together(run: Sequence[Op], facts: Facts) -> Candidate:
-    """Cost, the best step and the bytes of the rings of a block."""
+def _together(run: Sequence[Op], facts: Facts) -> list[Candidate]:
+    """Cost and bytes of the rings of a block, by step."""
     row_ops, cycles = facts.row_ops, facts.memory.cycles
     made = {op.result for op in run}
     stored = stored_inside(run, facts.users, facts.leaving)
@@ -231,8 +272,14 @@ def _together(run: Sequence[Op], facts: Facts) -> Candidate:
         passes = -(-last.rows // step) * last.images
         level = cycles(rings + weights)
         cost = outside * cycles(outside) + inside * level + weights * passes * level
-        found.append((cost + calls + STAGE_CYCLES * len(run) * passes, step, rings))
-    return Candidate(*min(found))
+        share = last.images * bands(last.rows, step, facts.slots)
+        found.append(Candidate(cost + calls + STAGE_CYCLES * len(run) * passes, step, rings * share))
+    return found
+
+
+def bands(rows: int, step: int, slots: int) -> int:
+    """How many parts of an image may be made at the same time: each at least two steps, or most of it is made twice."""
+    return max(1, min(slots, rows // (2 * step)))
 
 
 def _steps(rows: int, least: int) -> list[int]:

@@ -1,7 +1,8 @@
 """Row rules of the operator table, held against the operators' meaning in numpy.
 
-For each operator with a rule: rows of the result must not change when operand rows that the rule leaves out do, and must
-when the first or the last row that it names does. A sink must be what its own reduction makes of the rows' results.
+For each operator with a rule: rows of the result must not change when operand rows that the rule leaves out do, and
+must when the first or the last row that it names does. A sink must be what its own reduction makes of the rows'
+results.
 """
 
 from __future__ import annotations

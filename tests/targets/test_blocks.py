@@ -119,7 +119,8 @@ def cut(graph: Graph, lengths: list[int], step: int) -> list[Segment]:
     [
         (network, "host", 2, CUTS), (network, "host:avx2", 1, CUTS[1:2]), (network, "arm", 1, CUTS[2:4]),
         (squeeze_excite, "host", 2, SQUEEZE), (squeeze_excite, "arm", 1, SQUEEZE),
-        (transformer, "host", 1, TOKENS), (transformer, "host:avx2", 1, TOKENS[:1]), (transformer, "arm", 1, TOKENS[:1]),
+        (transformer, "host", 1, TOKENS), (transformer, "host:avx2", 1, TOKENS[:1]),
+        (transformer, "arm", 1, TOKENS[:1]),
     ],
 )  # fmt: skip
 def test_same_bits_however_it_is_cut(network: Any, target: str, images: int, cuts: Any, tmp_path: Path) -> None:

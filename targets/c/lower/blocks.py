@@ -15,7 +15,7 @@ from edgec.ir.rows import row_view
 from edgec.plan.cost import Memory
 from edgec.plan.plan import Block, Stage
 from edgec.plan.rows import StageRows, ring_depths
-from edgec.plan.schedule import Facts, RowOp, Segment, make_schedule, stored_inside
+from edgec.plan.schedule import Facts, RowOp, Segment, bands, make_schedule, stored_inside
 from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered, Rows
 from edgec.targets.c.lower.conv import lower_conv, lower_pool, pointwise_matmul, wanted_columns
 from edgec.targets.c.lower.conv_transpose import phases_by_rows
@@ -35,7 +35,7 @@ from edgec.targets.c.lower.winograd import lower_winograd, winograd_convs
 COPY_STEP = 8  # result rows at a time where a block is a padded copy and its reader
 
 
-def schedule_graph(ctx: Lowering, memory: Memory) -> list[Segment]:
+def schedule_graph(ctx: Lowering, memory: Memory, slots: int) -> list[Segment]:
     graph = ctx.graph
     users, leaving = graph.users(), graph.output_values()
     winograd = winograd_convs(graph, ctx.isa)
@@ -47,7 +47,7 @@ def schedule_graph(ctx: Lowering, memory: Memory) -> list[Segment]:
         return value.type.nbytes + padding
 
     row_ops = {op: fact for op in graph.ops if op not in winograd and (fact := row_op(op)) is not None}
-    return make_schedule(Facts(graph.ops, users, leaving, row_ops, nbytes, memory))
+    return make_schedule(Facts(graph.ops, users, leaving, row_ops, nbytes, memory, slots))
 
 
 def stored_columns(
@@ -159,15 +159,15 @@ class _Segment:
             return
         step = min(self.step or COPY_STEP, last.rows)
         align = step if any(f.least > 1 for f in self.facts.values()) else 1
-        bands = max(1, min(self.slots, last.rows // (2 * step)))
+        parts = bands(last.rows, step, self.slots)
         rows = self._stage_rows(stages)
-        depths = ring_depths(rows, step, bands, align)
+        depths = ring_depths(rows, step, parts, align)
         built = []
         for stage, own, depth in zip(stages, rows, depths, strict=True):
             with ctx.collect() as calls:
                 if isinstance(stage, _Copy):
                     dims = stage.source.type.dims
-                    slots = last.images * bands
+                    slots = last.images * parts
                     at = ring(ctx, dims, stage.left, stage.right, min(depth, own.rows), slots, "padded")
                     self.copies[stage.source] = at
                     copy_rows(ctx, ctx.image_rows(stage.source), at, dims)
@@ -180,12 +180,12 @@ class _Segment:
                         left, right = stored_columns(value, self.users, self.leaving, ctx.winograd)
                         ctx.rows[value] = ring(
                             ctx, row_view(value.type.dims).dims, left, right, min(depth, own.rows),
-                            last.images * bands, value.name,
+                            last.images * parts, value.name,
                         )  # fmt: skip
                     self._op(stage, ctx.image_rows(value, write=True))
             built.append(Stage(tuple(calls), own))
         names = [f"{op.kind} {op.source}".strip() for op in self.ops]
-        ctx.block(Block(tuple(built), last.images, bands, step, ", ".join(names), align))
+        ctx.block(Block(tuple(built), last.images, parts, step, ", ".join(names), align))
 
     def _store(self, value: Value) -> None:
         """Padded storage for a value that convolutions read, where every reader takes rows."""
