@@ -82,8 +82,9 @@ class Tiles:
 
 
 def choose_tiles(isa: Isa, rows: int, columns: int, k: int, line: int = 0, segments: int = 1) -> Tiles:
-    """The cheapest tiles for C[rows][columns] with `k` products an element in `segments` runs. `line` (default: rows) is
-    the length of the stretches of rows that lie evenly, one of which the driver may get alone: a tile has no more rows."""
+    """The cheapest tiles for C[rows][columns] with `k` products an element in `segments` runs. `line` (default: rows)
+    is the length of the stretches of rows that lie evenly, one of which the driver may get alone: a tile has no more
+    rows."""
     vectors = -(-columns // isa.lanes)
     line = max(1, line or rows)
     table = ROWS[isa.name]
