@@ -104,7 +104,8 @@ def gemm_rows(
     oc = o // groups
     k = kh * kw * gc
     merged = kh * kw == 1 and x.row == ow * sizes["sw"] * c  # edgec_gemm
-    tiles = choose_tiles(ctx.isa, oh * ow if merged else ow, oc, k, line or ow)
+    segments = kh if sizes["dw"] == 1 and groups == 1 else kh * kw
+    tiles = choose_tiles(ctx.isa, oh * ow if merged else ow, oc, k, line or ow, segments)
     parts = [tiles.pack(kernel[..., g * oc : (g + 1) * oc].reshape(k, oc)) for g in range(groups)]
     biases = [tiles.pack_bias(None if bias is None else bias[g * oc : (g + 1) * oc], oc) for g in range(groups)]
     form = fused(act)
