@@ -6,11 +6,13 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from edgec.artifact import MANIFEST, check_output, sha256, to_json, write_artifact, write_files
 from edgec.image import Image, parse_image, use_images
@@ -38,8 +40,9 @@ from edgec.targets.c.emit_labels import emit_labels
 from edgec.targets.c.toolchain import zig
 from edgec.targets.c.weights import STORAGES
 from edgec.targets.host import target as host
-from edgec.verify_artifact import verify_session
+from edgec.verify_artifact import ranges_of, reference_for, verify_session
 
+Array = np.ndarray[Any, Any]
 TARGETS: dict[str, Any] = {"arm": arm, "host": host}
 # --verify -> the runner; `none` is not run
 RUNNER = {"auto": None, "host": "host", "emulate": "emulator", "qemu": "qemu"}
@@ -114,10 +117,16 @@ def build(
             _verify(staged, model, imported, options, images, receipt)
         if options.layers:
             progress("comparing layer by layer")
-            ports = [(p.name, p.type) for p in plan.inputs]
-            ranges = {**dict.fromkeys(images, (0.0, 255.0)), **options.ranges}
-            feeds = sample_inputs(ports, options.seed, ranges)
-            receipt["layers"] = layer_errors(graph, device, platform, identity, manifest, feeds, RUNNER[options.verify])
+            feeds = sample_inputs([(p.name, p.type) for p in plan.inputs], options.seed, ranges_of(options, images))
+
+            def tensors(names: Sequence[str]) -> tuple[Mapping[str, Array], str]:
+                original = import_model(model, imported).entries["main"]
+                run, label = reference_for(model, options.consts, original, images, names)
+                return run(feeds), label
+
+            receipt["layers"] = layer_errors(
+                graph, device, platform, identity, manifest, feeds, RUNNER[options.verify], tensors
+            )
     finally:
         shutil.rmtree(stack, ignore_errors=True)
     receipt["artifact"] = {"files": len(files), "sha256": sha256(to_json(_hashes(files)))}
@@ -127,7 +136,8 @@ def build(
         failed = output.with_name(output.name + ".failed")
         write_artifact(failed, files)
         worst = [n for n, r in receipt["verification"]["outputs"].items() if not r["pass"]]
-        raise VerifyError(f"output '{worst[0]}' is beyond the tolerance; what was built is in {failed}")
+        layer = next((f", first in {x['op']}" for x in receipt.get("layers", ()) if not x["pass"]), "")
+        raise VerifyError(f"output '{worst[0]}' is beyond the tolerance{layer}; what was built is in {failed}")
     write_artifact(output, files)
     return BuildResult(output, receipt, cached=False)
 

@@ -34,6 +34,7 @@ def fuse_activation(graph: Graph) -> bool:
             continue
         host.attrs = {**host.attrs, "act": act}
         kept.pop()
+        source.origin = None  # it is another value from now on: that of `op`
         renamed[op.result] = source
         users[source] = users.get(op.result, [])
         if op.result in leaving:
