@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgec.artifact import MANIFEST, check_output, sha256, to_json, write_artifact, write_files
+from edgec.gains import account
 from edgec.image import Image, parse_image, use_images
 from edgec.ir.errors import ModelError, ToolError, UsageError, VerifyError
 from edgec.labels import FILE as LABELS
@@ -31,12 +32,14 @@ from edgec.plan.plan import Plan, Port
 from edgec.plan_facts import FILE as PLAN
 from edgec.plan_facts import plan_facts
 from edgec.sample_inputs import check_ranges, sample_inputs
+from edgec.step_costs import step_costs
 from edgec.targets.arm import target as arm
 from edgec.targets.c.build import Built, make_files, make_plan
 from edgec.targets.c.devices import Device
 from edgec.targets.c.emit import Identity
 from edgec.targets.c.emit_interface import c_name
 from edgec.targets.c.emit_labels import emit_labels
+from edgec.targets.c.lower.blocks import schedule_graph
 from edgec.targets.c.toolchain import zig
 from edgec.targets.c.weights import STORAGES
 from edgec.targets.host import target as host
@@ -91,18 +94,21 @@ def build(
     graph = module.entries["main"]
     before = len(graph.ops)
     use_images(graph, images)
-    run_pipeline(module, CPU_FLOAT)
+    effects = run_pipeline(module, CPU_FLOAT)
     progress(f"lowering {len(graph.ops)} operators for {device.name}")
-    plan = make_plan(graph, device, name, options.threads)
+    segments = schedule_graph(graph, device.isa, device.memory)
+    plan = make_plan(graph, device, name, options.threads, segments)
+    costs = step_costs(plan, device)
     if options.labels is not None:
         check_labels(options.labels, labels, plan.outputs[0])
     identity = Identity(version("edgec"), f"{family}:{device.name}")
     built = make_files(plan, device, identity, platform, progress, options.weights)
     files = built.files
-    files[PLAN] = to_json(plan_facts(plan))
+    files[PLAN] = to_json(plan_facts(plan, costs))
     if labels:
         files |= {LABELS: labels_text(labels), f"{name}_labels.h": emit_labels(name, labels, identity).encode()}
     receipt = _receipt(plan, model, target, device, options, key, before, built)
+    receipt |= account(graph, device, segments, plan, costs, effects, options.threads)
     stack = tempfile.mkdtemp(prefix="edgec-verify-")
     try:
         staged = Path(stack) / name

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 Facts = Mapping[str, Any]
+SAVED = {"bytes_saved": "MB of traffic", "scratch_bytes_saved": "MB of scratch", "macs_saved": "M multiply-adds"}
 
 
 def render(receipt: Facts) -> str:
@@ -32,6 +33,7 @@ def _lines(receipt: Facts) -> Iterator[str]:
         f"state {memory['state_bytes']:,} B   code {memory['code_bytes']:,} B   "
         + ("stack unknown" if memory["stack_bytes"] is None else f"stack below {memory['stack_bytes']:,} B")
     )
+    yield from account_lines(receipt)
     if "verification" not in receipt:
         yield "  not verified"
         return
@@ -40,6 +42,25 @@ def _lines(receipt: Facts) -> Iterator[str]:
         yield from _layers(receipt["layers"])
     if "accuracy" in receipt:
         yield from _accuracy(receipt["accuracy"])
+
+
+def account_lines(receipt: Facts) -> Iterator[str]:
+    """What was modelled, gained and not applied."""
+    cost = receipt["cost"]
+    under = cost["under_waterline"]
+    share = under["macs"] / cost["macs"] if cost["macs"] else 0.0
+    yield (
+        f"  modelled: {cost['bytes'] / 1e6:.2f} MB read and written, {cost['operations_per_byte']:.1f} operations a "
+        f"byte; {under['steps']} of {cost['steps']} steps, with {share:.1%} of the multiply-adds, wait for their bytes"
+    )
+    for row in receipt["gains"]:
+        saved = [
+            f", {'saving' if row[key] >= 0 else 'at the cost of'} {abs(row[key]) / 1e6:,.2f} {unit}"
+            for key, unit in SAVED.items() if key in row
+        ]  # fmt: skip
+        yield f"  gained: {row['what']}: {row['count']}{''.join(saved)}"
+    for row in receipt["not_applied"]:
+        yield f"  not applied: {row['code']}: {row['count']}, {row['why']}"
 
 
 def _verification(verification: Facts) -> Iterator[str]:

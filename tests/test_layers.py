@@ -129,6 +129,6 @@ def test_frames_and_weights_beside_the_model(tmp_path: Path) -> None:
 
 def test_too_many_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgec.layers.VERIFY_BYTES", 1000)
-    with pytest.raises(ToolError, match="--layers keeps [0-9]+ bytes of results; at most 1000"):
+    with pytest.raises(ToolError, match=r"--layers keeps [0-9]+ bytes of results; at most 1000"):
         edgec.compile(MODEL, "host", tmp_path / "out", shapes=SHAPES, layers=True)
     assert not (tmp_path / "out").exists()

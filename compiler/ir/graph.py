@@ -32,10 +32,10 @@ class Value:
         self.origin: Origin | None = None
 
     def stand_for(self, old: Value) -> None:
-        """This value takes the place of `old`, and so do those that it is a transpose or reshape of."""
+        """This value takes the place of `old`, and those that it is a transpose or reshape of do with it."""
         if old.origin is None or old.type != self.type:
             return
-        self.origin = old.origin
+        self.origin, self.name = old.origin, self.name or old.name
         value = self
         while value.op is not None and value.op.kind in VIEWS and value.origin is not None:
             kind, under = value.op.kind, value.op.arg(0)
@@ -43,6 +43,7 @@ class Value:
                 break
             argument: tuple[int, ...] = value.op.attrs[VIEWS[kind]]  # type: ignore[assignment]
             under.origin = value.origin.operand(kind, argument, under.type.dims)
+            under.name = under.name or value.name
             value = under
 
     def __repr__(self) -> str:
