@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from edgec.artifact import MANIFEST, check_output, sha256, to_json, write_artifact, write_files
+from edgec.artifact import MANIFEST, RECEIPT, check_output, sha256, to_json, write_artifact, write_files
 from edgec.gains import account
 from edgec.image import Image, parse_image, use_images
 from edgec.ir.errors import ModelError, ToolError, UsageError, VerifyError
@@ -31,6 +31,8 @@ from edgec.pipeline import run_pipeline
 from edgec.plan.plan import Plan, Port
 from edgec.plan_facts import FILE as PLAN
 from edgec.plan_facts import plan_facts
+from edgec.report import FILE as REPORT
+from edgec.report import report
 from edgec.sample_inputs import check_ranges, sample_inputs
 from edgec.step_costs import step_costs
 from edgec.targets.arm import target as arm
@@ -104,7 +106,8 @@ def build(
     identity = Identity(version("edgec"), f"{family}:{device.name}")
     built = make_files(plan, device, identity, platform, progress, options.weights)
     files = built.files
-    files[PLAN] = to_json(plan_facts(plan, costs))
+    facts = plan_facts(plan, costs)
+    files[PLAN] = to_json(facts)
     if labels:
         files |= {LABELS: labels_text(labels), f"{name}_labels.h": emit_labels(name, labels, identity).encode()}
     receipt = _receipt(plan, model, target, device, options, key, before, built)
@@ -136,7 +139,7 @@ def build(
     finally:
         shutil.rmtree(stack, ignore_errors=True)
     receipt["artifact"] = {"files": len(files), "sha256": sha256(to_json(_hashes(files)))}
-    files["receipt.json"] = to_json(receipt)
+    files[RECEIPT], files[REPORT] = to_json(receipt), report(receipt, facts)
     files[MANIFEST] = to_json({**manifest, "files": _hashes(files)})
     if not receipt.get("verification", {"pass": True})["pass"]:
         failed = output.with_name(output.name + ".failed")
@@ -237,7 +240,7 @@ def _unchanged(output: Path, key: str) -> dict[str, Any] | None:
         if manifest.raw.get("key") != key:
             return None
         check_files(manifest)
-        found: dict[str, Any] = json.loads((output / "receipt.json").read_bytes())
+        found: dict[str, Any] = json.loads((output / RECEIPT).read_bytes())
         return found
     except (RunError, OSError, ValueError):
         return None

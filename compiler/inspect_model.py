@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from edgec.artifact import RECEIPT
 from edgec.driver import choose_device
 from edgec.gains import account
 from edgec.ir.errors import UnsupportedError
@@ -86,7 +87,7 @@ def inspect_artifact(directory: Path) -> Iterator[str]:
     manifest = read_manifest(directory)
     check_files(manifest)
     try:
-        receipt = json.loads((directory / "receipt.json").read_bytes())
+        receipt = json.loads((directory / RECEIPT).read_bytes())
         facts = json.loads((directory / PLAN).read_bytes())
     except (OSError, ValueError) as error:
         raise RunError(f"{directory} was built by an older edgec: build it again ({error})") from None
