@@ -28,7 +28,6 @@ DID = {
     "absorb_transpose": "transposes taken in by matmuls",
     "fold_batch_norm": "norms, scales and shifts folded into the weights before them",
     "fold_input_affine": "scales, shifts and orders of channels folded into the weights behind them",
-    "fold_input_scale": "scales and shifts folded into the weights behind them",
     "fold_into_table": "operators done once, on a table of weights",
     "fold_pad": "paddings taken in by convolutions",
     "fuse_activation": "activations fused",
