@@ -98,7 +98,7 @@ def build(
     use_images(graph, images)
     effects = run_pipeline(module, CPU_FLOAT)
     progress(f"lowering {len(graph.ops)} operators for {device.name}")
-    segments = schedule_graph(graph, device.isa, device.memory)
+    segments = schedule_graph(graph, device.isa, device.memory, options.threads)
     plan = make_plan(graph, device, name, options.threads, segments)
     costs = step_costs(plan, device)
     if options.labels is not None:

@@ -19,7 +19,7 @@ from edgec.step_costs import MODEL, StepCost, step_costs, winograd_macs
 from edgec.targets.c.build import make_plan
 from edgec.targets.c.devices import Device
 from edgec.targets.c.isa import Isa
-from edgec.targets.c.lower.blocks import row_op
+from edgec.targets.c.lower.row_ops import row_op
 from edgec.targets.c.lower.winograd import winograd_convs
 
 Row = dict[str, Any]

@@ -56,7 +56,7 @@ def inspect_model(path: Path, bindings: ImportOptions, target: str) -> Iterator[
         return
     effects = run_pipeline(module, CPU_FLOAT)
     threads = BuildOptions().threads
-    segments = schedule_graph(graph, device.isa, device.memory)
+    segments = schedule_graph(graph, device.isa, device.memory, threads)
     try:
         plan = make_plan(graph, device, c_name(path.stem), threads, segments)
     except UnsupportedError as error:

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgec.ir.errors import UnsupportedError
-from edgec.ir.graph import Op, Value
+from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.rows import row_view
 from edgec.plan.cost import Memory
 from edgec.plan.plan import Block, Stage
 from edgec.plan.rows import StageRows, ring_depths
 from edgec.plan.schedule import Facts, RowOp, Segment, bands, make_schedule, stored_inside
+from edgec.targets.c.isa import Isa
 from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered, Rows
 from edgec.targets.c.lower.conv import lower_conv, lower_pool, pointwise_matmul, wanted_columns
 from edgec.targets.c.lower.conv_transpose import phases_by_rows
@@ -35,10 +36,10 @@ from edgec.targets.c.lower.winograd import lower_winograd, winograd_convs
 COPY_STEP = 8  # result rows at a time where a block is a padded copy and its reader
 
 
-def schedule_graph(ctx: Lowering, memory: Memory, slots: int) -> list[Segment]:
-    graph = ctx.graph
+def schedule_graph(graph: Graph, isa: Isa, memory: Memory, slots: int) -> list[Segment]:
+    """`slots`: threads that may run a block with rings at the same time."""
     users, leaving = graph.users(), graph.output_values()
-    winograd = winograd_convs(graph, ctx.isa)
+    winograd = winograd_convs(graph, isa)
 
     def nbytes(value: Value) -> int:
         left, right = stored_columns(value, users, leaving, winograd)
