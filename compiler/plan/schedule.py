@@ -11,25 +11,34 @@ scaling.
 
 Among legal partitions the cheapest is found by dynamic programming over the order (design page "Row streaming", Where
 to cut). Cost is time in cycles that the bytes of values and weights take in the level of memory they live in;
-arithmetic is the same whatever the partition. Memory counts too: after the fastest partition come those that must keep
-below the rings, or the largest value between segments, of the last one's peak, and the one whose time and peak together
-cost least is taken.
+arithmetic is the same whatever the partition. A block of the form expand, steps that keep channels apart, project may
+run in slices of the wide value's channels, one after the other, each adding to the result: its rings are as much
+smaller, its operand and its result are read and written once a slice.
+
+Memory counts too: after the fastest partition come those that must keep below the rings, or the largest value between
+segments, of the last one's peak, and the one whose time and peak together cost least is taken.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from edgec.ir.graph import Op, Value
 from edgec.ir.rows import SAME, Window
 from edgec.plan.cost import Memory
 from edgec.plan.rows import StageRows, likely_depths
 
+Channels = Literal["each", "all", "free", ""]
 LONGEST = 12  # ops in a segment
+SLICES = (2, 3, 4, 6, 8)
+SLICE_UNIT = 16  # channels of a slice are a multiple of this: whole vectors on every instruction set
 STEPS = (1, 2, 4, 8, 16)  # result rows made at a time, in units of the most that an op of the block wants
-CANDIDATES = 8  # partitions to choose among
+CANDIDATES = 16  # partitions to choose among
 PEAK_CYCLES = 3.0  # what a byte of the peak may cost in time
+CODE_CYCLES = 12.0  # what a byte of code costs: it comes from far memory, and takes the place of other code
+STAGE_BYTES = 170  # code and tables of a stage
 FORBIDDEN = 1e6  # cycles a byte for a value that is too large to be stored, should there be no other way
 STAGE_CYCLES = 40.0  # for a stage to be called
 BLOCK_CYCLES = 100.0  # for a block to find out which rows to make
@@ -40,7 +49,9 @@ ROW_CYCLES = 30.0  # for a kernel that is called once a row
 class RowOp:
     """What scheduling knows of an op with row kernels: `rows` of its result an image; which operands it reads by rows
     and how; `weights` bytes it reads for every step; `images`; the fewest rows a step at which its kernel is itself;
-    `each_row`: in a block its kernel is called once a row."""
+    `each_row`: in a block its kernel is called once a row. `channels`: "each" result channel comes from its own in the
+    only operand with rows; from "all" of them; "free": a sum over them which may also go on from a part of it, `unit`
+    result rows (or a multiple) at a time."""
 
     rows: int
     reads: tuple[tuple[Value, Window], ...]
@@ -49,14 +60,17 @@ class RowOp:
     least: int = 1
     sink: bool = False
     each_row: bool = False
+    channels: Channels = ""
+    unit: int = 0
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Ops in order; `step` result rows at a time."""
+    """Ops in order; `step` result rows at a time, in `slices` of the first op's result channels."""
 
     ops: tuple[Op, ...]
     step: int
+    slices: int = 1
 
 
 @dataclass(frozen=True)
@@ -76,11 +90,12 @@ class Facts:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A way to run ops as a block: what it costs, its step, the bytes of the rings of all threads."""
+    """A way to run ops as a block: what it costs, its step, the bytes of the rings of all threads, its slices."""
 
     cost: float
     step: int
     rings: int
+    slices: int = 1
 
 
 def row_stages(ops: Sequence[Op], facts: dict[Op, RowOp]) -> list[StageRows]:
@@ -122,21 +137,24 @@ def make_schedule(facts: Facts) -> list[Segment]:
     ops = facts.ops
     alone = [_alone(op, facts) for op in ops]
     blocks = _blocks(facts)
-    found, caps = [], Caps()
-    for _ in range(CANDIDATES):
+    found: dict[Caps, tuple[float, list[Part]]] = {}
+    waiting = [Caps()]
+    while waiting and len(found) < CANDIDATES:
+        caps = waiting.pop(0)
+        if caps in found:
+            continue
         parts = _partition(facts, alone, blocks, caps)
         peak, rings, stored = _peak(parts, facts)
-        cost = sum(part.cost for part in parts) + PEAK_CYCLES * peak
-        found.append((cost, parts))
-        # what there is most of at the peak comes first
-        if rings > stored and rings < caps.rings:
-            caps = replace(caps, rings=rings)
-        elif 0 < stored < caps.stored:
-            caps = replace(caps, stored=stored)
-        else:
-            break
-    best = min(found, key=lambda f: f[0])[1]
-    return [Segment(tuple(ops[p.start : p.end]), p.block.step if p.block else 0) for p in best]
+        found[caps] = sum(part.cost for part in parts) + PEAK_CYCLES * peak, parts
+        waiting += [replace(caps, rings=rings)] if 0 < rings < caps.rings else []
+        waiting += [replace(caps, stored=stored)] if 0 < stored < caps.stored else []
+    best = min(found.values(), key=lambda f: f[0])[1]
+    return [
+        Segment(tuple(ops[p.start : p.end]), p.block.step, p.block.slices)
+        if p.block
+        else Segment(tuple(ops[p.start : p.end]), 0)
+        for p in best
+    ]
 
 
 def _blocks(facts: Facts) -> dict[tuple[int, int], list[Candidate]]:
@@ -176,7 +194,7 @@ def _partition(
         for start in range(max(0, end - LONGEST), end - 1):
             fitting = [c for c in blocks.get((start, end), ()) if c.rings < caps.rings]
             if fitting:
-                block = min(fitting, key=lambda c: (c.cost, c.step))
+                block = min(fitting, key=lambda c: (c.cost, c.slices, c.step))
                 choices.append((block.cost, Part(start, end, block.cost, block)))
         best.append(
             min(
@@ -254,8 +272,8 @@ def _together(run: Sequence[Op], facts: Facts) -> list[Candidate]:
     row_ops, cycles = facts.row_ops, facts.memory.cycles
     made = {op.result for op in run}
     stored = stored_inside(run, facts.users, facts.leaving)
-    outside = sum(v.type.nbytes for op in run for v, _ in row_ops[op].reads if v not in made)
-    outside += run[-1].result.type.nbytes + sum(v.type.nbytes for v in stored)
+    operands = sum(v.type.nbytes for op in run for v, _ in row_ops[op].reads if v not in made)
+    result = run[-1].result.type.nbytes + sum(v.type.nbytes for v in stored)
     inside = sum(2 * v.type.nbytes for v in made) - 2 * run[-1].result.type.nbytes - sum(v.type.nbytes for v in stored)
     weights = sum(row_ops[op].weights for op in run)
     stages = row_stages(run, row_ops)
@@ -270,11 +288,31 @@ def _together(run: Sequence[Op], facts: Facts) -> list[Candidate]:
             if op.result not in stored
         )
         passes = -(-last.rows // step) * last.images
-        level = cycles(rings + weights)
-        cost = outside * cycles(outside) + inside * level + weights * passes * level
         share = last.images * bands(last.rows, step, facts.slots)
-        found.append(Candidate(cost + calls + STAGE_CYCLES * len(run) * passes, step, rings * share))
+        for slices in (1, *_slices(run, step, facts)):
+            level = cycles((rings + weights) // slices)
+            outside = operands * slices + result * (2 * slices - 1)
+            cost = outside * cycles(operands + result) + inside * level + weights * passes * level
+            cost += (calls + STAGE_CYCLES * len(run) * passes) * slices
+            cost += CODE_CYCLES * STAGE_BYTES * len(run) * (slices - 1)
+            found.append(Candidate(cost, step, rings * share // slices, slices))
     return found
+
+
+def _slices(run: Sequence[Op], step: int, facts: Facts) -> list[int]:
+    """Into how many slices of channels the block may be cut: the first op makes channels one by one, the last sums over
+    them, those between keep them apart, and each reads the one before it."""
+    first, last = facts.row_ops[run[0]], facts.row_ops[run[-1]]
+    if first.channels not in ("all", "free") or len(first.reads) != 1 or last.channels != "free":
+        return []
+    if any(facts.row_ops[op].channels != "each" for op in run[1:-1]) or stored_inside(run, facts.users, facts.leaving):
+        return []
+    if any(op.inputs[0] is not before.result for op, before in zip(run[1:], run, strict=False)):
+        return []
+    if any(len(facts.users[op.result]) != 1 for op in run[:-1]) or step % last.unit or last.rows % last.unit:
+        return []
+    channels = run[0].result.type.dims[-1]
+    return [n for n in SLICES if channels % (n * SLICE_UNIT) == 0]
 
 
 def bands(rows: int, step: int, slots: int) -> int:

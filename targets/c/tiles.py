@@ -25,20 +25,26 @@ ACROSS = 60
 
 @dataclass(frozen=True)
 class Tiles:
-    """Tile sizes of one GEMM: `mr` rows; `wide` panels of `nv` vectors, then panels of `last_nv`, at least one."""
+    """Tile sizes of one GEMM: `mr` rows; `wide` panels of `nv` vectors, then panels of `last_nv`, at least one.
+    `onto`: sums go on from what stands in C."""
 
     lanes: int
     mr: int
     nv: int
     last_nv: int
     wide: int
+    onto: bool = False
+
+    @property
+    def _prefix(self) -> str:
+        return "edgec_gemm_onto_" if self.onto else "edgec_gemm_"
 
     def struct(self) -> Struct:
         return Struct(
             "edgec_gemm_tiles",
             (
-                ("tile", Symbol(f"edgec_gemm_{self.mr}x{self.nv}")),
-                ("last_tile", Symbol(f"edgec_gemm_{self.mr}x{self.last_nv}")),
+                ("tile", Symbol(f"{self._prefix}{self.mr}x{self.nv}")),
+                ("last_tile", Symbol(f"{self._prefix}{self.mr}x{self.last_nv}")),
                 ("mr", self.mr),
                 ("nv", self.nv),
                 ("last_nv", self.last_nv),
@@ -47,7 +53,8 @@ class Tiles:
         )
 
     def instances(self) -> tuple[str, ...]:
-        return tuple(f"EDGEC_GEMM_TILE({self.mr}, {v})" for v in sorted({self.nv, self.last_nv}))
+        macro = "EDGEC_GEMM_TILE_ONTO" if self.onto else "EDGEC_GEMM_TILE"
+        return tuple(f"{macro}({self.mr}, {v})" for v in sorted({self.nv, self.last_nv}))
 
     def panels(self, n: int) -> list[tuple[int, int]]:
         """First column and vectors of each panel of n columns."""
@@ -81,16 +88,20 @@ class Tiles:
         return out
 
 
-def choose_tiles(isa: Isa, rows: int, columns: int, k: int, line: int = 0, segments: int = 1) -> Tiles:
+def choose_tiles(
+    isa: Isa, rows: int, columns: int, k: int, line: int = 0, segments: int = 1, whole: bool = False
+) -> Tiles:
     """The cheapest tiles for C[rows][columns] with `k` products an element in `segments` runs. `line` (default: rows)
     is the length of the stretches of rows that lie evenly, one of which the driver may get alone: a tile has no more
-    rows."""
+    rows. `whole`: tiles must divide it."""
     vectors = -(-columns // isa.lanes)
     line = max(1, line or rows)
     table = ROWS[isa.name]
     most = {nv: table[min(n for n in table if n >= nv)] for nv in range(1, max(table) + 1)}
     found = []
     for mr in range(1, min(max(most.values()), line) + 1):
+        if whole and line % mr:
+            continue
         across = ACROSS * (rows != line and line % mr != 0)
         cost = {nv: tile_instructions(isa, mr, nv, k, segments) + across for nv in most if mr <= most[nv]}
         for nv, last in ((n, m) for n in table if n in cost for m in cost if m <= n <= max(1, vectors)):

@@ -147,6 +147,57 @@ def test_same_bits_however_it_is_cut(network: Any, target: str, images: int, cut
                 same(session, f"{lengths} {step}, one thread")
 
 
+def sliced_image() -> Graph:
+    """Expand, depthwise, activation, a vector for all, pooling, project with addition and clamp to part of a vector."""
+    graph = Graph(Module())
+    b = Builder(graph)
+    rng = np.random.default_rng(10)
+    plain: Any = dict(strides=(1, 1), dilations=(1, 1), layout="nhwc", pads=(0, 0, 0, 0))
+    around: Any = {**plain, "pads": (1, 1, 1, 1)}
+    x = graph.add_input("x", Type("f32", (2, 11, 14, 20)))
+    wide = b.const(rng.standard_normal((96, 20, 1, 3)) / 9, "f32"), b.const(rng.standard_normal(96), "f32")
+    y = b.op("conv", x, *wide, **{**plain, "pads": (0, 1, 0, 1)}, act="hard_swish")
+    y = b.op("conv", y, b.const(rng.standard_normal((96, 1, 3, 3)), "f32"), wide[1], **around, groups=96)
+    y = b.op("mul", b.op("silu", y), b.const(rng.standard_normal(96), "f32"))
+    y = b.op("max_pool", y, kernel=(3, 3), **around)
+    narrow = b.const(rng.standard_normal((20, 96, 1, 1)) / 9, "f32"), b.const(rng.standard_normal(20), "f32")
+    graph.outputs.append(("y", b.op("conv", y, *narrow, x, **plain, act="clip:-1.0:2.0")))
+    return graph
+
+
+def sliced_tokens() -> Graph:
+    graph = Graph(Module())
+    b = Builder(graph)
+    rng = np.random.default_rng(11)
+    x = graph.add_input("x", Type("f32", (1, 56, 20)))
+    wide = b.const(rng.standard_normal((96, 20)) / 4, "f32"), b.const(rng.standard_normal(96), "f32")
+    y = b.op("gelu", b.op("matmul", x, *wide, trans_b=True))
+    graph.outputs.append(("y", b.op("matmul", y, b.const(rng.standard_normal((96, 20)) / 9, "f32"), x, act="tanh")))
+    return graph
+
+
+@pytest.mark.parametrize(
+    ("network", "target", "ways"),
+    [
+        (sliced_image, "host", [(1, 2), (3, 6)]), (sliced_image, "host:avx2", [(2, 3)]),
+        (sliced_image, "arm", [(4, 2)]),
+        (sliced_tokens, "host", [(16, 2), (24, 3)]), (sliced_tokens, "arm", [(56, 6)]),
+    ],
+)  # fmt: skip
+def test_same_bits_in_slices_of_channels(network: Any, target: str, ways: Any, tmp_path: Path) -> None:
+    graph = network()
+    feeds = {"x": np.random.default_rng(6).standard_normal(graph.inputs[0].type.dims).astype(np.float32)}
+    (tmp_path / "alone").mkdir()
+    with compiled(graph, target, tmp_path / "alone", 1, [Segment((op,), 0) for op in graph.ops]) as session:
+        expected = session.run(None, feeds)[0]
+    assert_close(expected, interp.run(graph, feeds)["y"], target)
+    for step, slices in ways:
+        folder = tmp_path / f"{step}-{slices}"
+        folder.mkdir()
+        with compiled(graph, target, folder, 3, [Segment(tuple(graph.ops), step, slices)]) as session:
+            np.testing.assert_array_equal(session.run(None, feeds)[0], expected, f"{step} {slices}")
+
+
 def test_squeeze_and_excitation_is_two_blocks() -> None:
     """The first ends in the sink and stores the wide value once, the second begins with the scaling."""
     graph = Graph(Module())

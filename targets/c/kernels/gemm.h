@@ -95,18 +95,43 @@ EDGEC_NOINLINE void edgec_gemm_store_part(const edgec_vf *acc, ptrdiff_t rows, p
   }
 }
 
-#define EDGEC_GEMM_TILE(MR, NV)                                                                 \
-  EDGEC_NOINLINE void edgec_gemm_##MR##x##NV(const edgec_gemm_args *t) {                        \
+/* Sums begin with the bias, or go on from what stands in C. */
+#define EDGEC_GEMM_FROM_BIAS(MR, NV)                                                            \
+  const float *bias = t->bias;                                                                  \
+  EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                 \
+    EDGEC_OPAQUE(bias); /* loads in pairs are fewer than copies one by one */                   \
+    EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] = edgec_load(bias + v * EDGEC_LANES); \
+  }
+#define EDGEC_GEMM_FROM_C(MR, NV)                                                               \
+  edgec_vf begun[MR][NV];                                                                       \
+  if (t->n < (NV) * EDGEC_LANES) edgec_gemm_load_part(&begun[0][0], MR, NV, i, t);              \
+  EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                 \
+    const float *from = t->n < (NV) * EDGEC_LANES ? (const float *)begun[m] : t->c + i * t->c_step + t->c_at[m]; \
+    EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] = edgec_load(from + v * EDGEC_LANES); \
+  }
+
+/* What stands in C where that has fewer columns than the tile: zeros beside it. */
+EDGEC_NOINLINE void edgec_gemm_load_part(edgec_vf *acc, ptrdiff_t rows, ptrdiff_t vectors, ptrdiff_t tile,
+                                         const edgec_gemm_args *t) {
+  for (ptrdiff_t m = 0; m < rows; m++)
+    for (ptrdiff_t v = 0; v < vectors; v++) {
+      const float *from = t->c + tile * t->c_step + t->c_at[m] + v * EDGEC_LANES;
+      const ptrdiff_t left = t->n - v * EDGEC_LANES;
+      *acc++ = left > 0 ? edgec_load_n(from, left < EDGEC_LANES ? left : EDGEC_LANES) : edgec_splat(0.0f);
+    }
+}
+
+#define EDGEC_GEMM_TILE(MR, NV) EDGEC_GEMM_TILE_FROM(BIAS, edgec_gemm_##MR##x##NV, MR, NV)
+#define EDGEC_GEMM_TILE_ONTO(MR, NV) EDGEC_GEMM_TILE_FROM(C, edgec_gemm_onto_##MR##x##NV, MR, NV)
+#define EDGEC_GEMM_TILE_FROM(START, NAME, MR, NV)                                               \
+  EDGEC_NOINLINE void NAME(const edgec_gemm_args *t) {                                          \
     const ptrdiff_t length = t->length, stride = t->a_stride * 4;                               \
     const edgec_vf lo = edgec_splat(t->lo), hi = edgec_splat(t->hi);                            \
     const int clamp = t->lo > -__builtin_inff() || t->hi < __builtin_inff();                    \
     for (ptrdiff_t i = 0; i < t->tiles; i++) {                                                  \
       edgec_vf acc[MR][NV];                                                                     \
-      const float *b = t->b, *bias = t->bias;                                                   \
-      EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                             \
-        EDGEC_OPAQUE(bias); /* loads in pairs are fewer than copies one by one */               \
-        EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] = edgec_load(bias + v * EDGEC_LANES); \
-      }                                                                                         \
+      const float *b = t->b;                                                                    \
+      EDGEC_GEMM_FROM_##START(MR, NV)                                                           \
       for (ptrdiff_t s = 0; s < t->segments; s++) {                                             \
         const char *row[MR];                                                                    \
         row[0] = (const char *)(t->a[s] + i * t->a_step);                                       \
@@ -176,7 +201,8 @@ EDGEC_INLINE void edgec_gemm_at(ptrdiff_t *at, ptrdiff_t p, ptrdiff_t rows, ptrd
 }
 
 /* `n` columns; the pointers of `whole` stand at the first pixel of the first line, column 0. There must be at least mr
-   pixels: where mr does not divide them, the last tile goes over rows that are done, to the same bits. */
+   pixels: where mr does not divide them, the last tile goes over rows that are done, to the same bits. Tiles that go on
+   from C need an mr that divides them. */
 EDGEC_FN void edgec_gemm(const edgec_gemm_args *whole, ptrdiff_t n, const edgec_gemm_lines *l,
                          const edgec_gemm_tiles *f) {
   const float *a[EDGEC_SEGMENTS];

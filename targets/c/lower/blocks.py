@@ -6,8 +6,10 @@ the rest become blocks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from edgec.ir.errors import UnsupportedError
 from edgec.ir.graph import Graph, Op, Value
@@ -18,7 +20,7 @@ from edgec.plan.rows import StageRows, ring_depths
 from edgec.plan.schedule import Facts, RowOp, Segment, bands, make_schedule, stored_inside
 from edgec.targets.c.isa import Isa
 from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered, Rows
-from edgec.targets.c.lower.conv import lower_conv, lower_pool, pointwise_matmul, wanted_columns
+from edgec.targets.c.lower.conv import Sums, lower_conv, lower_pool, pointwise_matmul, wanted_columns
 from edgec.targets.c.lower.conv_transpose import phases_by_rows
 from edgec.targets.c.lower.matmul_rows import lower_matmul_rows
 from edgec.targets.c.lower.one_row import finish_sink, lower_one_row, sink_rows
@@ -31,6 +33,7 @@ from edgec.targets.c.lower.rows import (
     whole_rows,
     zero_columns,
 )
+from edgec.targets.c.lower.slices import slice_ops
 from edgec.targets.c.lower.winograd import lower_winograd, winograd_convs
 
 COPY_STEP = 8  # result rows at a time where a block is a padded copy and its reader
@@ -105,10 +108,12 @@ class _Segment:
 
     def __init__(
         self, segment: Segment, ctx: Lowering, table: dict[str, LowerOp], users: dict[Value, list[Op]],
-        leaving: set[Value], slots: int,
+        leaving: set[Value], slots: int, sums: Sums = "whole",
     ) -> None:  # fmt: skip
+        self.segment = segment
         self.ops = segment.ops
         self.step = segment.step
+        self.sums = sums
         self.ctx = ctx
         self.table = table
         self.users = users
@@ -120,6 +125,9 @@ class _Segment:
         self.copies: dict[Value, Rows] = {}
 
     def lower(self) -> None:
+        if self.segment.slices > 1:
+            self._lower_slices()
+            return
         op, last = self.ops[0], self.facts[self.ops[-1]]
         for value in [*self.stored, *([] if last.sink else [self.ops[-1].result])]:
             self._store(value)
@@ -131,6 +139,17 @@ class _Segment:
             finish_sink(self.ops[-1], self.ctx, self.table, partial)
         else:
             self._block(self.ctx.image_rows(self.ops[-1].result, write=True))
+
+    def _lower_slices(self) -> None:
+        """A block a slice, one after the other."""
+        self._store(self.ops[-1].result)
+        to = self.ctx.image_rows(self.ops[-1].result, write=True)
+        for i, ops in enumerate(slice_ops(self.ops, self.segment.slices, self.ctx.graph)):
+            users = self.users | {op.result: [reader] for op, reader in pairwise(ops)}
+            sums: Sums = "onto" if i else "first"
+            _Segment(
+                Segment(ops, self.step), self.ctx, self.table, users, self.leaving, self.slots, sums
+            )._block(to)
 
     def _lower_alone(self, op: Op) -> bool:
         """One op, where it has a better way than rows."""
@@ -231,6 +250,7 @@ class _Segment:
         """The calls that make rows of the op's result, at y."""
         ctx = self.ctx
         ctx.source = f"{op.kind} {op.source}".strip()
+        sums: Sums = self.sums if op is self.ops[-1] else "whole"
         if from_planes(op):
             dims = op.result.type.dims
             _, h, w, c = dims
@@ -238,19 +258,23 @@ class _Segment:
             ctx.call("rows.h", "edgec_rows_from_planes", source.read(), y.write(), rows_struct(dims, source, y))
         elif op.kind in ("conv", "max_pool", "avg_pool"):
             x = self._rows_of(op.arg(0))
-            (lower_conv if op.kind == "conv" else lower_pool)(op, ctx, x, y)
+            if op.kind == "conv":
+                lower_conv(op, ctx, x, y, sums)
+            else:
+                lower_pool(op, ctx, x, y)
         elif op.kind == "matmul":
-            lower_matmul_rows(op, ctx, self._rows_of, y, self._line())
+            lower_matmul_rows(op, ctx, self._rows_of, y, self._line(), sums)
         else:
             lower_one_row(op, ctx, self.table, self._rows_of, y)
         if y.left or y.right:
             zero_columns(ctx, y, op.result.type.dims)
 
     def _line(self) -> int:
-        """The fewest rows that a step makes: those of the last step."""
+        """The fewest rows that a step makes, those of the last step; of slices, a number that divides those of every
+        step."""
         rows = self.facts[self.ops[-1]].rows
         step = min(self.step, rows) or 1
-        return rows % step or step
+        return math.gcd(rows, step) if self.sums != "whole" else rows % step or step
 
 
 def _fact(op: Op) -> RowOp:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 
@@ -50,7 +51,11 @@ def wanted_columns(op: Op, value: Value, winograd: Container[Op]) -> tuple[int, 
     return max(0, left), max(0, reach - left - (value.type.dims[2] - 1))
 
 
-def lower_conv(op: Op, ctx: Lowering, x: Rows, y: Rows) -> None:
+# A sum over all channels at once, or over slices of them: the first, and those that go on from what stands in y.
+Sums = Literal["whole", "first", "onto"]
+
+
+def lower_conv(op: Op, ctx: Lowering, x: Rows, y: Rows, sums: Sums = "whole") -> None:
     attrs: Any = op.attrs
     w = ctx.graph.array(op.arg(1))
     bias = op.inputs[2] if len(op.inputs) > 2 else None
@@ -65,7 +70,8 @@ def lower_conv(op: Op, ctx: Lowering, x: Rows, y: Rows) -> None:
              "dw": attrs["dilations"][1], "top": attrs["pads"][0], "left": attrs["pads"][1]}  # fmt: skip
     _, h, _, c = op.arg(0).type.dims
     _, oh, ow, o = op.result.type.dims
-    gemm_rows(ctx, x, (h, c), kernel, b, r, y, o, attrs["groups"], sizes, oh, ow, attrs["act"])
+    gemm_rows(ctx, x, (h, c), kernel, b, r, y, o, attrs["groups"], sizes, oh, ow, attrs["act"],
+              sums=sums)  # fmt: skip
 
 
 def pointwise_matmul(op: Op, ctx: Lowering) -> bool:
@@ -96,6 +102,7 @@ def operand_strides(letter: str, rows: Rows | None) -> dict[str, int]:
 def gemm_rows(
     ctx: Lowering, x: Rows, image: tuple[int, int], kernel: np.ndarray, bias: np.ndarray | None, residual: Rows | None,
     y: Rows, y_pixel: int, groups: int, sizes: dict[str, int], oh: int, ow: int, act: str, line: int = 0,
+    sums: Sums = "whole",
 ) -> None:  # fmt: skip
     """One call of edgec_conv; `image` is rows and channels of x, kernel is [kh][kw][c/g][o]. `line` (default: ow) is
     the fewest pixels that a step brings side by side."""
@@ -105,7 +112,8 @@ def gemm_rows(
     k = kh * kw * gc
     merged = kh * kw == 1 and x.row == ow * sizes["sw"] * c  # edgec_gemm
     segments = kh if sizes["dw"] == 1 and groups == 1 else kh * kw
-    tiles = choose_tiles(ctx.isa, oh * ow if merged else ow, oc, k, line or ow, segments)
+    tiles = choose_tiles(ctx.isa, oh * ow if merged else ow, oc, k, line or ow, segments, sums != "whole")
+    tiles = replace(tiles, onto=sums == "onto")
     parts = [tiles.pack(kernel[..., g * oc : (g + 1) * oc].reshape(k, oc)) for g in range(groups)]
     biases = [tiles.pack_bias(None if bias is None else bias[g * oc : (g + 1) * oc], oc) for g in range(groups)]
     form = fused(act)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from edgec.ir.graph import Op, Value
 from edgec.ir.rows import row_view
 from edgec.targets.c.lower.context import Lowering, Rows
-from edgec.targets.c.lower.conv import gemm_rows
+from edgec.targets.c.lower.conv import Sums, gemm_rows
 from edgec.targets.c.lower.matmul import bias_array, bias_vector
 
 TILE_ROWS = 16  # pixels a step that fill a tile, whatever its size
@@ -24,7 +24,7 @@ def matmul_has_rows(op: Op) -> bool:
     return bias is None or by_rows or bias_vector(op) is not None
 
 
-def lower_matmul_rows(op: Op, ctx: Lowering, rows_of: Callable[[Value], Rows], y: Rows, line: int) -> None:
+def lower_matmul_rows(op: Op, ctx: Lowering, rows_of: Callable[[Value], Rows], y: Rows, line: int, sums: Sums) -> None:
     """`line`: the fewest rows a step, where a row is one pixel."""
     b = op.arg(1)
     weights = ctx.graph.array(b).reshape(b.type.dims[-2:])
@@ -36,5 +36,5 @@ def lower_matmul_rows(op: Op, ctx: Lowering, rows_of: Callable[[Value], Rows], y
     k, n = weights.shape
     gemm_rows(
         ctx, rows_of(op.arg(0)), (view.rows, k), weights.reshape(1, 1, k, n), bias_array(op, ctx), residual, y, n, 1,
-        sizes, view.rows, view.columns, str(op.attrs["act"]), view.columns if view.columns > 1 else line,
+        sizes, view.rows, view.columns, str(op.attrs["act"]), view.columns if view.columns > 1 else line, sums,
     )  # fmt: skip

@@ -6,11 +6,13 @@ Any other op with a rule runs as what it is on a tensor of one row, once a row (
 
 from __future__ import annotations
 
+import math
+
 from edgec.ir.graph import Op, Value
 from edgec.ir.ops import OPS
 from edgec.ir.rows import SAME, RowRule, row_view
-from edgec.plan.schedule import RowOp
-from edgec.targets.c.lower.conv import conv_has_rows, is_fast
+from edgec.plan.schedule import Channels, RowOp
+from edgec.targets.c.lower.conv import conv_has_rows, is_depthwise, is_fast
 from edgec.targets.c.lower.matmul_rows import TILE_ROWS, matmul_has_rows
 
 OWN = ("conv", "max_pool", "avg_pool", "matmul")  # ops with row kernels of their own
@@ -41,7 +43,36 @@ def row_op(op: Op) -> RowOp | None:
     least = -(-TILE_ROWS // columns) if op.kind == "matmul" else 1
     varying = tuple((v, w) for v, w in reads if v.const is None)
     each_row = op.kind not in OWN and not from_planes(op)
-    return RowOp(rule.rows, varying, rule.images, weights, min(least, rule.rows), rule.sink, each_row)
+    channels, unit = _channels(op, rule)
+    return RowOp(rule.rows, varying, rule.images, weights, min(least, rule.rows), rule.sink, each_row, channels, unit)
+
+
+def _channels(op: Op, rule: RowRule) -> tuple[Channels, int]:
+    """How the result's channels come from the operand's, and RowOp.unit."""
+    if op.kind == "conv":
+        if is_depthwise(op) and len(op.inputs) <= 3:
+            return "each", 0
+        if op.attrs["groups"] != 1:
+            return "", 0
+        columns = op.result.type.dims[2]
+        whole = op.arg(1).type.dims[2:] == (1, 1) and any(columns % rows == 0 for rows in (4, 5, 6, 7, 8))
+        return ("free", 1) if whole else ("all", 0)
+    if op.kind == "matmul":
+        columns = row_view(op.result.type.dims).columns
+        return "free", 8 // math.gcd(8, columns)
+    if op.kind in ("max_pool", "avg_pool"):
+        return "each", 0
+    if OPS[op.kind].family == "elementwise" and op.arg(0).type == op.result.type:
+        others = [v for v in op.inputs[1:] if v is not None]
+        return ("each", 0) if all(_vector(v, op.result.type.dims[-1]) for v in others) else ("", 0)
+    return "", 0
+
+
+def _vector(value: Value, channels: int) -> bool:
+    """A constant: one number, or one for each channel."""
+    if value.const is None:
+        return False
+    return value.type.size == 1 or (value.type.size == channels and value.type.dims[-1] == channels)
 
 
 def _has_kernel(op: Op, rule: RowRule) -> bool:
