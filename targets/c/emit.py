@@ -229,6 +229,10 @@ def _call(call: Call, i: int, printer: _Printer) -> str:
     )
 
 
+# Kernels that are functions of their own, so that a stage which only calls them may be as small as can be.
+_NOT_INLINED = ("edgec_conv", "edgec_depthwise", "edgec_zero_columns", "edgec_copy_rows")
+
+
 def _block(block: Block, i: int, printer: _Printer) -> str:
     """A function a stage, the tables that edgec_run_block reads, and the call."""
     functions: list[str] = []
@@ -245,11 +249,12 @@ def _block(block: Block, i: int, printer: _Printer) -> str:
                 lines.append(f"  {call.function}({', '.join([*args, 'image', 'y0', 'y1'])});\n")
         body = "".join(lines)
         uses = "  const memory *m = p;\n" if "m->" in body else "  (void)p;\n"
+        small = "EDGEC_SMALL " if all(call.function in _NOT_INLINED for call in stage.calls) else ""
         own = any(p.slot for call in stage.calls for p in call.pointers())
         unused = "" if own else "  (void)slot;\n"
         unused += "" if "image" in body else "  (void)image;\n"
         functions.append(
-            f"{_comment(stage.calls[0].source)}static void stage_{i}_{j}(const void *p, ptrdiff_t slot, "
+            f"{_comment(stage.calls[0].source)}static {small}void stage_{i}_{j}(const void *p, ptrdiff_t slot, "
             f"ptrdiff_t image, ptrdiff_t y0, ptrdiff_t y1) {{\n{uses}{unused}{body}}}\n"
         )
         stages.append(f"{{stage_{i}_{j}, {stage.rows.rows}, {len(reads)}, {len(stage.rows.reads)}}}")

@@ -46,9 +46,10 @@ EDGEC_INLINE ptrdiff_t edgec_conv_lines(const edgec_conv_shape *d, ptrdiff_t oy,
 
 /* b and bias are packed per group (b_group, bias_group floats apart), r is added before the clamp or null. act runs on
    finished rows, or is null. */
-EDGEC_FN void edgec_conv(const float *x, const float *b, const float *bias, const float *r, float *y,
-                         const edgec_conv_shape *d, const edgec_gemm_tiles *tiles, ptrdiff_t b_group,
-                         ptrdiff_t bias_group, edgec_conv_act_fn act, ptrdiff_t image, ptrdiff_t y0, ptrdiff_t y1) {
+EDGEC_NOINLINE void edgec_conv(const float *x, const float *b, const float *bias, const float *r, float *y,
+                               const edgec_conv_shape *d, const edgec_gemm_tiles *tiles, ptrdiff_t b_group,
+                               ptrdiff_t bias_group, edgec_conv_act_fn act, ptrdiff_t image, ptrdiff_t y0,
+                               ptrdiff_t y1) {
   const int runs = d->dw == 1 && d->groups == 1; /* a kernel row is one run of floats */
   const ptrdiff_t per_row = d->kw * d->gc;       /* rows of B that belong to a kernel row */
   for (ptrdiff_t oy = y0; oy < y1;) {

@@ -102,9 +102,9 @@ typedef void (*edgec_dw_fn)(const float *const *, ptrdiff_t, ptrdiff_t, const fl
 #define EDGEC_DW_ROWS 64 /* most kernel rows */
 
 /* `inner` is null where no specialised body exists; r is added after the first clamp, or null. */
-EDGEC_FN void edgec_depthwise(const float *x, const float *b, const float *bias, const float *r, float *y,
-                              const edgec_dw_shape *d, edgec_dw_fn inner, edgec_conv_act_fn act, ptrdiff_t image,
-                              ptrdiff_t y0, ptrdiff_t y1) {
+EDGEC_NOINLINE void edgec_depthwise(const float *x, const float *b, const float *bias, const float *r, float *y,
+                                    const edgec_dw_shape *d, edgec_dw_fn inner, edgec_conv_act_fn act, ptrdiff_t image,
+                                    ptrdiff_t y0, ptrdiff_t y1) {
   for (ptrdiff_t oy = y0; oy < y1; oy++) {
     const ptrdiff_t iy = oy * d->sh - d->top;
     const float *rows[EDGEC_DW_ROWS];

@@ -8,6 +8,12 @@
 #define EDGEC_FN static __attribute__((unused))
 #define EDGEC_NOINLINE static __attribute__((unused, noinline))
 #define EDGEC_INLINE static inline __attribute__((unused, always_inline))
+/* Of functions that only pass arguments on: what they call is never inlined into them (emit.py). */
+#if defined(__clang__)
+#define EDGEC_SMALL __attribute__((minsize))
+#else
+#define EDGEC_SMALL
+#endif
 /* Hides how a pointer was computed, so that loops index from it instead of recomputing it. */
 #define EDGEC_OPAQUE(POINTER) __asm__("" : "+r"(POINTER))
 #define EDGEC_UNROLL _Pragma("GCC unroll 32")
