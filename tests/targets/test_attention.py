@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from compiled import TARGETS
 from network import Network
 
 # batch, heads, key heads, queries, keys, key length, value length, mask shape, mask dtype, causal
@@ -38,7 +39,7 @@ def _network() -> Network:
     return net
 
 
-@pytest.mark.parametrize("target", ["host:avx2", "host", "arm"])
+@pytest.mark.parametrize("target", TARGETS)
 def test_attention(target: str, tmp_path: Path) -> None:
     _network().check(target, tmp_path)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
+from compiled import TARGETS
 from network import Network
 
 from edgec.targets.c.lower.elementwise import _DOUBLE
 
-TARGETS = ["host", "host:avx2", "arm"]
 # relative error where it is not a few units in the last place, and absolute where a sum cancels
 ERRORS = {"erf": 1e-14, "mish": 1e-14}
 CANCELS = {"gelu": 1e-14, "gelu_tanh": 1e-14, "hard_swish": 1e-15, "hard_sigmoid": 1e-15}

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from compiled import TARGETS
 from network import Network
 
 from edgec.ir.types import DTYPES
@@ -76,7 +77,7 @@ def _network() -> Network:
     return net
 
 
-@pytest.mark.parametrize("target", ["host", "host:avx2", "arm"])
+@pytest.mark.parametrize("target", TARGETS)
 def test_against_interpreter(target: str, tmp_path: Path) -> None:
     _network().check(target, tmp_path)
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from compiled import TARGETS
 from network import Network
 
 from edgec.ir.graph import Value
 
 NUMBERS = ("f32", "f64", "f16", "bf16", "i64", "i32", "i16", "i8", "u64", "u32", "u16", "u8")
-TARGETS = ["host", "host:avx2", "arm"]
 
 
 class Numbers(Network):

@@ -13,10 +13,10 @@ from typing import Protocol
 import numpy as np
 import pytest
 import unicorn
+from compiled import native
 from unicorn import arm64_const as a64
 
 from edgec.plan.plan import Symbol
-from edgec.runtime.cpu import cpu_features
 from edgec.runtime.elf import read_elf
 from edgec.runtime.memory import Memory, Region
 from edgec.targets.arm import target as arm
@@ -146,7 +146,7 @@ class HostMachine:
         self.at_end = True
         triple = host.platform("linux").triple
         _compile(source, device, folder, triple, ("-fPIC",))
-        toolchain.link(folder, "cases.so", triple, ["cases.o"], ("-shared",))
+        toolchain.link(folder, "cases.so", triple, ["cases.o"], ("-shared", "-O2"))
         self._library = ctypes.CDLL(str(folder / "cases.so"))
 
     def buffer(self, floats: int) -> HostBuffer:
@@ -333,12 +333,9 @@ def _ring(rows: np.ndarray, depth: int, first: int, stop: int) -> np.ndarray:
 
 def machines() -> dict[str, Callable[[list[Case], Path], Machine]]:
     """What this machine can run, and the emulator."""
-    have = cpu_features() or frozenset()
-    found = [d for d in host.devices().values() if d.isa.name == "neon" or set(d.features) <= have]
-    native = [d for d in found if (d.isa.name == "neon") == ("asimd" in have)]
     table: dict[str, Callable[[list[Case], Path], Machine]] = {
         device.name: (lambda cases, folder, d=device: HostMachine(d, _source(cases, d), folder))  # type: ignore[misc]
-        for device in (*native, SCALAR_DEVICE)
+        for device in (*native(), SCALAR_DEVICE)
     }
     cortex = arm.choose("cortex-a72")
     table["emulator"] = lambda cases, folder: ArmMachine(cortex, _source(cases, cortex), folder)
