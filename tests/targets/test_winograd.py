@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Protocol
@@ -369,6 +369,30 @@ def test_any_split_gives_the_same_bits(machine: Machine) -> None:
         whole = run_case(machine, index, case, data, case.oh)
         split = run_case(machine, index, case, data, case.m)
         np.testing.assert_array_equal(split, whole, f"{machine.device.name} {case}")
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf], ids=str)
+def test_what_is_not_finite_stays_in_its_tiles(machine: Machine, odd: float) -> None:
+    """As the README says. A NaN reaches the nine pixels of a direct convolution at least, whatever the clamp."""
+    for index, case in enumerate(CASES):
+        if case.images == 1:
+            continue
+        data, (y, x) = make_data(case, index), (9, 21)
+        clean = run_case(machine, index, case, data, case.rows)
+        spoilt = data.x.copy()
+        spoilt[0, y, x, 2] = odd
+        found = run_case(machine, index, case, replace(data, x=spoilt), case.rows)
+        reads = [  # whether a tile, and a result, reads the pixel, by row and by column
+            [(first <= at + pad < first + case.m + 2, i <= at + pad < i + 3)
+             for i in range(size) for first in [i // case.m * case.m]]
+            for size, at, pad in ((case.oh, y, case.pads[0]), (case.ow, x, case.pads[1]))
+        ]  # fmt: skip
+        tiles, nine = (np.outer(*([r[which] for r in axis] for axis in reads)) for which in (0, 1))
+        assert nine.sum() == 9
+        assert np.isfinite(found[1]).all()
+        np.testing.assert_array_equal(found[0][~tiles], clean[0][~tiles], f"{machine.device.name} {case}")
+        if np.isnan(odd):
+            assert np.isnan(found[0][nine]).all(), f"{machine.device.name} {case}"
 
 
 COUNTED = [
