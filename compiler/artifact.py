@@ -14,6 +14,7 @@ from typing import Any
 from edgec.ir.errors import UsageError
 
 MANIFEST = "manifest.json"
+RECEIPT = "receipt.json"
 
 
 def sha256(content: bytes) -> str:

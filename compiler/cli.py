@@ -152,7 +152,7 @@ def build(model: Path, target: str, output: Path | None, shapes: tuple[str, ...]
     """Compile MODEL for a target and verify the result."""
     from edgec.driver import build as run_build
     from edgec.options import BuildOptions
-    from edgec.receipt import render
+    from edgec.receipt_text import render
 
     if single_file and weights != "linked":
         raise UsageError(f"--single-file puts the weights into the C file: --weights {weights} cannot be given with it")
@@ -256,6 +256,7 @@ def verify(directory: Path, model: Path, shapes: tuple[str, ...], consts: tuple[
     from edgec.onnx_import.importer import import_model
     from edgec.onnx_import.options import ImportOptions
     from edgec.options import BuildOptions
+    from edgec.receipt_text import figures
     from edgec.runtime.session import load
     from edgec.verify_artifact import verify_session
 
@@ -266,8 +267,7 @@ def verify(directory: Path, model: Path, shapes: tuple[str, ...], consts: tuple[
         graph = import_model(model, ImportOptions(options.shapes, options.consts)).entries["main"]
         result, scored = verify_session(session, model, graph, options, images, count=False)
     for name, output in result["outputs"].items():
-        figures = ", ".join(f"{k} {v:.3g}" for k, v in output.items() if isinstance(v, float))
-        click.echo(f"{name}: {'ok' if output['pass'] else 'FAILED'} {output.get('reason', figures)}")
+        click.echo(f"{name}: {'ok' if output['pass'] else 'FAILED'}, {figures(output)}")
     if scored is not None:
         click.echo(f"accuracy {scored['accuracy']:.4f}, reference {scored['reference_accuracy']:.4f}")
     if not result["pass"]:

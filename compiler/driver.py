@@ -6,13 +6,16 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from edgec.artifact import MANIFEST, check_output, sha256, to_json, write_artifact, write_files
+import numpy as np
+
+from edgec.artifact import MANIFEST, RECEIPT, check_output, sha256, to_json, write_artifact, write_files
+from edgec.gains import account
 from edgec.image import Image, parse_image, use_images
 from edgec.ir.errors import ModelError, ToolError, UsageError, VerifyError
 from edgec.labels import FILE as LABELS
@@ -28,18 +31,23 @@ from edgec.pipeline import run_pipeline
 from edgec.plan.plan import Plan, Port
 from edgec.plan_facts import FILE as PLAN
 from edgec.plan_facts import plan_facts
+from edgec.report import FILE as REPORT
+from edgec.report import report
 from edgec.sample_inputs import check_ranges, sample_inputs
+from edgec.step_costs import step_costs
 from edgec.targets.arm import target as arm
 from edgec.targets.c.build import Built, make_files, make_plan
 from edgec.targets.c.devices import Device
 from edgec.targets.c.emit import Identity
 from edgec.targets.c.emit_interface import c_name
 from edgec.targets.c.emit_labels import emit_labels
+from edgec.targets.c.lower.blocks import schedule_graph
 from edgec.targets.c.toolchain import zig
 from edgec.targets.c.weights import STORAGES
 from edgec.targets.host import target as host
-from edgec.verify_artifact import verify_session
+from edgec.verify_artifact import ranges_of, reference_for, verify_session
 
+Array = np.ndarray[Any, Any]
 TARGETS: dict[str, Any] = {"arm": arm, "host": host}
 # --verify -> the runner; `none` is not run
 RUNNER = {"auto": None, "host": "host", "emulate": "emulator", "qemu": "qemu"}
@@ -88,18 +96,22 @@ def build(
     graph = module.entries["main"]
     before = len(graph.ops)
     use_images(graph, images)
-    run_pipeline(module, CPU_FLOAT)
+    effects = run_pipeline(module, CPU_FLOAT)
     progress(f"lowering {len(graph.ops)} operators for {device.name}")
-    plan = make_plan(graph, device, name, options.threads)
+    segments = schedule_graph(graph, device.isa, device.memory, options.threads)
+    plan = make_plan(graph, device, name, options.threads, segments)
+    costs = step_costs(plan, device)
     if options.labels is not None:
         check_labels(options.labels, labels, plan.outputs[0])
     identity = Identity(version("edgec"), f"{family}:{device.name}")
     built = make_files(plan, device, identity, platform, progress, options.weights)
     files = built.files
-    files[PLAN] = to_json(plan_facts(plan))
+    facts = plan_facts(plan, costs)
+    files[PLAN] = to_json(facts)
     if labels:
         files |= {LABELS: labels_text(labels), f"{name}_labels.h": emit_labels(name, labels, identity).encode()}
     receipt = _receipt(plan, model, target, device, options, key, before, built)
+    receipt |= account(graph, device, segments, plan, costs, effects, options.threads)
     stack = tempfile.mkdtemp(prefix="edgec-verify-")
     try:
         staged = Path(stack) / name
@@ -114,20 +126,27 @@ def build(
             _verify(staged, model, imported, options, images, receipt)
         if options.layers:
             progress("comparing layer by layer")
-            ports = [(p.name, p.type) for p in plan.inputs]
-            ranges = {**dict.fromkeys(images, (0.0, 255.0)), **options.ranges}
-            feeds = sample_inputs(ports, options.seed, ranges)
-            receipt["layers"] = layer_errors(graph, device, platform, identity, manifest, feeds, RUNNER[options.verify])
+            feeds = sample_inputs([(p.name, p.type) for p in plan.inputs], options.seed, ranges_of(options, images))
+
+            def tensors(names: Sequence[str]) -> tuple[Mapping[str, Array], str]:
+                original = import_model(model, imported).entries["main"]
+                run, label = reference_for(model, options.consts, original, images, names)
+                return run(feeds), label
+
+            receipt["layers"] = layer_errors(
+                graph, device, platform, identity, manifest, feeds, RUNNER[options.verify], tensors
+            )
     finally:
         shutil.rmtree(stack, ignore_errors=True)
     receipt["artifact"] = {"files": len(files), "sha256": sha256(to_json(_hashes(files)))}
-    files["receipt.json"] = to_json(receipt)
+    files[RECEIPT], files[REPORT] = to_json(receipt), report(receipt, facts)
     files[MANIFEST] = to_json({**manifest, "files": _hashes(files)})
     if not receipt.get("verification", {"pass": True})["pass"]:
         failed = output.with_name(output.name + ".failed")
         write_artifact(failed, files)
         worst = [n for n, r in receipt["verification"]["outputs"].items() if not r["pass"]]
-        raise VerifyError(f"output '{worst[0]}' is beyond the tolerance; what was built is in {failed}")
+        layer = next((f", first in {x['op']}" for x in receipt.get("layers", ()) if not x["pass"]), "")
+        raise VerifyError(f"output '{worst[0]}' is beyond the tolerance{layer}; what was built is in {failed}")
     write_artifact(output, files)
     return BuildResult(output, receipt, cached=False)
 
@@ -221,7 +240,7 @@ def _unchanged(output: Path, key: str) -> dict[str, Any] | None:
         if manifest.raw.get("key") != key:
             return None
         check_files(manifest)
-        found: dict[str, Any] = json.loads((output / "receipt.json").read_bytes())
+        found: dict[str, Any] = json.loads((output / RECEIPT).read_bytes())
         return found
     except (RunError, OSError, ValueError):
         return None

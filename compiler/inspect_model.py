@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from edgec.artifact import RECEIPT
 from edgec.driver import choose_device
+from edgec.gains import account
 from edgec.ir.errors import UnsupportedError
 from edgec.macs import total_macs
 from edgec.onnx_import.importer import import_proto
@@ -18,11 +20,14 @@ from edgec.options import BuildOptions
 from edgec.passes import CPU_FLOAT
 from edgec.pipeline import run_pipeline
 from edgec.plan_facts import FILE as PLAN
-from edgec.plan_facts import memory_map, plan_facts
+from edgec.plan_facts import memory_map, plan_facts, step_list
+from edgec.receipt_text import account_lines
 from edgec.runtime.errors import RunError
 from edgec.runtime.manifest import check_files, read_manifest
+from edgec.step_costs import step_costs
 from edgec.targets.c.build import make_plan
 from edgec.targets.c.emit_interface import c_name
+from edgec.targets.c.lower.blocks import schedule_graph
 
 
 def inspect_model(path: Path, bindings: ImportOptions, target: str) -> Iterator[str]:
@@ -49,9 +54,11 @@ def inspect_model(path: Path, bindings: ImportOptions, target: str) -> Iterator[
     yield f"{total_macs(graph):,} multiply-adds, {parameters:,} B of parameters"
     if device is None:
         return
-    run_pipeline(module, CPU_FLOAT)
+    effects = run_pipeline(module, CPU_FLOAT)
+    threads = BuildOptions().threads
+    segments = schedule_graph(graph, device.isa, device.memory, threads)
     try:
-        plan = make_plan(graph, device, c_name(path.stem), BuildOptions().threads)
+        plan = make_plan(graph, device, c_name(path.stem), threads, segments)
     except UnsupportedError as error:
         yield from _refused(f"not supported for {target}", error)
         raise
@@ -59,8 +66,10 @@ def inspect_model(path: Path, bindings: ImportOptions, target: str) -> Iterator[
         f"for {target} ({device.name}): {len(plan.calls)} kernel calls in {len(plan.steps)} steps, "
         f"{len(plan.weights):,} B of packed weights"
     )
-    facts = plan_facts(plan)
-    yield from _kernels(facts)
+    costs = step_costs(plan, device)
+    yield from account_lines(account(graph, device, segments, plan, costs, effects, threads))
+    facts = plan_facts(plan, costs)
+    yield from step_list(facts)
     yield from memory_map(facts)
 
 
@@ -73,17 +82,12 @@ def _refused(what: str, error: UnsupportedError) -> Iterator[str]:
     yield from (f"  {reason}" for reason in error.reasons)
 
 
-def _kernels(facts: dict[str, Any]) -> Iterator[str]:
-    for function, count in Counter(c["function"] for c in facts["calls"]).most_common():
-        yield f"{count:6} {function}"
-
-
 def inspect_artifact(directory: Path) -> Iterator[str]:
     """The same facts of what was built. RunError when it is not whole."""
     manifest = read_manifest(directory)
     check_files(manifest)
     try:
-        receipt = json.loads((directory / "receipt.json").read_bytes())
+        receipt = json.loads((directory / RECEIPT).read_bytes())
         facts = json.loads((directory / PLAN).read_bytes())
     except (OSError, ValueError) as error:
         raise RunError(f"{directory} was built by an older edgec: build it again ({error})") from None
@@ -97,5 +101,6 @@ def inspect_artifact(directory: Path) -> Iterator[str]:
     yield f"{receipt['macs']:,} multiply-adds in {len(facts['calls'])} kernel calls, weights {raw['weights']}"
     for name, size in sorted(receipt["memory"].items()):
         yield f"{name:14} {'unknown' if size is None else format(size, ',')}"
-    yield from _kernels(facts)
+    yield from account_lines(receipt)
+    yield from step_list(facts)
     yield from memory_map(facts)

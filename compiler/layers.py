@@ -1,14 +1,19 @@
-"""`--layers`: the error of every operator's result on one sample, against the interpreter.
+"""`--layers`: the error of every operator's result on one sample.
 
 The graph as the target lowers it is built once more with every result as an output, into a folder that is thrown away:
 nothing is overwritten, since every value leaves; what the artifact runs as a block runs op by op, to the same bits.
+
+A result that is a tensor of the ONNX model, perhaps transposed or reshaped (`Value.origin`), is compared with that
+tensor in onnxruntime. Any other, such as half of a norm that was taken apart, is compared with the interpreter on the
+same graph, which checks the kernels but not what the passes did. Each row says which. Errors are those of the whole
+model up to the layer, not of the layer alone.
 """
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +21,10 @@ import numpy as np
 
 from edgec.artifact import MANIFEST, sha256, to_json, write_files
 from edgec.ir import interp
-from edgec.ir.graph import Graph, Op, Value
+from edgec.ir.errors import ToolError
+from edgec.ir.graph import Graph, Value
+from edgec.ir.origin import VIEWS, Origin
+from edgec.onnx_import.limits import VERIFY_BYTES
 from edgec.receipt import compare
 from edgec.runtime.session import load
 from edgec.targets.c.build import Platform, make_files, make_plan
@@ -24,23 +32,59 @@ from edgec.targets.c.devices import Device
 from edgec.targets.c.emit import Identity
 
 Array = np.ndarray[Any, Any]
+# names of tensors of the ONNX model -> their contents, and who computed them
+Tensors = Callable[[Sequence[str]], tuple[Mapping[str, Array], str]]
+INTERPRETER = "edgec's interpreter"
 
 
 def layer_errors(
     graph: Graph, device: Device, platform: Platform, identity: Identity, manifest: Mapping[str, Any],
-    feeds: Mapping[str, Array], runner: str | None,
+    feeds: Mapping[str, Array], runner: str | None, tensors: Tensors,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """One entry a result, in order. `graph` gets more outputs: nothing else may use it afterwards."""
-    leaving = graph.output_values()
-    named: dict[str, tuple[Value, Op]] = {}
-    for number, op in enumerate(graph.ops):
-        for value in op.results:
-            if value not in leaving and value.type.size:
-                named[f"layer_{number}_{len(named)}"] = (value, op)
-    graph.outputs += [(name, value) for name, (value, _) in named.items()]
-    for name, value in graph.outputs[: len(graph.outputs) - len(named)]:
-        if value.op is not None:
-            named[name] = (value, value.op)
+    results = [(op, value) for op in graph.ops for value in op.results if value.type.size]
+    needed = sum(value.type.nbytes for _, value in results)
+    if needed > VERIFY_BYTES:
+        raise ToolError(f"--layers keeps {needed} bytes of results; at most {VERIFY_BYTES} are allowed")
+    _look_through_views(graph)
+    names = {value: f"layer_{i}" for i, (_, value) in enumerate(results)}
+    own = len(graph.outputs)
+    graph.outputs += [(name, value) for value, name in names.items()]
+    found = _run(graph, device, platform, identity, manifest, feeds, runner)
+    del graph.outputs[:own]
+    # numpy has no bfloat16 that onnxruntime knows
+    wanted = dict.fromkeys(v.origin.tensor for _, v in results if v.origin is not None and v.type.dtype != "bf16")
+    known, label = tensors(list(wanted))
+    here = interp.run(graph, feeds) if any(_origin(value, known) is None for _, value in results) else {}
+    rows = []
+    for op, value in results:
+        origin, name = _origin(value, known), names[value]
+        row: dict[str, Any] = {"op": f"{op.kind} {op.source}".strip(), "type": str(value.type)}
+        if origin is None:
+            row |= {"against": INTERPRETER, **compare(found[name], here[name])}
+        else:
+            row |= {"against": label, "tensor": str(origin), **compare(found[name], origin.of(known[origin.tensor]))}
+        rows.append(row)
+    return rows
+
+
+def _origin(value: Value, known: Mapping[str, Array]) -> Origin | None:
+    """The value's origin where the reference has that tensor."""
+    return value.origin if value.origin is not None and value.origin.tensor in known else None
+
+
+def _look_through_views(graph: Graph) -> None:
+    """What is a transpose or reshape of a tensor of the model is that tensor, too."""
+    for op in graph.ops:
+        if op.kind in VIEWS and op.result.origin is None and (origin := op.arg(0).origin) is not None:
+            op.result.origin = origin.seen(op.kind, op.attrs[VIEWS[op.kind]])  # type: ignore[arg-type]
+
+
+def _run(
+    graph: Graph, device: Device, platform: Platform, identity: Identity, manifest: Mapping[str, Any],
+    feeds: Mapping[str, Array], runner: str | None,
+) -> dict[str, Array]:  # fmt: skip
+    """The outputs by name of an artifact made of the graph."""
     plan = make_plan(graph, device, "layers", 1)
     built = make_files(plan, device, identity, platform, lambda _: None)
     ports = [{"name": p.name, "dtype": p.type.dtype, "shape": list(p.type.dims)} for p in plan.outputs]
@@ -53,13 +97,6 @@ def layer_errors(
         write_files(folder, built.files)
         (folder / MANIFEST).write_bytes(to_json(stated))
         with load(folder, runner=runner) as session:
-            found = dict(zip([t.name for t in session.outputs], session.run(None, feeds), strict=True))
+            return dict(zip([t.name for t in session.outputs], session.run(None, feeds), strict=True))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    expected = interp.run(graph, feeds)
-    order = {id(op): i for i, op in enumerate(graph.ops)}
-    rows = sorted(named.items(), key=lambda item: order[id(item[1][1])])
-    return [
-        {"op": f"{op.kind} {op.source}".strip(), "type": str(value.type), **compare(found[name], expected[name])}
-        for name, (value, op) in rows
-    ]

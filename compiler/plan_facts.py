@@ -5,19 +5,21 @@ A step is a kernel call or a block of row kernels; the entry's table of calls ha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from edgec.plan.memory import lifetimes
-from edgec.plan.plan import Block, Call, Plan
+from edgec.plan.plan import Block, Buffer, Call, Plan
+from edgec.step_costs import StepCost, private_buffers
 
 FILE = "plan.json"
 
 
-def plan_facts(plan: Plan) -> dict[str, Any]:
+def plan_facts(plan: Plan, costs: Sequence[StepCost]) -> dict[str, Any]:
     """Memory must have been planned. Buffers that share their bytes in place are one line; `first` and `last` are the
     steps between which it is alive."""
-    calls = [_step(step) for step in plan.steps]
+    own = private_buffers(plan)
+    calls = [_step(step, cost, own) for step, cost in zip(plan.steps, costs, strict=True)]
     buffers = []
     for life in lifetimes(plan.steps):
         names = dict.fromkeys(b.name for b in life.buffers if b.name)
@@ -28,36 +30,61 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
     return {"calls": calls, "buffers": buffers, "scratch_bytes": plan.scratch_bytes}
 
 
-def _step(step: Call | Block) -> dict[str, Any]:
-    facts: dict[str, Any] = {"source": step.source, "macs": step.macs, "tasks": step.tasks}
+def _step(step: Call | Block, cost: StepCost, own: set[Buffer]) -> dict[str, Any]:
+    """`own_bytes` is scratch that no other step sees: rings, and room to work in."""
+    facts: dict[str, Any] = {
+        "source": step.source, "macs": step.macs, "executed_macs": cost.executed, "tasks": step.tasks,
+        "bytes": cost.bytes, "modelled_cycles": round(cost.cycles), "under_waterline": cost.under_waterline,
+        "own_bytes": sum(b.nbytes for b in {p.buffer for p in step.pointers()} & own),
+    }  # fmt: skip
     if isinstance(step, Call):
         return facts | {"function": step.function}
     # a stage goes by its costliest call: copies and columns of zeros are beside it
     functions = [max(stage.calls, key=lambda c: c.macs).function for stage in step.stages]
-    return facts | {"function": " > ".join(functions), "rows a step": step.step}
+    stages = []
+    seen: set[Buffer] = set()
+    for stage, function in zip(step.stages, functions, strict=True):
+        made = {p.buffer for call in stage.calls for p in call.pointers() if p.write} & own - seen
+        seen |= made
+        stages.append({"function": function, "rows": stage.rows.rows, "ring_bytes": sum(b.nbytes for b in made)})
+    block = {"images": step.images, "bands": step.bands, "rows_at_a_time": step.step, "stages": stages}
+    return facts | {"function": " > ".join(functions), "block": block}
 
 
-def memory_map(facts: dict[str, Any], most: int = 8) -> Iterator[str]:
-    """The call where most scratch is alive, and the largest buffers then."""
+def step_list(facts: dict[str, Any]) -> Iterator[str]:
+    """Every step, its cost, and the stages of blocks."""
+    calls = facts["calls"]
+    yield f"{len(calls)} steps: multiply-adds, bytes read and written (~ those decide its time), what it is"
+    for i, call in enumerate(calls):
+        mark = "~" if call["under_waterline"] else " "
+        yield f"{i:5} {call['macs']:14,} {call['bytes']:12,} B {mark} {call['function']}  {_short(call['source'])}"
+        block = call.get("block")
+        if block is not None and len(block["stages"]) > 1:
+            yield (
+                f"{'':8}{len(block['stages'])} stages, {block['rows_at_a_time']} rows at a time, "
+                f"{block['bands']} bands of {block['images']} images, rings {call['own_bytes']:,} B"
+            )
+            for stage in block["stages"][:-1]:
+                yield f"{'':10}{stage['function']}: {stage['rows']} rows, ring {stage['ring_bytes']:,} B"
+
+
+def memory_map(facts: dict[str, Any]) -> Iterator[str]:
+    """The step where most scratch is alive, and every buffer by offset."""
     buffers, calls = facts["buffers"], facts["calls"]
     if not buffers:
         yield "no scratch memory"
         return
-
-    def alive(at: int) -> list[dict[str, Any]]:
-        return [b for b in buffers if b["first"] <= at <= b["last"]]
-
-    peak = max(range(len(calls)), key=lambda at: sum(b["bytes"] for b in alive(at)))
-    live = sorted(alive(peak), key=lambda b: (-b["bytes"], b["offset"]))
-    used = sum(b["bytes"] for b in live)
+    used = [sum(b["bytes"] for b in buffers if b["first"] <= at <= b["last"]) for at in range(len(calls))]
+    peak = max(range(len(calls)), key=lambda at: used[at])
     yield (
-        f"scratch {facts['scratch_bytes']:,} B; {used:,} B are alive at the fullest call, "
-        f"{peak} ({calls[peak]['source']}):"
+        f"scratch {facts['scratch_bytes']:,} B; {used[peak]:,} B are alive at the fullest step, "
+        f"{peak} ({_short(calls[peak]['source'])}); offset, bytes, steps, what lies there"
     )
-    for buffer in live[:most]:
-        yield (
-            f"  {buffer['bytes']:12,} B at {buffer['offset']:12,}  calls {buffer['first']}-{buffer['last']}  "
-            f"{buffer['holds']}"
-        )
-    if len(live) > most:
-        yield f"  and {len(live) - most} smaller ones"
+    for b in sorted(buffers, key=lambda b: (b["offset"], b["first"])):
+        full = "*" if b["first"] <= peak <= b["last"] else " "
+        yield f"  {b['offset']:12,} {b['bytes']:12,} B {full} {b['first']:4}-{b['last']:<4} {_short(b['holds'])}"
+
+
+def _short(text: str) -> str:
+    """Blocks have long names."""
+    return text if len(text) <= 80 else text[:79] + "…"

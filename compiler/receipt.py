@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -82,46 +82,3 @@ def accuracy(found: Array, expected: Array, labels: Array, names: Sequence[str] 
             for i in np.flatnonzero(mine != theirs)
         ],
     }  # fmt: skip
-
-
-def render(receipt: Mapping[str, Any]) -> str:
-    """The receipt as a few lines for people."""
-    memory = receipt["memory"]
-    lines = [
-        f"{receipt['name']} for {receipt['target']}: {receipt['operators']['before']} operators became "
-        f"{receipt['operators']['calls']} kernel calls, {receipt['macs'] / 1e6:.2f} M multiply-adds",
-        f"  weights {memory['weights_bytes']:,} B   scratch {memory['scratch_bytes']:,} B   "
-        f"state {memory['state_bytes']:,} B   code {memory['code_bytes']:,} B   "
-        + ("stack unknown" if memory["stack_bytes"] is None else f"stack below {memory['stack_bytes']:,} B"),
-    ]
-    verification = receipt.get("verification")
-    if not verification:
-        lines.append("  not verified")
-        return "\n".join(lines)
-    lines.append(f"  executed on {verification['executed_on']}, compared with {verification['reference']}")
-    for name, result in verification["outputs"].items():
-        verdict = "ok" if result["pass"] else "FAILED"
-        if "max_abs_error" in result:
-            figures = f"max error {result['max_abs_error']:.3g} ({result['relative_to_max']:.2g} of the largest)"
-        else:
-            figures = result.get("reason") or f"{result['different']} of {result['elements']} differ"
-        lines.append(f"  output {name}: {verdict}, {figures}")
-    if "instructions" in verification:
-        lines.append(f"  {verification['instructions'] / 1e6:.2f} M instructions an inference")
-    if "layers" in receipt:
-        worst_layer = max(receipt["layers"], key=lambda layer: layer.get("relative_to_max", 0.0))
-        lines.append(
-            f"  {len(receipt['layers'])} layers compared with the interpreter; the worst is {worst_layer['op']}, "
-            f"{worst_layer.get('relative_to_max', 0.0):.2g} of its largest"
-        )
-    if "accuracy" in receipt:
-        a = receipt["accuracy"]
-        low, high = a["confidence_95"]
-        lines.append(
-            f"  accuracy {a['accuracy']:.3f} ({a['right']}/{a['images']}, 95 % confidence "
-            f"{low:.3f} to {high:.3f}); reference {a['reference_accuracy']:.3f}; {len(a['flipped'])} answers differ"
-        )
-        worst = a["worst_class"]
-        name = worst.get("label", f"class {worst['class']}")
-        lines.append(f"  worst class: {name}, {worst['accuracy']:.3f} of {worst['images']}")
-    return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +10,24 @@ import numpy as np
 import onnxruntime
 
 from edgec.ir.errors import ToolError
+from edgec.onnx_import.taps import with_outputs
 
 Array = np.ndarray[Any, Any]
 
 
 class Reference:
-    """`consts` are inputs that the build bound; they are fed each time."""
+    """`consts` are inputs that the build bound; they are fed each time. `tensors` of the model become outputs, too."""
 
-    def __init__(self, model: Path, consts: Mapping[str, Array]) -> None:
+    def __init__(self, model: Path, consts: Mapping[str, Array], tensors: Sequence[str] = ()) -> None:
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.intra_op_num_threads = 1
         options.log_severity_level = 4
+        if tensors:
+            options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(model.parent))
+        source = with_outputs(model, tensors) if tensors else str(model)
         try:
-            self._session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises types of its own, all from Exception
             raise ToolError(f"onnxruntime refuses the model: {str(error).splitlines()[0]}") from None
         self._consts = dict(consts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -11,6 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from edgec.image import Image, channel_axis, prepare
+from edgec.ir import interp
 from edgec.ir.errors import ToolError, UsageError
 from edgec.ir.graph import Graph
 from edgec.ir.types import FLOATS, Type
@@ -21,44 +22,36 @@ from edgec.runtime.session import Session
 from edgec.sample_inputs import sample_inputs
 
 Array = np.ndarray[Any, Any]
+Run = Callable[[Mapping[str, Array]], dict[str, Array]]
 
 
 def reference_for(
-    model: Path, consts: Mapping[str, Array], graph: Graph
-) -> tuple[Callable[..., dict[str, Array]], str]:
-    """The reference's run function and its name: onnxruntime, or our interpreter where that refuses the model."""
+    model: Path, consts: Mapping[str, Array], graph: Graph, images: Mapping[str, Image], tensors: Sequence[str] = ()
+) -> tuple[Run, str]:
+    """The reference's run function and its name: onnxruntime, or our interpreter where that refuses the model. `graph`
+    is the imported one. It takes camera frames where the artifact does, and also gives `tensors` (onnxruntime only)."""
+    run: Run
     try:
-        reference = Reference(model, consts)
+        reference = Reference(model, consts, tensors)
+        run, label = reference.run, reference.version
     except ToolError as refused:
-        from edgec.ir import interp
-
-        return (lambda feeds: interp.run(graph, feeds)), f"edgec's interpreter ({refused})"
-    return reference.run, reference.version
-
-
-def _behind_frames(
-    run: Callable[..., dict[str, Array]], graph: Graph, images: Mapping[str, Image]
-) -> Callable[..., dict[str, Array]]:
-    """The reference for camera frames: it is fed with what numpy makes of them. `graph` takes no frames."""
+        run, label = (lambda feeds: interp.run(graph, feeds)), f"edgec's interpreter ({refused})"
     types = {v.name: v.type for v in graph.inputs}
     axes = {name: channel_axis(name, image, types[name]) for name, image in images.items()}
 
     def run_prepared(feeds: Mapping[str, Array]) -> dict[str, Array]:
-        seen = {n: prepare(images[n], x, types[n], axes[n]) if n in images else x for n, x in feeds.items()}
-        return run(seen)
+        return run({n: prepare(images[n], x, types[n], axes[n]) if n in images else x for n, x in feeds.items()})
 
-    return run_prepared
+    return (run_prepared if images else run), label
 
 
 def verify_session(
     session: Session, model: Path, graph: Graph, options: BuildOptions, images: Mapping[str, Image], count: bool
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """The receipt's `verification` and `accuracy`. `graph` is the imported graph, before any pass or image."""
-    run, label = reference_for(model, options.consts, graph)
-    if images:
-        run = _behind_frames(run, graph, images)
+    run, label = reference_for(model, options.consts, graph, images)
     ports = [(t.name, Type(t.dtype, t.shape)) for t in session.inputs]
-    ranges = {**dict.fromkeys(images, (0.0, 255.0)), **options.ranges}
+    ranges = ranges_of(options, images)
     names = [name for name, _ in graph.outputs]
     outputs: dict[str, Any] = {}
     for i in range(options.verify_inputs):
@@ -82,8 +75,13 @@ def verify_session(
     return result, scored
 
 
+def ranges_of(options: BuildOptions, images: Mapping[str, Image]) -> dict[str, tuple[float, float]]:
+    """Where sample inputs lie: a camera's frame uses all of its bytes, if nothing else is said."""
+    return {**dict.fromkeys(images, (0.0, 255.0)), **options.ranges}
+
+
 def _labelled(
-    session: Session, run: Callable[..., dict[str, Array]], data: Path, ports: list[tuple[str, Type]], output: str
+    session: Session, run: Run, data: Path, ports: list[tuple[str, Type]], output: str
 ) -> dict[str, Any]:
     arrays = read_data(data)
     if "labels" not in arrays and "y" in arrays:

@@ -10,7 +10,6 @@ from edgec.passes.expand_doubles import expand_doubles
 from edgec.passes.flatten_transposes import flatten_transposes
 from edgec.passes.fold_batch_norm import fold_batch_norm
 from edgec.passes.fold_input_affine import fold_input_affine
-from edgec.passes.fold_input_scale import fold_input_scale
 from edgec.passes.fold_into_table import fold_into_table
 from edgec.passes.fold_pad import fold_pad
 from edgec.passes.fuse_activation import fuse_activation
@@ -44,7 +43,6 @@ PASSES: dict[str, Callable[..., bool]] = {
         expand_doubles,
         flatten_transposes,
         fold_batch_norm,
-        fold_input_scale,
         fold_into_table,
         fold_input_affine,
         fold_pad,
@@ -108,7 +106,7 @@ CPU_FLOAT: tuple[str, ...] = (
     "expand_doubles",  # behind every recogniser: it takes some apart
     # constants into weights before anything is fused behind them; what no producer took, the consumer may
     "fold_batch_norm",
-    "fold_input_scale",
+    "fold_input_affine",
     # residuals before activations, which come last in conv
     "fuse_residual",
     "fuse_activation",

@@ -14,6 +14,15 @@ _HOSTS = ("conv", "conv_transpose", "matmul", "add")
 _PLAIN = ("relu", "hard_swish", "silu", "sigmoid", "gelu", "gelu_tanh", "tanh")
 
 
+# why an activation stays an operator of its own
+REASONS = {
+    "ACTIVATION_NO_HOST": "what makes its operand is not one of " + ", ".join(_HOSTS),
+    "ACTIVATION_HOST_TAKEN": "what makes its operand ends with an activation already",
+    "ACTIVATION_OPERAND_SHARED": "its operand is read elsewhere, too, or leaves the model",
+    "ACTIVATION_NOT_FLOAT32": "activations are fused in float32 only",
+}
+
+
 def fuse_activation(graph: Graph) -> bool:
     changed = False
     users = graph.users()
@@ -24,16 +33,14 @@ def fuse_activation(graph: Graph) -> bool:
         op.inputs = [renamed.get(v, v) if v is not None else None for v in op.inputs]
         kept.append(op)
         act = activation_name(op)
-        if not act:
+        if not act or refusal(op, users, leaving):
             continue
         source = op.arg(0)
         host = source.op
-        if host is None or host.kind not in _HOSTS or host.attrs["act"] or source in leaving or len(users[source]) != 1:
-            continue
-        if source.type.dtype != "f32":
-            continue
+        assert host is not None
         host.attrs = {**host.attrs, "act": act}
         kept.pop()
+        source.origin, source.name = None, ""  # it is another value from now on: that of `op`
         renamed[op.result] = source
         users[source] = users.get(op.result, [])
         if op.result in leaving:
@@ -42,6 +49,19 @@ def fuse_activation(graph: Graph) -> bool:
     graph.ops = kept
     graph.replace_leaving(renamed)
     return changed
+
+
+def refusal(op: Op, users: dict[Value, list[Op]], leaving: set[Value]) -> str:
+    """Why the activation `op` is not fused, as a key of REASONS; nothing where it is."""
+    source = op.arg(0)
+    host = source.op
+    if host is None or host.kind not in _HOSTS:
+        return "ACTIVATION_NO_HOST"
+    if host.attrs["act"]:
+        return "ACTIVATION_HOST_TAKEN"
+    if source in leaving or len(users[source]) != 1:
+        return "ACTIVATION_OPERAND_SHARED"
+    return "" if source.type.dtype == "f32" else "ACTIVATION_NOT_FLOAT32"
 
 
 def activation_name(op: Op) -> str:

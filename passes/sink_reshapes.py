@@ -23,9 +23,7 @@ def sink_reshapes(graph: Graph) -> bool:
         else:
             renamed[op.result] = made
             changed = True
-    graph.outputs = [(name, renamed.get(v, v)) for name, v in graph.outputs]
-    for state in graph.states:
-        state.output = renamed.get(state.output, state.output)
+    graph.replace_leaving(renamed)
     return changed
 
 

@@ -12,21 +12,39 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from edgec.ir.origin import VIEWS, Origin
 from edgec.ir.types import Type, dtype_name
 
 Attr = int | float | str | bool | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
 
 
 class Value:
-    """A tensor in a graph. `name` is for people and interfaces; identity is the object."""
+    """A tensor in a graph. `name` is for people and interfaces; identity is the object; `origin` is the tensor of the
+    ONNX model that it is, where that is known."""
 
-    __slots__ = ("const", "name", "op", "type")
+    __slots__ = ("const", "name", "op", "origin", "type")
 
     def __init__(self, name: str, type: Type, op: Op | None = None, const: str | None = None) -> None:
         self.name = name
         self.type = type
         self.op = op  # the op that makes this value; None for inputs and constants
         self.const = const  # key into Module.constants; None otherwise
+        self.origin: Origin | None = None
+
+    def stand_for(self, old: Value) -> None:
+        """This value takes the place of `old`, and those that it is a transpose or reshape of do with it."""
+        if old.origin is None or old.type != self.type:
+            return
+        self.origin, self.name = old.origin, self.name or old.name
+        value = self
+        while value.op is not None and value.op.kind in VIEWS and value.origin is not None:
+            kind, under = value.op.kind, value.op.arg(0)
+            if under.op is None or under.origin is not None:
+                break
+            argument: tuple[int, ...] = value.op.attrs[VIEWS[kind]]  # type: ignore[assignment]
+            under.origin = value.origin.operand(kind, argument, under.type.dims)
+            under.name = under.name or value.name
+            value = under
 
     def __repr__(self) -> str:
         return f"%{self.name}: {self.type}"
@@ -165,10 +183,13 @@ class Graph:
         for state in self.states:
             if state.output is old:
                 state.output = new
+        new.stand_for(old)
 
     def replace_leaving(self, renamed: dict[Value, Value]) -> None:
         """Outputs and states read the new values. For passes that sweep once and rename operands as they go: `replace`
         walks the graph each time."""
+        for old, new in renamed.items():
+            new.stand_for(old)
         self.outputs = [(name, renamed.get(v, v)) for name, v in self.outputs]
         for state in self.states:
             state.output = renamed.get(state.output, state.output)

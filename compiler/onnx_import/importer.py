@@ -15,6 +15,7 @@ from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, SparseTensorP
 
 from edgec.ir.errors import EdgecError, IRError, ModelError, UnsupportedError
 from edgec.ir.graph import Graph, Module, Op, Value
+from edgec.ir.origin import Origin
 from edgec.onnx_import import limits
 from edgec.onnx_import.functions import bound_nodes, key_of, standard_body
 from edgec.onnx_import.items import Item, Missing, reasons_of
@@ -222,7 +223,7 @@ class Walk:
             if name:
                 scope.items[name] = item
                 if isinstance(item, Value) and item.op is not None and not item.name and scope.depth == 1:
-                    item.name = name
+                    item.name, item.origin = name, Origin(name)
 
     def import_node(self, proto: NodeProto, inputs: list[Item], scope: Scope, missing: bool) -> Sequence[Item]:
         """Results of one node; none when an operand is missing and the operator itself would be fine."""

@@ -37,13 +37,17 @@ class Buffer:
 @dataclass(frozen=True)
 class Pointer:
     """An address as an argument: `offset` bytes into a buffer, of C type `ctype` (`float`, `int64_t`, `void` …).
-    `slot`: bytes between the shares of a block's callers, where each has its own."""
+    `slot`: bytes between the shares of a block's callers, where each has its own. In a call that is made once a row,
+    `image` and `row` are the bytes from one to the next, rows counted modulo `depth` where that is not 0."""
 
     buffer: Buffer
     ctype: str
     offset: int = 0
     write: bool = False
     slot: int = 0
+    image: int = 0
+    row: int = 0
+    depth: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ class Call:
     macs: int = 0
     instances: tuple[str, ...] = ()  # macro uses that make functions, such as EDGEC_GEMM_TILE(6, 4)
     inplace: bool = False  # the first pointer written may be the very bytes of the first one read
+    each_row: bool = False  # in a stage: made once a row, for all of its tasks
 
     def pointers(self) -> list[Pointer]:
         return [a for a in self.args if isinstance(a, Pointer)]
@@ -88,7 +93,8 @@ class Call:
 
 @dataclass(frozen=True)
 class Stage:
-    """Row kernels that together make rows of one value: calls whose last three parameters are (image, y0, y1)."""
+    """Row kernels that together make rows of one value: calls whose last three parameters are (image, y0, y1), and
+    calls that are made once a row."""
 
     calls: tuple[Call, ...]  # their multiply-adds are those of one image
     rows: StageRows

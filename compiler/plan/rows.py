@@ -1,7 +1,7 @@
-"""Row rules, and how deep a ring of rows must be.
+"""How deep a ring of rows must be.
 
-A stage of a block makes rows of one value from rows of earlier stages. `Window` says which; `ring_depths` runs the very
-schedule that edgec_run_rows (targets/c/kernels/block.h) follows and notes the most rows that are alive at once.
+A stage of a block makes rows of one value from rows of earlier stages, by windows (ir/rows.py); `ring_depths` runs the
+very schedule that edgec_run_rows (targets/c/kernels/block.h) follows and notes the most rows that are alive at once.
 """
 
 from __future__ import annotations
@@ -9,20 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Window:
-    """Result rows [a, b) need operand rows [a*stride - before, (b-1)*stride - before + extent), clipped to it."""
-
-    stride: int = 1
-    before: int = 0
-    extent: int = 1
-
-    def low(self, a: int) -> int:
-        return max(0, a * self.stride - self.before)
-
-    def high(self, b: int, rows: int) -> int:
-        return min(rows, (b - 1) * self.stride - self.before + self.extent)
+from edgec.ir.rows import Window
 
 
 @dataclass(frozen=True)
@@ -40,14 +27,16 @@ def likely_depths(stages: Sequence[StageRows], step: int) -> list[int]:
     return [max(1, d) for d in depths]
 
 
-def ring_depths(stages: Sequence[StageRows], step: int, bands: int) -> list[int]:
-    """Rows that each stage's ring must hold, for the whole image as one band and for `bands` bands. The last stage has
-    no ring: its entry is its rows."""
+def ring_depths(stages: Sequence[StageRows], step: int, bands: int, align: int = 1) -> list[int]:
+    """Rows that each stage's ring must hold, for the whole image as one band and for `bands` bands, which begin at
+    multiples of `align`. The last stage has no ring: its entry is its rows."""
     depths = [0] * len(stages)
     rows = stages[-1].rows
+    units = -(-rows // align)
     for count in {1, bands}:
         for band in range(count):
-            _run(stages, step, rows * band // count, rows * (band + 1) // count, depths)
+            first, stop = (units * b // count * align for b in (band, band + 1))
+            _run(stages, step, first, min(stop, rows), depths)
     depths[-1] = rows
     return [max(1, d) for d in depths]
 

@@ -55,7 +55,9 @@ def make_plan(
     """Kernel calls with memory planned, for at most `threads` threads; `segments` stands in for the schedule.
     UnsupportedError with every op that has no kernel."""
     ctx = Lowering(graph, device.isa, name)
-    lower_graph(ctx, LOWER, schedule_graph(graph, device.isa, device.memory) if segments is None else segments, threads)
+    if segments is None:
+        segments = schedule_graph(graph, device.isa, device.memory, threads)
+    lower_graph(ctx, LOWER, segments, threads)
     plan = ctx.finish()
     plan_memory(plan)
     return plan

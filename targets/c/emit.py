@@ -103,6 +103,9 @@ class _Printer:
             at = f"{self.weights} + {offset}"
         else:
             at = f"m->{p.buffer.space} + {offset}" + (f" + slot * {p.slot}" if p.slot else "")
+        at += f" + image * {p.image}" if p.image else ""
+        if p.row:
+            at += f" + y % {p.depth} * {p.row}" if p.depth else f" + y * {p.row}"
         return f"({const}{p.ctype} *)({at})"
 
     def struct(self, struct: Struct, name: str) -> str:
@@ -234,12 +237,17 @@ def _block(block: Block, i: int, printer: _Printer) -> str:
     for j, stage in enumerate(block.stages):
         lines = []
         for call in stage.calls:
-            args = [*(printer.argument(a) for a in call.args), "image", "y0", "y1"]
-            lines.append(f"  {call.function}({', '.join(args)});\n")
+            args = [printer.argument(a) for a in call.args]
+            if call.each_row:
+                args += ["0", f"{call.tasks}"] if call.tasks else []
+                lines.append(f"  for (ptrdiff_t y = y0; y < y1; y++) {call.function}({', '.join(args)});\n")
+            else:
+                lines.append(f"  {call.function}({', '.join([*args, 'image', 'y0', 'y1'])});\n")
         body = "".join(lines)
         uses = "  const memory *m = p;\n" if "m->" in body else "  (void)p;\n"
         own = any(p.slot for call in stage.calls for p in call.pointers())
         unused = "" if own else "  (void)slot;\n"
+        unused += "" if "image" in body else "  (void)image;\n"
         functions.append(
             f"{_comment(stage.calls[0].source)}static void stage_{i}_{j}(const void *p, ptrdiff_t slot, "
             f"ptrdiff_t image, ptrdiff_t y0, ptrdiff_t y1) {{\n{uses}{unused}{body}}}\n"

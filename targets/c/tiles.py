@@ -10,10 +10,10 @@ from edgec.plan.plan import Struct, Symbol
 from edgec.targets.c.isa import Isa
 
 # ISA -> vectors per tile -> most rows per tile. Accumulators fill the register file, less what A and B need: NEON keeps
-# a vector of A per row and a pair of B; x86 broadcasts A from memory. Wide tiles of few rows are for few rows of C:
-# they keep enough accumulators to hide the latency of a multiply-add.
+# a vector of A per row and four of B; x86 broadcasts A from memory. Wide tiles of few rows are for few rows of C: they
+# keep enough accumulators to hide the latency of a multiply-add.
 ROWS: dict[str, dict[int, int]] = {
-    "neon": {8: 1, 4: 6, 3: 7, 2: 8, 1: 8},
+    "neon": {8: 3, 7: 3, 6: 4, 5: 4, 4: 5, 3: 7, 2: 8, 1: 8},
     "scalar": {4: 1, 2: 4, 1: 4},
     "avx2": {8: 1, 4: 2, 3: 4, 2: 6, 1: 8},
     "avx512": {8: 1, 4: 7, 3: 9, 2: 14, 1: 14},
@@ -25,44 +25,59 @@ ACROSS = 60
 
 @dataclass(frozen=True)
 class Tiles:
-    """Tile sizes of one GEMM: `mr` rows; panels of `nv` vectors, the last of `last_nv`."""
+    """Tile sizes of one GEMM: `mr` rows; `wide` panels of `nv` vectors, then panels of `last_nv`, at least one.
+    `onto`: sums go on from what stands in C."""
 
     lanes: int
     mr: int
     nv: int
     last_nv: int
+    wide: int
+    onto: bool = False
+
+    @property
+    def _prefix(self) -> str:
+        return "edgec_gemm_onto_" if self.onto else "edgec_gemm_"
 
     def struct(self) -> Struct:
         return Struct(
             "edgec_gemm_tiles",
             (
-                ("tile", Symbol(f"edgec_gemm_{self.mr}x{self.nv}")),
-                ("last_tile", Symbol(f"edgec_gemm_{self.mr}x{self.last_nv}")),
+                ("tile", Symbol(f"{self._prefix}{self.mr}x{self.nv}")),
+                ("last_tile", Symbol(f"{self._prefix}{self.mr}x{self.last_nv}")),
                 ("mr", self.mr),
                 ("nv", self.nv),
                 ("last_nv", self.last_nv),
+                ("wide", self.wide),
             ),
         )
 
     def instances(self) -> tuple[str, ...]:
-        return tuple(f"EDGEC_GEMM_TILE({self.mr}, {v})" for v in sorted({self.nv, self.last_nv}))
+        macro = "EDGEC_GEMM_TILE_ONTO" if self.onto else "EDGEC_GEMM_TILE"
+        return tuple(f"{macro}({self.mr}, {v})" for v in sorted({self.nv, self.last_nv}))
+
+    def panels(self, n: int) -> list[tuple[int, int]]:
+        """First column and vectors of each panel of n columns."""
+        found: list[tuple[int, int]] = []
+        at = 0
+        while at < n:
+            nv = self.nv if len(found) < self.wide else self.last_nv
+            found.append((at, nv))
+            at += nv * self.lanes
+        return found
 
     def packed_columns(self, n: int) -> int:
         """Columns of the packed right operand."""
-        full = self.nv * self.lanes
-        panels = -(-n // full)
-        return (panels - 1) * full + self.last_nv * self.lanes
+        return sum(nv for _, nv in self.panels(n)) * self.lanes
 
     def pack(self, b: np.ndarray) -> np.ndarray:
         """b[k][n] panel by panel, zero-padded to whole vectors."""
         k, n = b.shape
-        full = self.nv * self.lanes
         parts = []
-        for j in range(0, n, full):
-            width = full if n - j > full else self.last_nv * self.lanes
-            part = np.zeros((k, width), np.float32)
-            real = min(width, n - j)
-            part[:, :real] = b[:, j : j + real]
+        for j, nv in self.panels(n):
+            part = np.zeros((k, nv * self.lanes), np.float32)
+            real = b[:, j : j + nv * self.lanes]
+            part[:, : real.shape[1]] = real
             parts.append(part.ravel())
         return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
@@ -73,31 +88,39 @@ class Tiles:
         return out
 
 
-def choose_tiles(isa: Isa, rows: int, columns: int, k: int, line: int = 0) -> Tiles:
-    """The cheapest tiles for C[rows][columns] with `k` products an element. `line` (default: rows) is the length of the
-    stretches of rows that lie evenly, one of which the driver may get alone: a tile has no more rows."""
+def choose_tiles(
+    isa: Isa, rows: int, columns: int, k: int, line: int = 0, segments: int = 1, whole: bool = False
+) -> Tiles:
+    """The cheapest tiles for C[rows][columns] with `k` products an element in `segments` runs. `line` (default: rows)
+    is the length of the stretches of rows that lie evenly, one of which the driver may get alone: a tile has no more
+    rows. `whole`: tiles must divide it."""
     vectors = -(-columns // isa.lanes)
     line = max(1, line or rows)
+    table = ROWS[isa.name]
+    most = {nv: table[min(n for n in table if n >= nv)] for nv in range(1, max(table) + 1)}
     found = []
-    for nv, most in ROWS[isa.name].items():
-        if nv > vectors and nv > 1:
+    for mr in range(1, min(max(most.values()), line) + 1):
+        if whole and line % mr:
             continue
-        last = vectors - (vectors - 1) // nv * nv
-        for mr in range(1, min(most, line) + 1):
-            if mr > ROWS[isa.name].get(last, most):
-                continue
-            tiles = -(-rows // mr)
-            across = ACROSS * (rows != line and line % mr != 0)
-            cost = tiles * (
-                (vectors - last) // nv * (_cost(isa, mr, nv, k) + across) + _cost(isa, mr, last, k) + across
-            )
-            found.append((cost, -mr, Tiles(isa.lanes, mr, nv, last)))
-    return min(found, key=lambda f: f[:2])[2]
+        across = ACROSS * (rows != line and line % mr != 0)
+        cost = {nv: tile_instructions(isa, mr, nv, k, segments) + across for nv in most if mr <= most[nv]}
+        for nv, last in ((n, m) for n in table if n in cost for m in cost if m <= n <= max(1, vectors)):
+            full = max(0, vectors - 1) // nv
+            for wide in range(full, max(-1, full - last), -1):  # fewer leave the same rest again
+                lasts = max(1, -(-(vectors - wide * nv) // last))
+                total = -(-rows // mr) * (wide * cost[nv] + lasts * cost[last])
+                found.append((total, -mr, lasts, Tiles(isa.lanes, mr, nv, last, wide)))
+    return min(found, key=lambda f: f[:3])[3]
 
 
-def _cost(isa: Isa, mr: int, nv: int, k: int) -> float:
+def tile_instructions(isa: Isa, mr: int, nv: int, k: int, segments: int = 1) -> float:
     """Instructions of one tile, counted on what the compilers make of gemm.h; multiply-adds that wait for each other
     count as the ones that could have been there."""
-    waits = max(0, 8 - mr * nv)
-    loads = nv / 2 + mr / 4 + 1.25 if isa.name == "neon" else nv + 0.5
-    return k * (mr * nv + waits + loads) + 4 * mr * nv + 60
+    waits = k * max(0, 8 - mr * nv)
+    if isa.name != "neon":
+        return waits + k * (mr * nv + nv + 0.5) + 4 * mr * nv + 60
+    eights, rest = divmod(k // segments, 8)
+    pairs = mr * nv + 2 * mr + 4 <= isa.registers
+    run = eights * (8 * mr * nv + (1 if pairs else 2) * mr + 2 * nv + 2) + 13 + mr
+    run += (4 * mr * nv + mr + nv) * (rest // 4) + (mr * nv + mr + -(-nv // 4) + 3) * (rest % 4)
+    return waits + segments * run + mr * (2 * -(-nv // 2) + 3) + 2 * mr * nv + 22

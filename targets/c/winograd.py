@@ -191,10 +191,9 @@ def instructions(layer: Layer, isa: Isa, m: int) -> float:
 
 def direct_instructions(layer: Layer, isa: Isa) -> float:
     """Of the same layer as a GEMM over image rows (kernels/gemm.h)."""
-    t = tiles.choose_tiles(isa, layer.ow, layer.oc, 9 * layer.c)
-    vectors = -(-layer.oc // isa.lanes)
-    widths = [t.nv] * (-(-vectors // t.nv) - 1) + [t.last_nv]
-    products = sum(9 * layer.c / 4 * _four_channels(isa, t.mr, nv) + 4 * t.mr * nv + 60 for nv in widths)
+    k = 9 * layer.c
+    t = tiles.choose_tiles(isa, layer.ow, layer.oc, k, segments=3)
+    products = sum(tiles.tile_instructions(isa, t.mr, nv, k, 3) for _, nv in t.panels(layer.oc))
     return layer.oh * -(-layer.ow // t.mr) * products
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgec.plan.rows import StageRows, Window, ring_depths
+from edgec.ir.rows import Window
+from edgec.plan.rows import StageRows, ring_depths
 
 
 def random_stages(rng: np.random.Generator) -> list[StageRows]:

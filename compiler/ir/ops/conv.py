@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgec.ir.errors import IRError
+from edgec.ir.ops import row_rules
 from edgec.ir.ops.elementwise import activate, check_activation, operand
 from edgec.ir.ops.row import REQUIRED, OpRow
 from edgec.ir.types import FLOATS, INTEGERS, Type
@@ -258,7 +259,7 @@ ROWS: list[OpRow] = [
         _infer_conv,
         _evaluate_conv,
         {**_WINDOW, "groups": 1, "layout": "nchw", "act": ""},
-        "window",
+        row_rules.window,
     ),
     OpRow(
         "conv_transpose",
@@ -268,7 +269,7 @@ ROWS: list[OpRow] = [
         _evaluate_transpose,
         {**_WINDOW, "groups": 1, "output_padding": REQUIRED, "layout": "nchw", "act": ""},
     ),
-    OpRow("max_pool", "conv", (1, 1), _infer_pool("max_pool"), _evaluate_max_pool, _POOL, "window"),
+    OpRow("max_pool", "conv", (1, 1), _infer_pool("max_pool"), _evaluate_max_pool, _POOL, row_rules.window),
     OpRow(
         "avg_pool",
         "conv",
@@ -276,6 +277,6 @@ ROWS: list[OpRow] = [
         _infer_pool("avg_pool"),
         _evaluate_avg_pool,
         {**_POOL, "count_include_pad": False, "ceil_pads": ()},
-        "window",
+        row_rules.window,
     ),
 ]

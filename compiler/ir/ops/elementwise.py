@@ -1,4 +1,4 @@
-"""Element-wise operators: unary, binary with numpy broadcasting, where, cast. Row rule "same"."""
+"""Element-wise operators: unary, binary with numpy broadcasting, where, cast."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgec.ir.errors import IRError
+from edgec.ir.ops import row_rules
 from edgec.ir.ops.row import REQUIRED, Attrs, OpRow
 from edgec.ir.types import DTYPES, FLOATS, INTEGERS, SIGNED, Type
 
@@ -252,7 +253,7 @@ def _unary(kind: str) -> OpRow:
         _same_dtype(kind, legal, x)
         return [x]
 
-    return OpRow(kind, "elementwise", (1, 1), infer, _rounded(function), rows="same")
+    return OpRow(kind, "elementwise", (1, 1), infer, _rounded(function), rows=row_rules.elementwise)
 
 
 def _parametric(kind: str) -> OpRow:
@@ -268,7 +269,7 @@ def _parametric(kind: str) -> OpRow:
         with np.errstate(all="ignore"):
             return [np.asarray(function(_wide(arrays[0]), a)).astype(arrays[0].dtype, copy=False)]
 
-    return OpRow(kind, "elementwise", (1, 1), infer, evaluate, attrs, rows="same")
+    return OpRow(kind, "elementwise", (1, 1), infer, evaluate, attrs, rows=row_rules.elementwise)
 
 
 def _binary(kind: str) -> OpRow:
@@ -291,7 +292,7 @@ def _binary(kind: str) -> OpRow:
                 return [activate(_wide(result), a["act"]).astype(result.dtype, copy=False)]
         return [result]
 
-    return OpRow(kind, "elementwise", (2, 2), infer, evaluate, attrs, rows="same")
+    return OpRow(kind, "elementwise", (2, 2), infer, evaluate, attrs, rows=row_rules.elementwise)
 
 
 def _compare(kind: str) -> OpRow:
@@ -303,7 +304,8 @@ def _compare(kind: str) -> OpRow:
         return [Type("bool", broadcast(kind, x, y))]
 
     return OpRow(
-        kind, "elementwise", (2, 2), infer, lambda v, _: [np.asarray(function(_wide(v[0]), _wide(v[1])))], rows="same"
+        kind, "elementwise", (2, 2), infer, lambda v, _: [np.asarray(function(_wide(v[0]), _wide(v[1])))],
+        rows=row_rules.elementwise,
     )
 
 
@@ -357,9 +359,13 @@ ROWS: list[OpRow] = [
     *map(_binary, BINARY),
     *map(_compare, COMPARE),
     OpRow(
-        "where", "elementwise", (3, 3), _infer_where, lambda v, _: [np.asarray(np.where(v[0], v[1], v[2]))], rows="same"
+        "where", "elementwise", (3, 3), _infer_where, lambda v, _: [np.asarray(np.where(v[0], v[1], v[2]))],
+        rows=row_rules.elementwise,
     ),
-    OpRow("cast", "elementwise", (1, 1), _infer_cast, lambda v, a: [cast(v[0], a["to"])], {"to": REQUIRED}, "same"),
+    OpRow(
+        "cast", "elementwise", (1, 1), _infer_cast, lambda v, a: [cast(v[0], a["to"])], {"to": REQUIRED},
+        row_rules.elementwise,
+    ),
     OpRow(
         "bitcast",
         "elementwise",
@@ -367,13 +373,15 @@ ROWS: list[OpRow] = [
         _infer_bitcast,
         lambda v, a: [v[0].view(DTYPES[a["to"]])],
         {"to": REQUIRED},
-        "same",
+        row_rules.elementwise,
     ),
     OpRow(
-        "is_nan", "elementwise", (1, 1), _infer_test("is_nan"), lambda v, _: [np.asarray(_wide(v[0]) != _wide(v[0]))]
+        "is_nan", "elementwise", (1, 1), _infer_test("is_nan"), lambda v, _: [np.asarray(_wide(v[0]) != _wide(v[0]))],
+        rows=row_rules.elementwise,
     ),
     OpRow(
-        "is_inf", "elementwise", (1, 1), _infer_test("is_inf"), _is_inf, {"positive": True, "negative": True}, "same"
+        "is_inf", "elementwise", (1, 1), _infer_test("is_inf"), _is_inf, {"positive": True, "negative": True},
+        row_rules.elementwise,
     ),
 ]
 assert SIGNED <= INTEGERS

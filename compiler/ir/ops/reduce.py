@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgec.ir.errors import IRError
+from edgec.ir.ops import row_rules
 from edgec.ir.ops.elementwise import activate, check_activation, operand
 from edgec.ir.ops.row import REQUIRED, OpRow
 from edgec.ir.types import FLOATS, INTEGERS, Type
@@ -228,9 +229,12 @@ _ARG: dict[str, Any] = {"axis": REQUIRED, "keepdims": False, "last": False}
 _NORM: dict[str, Any] = {"axis": REQUIRED, "eps": 1e-5}
 
 ROWS: list[OpRow] = [
-    OpRow("matmul", "matmul", (2, 3), _infer_matmul, _evaluate_matmul, {"trans_b": False, "act": ""}, "same"),
+    OpRow("matmul", "matmul", (2, 3), _infer_matmul, _evaluate_matmul, {"trans_b": False, "act": ""}, row_rules.matmul),
     *(
-        OpRow(k, "reduce", (1, 1), _infer_reduce(k), _reduce(f), {"axes": REQUIRED, "keepdims": False}, "sink")
+        OpRow(
+            k, "reduce", (1, 1), _infer_reduce(k), _reduce(f), {"axes": REQUIRED, "keepdims": False},
+            row_rules.reduction,
+        )
         for k, f in REDUCTIONS.items()
     ),
     OpRow("argmax", "reduce", (1, 1), _infer_arg("argmax"), _arg(True), _ARG),
@@ -243,12 +247,16 @@ ROWS: list[OpRow] = [
         _cumsum,
         {"axis": REQUIRED, "exclusive": False, "reverse": False},
     ),
-    OpRow("softmax", "norm", (1, 1), _same_with_axis("softmax", True), _evaluate_softmax, {"axis": REQUIRED}),
     OpRow(
-        "log_softmax", "norm", (1, 1), _same_with_axis("log_softmax", True), _evaluate_log_softmax, {"axis": REQUIRED}
+        "softmax", "norm", (1, 1), _same_with_axis("softmax", True), _evaluate_softmax, {"axis": REQUIRED},
+        row_rules.along_axis,
     ),
-    OpRow("layer_norm", "norm", (1, 3), _same_with_axis("layer_norm", True), _norm(True), _NORM, "same"),
-    OpRow("rms_norm", "norm", (1, 2), _same_with_axis("rms_norm", True), _norm(False), _NORM, "same"),
+    OpRow(
+        "log_softmax", "norm", (1, 1), _same_with_axis("log_softmax", True), _evaluate_log_softmax, {"axis": REQUIRED},
+        row_rules.along_axis,
+    ),
+    OpRow("layer_norm", "norm", (1, 3), _same_with_axis("layer_norm", True), _norm(True), _NORM, row_rules.along_axis),
+    OpRow("rms_norm", "norm", (1, 2), _same_with_axis("rms_norm", True), _norm(False), _NORM, row_rules.along_axis),
     OpRow(
         "attention",
         "norm",

@@ -10,6 +10,7 @@ import numpy as np
 
 from edgec.ir.errors import IRError
 from edgec.ir.graph import Attr
+from edgec.ir.ops.row_rules import Rule, boundary
 from edgec.ir.types import Type
 
 Attrs = dict[str, Attr]
@@ -29,8 +30,7 @@ class OpRow:
     """`infer(types, attrs)` gives the result types or raises IRError with the rule that is broken;
     `evaluate(arrays, attrs)` is the meaning in numpy. `arity` is (fewest, most); most = -1 for any number.
 
-    `rows` names the row rule (see plan/rows.py): "same" (output rows [a,b) need input rows [a,b) of every operand that
-    has the row axis), "window" (convolution and pooling), "sink" (reduction over rows), "none" (a block boundary).
+    `rows` is the row rule (row_rules.py).
     """
 
     kind: str
@@ -39,7 +39,7 @@ class OpRow:
     infer: Infer
     evaluate: Evaluate
     attrs: dict[str, Attr | Required] = field(default_factory=dict)
-    rows: str = "none"
+    rows: Rule = boundary
     doc: str = ""
 
     def complete(self, given: Attrs) -> Attrs:

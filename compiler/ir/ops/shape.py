@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgec.ir.errors import IRError
+from edgec.ir.ops import row_rules
 from edgec.ir.ops.elementwise import operand
 from edgec.ir.ops.row import REQUIRED, OpRow
 from edgec.ir.types import Type
@@ -251,6 +252,7 @@ ROWS: list[OpRow] = [
         _infer_transpose,
         lambda v, a: [np.ascontiguousarray(v[0].transpose(a["perm"])) if v[0].ndim else v[0]],
         {"perm": REQUIRED},
+        row_rules.transpose,
     ),
     OpRow(
         "broadcast_to",
@@ -267,9 +269,11 @@ ROWS: list[OpRow] = [
         _infer_slice,
         lambda v, a: [v[0][slices(a)].copy()],
         {"starts": REQUIRED, "stops": REQUIRED, "steps": REQUIRED},
+        row_rules.slices,
     ),
     OpRow(
-        "concat", "shape", (1, -1), _infer_concat, lambda v, a: [np.concatenate(v, axis=a["axis"])], {"axis": REQUIRED}
+        "concat", "shape", (1, -1), _infer_concat, lambda v, a: [np.concatenate(v, axis=a["axis"])], {"axis": REQUIRED},
+        row_rules.concat,
     ),
     OpRow(
         "pad",
@@ -278,8 +282,9 @@ ROWS: list[OpRow] = [
         _infer_pad,
         _evaluate_pad,
         {"before": REQUIRED, "after": REQUIRED, "mode": "constant", "value": 0.0},
+        row_rules.pad,
     ),
-    OpRow("gather", "index", (2, 2), _infer_gather, _evaluate_gather, {"axis": REQUIRED}),
+    OpRow("gather", "index", (2, 2), _infer_gather, _evaluate_gather, {"axis": REQUIRED}, row_rules.gather),
     OpRow("gather_elements", "index", (2, 2), _infer_gather_elements, _evaluate_gather_elements, {"axis": REQUIRED}),
     OpRow("gather_nd", "index", (2, 2), _infer_gather_nd, _evaluate_gather_nd, {"batch_dims": 0}),
     OpRow(

@@ -27,26 +27,57 @@ typedef struct {
   ptrdiff_t a_step, c_step, r_step; /* floats from one to the next */
 } edgec_gemm_args;
 
+/* acc += rows of A times rows of B, over one segment: `row` are pointers to A's rows. */
 #if !defined(EDGEC_SCALAR) && defined(__ARM_NEON)
-/* K in steps of four: A comes in as vectors over k and is broadcast by lane inside the multiply-add. */
-#define EDGEC_GEMM_STEP4(MR, NV)                                                                \
-  for (ptrdiff_t left = length >> 2; left > 0; left--) {                                        \
-    edgec_vf av[MR];                                                                            \
-    EDGEC_UNROLL for (int m = 0; m < (MR); m++) av[m] = edgec_load((const float *)(row[m] + at)); \
-    EDGEC_UNROLL for (int j = 0; j < 4; j++) {                                                  \
-      EDGEC_UNROLL for (int v = 0; v < (NV); v++) {                                             \
-        const edgec_vf bv = edgec_load(b + (j * (NV) + v) * EDGEC_LANES);                       \
-        EDGEC_UNROLL for (int m = 0; m < (MR); m++) acc[m][v] += edgec_splat(av[m][j]) * bv;    \
+/* A comes in as vectors over k and is broadcast by lane inside the multiply-add, B four vectors at once. The
+   accumulators, A and those four fill the registers: EDGEC_TIE keeps the compiler from loading further ahead. */
+#define EDGEC_GEMM_STEP(MR, NV, FOURS)                                                          \
+  {                                                                                             \
+    edgec_vf av[MR][FOURS];                                                                     \
+    EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                               \
+      edgec_load_run(av[m], (const float *)row[m], FOURS);                                      \
+      EDGEC_ADVANCE(row[m], 16 * (FOURS));                                                      \
+    }                                                                                           \
+    EDGEC_UNROLL for (int q = 0; q < (NV) * (FOURS); q++) {                                     \
+      edgec_vf bv[4];                                                                           \
+      edgec_load_run(bv, b, 4);                                                                 \
+      EDGEC_ADVANCE(b, 4 * EDGEC_LANES);                                                        \
+      EDGEC_UNROLL for (int i = 0; i < 4; i++) {                                                \
+        const int k = (4 * q + i) / (NV), v = (4 * q + i) % (NV);                               \
+        EDGEC_UNROLL for (int m = 0; m < (MR); m++) acc[m][v] += edgec_splat(av[m][k / 4][k % 4]) * bv[i]; \
+      }                                                                                         \
+      EDGEC_UNROLL for (int i = 0; i < 4 && i < (NV); i++) {                                    \
+        EDGEC_UNROLL for (int m = 0; m < (MR); m++) EDGEC_TIE(acc[m][(4 * q + i) % (NV)]);      \
       }                                                                                         \
     }                                                                                           \
-    b += 4 * (NV) * EDGEC_LANES;                                                                \
-    at += 16;                                                                                   \
   }
-#define EDGEC_GEMM_REST(LENGTH) ((LENGTH)&3)
+#define EDGEC_GEMM_SEGMENT(MR, NV)                                                              \
+  for (ptrdiff_t left = length >> 3; left != 0; left--) {                                       \
+    if ((MR) * (NV) + 2 * (MR) + 4 <= 32) {                                                     \
+      EDGEC_GEMM_STEP(MR, NV, 2)                                                                \
+    } else {                                                                                    \
+      EDGEC_GEMM_STEP(MR, NV, 1)                                                                \
+      EDGEC_GEMM_STEP(MR, NV, 1)                                                                \
+    }                                                                                           \
+  }                                                                                             \
+  if (length & 4) EDGEC_GEMM_STEP(MR, NV, 1)                                                    \
+  EDGEC_GEMM_REST(MR, NV, length & 3)
 #else
-#define EDGEC_GEMM_STEP4(MR, NV)
-#define EDGEC_GEMM_REST(LENGTH) (LENGTH)
+#define EDGEC_GEMM_SEGMENT(MR, NV) EDGEC_GEMM_REST(MR, NV, length)
 #endif
+
+#define EDGEC_GEMM_REST(MR, NV, LENGTH)                                                         \
+  ptrdiff_t at = 0;                                                                             \
+  for (ptrdiff_t left = (LENGTH); left > 0; left--) {                                           \
+    edgec_vf bv[NV];                                                                            \
+    edgec_load_run(bv, b, NV);                                                                  \
+    EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                               \
+      const edgec_vf am = edgec_splat(*(const float *)(row[m] + at));                           \
+      EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] += am * bv[v];                      \
+    }                                                                                           \
+    b += (NV) * EDGEC_LANES;                                                                    \
+    at += 4;                                                                                    \
+  }
 
 /* A result of fewer columns than the tile has: row by row through a copy. */
 EDGEC_NOINLINE void edgec_gemm_store_part(const edgec_vf *acc, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t tile,
@@ -64,36 +95,49 @@ EDGEC_NOINLINE void edgec_gemm_store_part(const edgec_vf *acc, ptrdiff_t rows, p
   }
 }
 
-#define EDGEC_GEMM_TILE(MR, NV)                                                                 \
-  EDGEC_NOINLINE void edgec_gemm_##MR##x##NV(const edgec_gemm_args *t) {                        \
+/* Sums begin with the bias, or go on from what stands in C. */
+#define EDGEC_GEMM_FROM_BIAS(MR, NV)                                                            \
+  const float *bias = t->bias;                                                                  \
+  EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                 \
+    EDGEC_OPAQUE(bias); /* loads in pairs are fewer than copies one by one */                   \
+    EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] = edgec_load(bias + v * EDGEC_LANES); \
+  }
+#define EDGEC_GEMM_FROM_C(MR, NV)                                                               \
+  edgec_vf begun[MR][NV];                                                                       \
+  if (t->n < (NV) * EDGEC_LANES) edgec_gemm_load_part(&begun[0][0], MR, NV, i, t);              \
+  EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                 \
+    const float *from = t->n < (NV) * EDGEC_LANES ? (const float *)begun[m] : t->c + i * t->c_step + t->c_at[m]; \
+    EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] = edgec_load(from + v * EDGEC_LANES); \
+  }
+
+/* What stands in C where that has fewer columns than the tile: zeros beside it. */
+EDGEC_NOINLINE void edgec_gemm_load_part(edgec_vf *acc, ptrdiff_t rows, ptrdiff_t vectors, ptrdiff_t tile,
+                                         const edgec_gemm_args *t) {
+  for (ptrdiff_t m = 0; m < rows; m++)
+    for (ptrdiff_t v = 0; v < vectors; v++) {
+      const float *from = t->c + tile * t->c_step + t->c_at[m] + v * EDGEC_LANES;
+      const ptrdiff_t left = t->n - v * EDGEC_LANES;
+      *acc++ = left > 0 ? edgec_load_n(from, left < EDGEC_LANES ? left : EDGEC_LANES) : edgec_splat(0.0f);
+    }
+}
+
+#define EDGEC_GEMM_TILE(MR, NV) EDGEC_GEMM_TILE_FROM(BIAS, edgec_gemm_##MR##x##NV, MR, NV)
+#define EDGEC_GEMM_TILE_ONTO(MR, NV) EDGEC_GEMM_TILE_FROM(C, edgec_gemm_onto_##MR##x##NV, MR, NV)
+#define EDGEC_GEMM_TILE_FROM(START, NAME, MR, NV)                                               \
+  EDGEC_NOINLINE void NAME(const edgec_gemm_args *t) {                                          \
     const ptrdiff_t length = t->length, stride = t->a_stride * 4;                               \
     const edgec_vf lo = edgec_splat(t->lo), hi = edgec_splat(t->hi);                            \
     const int clamp = t->lo > -__builtin_inff() || t->hi < __builtin_inff();                    \
     for (ptrdiff_t i = 0; i < t->tiles; i++) {                                                  \
       edgec_vf acc[MR][NV];                                                                     \
       const float *b = t->b;                                                                    \
-      EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                             \
-        const float *bias = t->bias;                                                            \
-        EDGEC_OPAQUE(bias); /* loads in pairs are fewer than copies one by one */               \
-        EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] = edgec_load(bias + v * EDGEC_LANES); \
-      }                                                                                         \
+      EDGEC_GEMM_FROM_##START(MR, NV)                                                           \
       for (ptrdiff_t s = 0; s < t->segments; s++) {                                             \
         const char *row[MR];                                                                    \
         row[0] = (const char *)(t->a[s] + i * t->a_step);                                       \
         EDGEC_UNROLL for (int m = 1; m < (MR); m++) row[m] = row[m - 1] + stride;               \
         EDGEC_UNROLL for (int m = 0; m < (MR); m++) EDGEC_OPAQUE(row[m]);                       \
-        ptrdiff_t at = 0;                                                                       \
-        EDGEC_GEMM_STEP4(MR, NV)                                                                \
-        for (ptrdiff_t left = EDGEC_GEMM_REST(length); left > 0; left--) {                      \
-          edgec_vf bv[NV];                                                                      \
-          EDGEC_UNROLL for (int v = 0; v < (NV); v++) bv[v] = edgec_load(b + v * EDGEC_LANES);  \
-          EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                         \
-            const edgec_vf am = edgec_splat(*(const float *)(row[m] + at));                     \
-            EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] += am * bv[v];                \
-          }                                                                                     \
-          b += (NV) * EDGEC_LANES;                                                              \
-          at += 4;                                                                              \
-        }                                                                                       \
+        EDGEC_GEMM_SEGMENT(MR, NV)                                                              \
       }                                                                                         \
       if (t->n < (NV) * EDGEC_LANES) {                                                          \
         edgec_vf part[MR][NV]; /* a copy: accumulators whose address is taken leave registers */ \
@@ -124,11 +168,11 @@ EDGEC_NOINLINE void edgec_gemm_store_part(const edgec_vf *acc, ptrdiff_t rows, p
 
 typedef void (*edgec_gemm_fn)(const edgec_gemm_args *);
 
-/* The tile functions of one GEMM: rows are done mr at a time, columns in panels of nv vectors, the last of which may be
-   narrower and then has a function of its own. */
+/* The tile functions of one GEMM: rows are done mr at a time, columns in `wide` panels of nv vectors by `tile`, then in
+   panels of last_nv by `last_tile`. */
 typedef struct {
   edgec_gemm_fn tile, last_tile;
-  ptrdiff_t mr, nv, last_nv;
+  ptrdiff_t mr, nv, last_nv, wide;
 } edgec_gemm_tiles;
 
 #define EDGEC_SEGMENTS 64
@@ -157,13 +201,14 @@ EDGEC_INLINE void edgec_gemm_at(ptrdiff_t *at, ptrdiff_t p, ptrdiff_t rows, ptrd
 }
 
 /* `n` columns; the pointers of `whole` stand at the first pixel of the first line, column 0. There must be at least mr
-   pixels: where mr does not divide them, the last tile goes over rows that are done, to the same bits. */
+   pixels: where mr does not divide them, the last tile goes over rows that are done, to the same bits. Tiles that go on
+   from C need an mr that divides them. */
 EDGEC_FN void edgec_gemm(const edgec_gemm_args *whole, ptrdiff_t n, const edgec_gemm_lines *l,
                          const edgec_gemm_tiles *f) {
   const float *a[EDGEC_SEGMENTS];
   ptrdiff_t c_at[EDGEC_GEMM_ROWS], r_at[EDGEC_GEMM_ROWS];
   edgec_gemm_args t = *whole;
-  const ptrdiff_t width = f->nv * EDGEC_LANES, mr = f->mr;
+  const ptrdiff_t mr = f->mr;
   const int a_even = l->lines == 1 || l->a_line == l->pixels * t.a_stride; /* A's pixels are evenly spaced */
   const int even = a_even && (l->lines == 1 || (l->c_line == l->pixels * l->c_pixel &&
                                                 (!t.r || l->r_line == l->pixels * l->r_pixel)));
@@ -179,11 +224,11 @@ EDGEC_FN void edgec_gemm(const edgec_gemm_args *whole, ptrdiff_t n, const edgec_
   t.r_step = mr * l->r_pixel;
   edgec_gemm_at(c_at, 0, mr, mr, 0, l->c_pixel);
   edgec_gemm_at(r_at, 0, mr, mr, 0, l->r_pixel);
-  for (ptrdiff_t j = 0; j < n; j += width) {
-    const int last = n - j <= width;
-    const edgec_gemm_fn tile = last ? f->last_tile : f->tile;
-    t.n = last ? n - j : width;
-    t.b = panel + l->skip * (last ? f->last_nv * EDGEC_LANES : width);
+  for (ptrdiff_t j = 0, width, wide = f->wide; j < n; j += width, wide--) {
+    const edgec_gemm_fn tile = wide > 0 ? f->tile : f->last_tile;
+    width = (wide > 0 ? f->nv : f->last_nv) * EDGEC_LANES;
+    t.n = n - j < width ? n - j : width;
+    t.b = panel + l->skip * width;
     for (ptrdiff_t line = 0; line < lines; line++) {
       float *c = whole->c + line * l->c_line + j;
       const float *r = whole->r ? whole->r + line * l->r_line + j : 0;

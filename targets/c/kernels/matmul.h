@@ -31,12 +31,12 @@ EDGEC_FN void edgec_matmul(const float *a, const float *b, const float *bias, co
   }
 }
 
-/* The right operand of a matmul at run time, b [k][n] or (transposed) [n][k], into panels of nv vectors. */
-EDGEC_FN void edgec_gemm_pack(const float *b, float *to, ptrdiff_t k, ptrdiff_t n, ptrdiff_t nv, ptrdiff_t last_nv,
+/* The right operand of a matmul at run time, b [k][n] or (transposed) [n][k], into panels. */
+EDGEC_FN void edgec_gemm_pack(const float *b, float *to, ptrdiff_t k, ptrdiff_t n, const edgec_gemm_tiles *f,
                               ptrdiff_t transposed) {
-  const ptrdiff_t full = nv * EDGEC_LANES;
-  for (ptrdiff_t j = 0; j < n; j += full) {
-    const ptrdiff_t width = n - j <= full ? last_nv * EDGEC_LANES : full, real = n - j < width ? n - j : width;
+  for (ptrdiff_t j = 0, width, wide = f->wide; j < n; j += width, wide--) {
+    width = (wide > 0 ? f->nv : f->last_nv) * EDGEC_LANES;
+    const ptrdiff_t real = n - j < width ? n - j : width;
     for (ptrdiff_t i = 0; i < k; i++) {
       for (ptrdiff_t l = 0; l < real; l++) to[l] = transposed ? b[(j + l) * k + i] : b[i * n + j + l];
       for (ptrdiff_t l = real; l < width; l++) to[l] = 0.0f;
@@ -54,7 +54,7 @@ EDGEC_FN void edgec_matmul_batched(const float *a, const float *b, const float *
   const float *packed = 0;
   for (ptrdiff_t i = 0; i < batches; i++) {
     const float *pb = b + edgec_row_offset(i, dims, sb, rank);
-    if (pb != packed) edgec_gemm_pack(pb, panel, k, n, tiles->nv, tiles->last_nv, transposed);
+    if (pb != packed) edgec_gemm_pack(pb, panel, k, n, tiles, transposed);
     packed = pb;
     edgec_matmul(a + edgec_row_offset(i, dims, sa, rank), panel, bias, 0, y + i * m * n, m, n, k, m, lo, hi, tiles, act,
                  0, 1);

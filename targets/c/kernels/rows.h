@@ -20,8 +20,8 @@ EDGEC_FN void edgec_fill_zero(float *y, ptrdiff_t n) {
 }
 
 /* Zeros `left` floats in front of and `right` floats behind the w*c of each row. */
-EDGEC_FN void edgec_zero_columns(float *y, const edgec_rows_shape *d, ptrdiff_t left, ptrdiff_t right,
-                                 ptrdiff_t image, ptrdiff_t y0, ptrdiff_t y1) {
+EDGEC_NOINLINE void edgec_zero_columns(float *y, const edgec_rows_shape *d, ptrdiff_t left, ptrdiff_t right,
+                                       ptrdiff_t image, ptrdiff_t y0, ptrdiff_t y1) {
   for (ptrdiff_t oy = y0; oy < y1; oy++) {
     float *row = y + image * d->y_image + oy % d->y_depth * d->y_row;
     edgec_fill_zero(row - left, left);
@@ -29,8 +29,8 @@ EDGEC_FN void edgec_zero_columns(float *y, const edgec_rows_shape *d, ptrdiff_t 
   }
 }
 
-EDGEC_FN void edgec_copy_rows(const float *x, float *y, const edgec_rows_shape *d, ptrdiff_t image, ptrdiff_t y0,
-                              ptrdiff_t y1) {
+EDGEC_NOINLINE void edgec_copy_rows(const float *x, float *y, const edgec_rows_shape *d, ptrdiff_t image,
+                                    ptrdiff_t y0, ptrdiff_t y1) {
   for (ptrdiff_t oy = y0; oy < y1; oy++)
     edgec_copy(y + image * d->y_image + oy % d->y_depth * d->y_row,
                x + image * d->x_image + oy % d->x_depth * d->x_row, d->w * d->c * 4);

@@ -6,26 +6,25 @@ the rest become blocks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from edgec.ir.errors import UnsupportedError
 from edgec.ir.graph import Graph, Op, Value
+from edgec.ir.rows import row_view
 from edgec.plan.cost import Memory
 from edgec.plan.plan import Block, Stage
 from edgec.plan.rows import StageRows, ring_depths
-from edgec.plan.schedule import RowOp, Segment, make_schedule
+from edgec.plan.schedule import Facts, RowOp, Segment, bands, make_schedule, stored_inside
 from edgec.targets.c.isa import Isa
 from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered, Rows
-from edgec.targets.c.lower.conv import (
-    conv_row_op,
-    lower_conv,
-    lower_pool,
-    pointwise_matmul,
-    pool_row_op,
-    wanted_columns,
-)
-from edgec.targets.c.lower.conv_transpose import reads_rows
+from edgec.targets.c.lower.conv import Sums, lower_conv, lower_pool, pointwise_matmul, wanted_columns
+from edgec.targets.c.lower.conv_transpose import phases_by_rows
+from edgec.targets.c.lower.matmul_rows import lower_matmul_rows
+from edgec.targets.c.lower.one_row import finish_sink, lower_one_row, sink_rows
+from edgec.targets.c.lower.row_ops import OWN, from_planes, reads_rows, row_op
 from edgec.targets.c.lower.rows import (
     copy_rows,
     padded_image,
@@ -34,39 +33,42 @@ from edgec.targets.c.lower.rows import (
     whole_rows,
     zero_columns,
 )
+from edgec.targets.c.lower.slices import slice_ops
 from edgec.targets.c.lower.winograd import lower_winograd, winograd_convs
 
 COPY_STEP = 8  # result rows at a time where a block is a padded copy and its reader
-_NHWC = (0, 2, 3, 1)
 
 
-def row_op(op: Op) -> RowOp | None:
-    """What the schedule may know of an op that has row kernels; None: it has none."""
-    if op.kind == "conv":
-        return conv_row_op(op)
-    if op.kind in ("max_pool", "avg_pool"):
-        return pool_row_op(op)
-    if op.kind == "transpose" and op.attrs["perm"] == _NHWC and op.result.type.dtype == "f32" and op.result.type.size:
-        dims = op.result.type.dims
-        return RowOp(dims[1], (), dims[0])  # reads its operand by planes: all of it must be there
-    return None
+def schedule_graph(graph: Graph, isa: Isa, memory: Memory, slots: int) -> list[Segment]:
+    """`slots`: threads that may run a block with rings at the same time."""
+    users, leaving = graph.users(), graph.output_values()
+    winograd = winograd_convs(graph, isa)
+
+    def nbytes(value: Value) -> int:
+        left, right = stored_columns(value, users, leaving, winograd)
+        view = row_view(value.type.dims) if left or right else None
+        padding = view.images * view.rows * (left + right) * view.channels * 4 if view is not None else 0
+        return value.type.nbytes + padding
+
+    row_ops = {op: fact for op in graph.ops if op not in winograd and (fact := row_op(op)) is not None}
+    return make_schedule(Facts(graph.ops, users, leaving, row_ops, nbytes, memory, slots))
 
 
-def _reads_rows(op: Op, value: Value) -> bool:
-    """Whether the op's lowering takes `value` through Lowering.image_rows, and so with any row stride."""
+def stored_columns(
+    value: Value, users: dict[Value, list[Op]], leaving: set[Value], winograd: dict[Op, int]
+) -> tuple[int, int]:
+    """Columns of zeros beside a value's rows, in front and behind: as its readers want, where all of them take rows."""
+    readers = users.get(value, [])
+    if value in leaving or value.type.rank != 4 or not readers or not all(_takes_rows(op, value) for op in readers):
+        return 0, 0
+    wanted = [wanted_columns(op, value, winograd) for op in readers]
+    return max(w[0] for w in wanted), max(w[1] for w in wanted)
+
+
+def _takes_rows(op: Op, value: Value) -> bool:
     if op.kind == "conv_transpose":
-        return reads_rows(op) and op.arg(0) is value
-    fact = row_op(op)
-    return fact is not None and any(v is value for v, _ in fact.reads)
-
-
-def schedule_graph(graph: Graph, isa: Isa, memory: Memory) -> list[Segment]:
-    alone = winograd_convs(graph, isa)
-
-    def streamed(op: Op) -> RowOp | None:
-        return None if op in alone else row_op(op)
-
-    return make_schedule(graph.ops, graph.users(), graph.output_values(), streamed, memory)
+        return phases_by_rows(op) and op.arg(0) is value
+    return reads_rows(op, value)
 
 
 def lower_graph(ctx: Lowering, table: dict[str, LowerOp], segments: Sequence[Segment], slots: int) -> None:
@@ -81,7 +83,7 @@ def lower_graph(ctx: Lowering, table: dict[str, LowerOp], segments: Sequence[Seg
         ctx.source = f"{op.kind} {op.source}".strip()
         try:
             if row_op(op) is not None:
-                _Segment(segment, ctx, users, leaving, slots).lower()
+                _Segment(segment, ctx, table, users, leaving, slots).lower()
             elif op.kind in table:
                 table[op.kind](op, ctx)
             else:
@@ -105,77 +107,111 @@ class _Segment:
     """Lowers one segment of row ops."""
 
     def __init__(
-        self, segment: Segment, ctx: Lowering, users: dict[Value, list[Op]], leaving: set[Value], slots: int
-    ) -> None:
+        self, segment: Segment, ctx: Lowering, table: dict[str, LowerOp], users: dict[Value, list[Op]],
+        leaving: set[Value], slots: int, sums: Sums = "whole",
+    ) -> None:  # fmt: skip
+        self.segment = segment
         self.ops = segment.ops
         self.step = segment.step
+        self.sums = sums
         self.ctx = ctx
+        self.table = table
         self.users = users
         self.leaving = leaving
         self.slots = slots
+        self.facts = {op: _fact(op) for op in self.ops}
+        self.stored = stored_inside(self.ops, users, leaving)
         self.inside = {op.result for op in self.ops[:-1]}
-        assert all(set(users[v]) <= set(self.ops) and v not in leaving for v in self.inside), "a ring is read outside"
+        self.copies: dict[Value, Rows] = {}
 
     def lower(self) -> None:
-        ctx, ops = self.ctx, self.ops
-        last = ops[-1].result
-        self._store(last)
-        if len(ops) == 1 and ops[0].kind == "conv" and pointwise_matmul(ops[0], ctx):
+        if self.segment.slices > 1:
+            self._lower_slices()
             return
-        if len(ops) == 1 and ops[0] in ctx.winograd:
-            x, residual = ops[0].arg(0), ops[0].inputs[3] if len(ops[0].inputs) > 3 else None
+        op, last = self.ops[0], self.facts[self.ops[-1]]
+        for value in [*self.stored, *([] if last.sink else [self.ops[-1].result])]:
+            self._store(value)
+        if len(self.ops) == 1 and self._lower_alone(op):
+            return
+        if last.sink:
+            partial, to = sink_rows(self.ops[-1], self.ctx)
+            self._block(to)
+            finish_sink(self.ops[-1], self.ctx, self.table, partial)
+        else:
+            self._block(self.ctx.image_rows(self.ops[-1].result, write=True))
+
+    def _lower_slices(self) -> None:
+        """A block a slice, one after the other."""
+        self._store(self.ops[-1].result)
+        to = self.ctx.image_rows(self.ops[-1].result, write=True)
+        for i, ops in enumerate(slice_ops(self.ops, self.segment.slices, self.ctx.graph)):
+            users = self.users | {op.result: [reader] for op, reader in pairwise(ops)}
+            sums: Sums = "onto" if i else "first"
+            _Segment(
+                Segment(ops, self.step), self.ctx, self.table, users, self.leaving, self.slots, sums
+            )._block(to)
+
+    def _lower_alone(self, op: Op) -> bool:
+        """One op, where it has a better way than rows."""
+        ctx = self.ctx
+        if op in ctx.winograd:
+            residual = op.inputs[3] if len(op.inputs) > 3 else None
             r = ctx.image_rows(residual) if residual is not None else None
-            y = ctx.image_rows(last, write=True)
-            lower_winograd(ops[0], ctx, ctx.winograd[ops[0]], ctx.image_rows(x), r, y, self.slots)
-            return
+            y = ctx.image_rows(op.result, write=True)
+            lower_winograd(op, ctx, ctx.winograd[op], ctx.image_rows(op.arg(0)), r, y, self.slots)
+            return True
+        if op.kind == "conv":
+            return pointwise_matmul(op, ctx)
+        own = (op.kind in OWN and op.kind != "matmul") or from_planes(op)
+        if own or self.facts[op].sink or not all(ctx.is_dense(v) for v in [op.result, *op.inputs] if v is not None):
+            return False
+        self.table[op.kind](op, ctx)
+        return True
+
+    def _block(self, to: Rows) -> None:
+        """The ops as stages of a block; the rows of the last lie at `to`."""
+        ctx, last = self.ctx, self.facts[self.ops[-1]]
         stages = self._stages()
-        fact = row_op(ops[-1])
-        assert fact is not None
         if len(stages) == 1:
             with ctx.collect() as calls:
-                self._op(ops[0], ctx.image_rows(last, write=True), None)
-            ctx.block(whole_rows(calls, fact.rows, fact.images, ctx.source))
+                self._op(self.ops[0], to)
+            ctx.block(whole_rows(calls, last.rows, last.images, ctx.source))
             return
-        step = min(self.step or COPY_STEP, fact.rows)
-        bands = max(1, min(self.slots, fact.rows // (2 * step)))
+        step = min(self.step or COPY_STEP, last.rows)
+        align = step if any(f.least > 1 for f in self.facts.values()) else 1
+        parts = bands(last.rows, step, self.slots)
         rows = self._stage_rows(stages)
-        depths = ring_depths(rows, step, bands)
+        depths = ring_depths(rows, step, parts, align)
         built = []
-        copies: dict[Value, Rows] = {}
         for stage, own, depth in zip(stages, rows, depths, strict=True):
             with ctx.collect() as calls:
                 if isinstance(stage, _Copy):
                     dims = stage.source.type.dims
-                    to = ring(ctx, dims, stage.left, stage.right, min(depth, own.rows), fact.images * bands, "padded")
-                    copies[stage.source] = to
-                    copy_rows(ctx, ctx.image_rows(stage.source), to, dims)
-                    zero_columns(ctx, to, dims)
+                    slots = last.images * parts
+                    at = ring(ctx, dims, stage.left, stage.right, min(depth, own.rows), slots, "padded")
+                    self.copies[stage.source] = at
+                    copy_rows(ctx, ctx.image_rows(stage.source), at, dims)
+                    zero_columns(ctx, at, dims)
+                elif stage is self.ops[-1]:
+                    self._op(stage, to)
                 else:
-                    if stage.result is not last:
-                        left, right = self._columns(stage.result, self.users[stage.result])
-                        ctx.rows[stage.result] = ring(
-                            ctx, stage.result.type.dims, left, right, min(depth, own.rows), fact.images * bands,
-                            stage.result.name,
+                    value = stage.result
+                    if value not in self.stored:
+                        left, right = stored_columns(value, self.users, self.leaving, ctx.winograd)
+                        ctx.rows[value] = ring(
+                            ctx, row_view(value.type.dims).dims, left, right, min(depth, own.rows),
+                            last.images * parts, value.name,
                         )  # fmt: skip
-                    to = ctx.image_rows(stage.result, write=True)
-                    self._op(stage, to, copies.get(stage.arg(0)))
+                    self._op(stage, ctx.image_rows(value, write=True))
             built.append(Stage(tuple(calls), own))
-        names = [f"{op.kind} {op.source}".strip() for op in ops]
-        ctx.block(Block(tuple(built), fact.images, bands, step, ", ".join(names)))
+        names = [f"{op.kind} {op.source}".strip() for op in self.ops]
+        ctx.block(Block(tuple(built), last.images, parts, step, ", ".join(names), align))
 
     def _store(self, value: Value) -> None:
         """Padded storage for a value that convolutions read, where every reader takes rows."""
-        ctx, users = self.ctx, self.users.get(value, [])
-        if value in self.leaving or not users or not all(_reads_rows(op, value) for op in users):
-            return
-        left, right = self._columns(value, users)
+        left, right = stored_columns(value, self.users, self.leaving, self.ctx.winograd)
         if left or right:
-            ctx.rows[value] = padded_image(ctx, value.type.dims, left, right, value.name)
-
-    def _columns(self, value: Value, users: Sequence[Op]) -> tuple[int, int]:
-        """Columns of zeros that the readers of a value want."""
-        wanted = [wanted_columns(op, value, self.ctx) for op in users]
-        return max(w[0] for w in wanted), max(w[1] for w in wanted)
+            self.ctx.rows[value] = padded_image(self.ctx, value.type.dims, left, right, value.name)
 
     def _stages(self) -> list[Op | _Copy]:
         """The ops, with a copy in front of each that wants columns of zeros which its operand has not."""
@@ -184,41 +220,64 @@ class _Segment:
         for op in self.ops:
             if op.kind == "conv":
                 x = op.arg(0)
-                left, right = wanted_columns(op, x, self.ctx)
+                left, right = wanted_columns(op, x, self.ctx.winograd)
                 if x not in self.inside and x not in copied:
                     have = self.ctx.image_rows(x)
                     if have.left < left or have.right < right:
                         readers = [o for o in self.ops if o.kind == "conv" and o.arg(0) is x]
-                        left, right = self._columns(x, readers)
-                        stages.append(_Copy(x, left, right))
+                        wanted = [wanted_columns(o, x, self.ctx.winograd) for o in readers]
+                        stages.append(_Copy(x, max(w[0] for w in wanted), max(w[1] for w in wanted)))
                         copied.add(x)
             stages.append(op)
         return stages
 
     def _stage_rows(self, stages: Sequence[Op | _Copy]) -> list[StageRows]:
-        index = {
-            (s.source if isinstance(s, _Copy) else s.result): i for i, s in enumerate(stages)
-        }
+        index = {(s.source if isinstance(s, _Copy) else s.result): i for i, s in enumerate(stages)}
         rows = []
         for stage in stages:
             if isinstance(stage, _Copy):
                 rows.append(StageRows(stage.source.type.dims[1]))
                 continue
-            fact = row_op(stage)
-            assert fact is not None
+            fact = self.facts[stage]
             rows.append(StageRows(fact.rows, tuple((index[v], w) for v, w in fact.reads if v in index)))
         return rows
 
-    def _op(self, op: Op, y: Rows, copied: Rows | None) -> None:
-        """The calls that make rows of the op's result."""
+    def _rows_of(self, value: Value) -> Rows:
+        """Where an operand's rows lie for the stages of this segment."""
+        return self.copies.get(value) or self.ctx.image_rows(value)
+
+    def _op(self, op: Op, y: Rows) -> None:
+        """The calls that make rows of the op's result, at y."""
         ctx = self.ctx
         ctx.source = f"{op.kind} {op.source}".strip()
-        dims = op.result.type.dims
-        if op.kind == "transpose":
+        sums: Sums = self.sums if op is self.ops[-1] else "whole"
+        if from_planes(op):
+            dims = op.result.type.dims
             _, h, w, c = dims
             source = Rows(ctx.read(op.arg(0)), c * h * w, w, max(1, h))
             ctx.call("rows.h", "edgec_rows_from_planes", source.read(), y.write(), rows_struct(dims, source, y))
+        elif op.kind in ("conv", "max_pool", "avg_pool"):
+            x = self._rows_of(op.arg(0))
+            if op.kind == "conv":
+                lower_conv(op, ctx, x, y, sums)
+            else:
+                lower_pool(op, ctx, x, y)
+        elif op.kind == "matmul":
+            lower_matmul_rows(op, ctx, self._rows_of, y, self._line(), sums)
         else:
-            x = copied or ctx.image_rows(op.arg(0))
-            (lower_conv if op.kind == "conv" else lower_pool)(op, ctx, x, y)
-        zero_columns(ctx, y, dims)
+            lower_one_row(op, ctx, self.table, self._rows_of, y)
+        if y.left or y.right:
+            zero_columns(ctx, y, op.result.type.dims)
+
+    def _line(self) -> int:
+        """The fewest rows that a step makes, those of the last step; of slices, a number that divides those of every
+        step."""
+        rows = self.facts[self.ops[-1]].rows
+        step = min(self.step, rows) or 1
+        return math.gcd(rows, step) if self.sums != "whole" else rows % step or step
+
+
+def _fact(op: Op) -> RowOp:
+    fact = row_op(op)
+    assert fact is not None, op
+    return fact

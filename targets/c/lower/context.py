@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edgec.ir.graph import Graph, Op, Value
+from edgec.ir.rows import row_view
 from edgec.ir.types import dtype_name
 from edgec.plan.plan import Arg, Block, Buffer, Call, Plan, Pointer, Port
 from edgec.targets.c.isa import Isa
@@ -77,6 +78,7 @@ class Lowering:
         self.rows: dict[Value, Rows] = {}  # values that are not stored densely
         self.winograd: dict[Op, int] = {}  # convolutions that are done so, with their m
         self._collected: list[Call] | None = None
+        self._row_pointers: dict[Value, Pointer] | None = None
         self.source = ""
         self._places: dict[Value, Place] = {}
         self._packed: dict[tuple[str, str], Buffer] = {}
@@ -112,29 +114,39 @@ class Lowering:
             self._places[value] = Place(self.scratch(value.type.nbytes, value.name))
         return self._places[value]
 
+    def set_place(self, value: Value, place: Place) -> None:
+        assert value not in self._places
+        self._places[value] = place
+
     def read(self, value: Value, ctype: str | None = None) -> Pointer:
         ctype = ctype or CTYPES[value.type.dtype]
+        if self._row_pointers and value in self._row_pointers:
+            return replace(self._row_pointers[value], ctype=ctype, write=False)
         if value.const is not None:
             return self.pack(self.graph.array(value), ctype)
         place = self.place(value)
         return Pointer(place.buffer, ctype, place.offset)
 
     def write(self, value: Value, ctype: str | None = None) -> Pointer:
+        if self._row_pointers and value in self._row_pointers:
+            return replace(self._row_pointers[value], ctype=ctype or CTYPES[value.type.dtype], write=True)
         place = self.place(value)
         return Pointer(place.buffer, ctype or CTYPES[value.type.dtype], place.offset, write=True)
 
     def image_rows(self, value: Value, write: bool = False) -> Rows:
-        """Where the rows of a value [n][h][w][c] lie; dense unless said otherwise before."""
+        """Where the rows of a value lie; dense unless said otherwise before."""
         if value in self.rows:
             return self.rows[value]
-        _, h, w, c = value.type.dims
-        return Rows(self.write(value) if write else self.read(value), h * w * c, w * c, max(1, h))
+        view = row_view(value.type.dims)
+        row = view.columns * view.channels
+        return Rows(self.write(value) if write else self.read(value), view.rows * row, row, max(1, view.rows))
 
     def is_dense(self, value: Value) -> bool:
         return value not in self.rows
 
     def temp(self, nbytes: int, ctype: str = "void") -> Pointer:
         """Scratch that lives for the calls that mention it."""
+        assert self._row_pointers is None, "threads would share it"
         return Pointer(self.scratch(nbytes, "temp"), ctype, write=True)
 
     def pointer(self, buffer: Buffer, offset: int, slot: int = 0) -> Pointer:
@@ -177,7 +189,9 @@ class Lowering:
         inplace: bool = False,
     ) -> None:
         """Append a kernel call. `inplace`: the first pointer written may be the very bytes of the first one read."""
-        made = Call(header, function, args, tasks, self.source, macs, instances, inplace)
+        made = Call(
+            header, function, args, tasks, self.source, macs, instances, inplace, self._row_pointers is not None
+        )
         (self.plan.steps if self._collected is None else self._collected).append(made)
 
     @contextmanager
@@ -189,6 +203,16 @@ class Lowering:
             yield self._collected
         finally:
             self._collected = None
+
+    @contextmanager
+    def each_row(self, pointers: dict[Value, Pointer]) -> Iterator[None]:
+        """Calls made inside are made once a row; the values are at the pointers, which step from row to row."""
+        assert self._row_pointers is None
+        self._row_pointers = pointers
+        try:
+            yield
+        finally:
+            self._row_pointers = None
 
     def block(self, block: Block) -> None:
         self.plan.steps.append(block)

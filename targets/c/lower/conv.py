@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Container
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 
 from edgec.ir.graph import Op, Value
 from edgec.plan.plan import Struct, Symbol
-from edgec.plan.rows import Window
-from edgec.plan.schedule import RowOp
 from edgec.targets.c.lower.activation import fused
 from edgec.targets.c.lower.context import Lowering, Rows
 from edgec.targets.c.lower.matmul import packed_matmul
@@ -31,32 +31,19 @@ def is_depthwise(op: Op) -> bool:
     return bool(op.attrs["groups"] == op.arg(0).type.dims[3] == op.result.type.dims[3])
 
 
-def conv_row_op(op: Op) -> RowOp | None:
+def conv_has_rows(op: Op) -> bool:
     """A convolution that edgec_conv or edgec_depthwise can do."""
-    if not is_fast(op) or not op.result.type.size or not op.arg(0).type.size:
-        return None
+    if not is_fast(op):
+        return False
     attrs: Any = op.attrs
     kh, kw = op.arg(1).type.dims[2:]
     runs = 1 if is_depthwise(op) or (attrs["dilations"][1] == 1 and attrs["groups"] == 1) else kw
-    if kh * runs > SEGMENTS:
-        return None
-    window = Window(attrs["strides"][0], attrs["pads"][0], (kh - 1) * attrs["dilations"][0] + 1)
-    residual = op.inputs[3] if len(op.inputs) > 3 else None
-    reads = [(op.arg(0), window)] + ([(residual, Window())] if residual is not None else [])
-    return RowOp(op.result.type.dims[1], tuple(reads), op.result.type.dims[0], op.arg(1).type.nbytes)
+    return bool(kh * runs <= SEGMENTS)
 
 
-def pool_row_op(op: Op) -> RowOp | None:
-    if not is_fast(op) or not op.result.type.size or not op.arg(0).type.size:
-        return None
-    attrs: Any = op.attrs
-    window = Window(attrs["strides"][0], attrs["pads"][0], (attrs["kernel"][0] - 1) * attrs["dilations"][0] + 1)
-    return RowOp(op.result.type.dims[1], ((op.arg(0), window),), op.result.type.dims[0])
-
-
-def wanted_columns(op: Op, value: Value, ctx: Lowering) -> tuple[int, int]:
+def wanted_columns(op: Op, value: Value, winograd: Container[Op]) -> tuple[int, int]:
     """Columns of zeros that a convolution reads beside `value`, its image: in front and behind."""
-    if op.kind != "conv" or op.arg(0) is not value or op in ctx.winograd:
+    if op.kind != "conv" or op.arg(0) is not value or op in winograd:
         return 0, 0
     attrs: Any = op.attrs
     left = attrs["pads"][1]
@@ -64,7 +51,11 @@ def wanted_columns(op: Op, value: Value, ctx: Lowering) -> tuple[int, int]:
     return max(0, left), max(0, reach - left - (value.type.dims[2] - 1))
 
 
-def lower_conv(op: Op, ctx: Lowering, x: Rows, y: Rows) -> None:
+# A sum over all channels at once, or over slices of them: the first, and those that go on from what stands in y.
+Sums = Literal["whole", "first", "onto"]
+
+
+def lower_conv(op: Op, ctx: Lowering, x: Rows, y: Rows, sums: Sums = "whole") -> None:
     attrs: Any = op.attrs
     w = ctx.graph.array(op.arg(1))
     bias = op.inputs[2] if len(op.inputs) > 2 else None
@@ -79,7 +70,8 @@ def lower_conv(op: Op, ctx: Lowering, x: Rows, y: Rows) -> None:
              "dw": attrs["dilations"][1], "top": attrs["pads"][0], "left": attrs["pads"][1]}  # fmt: skip
     _, h, _, c = op.arg(0).type.dims
     _, oh, ow, o = op.result.type.dims
-    gemm_rows(ctx, x, (h, c), kernel, b, r, y, o, attrs["groups"], sizes, oh, ow, attrs["act"])
+    gemm_rows(ctx, x, (h, c), kernel, b, r, y, o, attrs["groups"], sizes, oh, ow, attrs["act"],
+              sums=sums)  # fmt: skip
 
 
 def pointwise_matmul(op: Op, ctx: Lowering) -> bool:
@@ -109,15 +101,19 @@ def operand_strides(letter: str, rows: Rows | None) -> dict[str, int]:
 
 def gemm_rows(
     ctx: Lowering, x: Rows, image: tuple[int, int], kernel: np.ndarray, bias: np.ndarray | None, residual: Rows | None,
-    y: Rows, y_pixel: int, groups: int, sizes: dict[str, int], oh: int, ow: int, act: str,
+    y: Rows, y_pixel: int, groups: int, sizes: dict[str, int], oh: int, ow: int, act: str, line: int = 0,
+    sums: Sums = "whole",
 ) -> None:  # fmt: skip
-    """One call of edgec_conv; `image` is rows and channels of x, kernel is [kh][kw][c/g][o]."""
+    """One call of edgec_conv; `image` is rows and channels of x, kernel is [kh][kw][c/g][o]. `line` (default: ow) is
+    the fewest pixels that a step brings side by side."""
     h, c = image
     kh, kw, gc, o = kernel.shape
     oc = o // groups
     k = kh * kw * gc
     merged = kh * kw == 1 and x.row == ow * sizes["sw"] * c  # edgec_gemm
-    tiles = choose_tiles(ctx.isa, oh * ow if merged else ow, oc, k, ow)
+    segments = kh if sizes["dw"] == 1 and groups == 1 else kh * kw
+    tiles = choose_tiles(ctx.isa, oh * ow if merged else ow, oc, k, line or ow, segments, sums != "whole")
+    tiles = replace(tiles, onto=sums == "onto")
     parts = [tiles.pack(kernel[..., g * oc : (g + 1) * oc].reshape(k, oc)) for g in range(groups)]
     biases = [tiles.pack_bias(None if bias is None else bias[g * oc : (g + 1) * oc], oc) for g in range(groups)]
     form = fused(act)

@@ -18,7 +18,7 @@ from edgec.targets.c.lower.window import any_conv
 
 
 def _conv_transpose(op: Op, ctx: Lowering) -> None:
-    if not reads_rows(op):
+    if not phases_by_rows(op):
         any_conv(op, ctx)
         return
     attrs: Any = op.attrs
@@ -55,7 +55,7 @@ def _conv_transpose(op: Op, ctx: Lowering) -> None:
             ctx.block(whole_rows(calls, count_y, n, ctx.source))
 
 
-def reads_rows(op: Op) -> bool:
+def phases_by_rows(op: Op) -> bool:
     """Whether the phases can run as convolutions by rows."""
     if not is_fast(op):
         return False

@@ -39,14 +39,19 @@ def _split(rows: int, work: int) -> int:
     return max(1, min(16, rows // 48, rows * work // 65536))
 
 
-def _bias_vector(op: Op, ctx: Lowering) -> np.ndarray | None:
-    """A constant bias as one number a column, if it is one."""
+def bias_vector(op: Op) -> Value | None:
+    """A constant bias of one number a column, or one for all."""
     bias = op.inputs[2] if len(op.inputs) > 2 else None
     n = op.result.type.dims[-1]
-    if bias is None or bias.const is None or bias.type.size not in (1, n) or (bias.type.size == n and n > 1 and
-            bias.type.dims[-1] != n):  # fmt: skip
+    if bias is None or bias.const is None or bias.type.size not in (1, n):
         return None
-    return np.broadcast_to(ctx.graph.array(bias).reshape(-1), (n,))
+    return bias if bias.type.size == 1 or bias.type.dims[-1] == n else None
+
+
+def bias_array(op: Op, ctx: Lowering) -> np.ndarray | None:
+    """The same, as an array of one number a column."""
+    bias = bias_vector(op)
+    return np.broadcast_to(ctx.graph.array(bias).reshape(-1), (op.result.type.dims[-1],)) if bias is not None else None
 
 
 def _matmul(op: Op, ctx: Lowering) -> None:
@@ -58,7 +63,7 @@ def _matmul(op: Op, ctx: Lowering) -> None:
         return
     act = str(op.attrs["act"])
     bias = op.inputs[2] if len(op.inputs) > 2 else None
-    vector = _bias_vector(op, ctx)
+    vector = bias_array(op, ctx)
     late = bias is not None and vector is None
     if b.const is not None and math.prod(b.type.dims[:-2]) == 1:
         weights = ctx.graph.array(b).reshape(b.type.dims[-2:])

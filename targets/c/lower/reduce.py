@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from edgec.ir.graph import Op
@@ -75,7 +76,7 @@ def _reduce(op: Op, ctx: Lowering) -> None:
         final_run = i == len(runs) - 1
         to = ctx.write(op.result) if final_run else ctx.temp(math.prod(dims) * x.type.numpy.itemsize, source.ctype)
         ctx.call("reduce.h", f"edgec_{name}", source, to, size, inner, tasks=outer, instances=(instance,))
-        source = Pointer(to.buffer, to.ctype, to.offset)
+        source = replace(to, write=False)
 
 
 def _middle(op: Op) -> tuple[int, int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,8 @@ def move(
         return
     out, (fx, fy) = collapse(dims, [sx, sy])
     ctype, size = f"uint{bits}_t", bits // 8
-    source = Pointer(x.buffer, ctype, x.offset + base_x * size)
-    target = Pointer(y.buffer, ctype, y.offset + base_y * size, write=True)
+    source = replace(x, ctype=ctype, offset=x.offset + base_x * size, write=False)
+    target = replace(y, ctype=ctype, offset=y.offset + base_y * size, write=True)
     if bits == 32 and (turned := _turned(out, fx, fy)) is not None:
         _transpose_tiles(ctx, source, target, turned)
         return

@@ -16,7 +16,7 @@ from edgec.plan.rows import StageRows
 from edgec.targets.c.isa import Isa
 from edgec.targets.c.lower.activation import fused
 from edgec.targets.c.lower.context import Lowering, Rows
-from edgec.targets.c.lower.conv import conv_row_op, operand_strides
+from edgec.targets.c.lower.conv import conv_has_rows, operand_strides
 from edgec.targets.c.lower.rows import zero_columns
 from edgec.targets.c.winograd import Layer, best, choose_tiles, transform_weights
 
@@ -26,7 +26,9 @@ def winograd_convs(graph: Graph, isa: Isa) -> dict[Op, int]:
     found = {}
     for op in graph.ops:
         attrs: Any = op.attrs
-        if op.kind != "conv" or conv_row_op(op) is None or attrs["groups"] != 1 or op.arg(1).type.dims[2:] != (3, 3):
+        if op.kind != "conv" or not op.result.type.size or not conv_has_rows(op):
+            continue
+        if attrs["groups"] != 1 or op.arg(1).type.dims[2:] != (3, 3):
             continue
         if attrs["strides"] != (1, 1) or attrs["dilations"] != (1, 1) or not set(attrs["pads"]) <= {0, 1}:
             continue

@@ -1,0 +1,95 @@
+"""The receipt as a few lines for a terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+Facts = Mapping[str, Any]
+SAVED = {"bytes_saved": "MB of traffic", "scratch_bytes_saved": "MB of scratch", "macs_saved": "M multiply-adds"}
+
+
+def render(receipt: Facts) -> str:
+    """What `edgec build` prints."""
+    return "\n".join(_lines(receipt))
+
+
+def figures(result: Facts) -> str:
+    """One comparison in words."""
+    if "max_abs_error" in result:
+        return f"max error {result['max_abs_error']:.3g} ({result['relative_to_max']:.2g} of the largest)"
+    return str(result.get("reason") or f"{result['different']} of {result['elements']} differ")
+
+
+def _lines(receipt: Facts) -> Iterator[str]:
+    memory = receipt["memory"]
+    yield (
+        f"{receipt['name']} for {receipt['target']}: {receipt['operators']['before']} operators became "
+        f"{receipt['operators']['calls']} kernel calls, {receipt['macs'] / 1e6:.2f} M multiply-adds"
+    )
+    yield (
+        f"  weights {memory['weights_bytes']:,} B   scratch {memory['scratch_bytes']:,} B   "
+        f"state {memory['state_bytes']:,} B   code {memory['code_bytes']:,} B   "
+        + ("stack unknown" if memory["stack_bytes"] is None else f"stack below {memory['stack_bytes']:,} B")
+    )
+    yield from account_lines(receipt)
+    if "verification" not in receipt:
+        yield "  not verified"
+        return
+    yield from _verification(receipt["verification"])
+    if "layers" in receipt:
+        yield from _layers(receipt["layers"])
+    if "accuracy" in receipt:
+        yield from _accuracy(receipt["accuracy"])
+
+
+def account_lines(receipt: Facts) -> Iterator[str]:
+    """What was modelled, gained and not applied."""
+    cost = receipt["cost"]
+    under = cost["under_waterline"]
+    share = under["macs"] / cost["macs"] if cost["macs"] else 0.0
+    yield (
+        f"  modelled: {cost['bytes'] / 1e6:.2f} MB read and written, {cost['operations_per_byte']:.1f} operations a "
+        f"byte; {under['steps']} of {cost['steps']} steps, with {share:.1%} of the multiply-adds, wait for their bytes"
+    )
+    for row in receipt["gains"]:
+        saved = [
+            f", {'saving' if row[key] >= 0 else 'at the cost of'} {abs(row[key]) / 1e6:,.2f} {unit}"
+            for key, unit in SAVED.items() if key in row
+        ]  # fmt: skip
+        yield f"  gained: {row['what']}: {row['count']}{''.join(saved)}"
+    for row in receipt["not_applied"]:
+        yield f"  not applied: {row['code']}: {row['count']}, {row['why']}"
+
+
+def _verification(verification: Facts) -> Iterator[str]:
+    yield f"  executed on {verification['executed_on']}, compared with {verification['reference']}"
+    for name, result in verification["outputs"].items():
+        yield f"  output {name}: {'ok' if result['pass'] else 'FAILED'}, {figures(result)}"
+    if "instructions" in verification:
+        yield f"  {verification['instructions'] / 1e6:.2f} M instructions an inference"
+
+
+def _layers(layers: Sequence[Facts]) -> Iterator[str]:
+    against = Counter(layer["against"] for layer in layers)
+    yield "  layers compared: " + ", ".join(f"{count} with {label}" for label, count in against.most_common())
+    worst = max(layers, key=lambda layer: float(layer.get("relative_to_max", 0.0)))
+    yield f"  worst layer: {worst['op']}, {figures(worst)}"
+    beyond = [layer for layer in layers if not layer["pass"]]
+    if beyond:
+        yield (
+            f"  {len(beyond)} layers are beyond the tolerance that outputs must keep, the first is {beyond[0]['op']}: "
+            f"{figures(beyond[0])}"
+        )
+
+
+def _accuracy(a: Facts) -> Iterator[str]:
+    low, high = a["confidence_95"]
+    yield (
+        f"  accuracy {a['accuracy']:.3f} ({a['right']}/{a['images']}, 95 % confidence "
+        f"{low:.3f} to {high:.3f}); reference {a['reference_accuracy']:.3f}; {len(a['flipped'])} answers differ"
+    )
+    worst = a["worst_class"]
+    name = worst.get("label", f"class {worst['class']}")
+    yield f"  worst class: {name}, {worst['accuracy']:.3f} of {worst['images']}"

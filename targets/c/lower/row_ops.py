@@ -1,0 +1,104 @@
+"""Which ops have row kernels on the CPU targets, by the operator table's row rule: what the schedule may know of them.
+
+Convolution, pooling and matmul by constant weights have kernels of their own, and so has the way from channels first.
+Any other op with a rule runs as what it is on a tensor of one row, once a row (one_row.py).
+"""
+
+from __future__ import annotations
+
+import math
+
+from edgec.ir.graph import Op, Value
+from edgec.ir.ops import OPS
+from edgec.ir.rows import SAME, RowRule, row_view
+from edgec.plan.schedule import Channels, RowOp
+from edgec.targets.c.lower.conv import conv_has_rows, is_depthwise, is_fast
+from edgec.targets.c.lower.matmul_rows import TILE_ROWS, matmul_has_rows
+
+OWN = ("conv", "max_pool", "avg_pool", "matmul")  # ops with row kernels of their own
+# the bytes of the result are the operand's, and nothing is computed
+_ALIASES = ("bitcast", "cast", "reshape")
+_NHWC = (0, 2, 3, 1)
+
+
+def row_rule(op: Op) -> RowRule | None:
+    if len(op.results) != 1:
+        return None
+    operands = [v.type if v is not None else None for v in op.inputs]
+    return OPS[op.kind].rows(operands, op.result.type, op.attrs)
+
+
+def row_op(op: Op) -> RowOp | None:
+    """What the schedule may know of an op that has row kernels; None: it has none."""
+    rule = row_rule(op)
+    if rule is None or op.kind in _ALIASES or op.result.type.dtype != "f32" or not op.result.type.size:
+        return None
+    reads = [(v, w) for v, w in zip(op.inputs, rule.reads, strict=False) if v is not None and w is not None]
+    if any(v.type.dtype != "f32" or not v.type.size for v, _ in reads):
+        return None
+    if not _has_kernel(op, rule):
+        return None
+    weights = op.arg(1).type.nbytes if op.kind in ("conv", "matmul") else 0
+    columns = row_view(op.result.type.dims).columns
+    least = -(-TILE_ROWS // columns) if op.kind == "matmul" else 1
+    varying = tuple((v, w) for v, w in reads if v.const is None)
+    each_row = op.kind not in OWN and not from_planes(op)
+    channels, unit = _channels(op, rule)
+    return RowOp(rule.rows, varying, rule.images, weights, min(least, rule.rows), rule.sink, each_row, channels, unit)
+
+
+def _channels(op: Op, rule: RowRule) -> tuple[Channels, int]:
+    """How the result's channels come from the operand's, and RowOp.unit."""
+    if op.kind == "conv":
+        if is_depthwise(op) and len(op.inputs) <= 3:
+            return "each", 0
+        if op.attrs["groups"] != 1:
+            return "", 0
+        columns = op.result.type.dims[2]
+        whole = op.arg(1).type.dims[2:] == (1, 1) and any(columns % rows == 0 for rows in (4, 5, 6, 7, 8))
+        return ("free", 1) if whole else ("all", 0)
+    if op.kind == "matmul":
+        columns = row_view(op.result.type.dims).columns
+        return "free", 8 // math.gcd(8, columns)
+    if op.kind in ("max_pool", "avg_pool"):
+        return "each", 0
+    if OPS[op.kind].family == "elementwise" and op.arg(0).type == op.result.type:
+        others = [v for v in op.inputs[1:] if v is not None]
+        return ("each", 0) if all(_vector(v, op.result.type.dims[-1]) for v in others) else ("", 0)
+    return "", 0
+
+
+def _vector(value: Value, channels: int) -> bool:
+    """A constant: one number, or one for each channel."""
+    if value.const is None:
+        return False
+    return value.type.size == 1 or (value.type.size == channels and value.type.dims[-1] == channels)
+
+
+def _has_kernel(op: Op, rule: RowRule) -> bool:
+    if op.kind == "conv":
+        return conv_has_rows(op)
+    if op.kind in ("max_pool", "avg_pool"):
+        return is_fast(op)
+    if op.kind == "matmul":
+        return matmul_has_rows(op)
+    if from_planes(op):
+        return True
+    if not any(w == SAME for w in rule.reads):
+        return False
+    if op.kind.startswith("reduce_"):
+        axes: tuple[int, ...] = op.attrs["axes"]  # type: ignore[assignment]
+        inside = [a for a in axes if not (rule.sink and a == 1)]
+        return any(op.arg(0).type.dims[a] > 1 for a in inside)
+    return True
+
+
+def from_planes(op: Op) -> bool:
+    """From channels first to channels last, row by row, out of an operand that is there as a whole."""
+    return op.kind == "transpose" and op.attrs["perm"] == _NHWC and op.result.type.dtype == "f32"
+
+
+def reads_rows(op: Op, value: Value) -> bool:
+    """Whether the op takes `value` by rows, wherever they lie."""
+    fact = row_op(op)
+    return fact is not None and any(v is value for v, _ in fact.reads)
