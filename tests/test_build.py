@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from program import zig
 
 import edgec
 
@@ -69,9 +70,7 @@ def test_c_program_links_and_agrees(tmp_path: Path) -> None:
     x = np.random.default_rng(1).standard_normal((1, 1, 28, 28)).astype(np.float32)
     x.tofile(tmp_path / "x.raw")
     out = tmp_path / "out"
-    zig = [sys.executable, "-m", "ziglang", "cc", "-O1", "-Wall", "-Wextra", "-Werror"]
-    build = [*zig, "example_main.c", f"lib{MODEL.stem}.a", "-o", str(tmp_path / "example")]
-    subprocess.run(build, cwd=out, check=True)
+    zig(out, "example_main.c", f"lib{MODEL.stem}.a", "-o", str(tmp_path / "example"))
     done = subprocess.run(
         [str(tmp_path / "example"), str(tmp_path / "x.raw")], capture_output=True, text=True, check=True
     )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
+from program import zig
 from test_build import EXAMPLES, MODEL, SHAPE, command
 from test_cli import fails
 
@@ -66,10 +66,7 @@ def test_table_in_c_and_cplusplus(tmp_path: Path) -> None:
     (tmp_path / "m_labels.h").write_text(emit_labels("m", labels, Identity("test", "host")))
     source = '#include <stdio.h>\n#include "m_labels.h"\nint main(void) {\n  for (int i = 0; i < M_LABELS; i++) puts(m_label(i));\n  return m_label(M_LABELS) || m_label(-1);\n}\n'  # noqa: E501
     for language in ("c", "c++"):
-        command_line = [sys.executable, "-m", "ziglang", "cc", "-x", language, "-", "-Wall", "-Wextra", "-Werror"]
-        command_line.append("-I.")
-        if language == "c++":
-            command_line += ["-nostdinc++", "-nostdlib++"]
-        subprocess.run([*command_line, "-o", "m"], cwd=tmp_path, input=source, text=True, check=True)
+        bare = ("-nostdinc++", "-nostdlib++") if language == "c++" else ()
+        zig(tmp_path, "-x", language, "-", "-I.", *bare, "-o", "m", text=source)
         done = subprocess.run(["./m"], cwd=tmp_path, capture_output=True, check=True)
         assert tuple(done.stdout.decode().splitlines()) == labels

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pytest
+from program import zig
 from test_build import EXAMPLES, MODEL, SHAPE
 from test_cli import fails
 
@@ -20,11 +20,6 @@ from edgec.runtime.errors import RunError
 NAME = MODEL.stem
 SHAPES = {"input": (1, 1, 28, 28)}
 X = np.random.default_rng(3).standard_normal((1, 1, 28, 28)).astype(np.float32)
-
-
-def zig(folder: Path, *arguments: str) -> None:
-    line = [sys.executable, "-m", "ziglang", "cc", "-O1", "-Wall", "-Wextra", "-Werror", *arguments]
-    subprocess.run(line, cwd=folder, check=True)
 
 
 def machine_flags(folder: Path) -> list[str]:
@@ -54,7 +49,8 @@ def test_single_file(linked: np.ndarray, tmp_path: Path) -> None:
     # three files are all that a program needs
     for name in (f"{NAME}.c", f"{NAME}.h", "edgec.h", "example_main.c"):
         shutil.copy(out / name, tmp_path)
-    zig(tmp_path, "-std=gnu11", *machine_flags(out), "example_main.c", f"{NAME}.c", "-o", "example")
+    zig(tmp_path, "-std=gnu11", *machine_flags(out), "-c", f"{NAME}.c", "-o", "model.o")
+    zig(tmp_path, "-std=gnu11", "example_main.c", "model.o", "-o", "example")
     X.tofile(tmp_path / "x.raw")
     done = subprocess.run(["./example", "x.raw"], cwd=tmp_path, capture_output=True, text=True, check=True)
     np.testing.assert_allclose([float(v) for v in done.stdout.split()], linked.ravel(), rtol=1e-5)

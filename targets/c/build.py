@@ -63,11 +63,10 @@ def make_plan(
     return plan
 
 
-def make_files(
-    plan: Plan, device: Device, identity: Identity, platform: Platform, progress: Callable[[str], None],
-    storage: Storage = "linked",
-) -> Built:  # fmt: skip
-    """Every file of the artifact but the manifest and the receipt. Compiles in a folder of its own."""
+def make_sources(
+    plan: Plan, device: Device, identity: Identity, platform: Platform, storage: Storage = "linked"
+) -> dict[str, bytes]:
+    """What a compiler is given, and what ships beside it."""
     name = plan.name
     state_at = len(plan.weights)
     weights = plan.weights + plan.state_initial
@@ -76,8 +75,6 @@ def make_files(
     if storage == "file":
         weights, state_at = tagged(weights), state_at + TAG_BYTES
     plan.weights = weights
-    # Mach-O has no section for the sizes of frames
-    flags = (*device.flags, "-fPIC", "-O2", *(() if platform.macho else STACK_FLAGS))
     out: dict[str, bytes] = {
         f"{name}.c": emit_source(plan, identity, state_at, storage).encode(),
         f"{name}.h": emit_header(plan, identity, storage).encode(),
@@ -90,6 +87,19 @@ def make_files(
         out[f"{name}_weights.S"] = emit_weights(name, platform.macho).encode()
     for file in RUNTIME_FILES:
         out[file] = files("edgec.runtime").joinpath("c", file).read_bytes()
+    return out
+
+
+def make_files(
+    plan: Plan, device: Device, identity: Identity, platform: Platform, progress: Callable[[str], None],
+    storage: Storage = "linked",
+) -> Built:  # fmt: skip
+    """Every file of the artifact but the manifest and the receipt. Compiles in a folder of its own."""
+    name = plan.name
+    out = make_sources(plan, device, identity, platform, storage)
+    weights = plan.weights
+    # Mach-O has no section for the sizes of frames
+    flags = (*device.flags, "-fPIC", "-O2", *(() if platform.macho else STACK_FLAGS))
     with tempfile.TemporaryDirectory(prefix="edgec-") as temporary:
         folder = Path(temporary)
         for file, content in out.items():
@@ -106,9 +116,10 @@ def make_files(
         if platform.shared:
             progress(f"linking lib{name}.so")
             toolchain.compile_c(folder, "edgec_pthread.c", "edgec_pthread.o", platform.triple, ("-O2", "-fPIC"))
+            # the same bytes come out without -O2, but zig would first make itself a runtime of its sanitizer
             toolchain.link(
                 folder, f"lib{name}.so", platform.triple, [*objects, "edgec_pthread.o"],
-                ("-shared", "-s", "-Wl,--build-id=none", f"-Wl,-soname,lib{name}.so"),
+                ("-shared", "-O2", "-s", "-Wl,--build-id=none", f"-Wl,-soname,lib{name}.so"),
             )  # fmt: skip
             out[f"lib{name}.so"] = (folder / f"lib{name}.so").read_bytes()
         if platform.image:

@@ -32,7 +32,7 @@ class Campaign:
         if self.builds:
             lines.append(f"{sum(self.builds.values())} builds: {', '.join(f'{k} {n}' for k, n in self.builds.items())}")
         lines += [f"refused to build {text}" for text in self.refused]
-        lines.append(f"slowest {self.slowest:.1f} s of CPU, largest {self.largest / (1 << 20):.0f} MB")
+        lines.append(f"slowest {self.slowest:.2f} s of CPU, largest {self.largest / (1 << 20):.0f} MB")
         lines += [f"CRASH in {what}: {m.name}: {v['text']}" for what, m, v in self.crashes]
         return "\n".join(lines)
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import numpy as np
-from hostile.kit import FLOAT, anything, array, function, model, node, port
+from hostile.kit import FLOAT, added, anything, array, constant_in_a_function, model, node, port, relu
 from hostile.table import Hostile
 from onnx import ModelProto, TensorProto, helper
 
@@ -21,10 +21,6 @@ def outside(location: str, offset: str = "0", length: str | None = None, *dims: 
     for key, value in entries.items():
         tensor.external_data.add(key=key, value=value)
     return tensor
-
-
-def added(tensor: TensorProto) -> ModelProto:
-    return model([node("Add", ["x", "w"], ["y"])], [tensor])
 
 
 def data(folder: Path) -> None:
@@ -128,8 +124,7 @@ def in_an_attribute() -> ModelProto:
 
 
 def in_a_function() -> ModelProto:
-    body = [node("Constant", [], ["w"], value=outside("../secret.bin")), node("Add", ["a", "w"], ["b"])]
-    return model([node("F", ["x"], ["y"], domain="local")], functions=[function("F", body, ["a"], ["b"])])
+    return constant_in_a_function(outside("../secret.bin"))
 
 
 def in_a_branch() -> ModelProto:
@@ -157,10 +152,6 @@ def names_that_differ_in_signs_only() -> ModelProto:
     return model([node("Sum", [i.name for i in inputs], ["A_B"])], x=inputs, y=port("A_B", 2, 3))
 
 
-def relu() -> ModelProto:
-    return model([node("Relu", ["x"], ["y"])])
-
-
 def input_as_output() -> ModelProto:
     return model([], y=port("x", 2, 3))
 
@@ -174,7 +165,7 @@ def no_inputs() -> ModelProto:
 
 
 def empty_input() -> ModelProto:
-    return model([node("Relu", ["x"], ["y"])], x=port("x", 0, 3))
+    return relu(x=port("x", 0, 3))
 
 
 def dead_nonsense() -> ModelProto:

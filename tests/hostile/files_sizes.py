@@ -6,17 +6,20 @@ import numpy as np
 from hostile.kit import (
     FLOAT,
     INT64,
+    added,
     anything,
     array,
     bare,
+    constant_in_a_function,
     folded,
-    function,
     image_model,
     ints,
     model,
     node,
     number,
     port,
+    relu,
+    resized,
 )
 from hostile.table import Hostile
 from onnx import ModelProto, TensorProto, helper
@@ -27,58 +30,58 @@ NAN, INF = float("nan"), float("inf")
 
 
 def input_of_2_to_40() -> ModelProto:
-    return model([node("Relu", ["x"], ["y"])], x=port("x", 1 << 40))
+    return relu(port("x", 1 << 40))
 
 
 def input_whose_size_overflows() -> ModelProto:
-    return model([node("Relu", ["x"], ["y"])], x=port("x", 1 << 32, 1 << 32))
+    return relu(port("x", 1 << 32, 1 << 32))
 
 
 def input_of_eight_gigabytes() -> ModelProto:
-    return model([node("Relu", ["x"], ["y"])], x=port("x", 1 << 31))
+    return relu(port("x", 1 << 31))
 
 
 def input_with_a_negative_dimension() -> ModelProto:
-    return model([node("Relu", ["x"], ["y"])], x=port("x", 2, -5))
+    return relu(port("x", 2, -5))
 
 
 def input_of_a_thousand_dimensions() -> ModelProto:
-    return model([node("Relu", ["x"], ["y"])], x=port("x", *[1] * 1000))
+    return relu(port("x", *[1] * 1000))
 
 
 def weights_of_2_to_40() -> ModelProto:
-    return model([node("Add", ["x", "w"], ["y"])], [bare("w", FLOAT, 1 << 40)])
+    return added(bare("w", FLOAT, 1 << 40))
 
 
 def weights_whose_size_overflows() -> ModelProto:
-    return model([node("Add", ["x", "w"], ["y"])], [bare("w", FLOAT, 1 << 32, 1 << 32)])
+    return added(bare("w", FLOAT, 1 << 32, 1 << 32))
 
 
 def weights_with_a_negative_dimension() -> ModelProto:
-    return model([node("Add", ["x", "w"], ["y"])], [bare("w", FLOAT, -1, 3)])
+    return added(bare("w", FLOAT, -1, 3))
 
 
 def weights_of_a_thousand_dimensions() -> ModelProto:
     tensor = helper.make_tensor("w", FLOAT, [1] * 1000, [1.0])
-    return model([node("Add", ["x", "w"], ["y"])], [tensor])
+    return added(tensor)
 
 
 def weights_without_data() -> ModelProto:
-    return model([node("Add", ["x", "w"], ["y"])], [bare("w", FLOAT, 2, 3)])
+    return added(bare("w", FLOAT, 2, 3))
 
 
 def weights_with_too_much_data() -> ModelProto:
     tensor = TensorProto(name="w", data_type=FLOAT, dims=[2, 3], raw_data=bytes(28))
-    return model([node("Add", ["x", "w"], ["y"])], [tensor])
+    return added(tensor)
 
 
 def weights_with_data_in_two_fields() -> ModelProto:
     tensor = TensorProto(name="w", data_type=FLOAT, dims=[1], raw_data=bytes(4), float_data=[1.0])
-    return model([node("Add", ["x", "w"], ["y"])], [tensor])
+    return added(tensor)
 
 
 def sparse(dims: list[int], *indices: int) -> ModelProto:
-    made = model([node("Add", ["x", "w"], ["y"])])
+    made = added()
     tensor = made.graph.sparse_initializer.add(dims=dims)
     tensor.values.CopyFrom(array("w", np.ones(len(indices))))
     tensor.indices.CopyFrom(ints("", *indices))
@@ -103,11 +106,11 @@ def sparse_constant_of_eight_gigabytes() -> ModelProto:
 
 
 def shape_missing() -> ModelProto:
-    return model([node("Relu", ["x"], ["y"])], x=port("x", "batch", 3))
+    return relu(port("x", "batch", 3))
 
 
 def rank_missing() -> ModelProto:
-    return model([node("Relu", ["x"], ["y"])], x=anything("x"))
+    return relu(anything("x"))
 
 
 # -- constants that would fill the memory when they are folded ----------------------------------------------------
@@ -389,47 +392,44 @@ def shift_by_2_to_40() -> ModelProto:
     return folded("BitShift", *weights, dtype=TensorProto.UINT64, direction="LEFT")
 
 
+def resize_by(scale: float) -> ModelProto:
+    return resized(scales=(1, 1, scale, 1), mode="linear")
+
+
 def resize_by_nan() -> ModelProto:
-    return resized(NAN)
+    return resize_by(NAN)
 
 
 def resize_by_infinity() -> ModelProto:
-    return resized(INF)
+    return resize_by(INF)
 
 
 def resize_by_zero() -> ModelProto:
-    return resized(0.0)
+    return resize_by(0.0)
 
 
 def resize_by_a_negative_scale() -> ModelProto:
-    return resized(-2.0)
+    return resize_by(-2.0)
 
 
 def resize_by_1e30() -> ModelProto:
-    return resized(1e30)
+    return resize_by(1e30)
 
 
 def resize_to_eight_gigabytes() -> ModelProto:
-    return resized(1e7)
+    return resize_by(1e7)
 
 
 def resize_by_1e_minus_30() -> ModelProto:
-    return resized(1e-30)
-
-
-def resized(scale: float) -> ModelProto:
-    scales = array("s", [1, 1, scale, 1])
-    return model([node("Resize", ["x", "", "s"], ["y"], mode="linear")], [scales], port("x", 1, 4, 8, 8))
+    return resize_by(1e-30)
 
 
 def resize_to_a_negative_size() -> ModelProto:
-    nodes = [node("Resize", ["x", "", "", "s"], ["y"])]
-    return model(nodes, [ints("s", 1, 4, -8, 8)], port("x", 1, 4, 8, 8))
+    return resized((1, 4, -8, 8))
 
 
 def resize_with_a_kernel_of_nan() -> ModelProto:
-    nodes = [node("Resize", ["x", "", "", "s"], ["y"], mode="cubic", cubic_coeff_a=NAN)]
-    return model(nodes, [ints("s", 1, 4, 9, 9)], port("x", 1, 4, 8, 8))
+    return resized((1, 4, 9, 9), mode="cubic", cubic_coeff_a=NAN)
 
 
 def shrink_of_a_long_image_with_antialias() -> ModelProto:
@@ -439,9 +439,7 @@ def shrink_of_a_long_image_with_antialias() -> ModelProto:
 
 
 def crop_of_nan() -> ModelProto:
-    mode = "tf_crop_and_resize"
-    nodes = [node("Resize", ["x", "r", "", "s"], ["y"], coordinate_transformation_mode=mode)]
-    return model(nodes, [ints("s", 1, 4, 9, 9), array("r", [NAN] * 8)], port("x", 1, 4, 8, 8))
+    return resized((1, 4, 9, 9), roi=(NAN,) * 8, coordinate_transformation_mode="tf_crop_and_resize")
 
 
 # -- attributes ---------------------------------------------------------------------------------------------------
@@ -595,8 +593,7 @@ def quantization_by_no_scales() -> ModelProto:
 
 
 def function_with_a_tensor_of_2_to_40() -> ModelProto:
-    body = [node("Constant", [], ["w"], value=bare("w", FLOAT, 1 << 40)), node("Add", ["a", "w"], ["b"])]
-    return model([node("F", ["x"], ["y"], domain="local")], functions=[function("F", body, ["a"], ["b"])])
+    return constant_in_a_function(bare("w", FLOAT, 1 << 40))
 
 
 TOO_MANY = "elements are allowed"

@@ -6,7 +6,22 @@ import random
 from pathlib import Path
 
 import onnx
-from hostile.kit import BOOL, FLOAT, INT64, anything, array, function, ints, model, node, number, of_kind, port
+from hostile.kit import (
+    BOOL,
+    FLOAT,
+    INT64,
+    added,
+    anything,
+    array,
+    function,
+    ints,
+    model,
+    node,
+    number,
+    of_kind,
+    port,
+    relu,
+)
 from hostile.table import Hostile
 from onnx import ModelProto, TensorProto, helper
 
@@ -77,7 +92,7 @@ def empty_model() -> ModelProto:
 
 
 def no_outputs() -> ModelProto:
-    return model([node("Relu", ["x"], ["y"])], y=[])
+    return relu(y=[])
 
 
 def output_that_nothing_makes() -> ModelProto:
@@ -85,7 +100,7 @@ def output_that_nothing_makes() -> ModelProto:
 
 
 def output_without_a_name() -> ModelProto:
-    return model([node("Relu", ["x"], ["y"])], y=[port("", 2, 3)])
+    return relu(y=[port("", 2, 3)])
 
 
 def operand_that_nothing_makes() -> ModelProto:
@@ -119,15 +134,15 @@ def node_that_makes_an_input() -> ModelProto:
 
 
 def two_inputs_of_one_name() -> ModelProto:
-    return model([node("Relu", ["x"], ["y"])], x=[port("x", 2, 3), port("x", 4)])
+    return relu(x=[port("x", 2, 3), port("x", 4)])
 
 
 def two_outputs_of_one_name() -> ModelProto:
-    return model([node("Relu", ["x"], ["y"])], y=[port("y", 2, 3), port("y", 2, 3)])
+    return relu(y=[port("y", 2, 3), port("y", 2, 3)])
 
 
 def two_weights_of_one_name() -> ModelProto:
-    return model([node("Add", ["x", "w"], ["y"])], [array("w", [1.0]), array("w", [2.0])])
+    return added(array("w", [1.0]), array("w", [2.0]))
 
 
 def unknown_operator() -> ModelProto:
@@ -155,21 +170,21 @@ def ten_thousand_unknown_operators() -> ModelProto:
 
 
 def opset_zero() -> ModelProto:
-    return model([node("Relu", ["x"], ["y"])], opset=0)
+    return relu(opset=0)
 
 
 def opset_9999() -> ModelProto:
-    return model([node("Relu", ["x"], ["y"])], opset=9999)
+    return relu(opset=9999)
 
 
 def no_opset() -> ModelProto:
-    made = model([node("Relu", ["x"], ["y"])])
+    made = relu()
     del made.opset_import[:]
     return made
 
 
 def ir_version_from_the_future() -> ModelProto:
-    made = model([node("Relu", ["x"], ["y"])])
+    made = relu()
     made.ir_version = 9999
     return made
 
@@ -185,19 +200,19 @@ def shadowed_outer_name() -> ModelProto:
 
 
 def declared_dtype_differs() -> ModelProto:
-    return model([node("Relu", ["x"], ["y"])], y=port("y", 2, 3, dtype=INT64))
+    return relu(y=port("y", 2, 3, dtype=INT64))
 
 
 def declared_shape_differs() -> ModelProto:
-    return model([node("Relu", ["x"], ["y"])], y=port("y", 2, 4))
+    return relu(y=port("y", 2, 4))
 
 
 def declared_rank_differs() -> ModelProto:
-    return model([node("Relu", ["x"], ["y"])], y=port("y", 6))
+    return relu(y=port("y", 6))
 
 
 def operands_of_two_types() -> ModelProto:
-    return model([node("Add", ["x", "w"], ["y"])], [ints("w", 1, 2, 3)])
+    return added(ints("w", 1, 2, 3))
 
 
 def convolution_of_booleans() -> ModelProto:
@@ -227,15 +242,15 @@ def complex_input() -> ModelProto:
 
 
 def undefined_element_type() -> ModelProto:
-    return model([node("Relu", ["x"], ["y"])], x=port("x", 2, dtype=TensorProto.UNDEFINED))
+    return relu(x=port("x", 2, dtype=TensorProto.UNDEFINED))
 
 
 def element_type_99() -> ModelProto:
-    return model([node("Relu", ["x"], ["y"])], x=port("x", 2, dtype=99))
+    return relu(x=port("x", 2, dtype=99))
 
 
 def input_without_a_type() -> ModelProto:
-    return model([node("Relu", ["x"], ["y"])], x=onnx.ValueInfoProto(name="x"))
+    return relu(x=onnx.ValueInfoProto(name="x"))
 
 
 def sequence_input() -> ModelProto:
@@ -250,7 +265,7 @@ def optional_input() -> ModelProto:
 
 def sparse_input() -> ModelProto:
     kind = onnx.TypeProto.SparseTensor(elem_type=FLOAT, shape=port("", 2, 3).type.tensor_type.shape)
-    return model([node("Relu", ["x"], ["y"])], x=of_kind("x", sparse_tensor_type=kind))
+    return relu(x=of_kind("x", sparse_tensor_type=kind))
 
 
 def sequence_output() -> ModelProto:
@@ -295,7 +310,7 @@ def name_of_a_hundred_thousand_letters() -> ModelProto:
 
 
 def dimension_with_a_newline() -> ModelProto:
-    return model([node("Relu", ["x"], ["y"])], x=port("x", "a\nb\u202e"))
+    return relu(x=port("x", "a\nb\u202e"))
 
 
 # -- control flow and functions -----------------------------------------------------------------------------------

@@ -62,6 +62,35 @@ def model(
     return helper.make_model(graph, opset_imports=opsets, functions=list(functions), ir_version=10)
 
 
+def relu(
+    x: onnx.ValueInfoProto | Sequence[onnx.ValueInfoProto] | None = None,
+    y: onnx.ValueInfoProto | Sequence[onnx.ValueInfoProto] | None = None,
+    opset: int = OPSET,
+) -> ModelProto:
+    return model([node("Relu", ["x"], ["y"])], x=x, y=y, opset=opset)
+
+
+def added(*weights: TensorProto) -> ModelProto:
+    """The input and weights `w`."""
+    return model([node("Add", ["x", "w"], ["y"])], weights)
+
+
+def constant_in_a_function(value: TensorProto) -> ModelProto:
+    """The input and a constant, added by a function of the model."""
+    body = [node("Constant", [], ["w"], value=value), node("Add", ["a", "w"], ["b"])]
+    return model([node("F", ["x"], ["y"], domain="local")], functions=[function("F", body, ["a"], ["b"])])
+
+
+def resized(
+    sizes: Sequence[int] = (), scales: Sequence[float] = (), roi: Sequence[float] = (), **attributes: Any
+) -> ModelProto:
+    """An image float[1,4,8,8]."""
+    given = [array("r", roi), array("s", scales), ints("n", *sizes)]
+    names = [t.name if t.dims[0] else "" for t in given]
+    weights = [t for t in given if t.dims[0]]
+    return model([node("Resize", ["x", *names], ["y"], **attributes)], weights, port("x", 1, 4, 8, 8))
+
+
 def image_model(kind: str, *weights: TensorProto, **attributes: Any) -> ModelProto:
     """One operator on an image float[1,4,8,8]."""
     operands = ["x", *(w.name for w in weights)]

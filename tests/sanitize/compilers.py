@@ -18,20 +18,25 @@ GNU_FLAGS = {
     "avx512": ("-march=x86-64-v4", "-mprefer-vector-width=512"),
     "neon": ("-mcpu=generic",),
 }
+X86_64, AARCH64 = ("-target", "x86_64-linux-gnu.2.28"), ("-target", "aarch64-linux-musl")
 ZIG_FLAGS = {
-    "avx2": ("-target", "x86_64-linux-gnu.2.28", "-mcpu=x86_64_v3"),
-    "avx512": ("-target", "x86_64-linux-gnu.2.28", "-mcpu=x86_64_v4", "-mprefer-vector-width=512"),
-    "neon": ("-target", "aarch64-linux-musl", "-mcpu=generic"),
+    "avx2": (*X86_64, "-mcpu=x86_64_v3"),
+    "avx512": (*X86_64, "-mcpu=x86_64_v4", "-mprefer-vector-width=512"),
+    "neon": (*AARCH64, "-mcpu=generic"),
 }
+# As the product links: zig makes runtime libraries for each -mcpu, and more of them without -O2.
+ZIG_LINKS = {"avx2": (*X86_64, "-O2"), "avx512": (*X86_64, "-O2"), "neon": (*AARCH64, "-O2")}
 
 
 @dataclass(frozen=True)
 class Compiler:
-    """`flags`: by instruction set; one that is not there is one that this compiler does not make code for."""
+    """`flags`: by instruction set; one that is not there is one that this compiler does not make code for. `links`: the
+    same for linking."""
 
     name: str
     command: tuple[str, ...]
     flags: dict[str, tuple[str, ...]]
+    links: dict[str, tuple[str, ...]]
     cxx: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -52,7 +57,7 @@ def _machine() -> tuple[str, ...]:
 
 def zig() -> Compiler:
     start = (sys.executable, "-m", "ziglang")
-    return Compiler("zig", (*start, "cc"), {**ZIG_FLAGS, "scalar": ("-DEDGEC_SCALAR",)}, (*start, "c++"))
+    return Compiler("zig", (*start, "cc"), {**ZIG_FLAGS, "scalar": ("-DEDGEC_SCALAR",)}, ZIG_LINKS, (*start, "c++"))
 
 
 def gnu(name: str) -> Compiler | None:
@@ -67,7 +72,7 @@ def gnu(name: str) -> Compiler | None:
     flags = {isa: GNU_FLAGS[isa] for isa in _machine()} | {"scalar": ("-DEDGEC_SCALAR",)}
     if name == "clang":
         flags.setdefault("neon", ("--target=aarch64-none-elf", "-ffreestanding", *GNU_FLAGS["neon"]))
-    return Compiler(name, (path,), flags, (cxx,))
+    return Compiler(name, (path,), flags, flags, (cxx,))
 
 
 def found() -> list[Compiler]:

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from compiled import assert_close, emitted
 from sanitize.compilers import Compiler
+from sanitize.kernel_graphs import Net
 
 from edgec.plan.plan import Plan
 from edgec.runtime.manifest import read_manifest
@@ -24,9 +26,12 @@ Array = np.ndarray[Any, Any]
 HERE = Path(__file__).parent
 PAGE = 65536  # the largest page of any machine; also GUARD of guarded.c
 ALIGNMENT = 64
+FAULT = "EDGEC_FAULT"
 SIGNALS = {-4: "SIGILL (undefined behaviour)", -5: "SIGTRAP (undefined behaviour)", -11: "SIGSEGV (a forbidden page)",
            -6: "SIGABRT", -7: "SIGBUS"}  # fmt: skip
-TRAP = ("-O1", "-g", "-fsanitize=undefined", "-fsanitize-trap=undefined")
+TRAP = ("-fsanitize=undefined", "-fsanitize-trap=undefined")
+# the optimiser takes ten times as long over the checks as it takes without them
+QUICK = ("-O0", *TRAP)
 ADDRESS = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
 
 
@@ -67,16 +72,19 @@ def compile_guarded(artifact: Path, program: Path, compiler: Compiler, sanitizer
     for source, own in (("guarded.c", c), (f"{name}.c", c), ("guarded_weights.S", assembly)):
         compiler.run(artifact, [*flags, *own, "-c", source, "-o", f"{source}.o"])
         objects.append(f"{source}.o")
-    compiler.run(artifact, [*compiler.flags[isa], *sanitizers, *objects, "-o", str(program)])
+    runtime = sanitizers if sanitizers == ADDRESS else ()  # a trap needs none
+    compiler.run(artifact, [*compiler.links[isa], *runtime, *objects, "-o", str(program)])
 
 
-def run_guarded(artifact: Path, program: Path, feeds: Mapping[str, Array], gaps: Array | None) -> list[list[Array]]:
+def run_guarded(
+    artifact: Path, program: Path, feeds: Mapping[str, Array], gaps: Array | None, variables: Mapping[str, str] = {}
+) -> list[list[Array]]:
     """The outputs of both placements; Caught when the program is stopped."""
     manifest = read_manifest(artifact)
     files = [artifact / f for f in ("inputs.raw", "gaps.raw", "outputs.raw")]
     files[0].write_bytes(b"".join(np.ascontiguousarray(feeds[t.name]).tobytes() for t in manifest.inputs))
     files[1].write_bytes(b"" if gaps is None else gaps.tobytes())
-    environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
+    environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1", **variables}
     done = subprocess.run(
         [str(program), *map(str, files)], capture_output=True, text=True, check=False, timeout=600, env=environment
     )
@@ -100,8 +108,6 @@ def check_guarded(
 ) -> None:  # fmt: skip
     """Compiles and runs; both placements must give the same bits, and the expected ones within the tolerance: other
     compilers and flags contract multiply-adds elsewhere."""
-    from compiled import assert_close
-
     program = artifact / "guarded"
     compile_guarded(artifact, program, compiler, sanitizers)
     first, second = run_guarded(artifact, program, feeds, gaps)
@@ -109,3 +115,40 @@ def check_guarded(
     for name, a, b, wanted in zip(names, first, second, expected, strict=True):
         assert a.tobytes() == b.tobytes(), f"output '{name}' depends on where memory lies"
         assert_close(a, wanted, f"{compiler} {name}")
+
+
+def check_net(net: Net, target: str, folder: Path, compiler: Compiler, sanitizers: Sequence[str]) -> Spread:
+    """The net's source, spread, under sanitizers; the interpreter says what is right."""
+    spread = Spread()
+    emitted(net.graph, target, folder, net.segments, spread)
+    check_guarded(folder, compiler, sanitizers, net.feeds, list(net.expected().values()), spread.gaps)
+    return spread
+
+
+class Unit:
+    """relu(-x + constant) of 5 floats, the first result in scratch: clean, and as a program in which the environment
+    chooses one of the planted faults.
+
+    A fault is a statement at the end of unit_run, in which LAST stands for the last float of the last buffer in scratch
+    and SIZE for the bytes of the weights."""
+
+    def __init__(self, folder: Path, compiler: Compiler, sanitizers: Sequence[str], faults: Sequence[str]) -> None:
+        net = Net()
+        hidden = net.hidden(net.source(np.arange(5.0)))
+        net.op("relu", net.build.op("add", hidden, net.const(5)))
+        self._folder, self._net = folder, net
+        self._gaps = check_net(net, "host", folder, compiler, sanitizers).gaps
+        assert self._gaps is not None
+        last, size = int(self._gaps[-1, 0]) // 4 - 1, (folder / "unit_weights.bin").stat().st_size
+        cases = "".join(f"    case {i}: {{ {fault} }} break;\n" for i, fault in enumerate(faults))
+        chosen = "extern char *getenv(const char *);\n  const char *const fault = getenv(FAULT);"
+        planted = f"  {chosen}\n  switch (fault ? *fault - 'a' : -1) {{\n{cases}  }}\n"
+        planted = planted.replace("FAULT", f'"{FAULT}"').replace("LAST", str(last)).replace("SIZE", str(size))
+        source = folder / "unit.c"
+        before, end, after = source.read_text().rpartition("  return EDGEC_OK;\n")
+        source.write_text(before + planted + end + after)
+        compile_guarded(folder, folder / "planted", compiler, sanitizers)
+
+    def run(self, fault: int | None) -> None:
+        chosen = {} if fault is None else {FAULT: chr(ord("a") + fault)}
+        run_guarded(self._folder, self._folder / "planted", self._net.feeds, self._gaps, chosen)

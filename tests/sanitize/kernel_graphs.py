@@ -6,56 +6,40 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from network import Array, Network
 
-from edgec.ir.build import Builder
-from edgec.ir.graph import Graph, Module, Value
-from edgec.ir.types import DTYPES, Type
+from edgec.ir import interp
+from edgec.ir.graph import Value
+from edgec.ir.types import DTYPES
 from edgec.plan.schedule import Segment
 
-Array = np.ndarray[Any, Any]
 INTEGERS = ("i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64")
 LENGTHS = (1, 3, 4, 7, 8, 9, 15, 16, 17, 33)
 
 
-class Net:
-    """A graph under construction with the arrays that it is fed."""
+class Net(Network):
+    """`segments`: in place of the schedule's; `tame`: for inputs of indices, those that kernels make of them."""
 
     def __init__(self) -> None:
-        self.graph = Graph(Module())
-        self.build = Builder(self.graph)
-        self.feeds: dict[str, Array] = {}
-        self.rng = np.random.default_rng(20)
-        self.segments: list[Segment] | None = None  # in place of the schedule's
-
-    def source(self, array: Any, dtype: str = "f32") -> Value:
-        name = f"x{len(self.feeds)}"
-        self.feeds[name] = np.asarray(array).astype(DTYPES[dtype])
-        return self.graph.add_input(name, Type(dtype, self.feeds[name].shape))
-
-    def floats(self, *shape: int, dtype: str = "f32") -> Value:
-        return self.source(self.rng.standard_normal(shape), dtype)
+        super().__init__(20)
+        self.segments: list[Segment] | None = None
+        self.tame: dict[str, Any] = {}
 
     def whole(self, dtype: str, *shape: int) -> Value:
         """The dtype's whole range, where sums and products wrap."""
         info = np.iinfo(DTYPES[dtype])
         return self.source(self.rng.integers(info.min, info.max, shape, DTYPES[dtype], endpoint=True), dtype)
 
-    def places(self, size: int, *shape: int) -> Value:
-        """Indices, some of them out of range."""
-        return self.source(self.rng.integers(-2 * size, 2 * size, shape), "i64")
+    def places(self, size: int | tuple[int, ...], *shape: int) -> Value:
+        """Indices, some of them out of range: kernels read those as the nearest legal one."""
+        limit = np.array(size)
+        wild = self.rng.integers(-2 * limit, 2 * limit, shape)
+        value = self.source(wild, "i64")
+        self.tame[value.name] = np.clip(wild, -limit, limit - 1)
+        return value
 
-    def const(self, *shape: int) -> Value:
-        return self.build.const(self.rng.standard_normal(shape), "f32")
-
-    def op(self, kind: str, *operands: Value | None, **attrs: Any) -> Value:
-        """The result of an op, which is an output too."""
-        result = self.build.op(kind, *operands, **attrs)
-        self.done(result)
-        return result
-
-    def done(self, *values: Value) -> None:
-        for value in values:
-            self.graph.outputs.append((f"y{len(self.graph.outputs)}", value))
+    def expected(self) -> dict[str, Array]:
+        return interp.run(self.graph, {**self.feeds, **self.tame})
 
     def hidden(self, value: Value) -> Value:
         """The value again, in scratch: what comes of it is read from there."""
@@ -73,7 +57,8 @@ def convolutions() -> Net:
         (16, 16, (4, 9), (3, 3), 2, (0, 1, 1, 0), 1, 16), (8, 8, (4, 4), (3, 3), 1, (2, 2, 2, 2), 2, 8),
         (8, 12, (12, 12), (3, 3), 1, (1, 1, 1, 1), 1, 2), (6, 9, (12, 12), (3, 3), 1, (2, 2, 2, 2), 2, 1),
         (4, 4, (6, 6), (3, 3), 1, (-1, 0, -1, 0), 1, 1), (1, 1, (3, 3), (3, 3), 1, (1, 1, 1, 1), 1, 1),
-        (32, 50, (22, 19), (3, 3), 1, (1, 1, 1, 1), 1, 1),  # by Winograd's algorithm
+        (32, 50, (22, 19), (3, 3), 1, (1, 1, 1, 1), 1, 1),  # by Winograd's algorithm, tiles of 4 x 4 pixels
+        (36, 40, (6, 6), (3, 3), 1, (1, 1, 1, 1), 1, 1),  # of 2 x 2
     ):  # fmt: skip
         x = net.hidden(net.floats(1, *size, c))
         attrs: Any = dict(strides=(stride, stride), pads=pads, dilations=(dilation, dilation), groups=groups, **window)
@@ -92,7 +77,10 @@ def convolutions() -> Net:
         net.op("conv_transpose", x, net.const(*kernel), net.const(kernel[1] * groups), **attrs,
                output_padding=(extra, extra))  # fmt: skip
     cube: Any = dict(strides=(1, 2, 1), pads=(1, 0, 1, 1, 0, 1), dilations=(1, 1, 1), groups=1, layout="nchw")
-    net.op("conv", net.floats(1, 3, 4, 5, 6), net.const(4, 3, 3, 2, 3), **cube)
+    net.op("conv", net.floats(1, 3, 4, 5, 6), net.const(4, 3, 3, 2, 3), **cube, act="clip:-1.0:1.0")
+    del cube["groups"]
+    for kind in ("max_pool", "avg_pool"):
+        net.op(kind, net.floats(1, 3, 4, 5, 6), kernel=(2, 3, 2), **cube)
     for channels in LENGTHS:
         x = net.hidden(net.floats(1, 7, 6, channels))
         for kind, extra in (("max_pool", {}), ("avg_pool", {}), ("avg_pool", {"count_include_pad": True})):
@@ -100,8 +88,8 @@ def convolutions() -> Net:
     return net
 
 
-# ops of each segment and its result rows a step, for a chain of 10 ops whose first result the fourth op adds again
-CUTS = [[(10, 1)], [(10, 3)], [(1, 0), (3, 1), (6, 5)], [(4, 7), (6, 2)]]
+# ops of each segment and its result rows a step, for a chain of 11 ops whose second result the fifth op adds again
+CUTS = [[(11, 1)], [(11, 3)], [(2, 2), (3, 1), (6, 5)], [(1, 0), (4, 7), (6, 2)]]
 
 
 def blocks() -> Net:
@@ -120,7 +108,8 @@ def blocks() -> Net:
 
     for cuts in CUTS:
         before = len(net.graph.ops)
-        x = conv(net.floats(2, 23, 19, 3), 8, 3, stride=2, pad=1, act="relu")
+        x = net.build.op("transpose", net.floats(2, 3, 23, 19), perm=(0, 2, 3, 1))
+        x = conv(x, 8, 3, stride=2, pad=1, act="relu")
         y = conv(x, 20, 1, act="clip:0.0:6.0")
         y = conv(y, 0, 3, pad=1, depthwise=True, act="clip:0.0:6.0")
         x = conv(y, 8, 1, x)
@@ -158,6 +147,13 @@ def products() -> Net:
         net.op("attention", q, k, v, net.floats(5, 7), scale=0.3, causal=causal)
         mask = net.source(net.rng.integers(0, 2, (1, 1, 5, 7)), "bool")
         net.op("attention", q, k, v, mask, scale=0.3, causal=causal)
+    one, keys, values = net.floats(1, 2, 1, 13), net.floats(1, 2, 50, 13), net.floats(1, 2, 50, 5)
+    net.op("attention", one, keys, values, net.floats(50), scale=0.4, causal=False)
+    net.op("attention", net.floats(1, 1, 6, 130), net.floats(1, 1, 9, 130), net.floats(1, 1, 9, 3), scale=0.1,
+           causal=True)  # fmt: skip
+    constant = net.build.const(net.rng.standard_normal((37, 40)), "f32")
+    net.op("attention", net.floats(1, 2, 37, 8), net.floats(1, 1, 40, 8), net.floats(1, 1, 40, 17), constant, scale=0.3,
+           causal=False)  # fmt: skip
     for kind, gates in (("lstm", 4), ("gru", 3), ("rnn", 1)):
         per = {"lstm": ["Sigmoid", "Tanh", "Tanh"], "gru": ["Sigmoid", "Tanh"], "rnn": ["Tanh"]}[kind]
         for direction, d in (("forward", 1), ("bidirectional", 2)):
@@ -204,14 +200,24 @@ def elements() -> Net:
         net.op("scatter_elements", a, net.places(5, 4, 7), net.floats(4, 7, dtype=dtype), axis=0, reduction="add")
         net.op("cast", a, to="f32")
         net.op("cast", net.source(net.rng.uniform(-9, 9, 9), "f64"), to=dtype)
+    doubles = net.source(net.rng.uniform(-9, 9, 9), "f64")
     for kind in ("exp", "log", "tanh", "erf", "sin"):
-        net.op(kind, net.source(net.rng.uniform(-9, 9, 9), "f64"))
+        net.op(kind, doubles)
+    net.op("fmod", doubles, net.source(net.rng.uniform(-3, 3, 9), "f64"))
+    net.op("pow", net.source([-3, -1, 0, 2, 7], "i32"), net.source([3, -2, 0, -1, 60], "i32"))
     for n in LENGTHS:
         t = net.hidden(net.floats(3, n, 5))
         for axis in (1, 2):
             net.op("softmax", t, axis=axis)
+            net.op("log_softmax", t, axis=axis)
             net.op("reduce_mean", t, axes=(axis,))
+            net.op("reduce_max", t, axes=(axis,))
         net.op("layer_norm", net.floats(3, n), net.const(n), net.const(n), axis=1)
+        net.op("rms_norm", net.floats(3, n), net.const(n), axis=1)
+        net.op("relu", t)
+        for kind in ("add", "mul", "prelu"):
+            net.op(kind, t, net.floats(n, 1))
+            net.op(kind, t, net.floats(3, n, 5))
         net.op("where", net.build.op("gt", t, net.build.const(0.0, "f32")), t, net.floats(n, 1))
     return net
 
@@ -227,7 +233,7 @@ def movement() -> Net:
         net.op("broadcast_to", net.source(net.rng.integers(0, 9, (4, 1)), dtype), shape=(3, 4, 5))
         net.op("gather", m, net.places(4, 6), axis=1)
         net.op("gather_elements", m, net.places(5, 3, 4, 7), axis=2)
-        net.op("gather_nd", m, net.places(3, 6, 2))
+        net.op("gather_nd", m, net.places((3, 4), 6, 2))
         net.op("scatter_elements", m, net.places(4, 3, 2, 5), net.source(np.ones((3, 2, 5)), dtype), axis=1)
         net.op("scatter_nd", m, net.places(3, 4, 1), net.source(np.ones((4, 4, 5)), dtype))
     for mode in ("nearest", "linear", "cubic"):

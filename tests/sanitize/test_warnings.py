@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from compiled import compiled
-from sanitize.compilers import STANDARD, Compiler, found, needed, zig
+from program import zig
+from sanitize.compilers import STANDARD, Compiler, found, needed
 from sanitize.kernel_graphs import GRAPHS
 from sanitize.model_folder import Source, sources
 
@@ -67,10 +68,10 @@ def test_interface_is_cxx(compiler: Compiler, artifacts: list[Path], tmp_path: P
     includes = [f"-I{a}" for a in artifacts]
     text = f"{''.join(headers)}int main() {{\n{''.join(calls)}  return 0;\n}}\n"
     (tmp_path / "main.cc").write_text(text)
-    compiler.run(tmp_path, [*CXX, *includes, "-c", "main.cc", "-o", "main.o"], cxx=True)
+    isa = read_manifest(artifacts[0]).raw["isa"]
+    compiler.run(tmp_path, [*compiler.flags[isa], *CXX, *includes, "-c", "main.cc", "-o", "main.o"], cxx=True)
     libraries = [str(a / f"lib{a.name}.a") for a in artifacts]
-    linked = zig() if compiler.name == "zig" else compiler  # as C: there is no C++ library to link with
-    linked.run(tmp_path, ["main.o", *libraries, "-o", "main"])
+    compiler.run(tmp_path, [*compiler.links[isa], "main.o", *libraries, "-o", "main"])  # as C: without its library
     assert subprocess.run([str(tmp_path / "main")], check=False).returncode == 0
 
 
@@ -100,7 +101,7 @@ def test_two_models_in_one_program(artifacts: list[Path], tmp_path: Path) -> Non
         f"int main(void) {{\n{''.join(body)}  return 0;\n}}\n"
     )
     libraries = [str(a / f"lib{a.name}.a") for a in artifacts]
-    zig().run(tmp_path, [*STANDARD, *(f"-I{a}" for a in artifacts), "main.c", *libraries, "-o", "main"])
+    zig(tmp_path, "-std=gnu11", *(f"-I{a}" for a in artifacts), "main.c", *libraries, "-o", "main")
     done = subprocess.run([str(tmp_path / "main")], cwd=tmp_path, capture_output=True, check=True)
     np.testing.assert_array_equal(np.frombuffer(done.stdout, np.float32), np.concatenate(expected))
 

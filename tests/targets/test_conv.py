@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compiled import assert_close, compiled
+from compiled import TARGETS, assert_close, compiled
 
 from edgec.ir import interp
 from edgec.ir.build import Builder
@@ -83,7 +83,7 @@ def _network() -> Graph:
     return graph
 
 
-@pytest.mark.parametrize("target", ["host", "host:avx2", "arm"])
+@pytest.mark.parametrize("target", TARGETS)
 def test_against_interpreter(target: str, tmp_path: Path) -> None:
     graph = _network()
     rng = np.random.default_rng(2)

@@ -7,30 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compiled import assert_close, compiled
+from compiled import TARGETS
+from network import Network
 
-from edgec.ir import interp
-from edgec.ir.build import Builder
-from edgec.ir.graph import Graph, Module, Value
-from edgec.ir.types import DTYPES, Type
+from edgec.ir.graph import Value
 
 NUMBERS = ("f32", "f64", "f16", "bf16", "i64", "i32", "i16", "i8", "u64", "u32", "u16", "u8")
-TARGETS = ["host", "host:avx2", "arm"]
 
 
-class Network:
-    """A graph under construction with the arrays that it is fed."""
-
-    def __init__(self) -> None:
-        self.graph = Graph(Module())
-        self.build = Builder(self.graph)
-        self.feeds: dict[str, np.ndarray] = {}
-        self.rng = np.random.default_rng(11)
-
-    def source(self, array: np.ndarray, dtype: str) -> Value:
-        name = f"x{len(self.feeds)}"
-        self.feeds[name] = np.asarray(array).astype(DTYPES[dtype])
-        return self.graph.add_input(name, Type(dtype, self.feeds[name].shape))
+class Numbers(Network):
+    """Small numbers, of which many are equal, and places in an axis."""
 
     def numbers(self, dtype: str, *shape: int) -> Value:
         low = 0 if dtype[0] == "u" or dtype == "bool" else -9
@@ -39,25 +25,9 @@ class Network:
     def places(self, size: int, *shape: int, dtype: str = "i64") -> Value:
         return self.source(self.rng.integers(-size, size, shape), dtype)
 
-    def done(self, *values: Value) -> None:
-        for value in values:
-            self.graph.outputs.append((f"y{len(self.graph.outputs)}", value))
 
-    def check(self, target: str, folder: Path, expected: dict[str, np.ndarray] | None = None) -> None:
-        wanted = interp.run(self.graph, self.feeds) if expected is None else expected
-        with compiled(self.graph, target, folder) as session:
-            found = session.run(None, self.feeds)
-        failures = []
-        for (name, value), array in zip(self.graph.outputs, found, strict=True):
-            try:
-                assert_close(array, wanted[name], f"{target} {name} {value.op} {value.type}")
-            except AssertionError as error:
-                failures.append(str(error))
-        assert not failures, "\n\n".join(failures)
-
-
-def _gathers() -> Network:
-    net = Network()
+def _gathers() -> Numbers:
+    net = Numbers(11)
     b, done = net.build, net.done
     for dtype in ("u8", "bool", "f16", "i16", "f32", "i64"):
         m = net.numbers(dtype, 3, 4, 5)
@@ -73,8 +43,8 @@ def _gathers() -> Network:
     return net
 
 
-def _scatters() -> Network:
-    net = Network()
+def _scatters() -> Numbers:
+    net = Numbers(11)
     b, done = net.build, net.done
     for dtype in (*NUMBERS, "bool"):
         for reduction in ("none", "add", "mul", "max", "min"):
@@ -106,8 +76,8 @@ def _scatters() -> Network:
     return net
 
 
-def _orders() -> Network:
-    net = Network()
+def _orders() -> Numbers:
+    net = Numbers(11)
     b, done = net.build, net.done
     for dtype in (*NUMBERS, "bool"):
         m = net.numbers(dtype, 3, 17, 5)
@@ -145,11 +115,11 @@ def test_wild_indices_stay_inside(target: str, tmp_path: Path) -> None:
     wild = np.array([[-(2**63), 2**63 - 1, 5], [-5, 4, 1 << 40]])
     expected: dict[str, np.ndarray] = {}
     for tame in (False, True):
-        net = Network()
+        net = Numbers(11)
         b = net.build
         m, updates = net.numbers("f32", 4, 3), net.numbers("f32", 2, 3)
 
-        def index(sizes: Any, shape: tuple[int, ...], net: Network = net, tame: bool = tame) -> Value:
+        def index(sizes: Any, shape: tuple[int, ...], net: Numbers = net, tame: bool = tame) -> Value:
             array = wild.reshape(shape)
             limits = np.asarray(sizes)
             return net.source(np.clip(array, -limits, limits - 1) if tame else array, "i64")
@@ -160,7 +130,7 @@ def test_wild_indices_stay_inside(target: str, tmp_path: Path) -> None:
         net.done(b.op("scatter_elements", m, index(4, (2, 3)), updates, axis=0, reduction="add"))
         net.done(b.op("scatter_nd", m, index([4, 3], (3, 2)), net.numbers("f32", 3), reduction="max"))
         if tame:
-            expected = interp.run(net.graph, net.feeds)
+            expected = net.expected()
         else:
             wild_net = net
     wild_net.check(target, tmp_path, expected)

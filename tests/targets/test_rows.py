@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from compiled import assert_close, compiled
+from compiled import TARGETS, assert_close, compiled
 
 from edgec.ir import interp
 from edgec.ir.build import Builder
@@ -17,7 +17,7 @@ LENGTHS = (1, 3, 4, 7, 8, 15, 16, 17, 33, 100)
 FUNCTIONS = ("exp", "tanh", "erf", "sigmoid", "gelu", "gelu_tanh", "silu", "hard_swish")
 
 
-@pytest.mark.parametrize("target", ["host", "host:avx2", "arm"])
+@pytest.mark.parametrize("target", TARGETS)
 def test_rows(target: str, tmp_path: Path) -> None:
     graph = Graph(Module())
     b = Builder(graph)
@@ -43,7 +43,7 @@ def test_rows(target: str, tmp_path: Path) -> None:
             assert_close(found, expected[name], name)
 
 
-@pytest.mark.parametrize("target", ["host", "host:avx2", "arm"])
+@pytest.mark.parametrize("target", TARGETS)
 def test_a_value_does_not_depend_on_its_place(target: str, tmp_path: Path) -> None:
     values = np.linspace(-6, 6, 37, dtype=np.float32)
     graph = Graph(Module())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from compiled import compiled
+from compiled import TARGETS, compiled
 
 from edgec.ir.build import Builder
 from edgec.ir.graph import Graph, Module
@@ -28,7 +28,7 @@ FORMS = [
 ]
 
 
-@pytest.mark.parametrize("target", ["host", "host:avx2", "arm"])
+@pytest.mark.parametrize("target", TARGETS)
 def test_transpose(target: str, tmp_path: Path) -> None:
     graph = Graph(Module())
     b = Builder(graph)

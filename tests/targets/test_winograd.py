@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Protocol
@@ -13,10 +13,10 @@ from typing import Protocol
 import numpy as np
 import pytest
 import unicorn
+from compiled import native
 from unicorn import arm64_const as a64
 
 from edgec.plan.plan import Symbol
-from edgec.runtime.cpu import cpu_features
 from edgec.runtime.elf import read_elf
 from edgec.runtime.memory import Memory, Region
 from edgec.targets.arm import target as arm
@@ -146,7 +146,7 @@ class HostMachine:
         self.at_end = True
         triple = host.platform("linux").triple
         _compile(source, device, folder, triple, ("-fPIC",))
-        toolchain.link(folder, "cases.so", triple, ["cases.o"], ("-shared",))
+        toolchain.link(folder, "cases.so", triple, ["cases.o"], ("-shared", "-O2"))
         self._library = ctypes.CDLL(str(folder / "cases.so"))
 
     def buffer(self, floats: int) -> HostBuffer:
@@ -333,12 +333,9 @@ def _ring(rows: np.ndarray, depth: int, first: int, stop: int) -> np.ndarray:
 
 def machines() -> dict[str, Callable[[list[Case], Path], Machine]]:
     """What this machine can run, and the emulator."""
-    have = cpu_features() or frozenset()
-    found = [d for d in host.devices().values() if d.isa.name == "neon" or set(d.features) <= have]
-    native = [d for d in found if (d.isa.name == "neon") == ("asimd" in have)]
     table: dict[str, Callable[[list[Case], Path], Machine]] = {
         device.name: (lambda cases, folder, d=device: HostMachine(d, _source(cases, d), folder))  # type: ignore[misc]
-        for device in (*native, SCALAR_DEVICE)
+        for device in (*native(), SCALAR_DEVICE)
     }
     cortex = arm.choose("cortex-a72")
     table["emulator"] = lambda cases, folder: ArmMachine(cortex, _source(cases, cortex), folder)
@@ -372,6 +369,30 @@ def test_any_split_gives_the_same_bits(machine: Machine) -> None:
         whole = run_case(machine, index, case, data, case.oh)
         split = run_case(machine, index, case, data, case.m)
         np.testing.assert_array_equal(split, whole, f"{machine.device.name} {case}")
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf], ids=str)
+def test_what_is_not_finite_stays_in_its_tiles(machine: Machine, odd: float) -> None:
+    """As the README says. A NaN reaches the nine pixels of a direct convolution at least, whatever the clamp."""
+    for index, case in enumerate(CASES):
+        if case.images == 1:
+            continue
+        data, (y, x) = make_data(case, index), (9, 21)
+        clean = run_case(machine, index, case, data, case.rows)
+        spoilt = data.x.copy()
+        spoilt[0, y, x, 2] = odd
+        found = run_case(machine, index, case, replace(data, x=spoilt), case.rows)
+        reads = [  # whether a tile, and a result, reads the pixel, by row and by column
+            [(first <= at + pad < first + case.m + 2, i <= at + pad < i + 3)
+             for i in range(size) for first in [i // case.m * case.m]]
+            for size, at, pad in ((case.oh, y, case.pads[0]), (case.ow, x, case.pads[1]))
+        ]  # fmt: skip
+        tiles, nine = (np.outer(*([r[which] for r in axis] for axis in reads)) for which in (0, 1))
+        assert nine.sum() == 9
+        assert np.isfinite(found[1]).all()
+        np.testing.assert_array_equal(found[0][~tiles], clean[0][~tiles], f"{machine.device.name} {case}")
+        if np.isnan(odd):
+            assert np.isnan(found[0][nine]).all(), f"{machine.device.name} {case}"
 
 
 COUNTED = [

@@ -73,9 +73,10 @@ EDGEC_INLINE void edgec_scores4(const edgec_queries *q, const float *const *k, p
       EDGEC_UNROLL for (int c = 0; c < 4; c++)
         EDGEC_UNROLL for (int w = 0; w < EDGEC_ATTENTION_VECTORS; w++) sum[j].lane[w] += q[i + c].lane[w] * part[c];
     }
-  for (; i < d; i++)
-    EDGEC_UNROLL for (int j = 0; j < 4; j++)
-      EDGEC_UNROLL for (int w = 0; w < EDGEC_ATTENTION_VECTORS; w++) sum[j].lane[w] += q[i].lane[w] * k[j][i];
+  if (d % 4) /* or gcc warns of an overflow in a loop that never runs */
+    for (; i < d; i++)
+      EDGEC_UNROLL for (int j = 0; j < 4; j++)
+        EDGEC_UNROLL for (int w = 0; w < EDGEC_ATTENTION_VECTORS; w++) sum[j].lane[w] += q[i].lane[w] * k[j][i];
   EDGEC_UNROLL for (int j = 0; j < 4; j++) scores[j] = sum[j];
 }
 
@@ -186,7 +187,8 @@ EDGEC_FN void edgec_attention_block(const float *q, const float *k, const float 
       }
       ptrdiff_t i = 0;
       for (; i + 4 <= s->e; i += 4) edgec_values4(p, values + j0 * s->e + i, count, s->e, &shrink, out + i);
-      for (; i < s->e; i++) edgec_values1(p, values + j0 * s->e + i, count, s->e, &shrink, out + i);
+      if (s->e % 4) /* as above */
+        for (; i < s->e; i++) edgec_values1(p, values + j0 * s->e + i, count, s->e, &shrink, out + i);
     }
     EDGEC_UNROLL for (int w = 0; w < EDGEC_ATTENTION_VECTORS; w++)
       shrink.lane[w] = edgec_select((edgec_vi)(total.lane[w] == 0.0f), edgec_splat(0.0f), 1.0f / total.lane[w]);

@@ -2,7 +2,8 @@
 
 Such a convolution stands alone: it makes 2 or 4 rows at a time from transformed tiles in scratch, which each thread has
 for itself. It looks after the image's edges and wants no columns of zeros. An infinity or NaN in the image spreads over
-the tile that holds it.
+the tiles that read it, as the README says under limits; to do such tiles again directly would need the weights in both
+forms.
 """
 
 from __future__ import annotations
