@@ -139,16 +139,18 @@ def test_attention_resize_recurrent(target: str, tmp_path: Path) -> None:
     made.append(b.op("resize", double, sizes=sizes, scales=scales, mode="linear", coord="half_pixel"))
     crop: Any = {"roi": (0.0, -0.3, 0.2, 0.0, 1.0, 1.4, 0.9, 1.0), "coord": "tf_crop_and_resize", "extrapolation": 9.0}
     made.append(b.op("resize", source(1, 4, 3, 3), sizes=sizes, scales=scales, mode="linear", **crop))
-    for kind, gates, names in (
-        ("lstm", 4, ("Sigmoid", "Tanh", "Tanh")),
-        ("gru", 3, ("Sigmoid", "Tanh")),
-        ("rnn", 1, ("Relu",)),
-    ):
-        for constant in (True, False):
-            weights = [array(2, gates * 6, 5), array(2, gates * 6, 6), array(2, 2 * gates * 6)]
+    recurrent: tuple[tuple[str, int, tuple[str, ...], dict[str, int]], ...] = (
+        ("lstm", 4, ("Sigmoid", "Tanh", "Tanh"), {}),
+        ("gru", 3, ("Sigmoid", "Tanh"), {}),
+        ("gru", 3, ("Sigmoid", "Tanh"), {"linear_before_reset": 1}),
+        ("rnn", 1, ("Relu",), {}),
+    )
+    for kind, gates, names, extra in recurrent:
+        for constant, h in ((True, 6), (False, 6), (True, 44), (False, 44)):  # 44 units are several panels
+            weights = [array(2, gates * h, 5), array(2, gates * h, h), array(2, 2 * gates * h)]
             if not constant:
                 weights = [source(*w.type.dims) for w in weights]
-            made += b.ops(kind, source(4, 3, 5), *weights, direction="bidirectional", activations=names * 2)
+            made += b.ops(kind, source(4, 3, 5), *weights, direction="bidirectional", activations=names * 2, **extra)
     graph.outputs = [(f"y{i}", v) for i, v in enumerate(made)]
     feeds = {v.name: rng.standard_normal(v.type.dims).astype(v.type.numpy) for v in graph.inputs}
     expected = interp.run(graph, feeds)
