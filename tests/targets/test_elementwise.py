@@ -96,13 +96,16 @@ def test_resize_and_recurrent(target: str, tmp_path: Path) -> None:
     net.op("resize", double, sizes=sizes, scales=scales, mode="linear", coord="half_pixel")
     crop: Any = {"roi": (0.0, -0.3, 0.2, 0.0, 1.0, 1.4, 0.9, 1.0), "coord": "tf_crop_and_resize", "extrapolation": 9.0}
     net.op("resize", net.floats(1, 4, 3, 3), sizes=sizes, scales=scales, mode="linear", **crop)
-    for kind, gates, names in (
-        ("lstm", 4, ("Sigmoid", "Tanh", "Tanh")),
-        ("gru", 3, ("Sigmoid", "Tanh")),
-        ("rnn", 1, ("Relu",)),
-    ):
+    recurrent: tuple[tuple[str, int, tuple[str, ...], dict[str, int]], ...] = (
+        ("lstm", 4, ("Sigmoid", "Tanh", "Tanh"), {}),
+        ("gru", 3, ("Sigmoid", "Tanh"), {}),
+        ("gru", 3, ("Sigmoid", "Tanh"), {"linear_before_reset": 1}),
+        ("rnn", 1, ("Relu",), {}),
+    )
+    for kind, gates, names, extra in recurrent:
         for make in (net.const, net.floats):
-            weights = [make(2, gates * 6, 5), make(2, gates * 6, 6), make(2, 2 * gates * 6)]
-            x = net.floats(4, 3, 5)
-            net.done(*net.build.ops(kind, x, *weights, direction="bidirectional", activations=names * 2))
+            for h in (6, 44):  # 44 units are several panels
+                weights = [make(2, gates * h, 5), make(2, gates * h, h), make(2, 2 * gates * h)]
+                x = net.floats(4, 3, 5)
+                net.done(*net.build.ops(kind, x, *weights, direction="bidirectional", activations=names * 2, **extra))
     net.check(target, tmp_path)

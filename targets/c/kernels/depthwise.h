@@ -97,6 +97,62 @@ EDGEC_NOINLINE void edgec_dw_any(const float *const *rows, ptrdiff_t ky0, ptrdif
     if (c < d->c) edgec_dw_any(rows, ky0, ky1, b, bias, y, d, c);                                          \
   }
 
+/* The same, NV vectors of channels at once, which A64 loads and stores by one instruction; the weights of a kernel row
+   at a time. Vectors of channels are a multiple of NV. */
+#define EDGEC_DW_WIDE_ROW(KW, SW, PX, NV, ROW)                                                             \
+  {                                                                                                        \
+    const float *x = (ROW) + in_at;                                                                        \
+    edgec_vf wv[KW][NV];                                                                                   \
+    EDGEC_UNROLL for (int kx = 0; kx < (KW); kx++) {                                                       \
+      edgec_load_run(wv[kx], weights, NV);                                                                 \
+      EDGEC_ADVANCE(weights, cp);                                                                          \
+    }                                                                                                      \
+    EDGEC_UNROLL for (int i = 0; i < ((PX) - 1) * (SW) + (KW); i++) { /* acc[p] takes tap i - p * SW */    \
+      edgec_vf in[NV];                                                                                     \
+      edgec_load_run(in, x, NV);                                                                           \
+      EDGEC_ADVANCE(x, px);                                                                                \
+      EDGEC_UNROLL for (int p = 0; p < (PX); p++) {                                                        \
+        if (i < p * (SW) || i >= p * (SW) + (KW)) continue;                                                \
+        EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[p][v] += in[v] * wv[i - p * (SW)][v];              \
+      }                                                                                                    \
+      EDGEC_UNROLL for (int p = 0; p < (PX); p++) {                                                        \
+        if (i < p * (SW) || i >= p * (SW) + (KW)) continue;                                                \
+        EDGEC_UNROLL for (int v = 0; v < (NV); v++) EDGEC_TIE(acc[p][v]);                                  \
+      }                                                                                                    \
+    }                                                                                                      \
+  }
+#define EDGEC_DW_WIDE(KH, KW, SW, PX, NV)                                                                  \
+  EDGEC_FN void edgec_dw_##KH##x##KW##s##SW##_##PX##x##NV(                                                 \
+      const float *const *rows, ptrdiff_t ky0, ptrdiff_t ky1, const float *b, const float *bias, float *y, \
+      const edgec_dw_shape *d) {                                                                           \
+    const ptrdiff_t px = d->c, ow = d->ow, cp = d->cp;                                                     \
+    const edgec_vf lo = edgec_splat(d->lo), hi = edgec_splat(d->hi);                                       \
+    ptrdiff_t c = 0;                                                                                       \
+    for (; c + (NV) * EDGEC_LANES <= d->c; c += (NV) * EDGEC_LANES) {                                      \
+      for (ptrdiff_t ox = 0; ox < ow; ox += (PX)) {                                                        \
+        if (ox > ow - (PX)) ox = ow - (PX);                                                                \
+        const ptrdiff_t in_at = ox * (SW) * px + c;                                                        \
+        const float *from = bias + c, *weights = b + ky0 * (KW) * cp + c;                                  \
+        edgec_vf acc[PX][NV];                                                                              \
+        EDGEC_UNROLL for (int p = 0; p < (PX); p++) {                                                      \
+          EDGEC_OPAQUE(from); /* loads in pairs are fewer than copies one by one */                        \
+          EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[p][v] = edgec_load(from + v * EDGEC_LANES);      \
+        }                                                                                                  \
+        if (ky1 - ky0 == (KH))                                                                             \
+          EDGEC_UNROLL for (int ky = 0; ky < (KH); ky++) EDGEC_DW_WIDE_ROW(KW, SW, PX, NV, rows[ky])       \
+        else                                                                                               \
+          for (ptrdiff_t ky = ky0; ky < ky1; ky++) EDGEC_DW_WIDE_ROW(KW, SW, PX, NV, rows[ky])             \
+        float *to = y + ox * px + c;                                                                       \
+        EDGEC_UNROLL for (int p = 0; p < (PX); p++) {                                                      \
+          EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[p][v] = edgec_clamp(acc[p][v], lo, hi);          \
+          edgec_store_run(to, acc[p], NV);                                                                 \
+          EDGEC_ADVANCE(to, px);                                                                           \
+        }                                                                                                  \
+      }                                                                                                    \
+    }                                                                                                      \
+    if (c < d->c) edgec_dw_any(rows, ky0, ky1, b, bias, y, d, c);                                          \
+  }
+
 typedef void (*edgec_dw_fn)(const float *const *, ptrdiff_t, ptrdiff_t, const float *, const float *, float *, const edgec_dw_shape *);
 
 #define EDGEC_DW_ROWS 64 /* most kernel rows */

@@ -30,34 +30,30 @@ EDGEC_INLINE void edgec_store(float *p, edgec_vf v) { *(edgec_vf *)p = v; }
 
 /* n vectors that lie side by side; n is known when it is compiled. A64 moves four of them at once. */
 #if !defined(EDGEC_SCALAR) && EDGEC_LANES == 4
-/* v is computed here, and loads that follow stay behind; else compilers load so far ahead that they run out of registers. */
-#define EDGEC_TIE(v) __asm__ volatile("" : "+w"(v) : : "memory")
-/* The pointer p moves here, close to the load from it, which does that in passing. */
-#define EDGEC_ADVANCE(p, n)               \
-  do {                                    \
-    (p) += (n);                           \
-    __asm__ volatile("" : "+r"(p));       \
-  } while (0)
 EDGEC_INLINE void edgec_load_run(edgec_vf *v, const float *p, int n) {
-  EDGEC_UNROLL for (; n >= 4; n -= 4, v += 4, p += 16) {
+  if (n == 4) {
     const float32x4x4_t four = vld1q_f32_x4(p);
     EDGEC_UNROLL for (int i = 0; i < 4; i++) v[i] = (edgec_vf)four.val[i];
-  }
-  if (n == 3) {
+  } else if (n == 3) {
     const float32x4x3_t three = vld1q_f32_x3(p);
     EDGEC_UNROLL for (int i = 0; i < 3; i++) v[i] = (edgec_vf)three.val[i];
+  } else if (n == 2) {
+    const float32x4x2_t two = vld1q_f32_x2(p);
+    EDGEC_UNROLL for (int i = 0; i < 2; i++) v[i] = (edgec_vf)two.val[i];
   } else {
     EDGEC_UNROLL for (int i = 0; i < n; i++) v[i] = edgec_load(p + 4 * i);
   }
 }
 EDGEC_INLINE void edgec_store_run(float *p, const edgec_vf *v, int n) {
-  EDGEC_UNROLL for (; n >= 4; n -= 4, v += 4, p += 16) {
+  if (n == 4) {
     const float32x4x4_t four = {{(float32x4_t)v[0], (float32x4_t)v[1], (float32x4_t)v[2], (float32x4_t)v[3]}};
     vst1q_f32_x4(p, four);
-  }
-  if (n == 3) {
+  } else if (n == 3) {
     const float32x4x3_t three = {{(float32x4_t)v[0], (float32x4_t)v[1], (float32x4_t)v[2]}};
     vst1q_f32_x3(p, three);
+  } else if (n == 2) {
+    const float32x4x2_t two = {{(float32x4_t)v[0], (float32x4_t)v[1]}};
+    vst1q_f32_x2(p, two);
   } else {
     EDGEC_UNROLL for (int i = 0; i < n; i++) edgec_store(p + 4 * i, v[i]);
   }
@@ -69,6 +65,20 @@ EDGEC_INLINE void edgec_load_run(edgec_vf *v, const float *p, int n) {
 EDGEC_INLINE void edgec_store_run(float *p, const edgec_vf *v, int n) {
   EDGEC_UNROLL for (int i = 0; i < n; i++) edgec_store(p + EDGEC_LANES * i, v[i]);
 }
+#endif
+
+/* For code that fills A64's registers. EDGEC_TIE: v is computed here, and loads that follow stay behind; else compilers
+   load so far ahead that registers run out. EDGEC_ADVANCE: the pointer moves here, where a load can do it in passing. */
+#if !defined(EDGEC_SCALAR) && EDGEC_LANES == 4
+#define EDGEC_TIE(v) __asm__ volatile("" : "+w"(v) : : "memory")
+#define EDGEC_ADVANCE(POINTER, N)            \
+  do {                                       \
+    (POINTER) += (N);                        \
+    __asm__ volatile("" : "+r"(POINTER));    \
+  } while (0)
+#else
+#define EDGEC_TIE(v) (void)(v)
+#define EDGEC_ADVANCE(POINTER, N) ((POINTER) += (N))
 #endif
 
 /* Four floats that are used one by one: a register with lanes where an FMA takes a lane, else memory, from where a

@@ -31,6 +31,12 @@ EDGEC_FN void edgec_matmul(const float *a, const float *b, const float *bias, co
   }
 }
 
+/* Columns of the panels of n columns. */
+EDGEC_FN ptrdiff_t edgec_gemm_columns(ptrdiff_t n, const edgec_gemm_tiles *f) {
+  const ptrdiff_t left = n - f->wide * f->nv * EDGEC_LANES, width = f->last_nv * EDGEC_LANES;
+  return n - left + (left + width - 1) / width * width;
+}
+
 /* The right operand of a matmul at run time, b [k][n] or (transposed) [n][k], into panels. */
 EDGEC_FN void edgec_gemm_pack(const float *b, float *to, ptrdiff_t k, ptrdiff_t n, const edgec_gemm_tiles *f,
                               ptrdiff_t transposed) {

@@ -1,15 +1,16 @@
 /* LSTM, GRU and RNN over time steps in one direction. The input's part of the gates comes ready-made (one GEMM over all
-   steps); here are the recurrence and the gates. Gate orders are ONNX's: iofc, zrh. */
+   steps); here are the recurrence, a product with packed weights a step (gemm.h), and the gates. Gate orders are ONNX's:
+   iofc, zrh. */
 #ifndef EDGEC_RECURRENT_H
 #define EDGEC_RECURRENT_H
 
 #include "edgec_math.h"
+#include "matmul.h"
 
 typedef struct {
   ptrdiff_t gates;            /* 4 LSTM, 3 GRU, 1 RNN */
   ptrdiff_t t, b, h;          /* steps, batch, hidden units */
   ptrdiff_t y_step;           /* floats between steps of y */
-  ptrdiff_t rk, rj;           /* r(k, j) = r[k * rk + j * rj]: k hidden unit, j gate unit */
   ptrdiff_t reverse, option;  /* option: LSTM input_forget, GRU linear_before_reset */
   ptrdiff_t lens_bytes;       /* 4 or 8: size of an element of lens */
   ptrdiff_t f, g, o;          /* activations, as below */
@@ -49,32 +50,21 @@ EDGEC_FN void edgec_recurrent_act(ptrdiff_t kind, float *v, ptrdiff_t n, float c
   }
 }
 
-/* acc[j] += sum over k of h[k] r(k, first + j) */
-EDGEC_FN void edgec_recurrent_sum(float *acc, const float *h, const float *r, ptrdiff_t first, ptrdiff_t n,
-                                  const edgec_recurrent_shape *d) {
-  if (d->rj == 1) {
-    for (ptrdiff_t k = 0; k < d->h; k++) {
-      const float x = h[k], *row = r + k * d->rk + first;
-      for (ptrdiff_t j = 0; j < n; j++) acc[j] += x * row[j];
-    }
-    return;
-  }
-  for (ptrdiff_t j = 0; j < n; j++) {
-    float sum = 0.0f;
-    for (ptrdiff_t k = 0; k < d->h; k++) sum += h[k] * r[k * d->rk + (first + j) * d->rj];
-    acc[j] += sum;
-  }
-}
-
-/* gx [t][b][gates*h]; bias: input then recurrent [2*gates*h], or null; p: LSTM peepholes [3*h] (i, o, f), or null; h0, c0
-   [b][h] or null; y: step 0 of [t] steps of [b][h]; hn, cn [b][h]: the last state (cn is LSTM's alone); work:
-   (gates + 2) * h floats. */
+/* gx [t][b][gates*h]; r: recurrent weights [h][units] as panels of `fused`, for the gates that see the state as it is,
+   then (GRU) as panels of `inner` for the last; bias: input then recurrent [2*gates*h], or null; p: LSTM peepholes [3*h]
+   (i, o, f), or null; h0, c0 [b][h] or null; y: step 0 of [t] steps of [b][h]; hn, cn [b][h]: the last state (cn is LSTM's
+   alone); work: (gates + 2) * h floats and a bias for each column of the panels. */
 EDGEC_FN void edgec_recurrent(const float *gx, const float *r, const float *bias, const float *p, const void *lens,
                               const float *h0, const float *c0, float *y, float *hn, float *cn, float *work,
-                              const edgec_recurrent_shape *d) {
-  const ptrdiff_t n = d->h, all = d->gates * n;
-  const float *rb = bias ? bias + all : 0;
-  float *spare = work + all;
+                              const edgec_recurrent_shape *d, const edgec_gemm_tiles *fused,
+                              const edgec_gemm_tiles *inner) {
+  const ptrdiff_t n = d->h, all = d->gates * n, seeing = d->gates == 3 ? 2 * n : all;
+  const ptrdiff_t columns = edgec_gemm_columns(seeing, fused), more = inner ? edgec_gemm_columns(n, inner) : 0;
+  const float inf = __builtin_inff(), *const r_inner = r + n * columns;
+  float *spare = work + all, *sum = spare + n, *fused_bias = sum + n, *inner_bias = fused_bias + columns;
+  for (ptrdiff_t j = 0; j < columns + more; j++) fused_bias[j] = 0.0f;
+  for (ptrdiff_t j = 0; bias && j < seeing; j++) fused_bias[j] = bias[j] + bias[all + j];
+  for (ptrdiff_t j = 0; bias && j < all - seeing; j++) inner_bias[j] = bias[all + seeing + j];
   for (ptrdiff_t i = 0; i < d->b * n; i++) hn[i] = h0 ? h0[i] : 0.0f;
   if (d->gates == 4)
     for (ptrdiff_t i = 0; i < d->b * n; i++) cn[i] = c0 ? c0[i] : 0.0f;
@@ -88,10 +78,7 @@ EDGEC_FN void edgec_recurrent(const float *gx, const float *r, const float *bias
         continue;
       }
       const float *x = gx + (at * d->b + b) * all;
-      const ptrdiff_t fused = d->gates == 3 ? 2 * n : all; /* gates that see h as it is */
-      for (ptrdiff_t j = 0; j < all; j++) work[j] = x[j] + (bias ? bias[j] : 0.0f);
-      for (ptrdiff_t j = 0; j < fused; j++) work[j] += rb ? rb[j] : 0.0f;
-      edgec_recurrent_sum(work, h, r, 0, fused, d);
+      edgec_matmul(h, r, fused_bias, x, work, 1, seeing, n, 1, -inf, inf, fused, 0, 0, 1);
       if (d->gates == 4) {
         float *c = cn + b * n, *gi = work, *go = work + n, *gf = work + 2 * n, *gc = work + 3 * n;
         for (ptrdiff_t j = 0; p && j < n; j++) gi[j] += p[j] * c[j], gf[j] += p[2 * n + j] * c[j];
@@ -105,17 +92,12 @@ EDGEC_FN void edgec_recurrent(const float *gx, const float *r, const float *bias
         edgec_recurrent_act(d->o, spare, n, 0.0f);
         for (ptrdiff_t j = 0; j < n; j++) h[j] = go[j] * spare[j];
       } else if (d->gates == 3) {
-        float *z = work, *reset = work + n, *gh = work + 2 * n, *inner = spare + n;
+        float *z = work, *reset = work + n, *gh = work + 2 * n;
         edgec_recurrent_act(d->f, work, 2 * n, d->clip);
-        for (ptrdiff_t j = 0; j < n; j++) inner[j] = rb ? rb[2 * n + j] : 0.0f;
-        if (d->option) {
-          edgec_recurrent_sum(inner, h, r, 2 * n, n, d);
-          for (ptrdiff_t j = 0; j < n; j++) gh[j] += reset[j] * inner[j];
-        } else {
-          for (ptrdiff_t j = 0; j < n; j++) spare[j] = reset[j] * h[j];
-          edgec_recurrent_sum(inner, spare, r, 2 * n, n, d);
-          for (ptrdiff_t j = 0; j < n; j++) gh[j] += inner[j];
-        }
+        for (ptrdiff_t j = 0; j < n; j++) gh[j] = x[2 * n + j] + (bias ? bias[2 * n + j] : 0.0f);
+        for (ptrdiff_t j = 0; !d->option && j < n; j++) spare[j] = reset[j] * h[j];
+        edgec_matmul(d->option ? h : spare, r_inner, inner_bias, 0, sum, 1, n, n, 1, -inf, inf, inner, 0, 0, 1);
+        for (ptrdiff_t j = 0; j < n; j++) gh[j] += d->option ? reset[j] * sum[j] : sum[j];
         edgec_recurrent_act(d->g, gh, n, d->clip);
         for (ptrdiff_t j = 0; j < n; j++) h[j] = (1.0f - z[j]) * gh[j] + z[j] * h[j];
       } else {

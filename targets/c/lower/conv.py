@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from edgec.ir.graph import Op, Value
 from edgec.plan.plan import Struct, Symbol
+from edgec.targets.c.isa import Isa
 from edgec.targets.c.lower.activation import fused
 from edgec.targets.c.lower.context import Lowering, Rows
 from edgec.targets.c.lower.matmul import packed_matmul
@@ -18,6 +19,8 @@ from edgec.targets.c.tiles import choose_tiles
 SEGMENTS = 64  # EDGEC_SEGMENTS, EDGEC_DW_ROWS
 # Kernel sizes and strides with a body of their own.
 _INNER = {(3, 3, 1), (3, 3, 2), (5, 5, 1), (5, 5, 2)}
+# ISA -> vectors of channels that one instruction loads or stores.
+_TOGETHER: dict[str, tuple[int, ...]] = {"neon": (2, 3, 4)}
 
 
 def is_fast(op: Op) -> bool:
@@ -146,26 +149,41 @@ def _depthwise(
     fields = {"h": h, "c": c, "cp": cp, "ow": ow, "kh": kh, "kw": kw, "sh": sh, "sw": sw, "dh": dh, "dw": dw,
               "top": attrs["pads"][0], "left": attrs["pads"][1], **operand_strides("x", x), **operand_strides("y", y),
               **operand_strides("r", r), "lo": early.lo, "hi": early.hi, "rlo": form.lo, "rhi": form.hi}  # fmt: skip
-    pixels = _pixels(ctx.isa.registers, kh, kw, sw, ow) if (kh, kw, sw) in _INNER and dw == 1 else 0
+    body = _depthwise_body(ctx.isa, kh, kw, sw, ow, c // ctx.lanes) if (kh, kw, sw) in _INNER and dw == 1 else None
     ctx.call(
         "depthwise.h", "edgec_depthwise", x.read(), ctx.pack(packed), ctx.pack(full),
         r.read() if r is not None else None, y.write(), Struct("edgec_dw_shape", tuple(fields.items())),
-        Symbol(f"edgec_dw_{kh}x{kw}s{sw}_{pixels}") if pixels else None, form.row, macs=oh * ow * c * kh * kw,
-        instances=(f"EDGEC_DW_INNER({kh}, {kw}, {sw}, {pixels})",) if pixels else (),
+        Symbol(body.name) if body else None, form.row, macs=oh * ow * c * kh * kw,
+        instances=(body.instance,) if body else (),
     )  # fmt: skip
 
 
-def _pixels(registers: int, kh: int, kw: int, sw: int, ow: int) -> int:
-    """Pixels at a time of the special body: as few loads as the registers allow; 0 where it does not fit. Weights and
-    one input row are held besides the sums, the clamp bounds and the bias."""
-    weights = kh * kw if registers >= 32 else kw
-    found = []
+@dataclass(frozen=True)
+class _Body:
+    """A function of depthwise.h: so many pixels, and vectors of channels, at a time."""
+
+    name: str
+    instance: str
+
+
+def _depthwise_body(isa: Isa, kh: int, kw: int, sw: int, ow: int, blocks: int) -> _Body | None:
+    """The body with the fewest instructions for `ow` pixels of `blocks` vectors of channels; None where none fits."""
+    found: list[tuple[float, int, _Body]] = []
     for pixels in range(1, min(8, ow) + 1):
         inputs = (pixels - 1) * sw + kw
-        if pixels + inputs + weights + 3 <= registers:
+        # weights and one input row are held besides the sums, the clamp bounds and the bias
+        if pixels + inputs + (kh * kw if isa.registers >= 32 else kw) + 3 <= isa.registers:
             work = kh * (inputs + kw * pixels) + 4 * pixels + 8
-            found.append((-(-ow // pixels) * work, pixels))
-    return min(found)[1] if found else 0
+            body = _Body(f"edgec_dw_{kh}x{kw}s{sw}_{pixels}", f"EDGEC_DW_INNER({kh}, {kw}, {sw}, {pixels})")
+            found.append((-(-ow // pixels) * work + 30, pixels, body))
+    for nv in (n for n in _TOGETHER.get(isa.name, ()) if blocks % n == 0):
+        # a kernel row of weights and one pixel
+        for pixels in range(1, min(isa.registers // nv - kw - 1, ow) + 1):
+            inputs = (pixels - 1) * sw + kw
+            work = kh * (kw + inputs + 2 + kw * pixels * nv) + pixels * (2 * nv + 1 + -(-nv // 2)) + 13
+            body = _Body(f"edgec_dw_{kh}x{kw}s{sw}_{pixels}x{nv}", f"EDGEC_DW_WIDE({kh}, {kw}, {sw}, {pixels}, {nv})")
+            found.append(((-(-ow // pixels) * work + 12) / nv, pixels, body))
+    return min(found, key=lambda f: f[:2])[2] if found else None
 
 
 def lower_pool(op: Op, ctx: Lowering, x: Rows, y: Rows) -> None:

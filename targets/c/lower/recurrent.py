@@ -11,6 +11,7 @@ from edgec.ir.graph import Op, Value
 from edgec.plan.plan import Pointer, Struct
 from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered
 from edgec.targets.c.lower.matmul import packed_matmul, run_time_matmul
+from edgec.targets.c.tiles import Tiles, choose_tiles
 
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 ACTIVATIONS = (
@@ -54,10 +55,13 @@ def _recurrent(op: Op, ctx: Lowering) -> None:
             weights = _at(ctx.read(w), k * each * size)
             assert weights is not None
             run_time_matmul(ctx, ctx.read(x), weights, gx, t * b, each, size)
-        recurrence, rk, rj = _recurrence(ctx, r, k)
+        seeing = 2 * h if op.kind == "gru" else each  # gate units that see the state as it is
+        tiles = [choose_tiles(ctx.isa, 1, n, h) for n in (seeing, each - seeing) if n]
+        recurrence = _recurrence(ctx, r, k, tiles, seeing)
+        columns = sum(f.packed_columns(n) for f, n in zip(tiles, (seeing, each - seeing), strict=False))
         kinds = [ACTIVATIONS.index(n) for n in names[k * per : (k + 1) * per]] + [1, 1]
         option = a.get("input_forget") or a.get("linear_before_reset")
-        fields = {"gates": gates, "t": t, "b": b, "h": h, "y_step": d * b * h, "rk": rk, "rj": rj,
+        fields = {"gates": gates, "t": t, "b": b, "h": h, "y_step": d * b * h,
                   "reverse": int(a["direction"] == "reverse" or k == 1), "option": int(bool(option)),
                   "lens_bytes": lens.type.numpy.itemsize if lens is not None else 0, "f": kinds[0], "g": kinds[1],
                   "o": kinds[2], "clip": float(a["clip"])}  # fmt: skip
@@ -66,18 +70,29 @@ def _recurrent(op: Op, ctx: Lowering) -> None:
             "recurrent.h", "edgec_recurrent", replace(gx, write=False), recurrence, _at(pointers["b"], k * 2 * each),
             _at(pointers["p"], k * 3 * h), ctx.read(lens, "void") if lens is not None else None,
             _at(pointers["h0"], k * b * h), _at(pointers["c0"], k * b * h), results[0], results[1],
-            results[2] if len(results) > 2 else None, ctx.temp(4 * (gates + 2) * h, "float"),
-            Struct("edgec_recurrent_shape", tuple(fields.items())), macs=t * b * each * h,
+            results[2] if len(results) > 2 else None, ctx.temp(4 * ((gates + 2) * h + columns), "float"),
+            Struct("edgec_recurrent_shape", tuple(fields.items())), tiles[0].struct(),
+            tiles[1].struct() if tiles[1:] else None, macs=t * b * each * h,
+            instances=tuple(i for f in tiles for i in f.instances()),
         )  # fmt: skip
 
 
-def _recurrence(ctx: Lowering, r: Value, k: int) -> tuple[Pointer | None, int, int]:
-    """Recurrent weights of direction k and their strides over hidden and gate units; transposed where constant, so that
-    the loop over gate units is contiguous."""
+def _recurrence(ctx: Lowering, r: Value, k: int, tiles: list[Tiles], seeing: int) -> Pointer | None:
+    """Recurrent weights of direction k in panels: of the units that see the state as it is, then of the others."""
     _, each, h = r.type.dims
+    parts = [(0, seeing), (seeing, each)][: len(tiles)]
     if r.const is not None:
-        return ctx.pack(np.ascontiguousarray(ctx.graph.array(r)[k].T)), each, 1
-    return _at(ctx.read(r), k * each * h), 1, h
+        weights = ctx.graph.array(r)[k]
+        packed = [f.pack(weights[first:end].T) for f, (first, end) in zip(tiles, parts, strict=True)]
+        return ctx.pack(np.concatenate(packed))
+    to = ctx.temp(4 * h * sum(f.packed_columns(end - first) for f, (first, end) in zip(tiles, parts, strict=True)),
+                  "float")  # fmt: skip
+    at: Pointer | None = to
+    for f, (first, end) in zip(tiles, parts, strict=True):
+        source = _at(ctx.read(r), (k * each + first) * h)
+        ctx.call("matmul.h", "edgec_gemm_pack", source, at, h, end - first, f.struct(), 1)
+        at = _at(at, h * f.packed_columns(end - first))
+    return replace(to, write=False)
 
 
 RECURRENT: dict[str, LowerOp] = dict.fromkeys(GATES, _recurrent)
