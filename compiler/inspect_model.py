@@ -20,7 +20,7 @@ from edgec.passes import CPU_FLOAT
 from edgec.pipeline import run_pipeline
 from edgec.plan_facts import FILE as PLAN
 from edgec.plan_facts import memory_map, plan_facts, step_list
-from edgec.receipt_text import account_lines
+from edgec.receipt_text import account_lines, checked_lines
 from edgec.runtime.errors import RunError
 from edgec.runtime.manifest import check_files, read_manifest
 from edgec.step_costs import step_costs
@@ -101,6 +101,7 @@ def inspect_artifact(directory: Path) -> Iterator[str]:
     yield f"{receipt['macs']:,} multiply-adds in {len(facts['calls'])} kernel calls, weights {raw['weights']}"
     for name, size in sorted(receipt["memory"].items()):
         yield f"{name:14} {'unknown' if size is None else format(size, ',')}"
+    yield from checked_lines(receipt)
     yield from account_lines(receipt)
     yield from step_list(facts)
     yield from memory_map(facts)
