@@ -7,7 +7,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,25 @@ def check_output(directory: Path) -> None:
         raise UsageError(f"{directory} is a file; give a folder that edgec may make")
     if directory.is_dir() and any(directory.iterdir()) and not (directory / MANIFEST).is_file():
         raise UsageError(f"{directory} is a folder that edgec did not make; give an empty or new one")
+
+
+def hashes(files: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: sha256(content) for name, content in files.items()}
+
+
+def with_hashes(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:
+    """The manifest as it is written: it lists every other file."""
+    return {**manifest, "files": hashes(files)}
+
+
+@contextmanager
+def staged(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> Iterator[Path]:
+    """The artifact in a folder that is gone afterwards, to be run."""
+    with tempfile.TemporaryDirectory(prefix="edgec-staged-", ignore_cleanup_errors=True) as temporary:
+        folder = Path(temporary) / str(manifest["name"])
+        folder.mkdir()
+        write_files(folder, {**files, MANIFEST: to_json(with_hashes(manifest, files))})
+        yield folder
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:

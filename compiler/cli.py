@@ -327,7 +327,7 @@ def bench(directory: Path, repeat: int, vs: str | None, model: Path | None, thre
 @commands.command()
 def targets() -> None:
     """List targets and CPUs."""
-    from edgec.driver import TARGETS
+    from edgec.target_table import TARGETS
 
     for name, target in TARGETS.items():
         click.echo(f"{name:22} {target.DESCRIPTION}")

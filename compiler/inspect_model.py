@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from edgec.artifact import RECEIPT
-from edgec.driver import choose_device
 from edgec.gains import account
 from edgec.ir.errors import UnsupportedError
 from edgec.macs import total_macs
@@ -21,10 +20,11 @@ from edgec.passes import CPU_FLOAT
 from edgec.pipeline import run_pipeline
 from edgec.plan_facts import FILE as PLAN
 from edgec.plan_facts import memory_map, plan_facts, step_list
-from edgec.receipt_text import account_lines
+from edgec.receipt_text import account_lines, checked_lines
 from edgec.runtime.errors import RunError
 from edgec.runtime.manifest import check_files, read_manifest
 from edgec.step_costs import step_costs
+from edgec.target_table import choose_device
 from edgec.targets.c.build import make_plan
 from edgec.targets.c.emit_interface import c_name
 from edgec.targets.c.lower.blocks import schedule_graph
@@ -32,7 +32,7 @@ from edgec.targets.c.lower.blocks import schedule_graph
 
 def inspect_model(path: Path, bindings: ImportOptions, target: str) -> Iterator[str]:
     """Lines to print. UnsupportedError at the end when something is not supported: its reasons are printed before."""
-    device = choose_device(target)[0] if target else None
+    device = choose_device(target)[1] if target else None
     proto = read_model(path)
     yield f"{path.name}: ONNX opset {standard_opset(proto)}, {len(proto.graph.node)} nodes"
     for kind, count in Counter(_kind(node) for node in proto.graph.node).most_common():
@@ -101,6 +101,7 @@ def inspect_artifact(directory: Path) -> Iterator[str]:
     yield f"{receipt['macs']:,} multiply-adds in {len(facts['calls'])} kernel calls, weights {raw['weights']}"
     for name, size in sorted(receipt["memory"].items()):
         yield f"{name:14} {'unknown' if size is None else format(size, ',')}"
+    yield from checked_lines(receipt)
     yield from account_lines(receipt)
     yield from step_list(facts)
     yield from memory_map(facts)

@@ -13,11 +13,9 @@ from edgec.ir.ops import OPS
 from edgec.ir.types import DTYPES, Type
 from edgec.passes import CPU_FLOAT
 from edgec.pipeline import run_pipeline
-from edgec.targets.arm import target as arm
+from edgec.target_table import TARGETS, Target
 from edgec.targets.c.build import make_plan
-from edgec.targets.host import target as host
 
-TARGETS: dict[str, Any] = {"arm": arm, "host": host}
 Operand = tuple[str, tuple[int, ...]]  # dtype, "*" for the one that is tried
 
 _WINDOW: dict[str, Any] = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
@@ -95,7 +93,7 @@ def _graph(kind: str, dtype: str) -> Graph | None:
     return graph
 
 
-def _lowers(kind: str, dtype: str, target: Any) -> bool:
+def _lowers(kind: str, dtype: str, target: Target) -> bool:
     graph = _graph(kind, dtype)
     assert graph is not None
     run_pipeline(graph.module, CPU_FLOAT)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edgec.ir.errors import UsageError
 from edgec.plan.plan import Port
+from edgec.targets.c.emit import Identity
+from edgec.targets.c.emit_labels import emit_labels
 
 FILE = "labels.txt"
 
@@ -35,6 +39,19 @@ def check_labels(path: Path, labels: tuple[str, ...], output: Port) -> None:
         )
 
 
-def labels_text(labels: tuple[str, ...]) -> bytes:
-    """labels.txt of the artifact."""
-    return "".join(f"{label}\n" for label in labels).encode()
+@dataclass(frozen=True)
+class Named:
+    """What labels add to the artifact's files and to its manifest."""
+
+    files: dict[str, bytes]
+    manifest: dict[str, Any]
+
+
+def label_files(path: Path | None, labels: tuple[str, ...], name: str, output: Port, identity: Identity) -> Named:
+    """Nothing without labels; UsageError unless there is one for each class of `output`."""
+    if path is None:
+        return Named({}, {})
+    check_labels(path, labels, output)
+    text = "".join(f"{label}\n" for label in labels).encode()
+    files = {FILE: text, f"{name}_labels.h": emit_labels(name, labels, identity).encode()}
+    return Named(files, {"labels": {"file": FILE, "output": output.name, "classes": len(labels)}})

@@ -11,15 +11,13 @@ model up to the layer, not of the layer alone.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgec.artifact import MANIFEST, sha256, to_json, write_files
+from edgec.artifact import staged
+from edgec.build_facts import ports_of
 from edgec.ir import interp
 from edgec.ir.errors import ToolError
 from edgec.ir.graph import Graph, Value
@@ -30,16 +28,17 @@ from edgec.runtime.session import load
 from edgec.targets.c.build import Platform, make_files, make_plan
 from edgec.targets.c.devices import Device
 from edgec.targets.c.emit import Identity
+from edgec.verify_artifact import Run
 
 Array = np.ndarray[Any, Any]
-# names of tensors of the ONNX model -> their contents, and who computed them
-Tensors = Callable[[Sequence[str]], tuple[Mapping[str, Array], str]]
+# names of tensors of the ONNX model -> a function that gives them for inputs, and whose it is
+Reference = Callable[[Sequence[str]], tuple[Run, str]]
 INTERPRETER = "edgec's interpreter"
 
 
 def layer_errors(
     graph: Graph, device: Device, platform: Platform, identity: Identity, manifest: Mapping[str, Any],
-    feeds: Mapping[str, Array], runner: str | None, tensors: Tensors,
+    feeds: Mapping[str, Array], runner: str | None, reference: Reference,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """One entry a result, in order. `graph` gets more outputs: nothing else may use it afterwards."""
     results = [(op, value) for op in graph.ops for value in op.results if value.type.size]
@@ -54,7 +53,8 @@ def layer_errors(
     del graph.outputs[:own]
     # numpy has no bfloat16 that onnxruntime knows
     wanted = dict.fromkeys(v.origin.tensor for _, v in results if v.origin is not None and v.type.dtype != "bf16")
-    known, label = tensors(list(wanted))
+    run, label = reference(list(wanted))
+    known = run(feeds)
     here = interp.run(graph, feeds) if any(_origin(value, known) is None for _, value in results) else {}
     rows = []
     for op, value in results:
@@ -87,16 +87,9 @@ def _run(
     """The outputs by name of an artifact made of the graph."""
     plan = make_plan(graph, device, "layers", 1)
     built = make_files(plan, device, identity, platform, lambda _: None)
-    ports = [{"name": p.name, "dtype": p.type.dtype, "shape": list(p.type.dims)} for p in plan.outputs]
     stated = {
-        **manifest, "name": "layers", "outputs": ports, "scratch_bytes": plan.scratch_bytes, "weights": "linked",
-        "files": {n: sha256(c) for n, c in built.files.items()},
+        **manifest, "name": "layers", "outputs": ports_of(plan.outputs), "scratch_bytes": plan.scratch_bytes,
+        "weights": "linked",
     }  # fmt: skip
-    folder = Path(tempfile.mkdtemp(prefix="edgec-layers-"))
-    try:
-        write_files(folder, built.files)
-        (folder / MANIFEST).write_bytes(to_json(stated))
-        with load(folder, runner=runner) as session:
-            return dict(zip([t.name for t in session.outputs], session.run(None, feeds), strict=True))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with staged(built.files, stated) as folder, load(folder, runner=runner) as session:
+        return dict(zip([t.name for t in session.outputs], session.run(None, feeds), strict=True))

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from edgec.targets.c.weights import Storage
+from edgec.ir.errors import UsageError
+from edgec.targets.c.weights import STORAGES, Storage
 
-VERIFY = ("auto", "host", "emulate", "qemu", "none")
+# --verify -> the runner; None chooses what fits, and `none` runs nothing
+RUNNER = {"auto": None, "host": "host", "emulate": "emulator", "qemu": "qemu", "none": None}
 
 
 @dataclass(frozen=True)
@@ -37,3 +39,17 @@ class BuildOptions:
     weights: Storage = "linked"
     layers: bool = False
     force: bool = False
+
+
+def check_options(options: BuildOptions, family: str) -> None:
+    """UsageError for what is not legal, or not together, for a target of this name."""
+    if options.verify not in RUNNER:
+        raise UsageError(f"--verify {options.verify} is not legal; legal: {', '.join(RUNNER)}")
+    if options.layers and options.verify == "none":
+        raise UsageError("--layers runs the model, and --verify none does not: give one of them")
+    if family == "host" and options.verify in ("emulate", "qemu"):
+        raise UsageError(
+            f"--verify {options.verify}: what is built for the host runs here; only --target arm is emulated"
+        )
+    if options.weights not in STORAGES:
+        raise UsageError(f"--weights {options.weights} is not legal; legal: {', '.join(STORAGES)}")

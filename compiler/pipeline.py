@@ -39,24 +39,24 @@ def run_pipeline(module: Module, names: Sequence[str]) -> dict[str, Effect]:
     IRError, naming the pass, when one breaks the graph."""
     dump = os.environ.get("EDGEC_DUMP")
     effects: dict[str, Effect] = {}
+    kinds = {name: live_kinds(graph) for name, graph in module.entries.items()}
     for number, spec in enumerate(names):
         matched = _SPEC.fullmatch(spec)
         if matched is None or matched[1] not in PASSES:
             raise UsageError(f"there is no pass '{spec}'; legal: {', '.join(PASSES)}")
         options = _options(matched[2] or "")
-        for graph in module.entries.values():
-            before = live_kinds(graph)
+        for name, graph in module.entries.items():
             try:
-                PASSES[matched[1]](graph, **options)
+                changed = PASSES[matched[1]](graph, **options)
             except TypeError as error:
                 if options:
                     raise UsageError(f"the pass '{spec}' does not take these options: {error}") from None
                 raise
-            after = live_kinds(graph)
-            if before != after:
+            if changed and (after := live_kinds(graph)) != kinds[name]:
                 effect = effects.setdefault(matched[1], Effect())
-                effect.went += before - after
-                effect.came += after - before
+                effect.went += kinds[name] - after
+                effect.came += after - kinds[name]
+                kinds[name] = after
         verify_module(module, after=matched[1])
         if dump:
             Path(dump).mkdir(parents=True, exist_ok=True)

@@ -35,6 +35,7 @@ def _step(step: Call | Block, cost: StepCost, own: set[Buffer]) -> dict[str, Any
     facts: dict[str, Any] = {
         "source": step.source, "macs": step.macs, "executed_macs": cost.executed, "tasks": step.tasks,
         "bytes": cost.bytes, "modelled_cycles": round(cost.cycles), "under_waterline": cost.under_waterline,
+        "attainable_efficiency": round(cost.attainable, 3),
         "own_bytes": sum(b.nbytes for b in {p.buffer for p in step.pointers()} & own),
     }  # fmt: skip
     if isinstance(step, Call):

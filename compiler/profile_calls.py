@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from edgec.driver import TARGETS
 from edgec.runtime.manifest import read_manifest
 from edgec.runtime.session import load
+from edgec.target_table import TARGETS
 from edgec.targets.c import toolchain
 
 Array = np.ndarray[Any, Any]

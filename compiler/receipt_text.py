@@ -34,6 +34,11 @@ def _lines(receipt: Facts) -> Iterator[str]:
         + ("stack unknown" if memory["stack_bytes"] is None else f"stack below {memory['stack_bytes']:,} B")
     )
     yield from account_lines(receipt)
+    yield from checked_lines(receipt)
+
+
+def checked_lines(receipt: Facts) -> Iterator[str]:
+    """What was compared, and how it came out."""
     if "verification" not in receipt:
         yield "  not verified"
         return

@@ -190,9 +190,11 @@ def _waterline(cost: Facts, calls: Sequence[Facts]) -> Iterator[str]:
         rows.append(
             (i, Html(f'<span class="bar{waits}" style="width:{width}"></span>'),
              f"{call['modelled_cycles'] / total:.1%}", call["macs"], call["bytes"],
-             f"{2 * call['macs'] / max(1, call['bytes']):.1f}", call["function"], call["source"])
+             f"{2 * call['macs'] / max(1, call['bytes']):.1f}",
+             f"{call['attainable_efficiency']:.0%}" if call["macs"] else "", call["function"], call["source"])
         )  # fmt: skip
-    head = ["step", "modelled cycles", "", "multiply-adds", "bytes", "operations a byte", "kernels", "operators"]
+    head = ("step", "modelled cycles", "", "multiply-adds", "bytes", "operations a byte", "attainable efficiency",
+            "kernels", "operators")  # fmt: skip
     yield from _table(head, rows)
 
 

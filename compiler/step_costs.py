@@ -34,6 +34,11 @@ class StepCost:
         return max(self.arithmetic_cycles, self.memory_cycles)
 
     @property
+    def attainable(self) -> float:
+        """The part of a core's multiply-adds a cycle that the bytes leave it; 0 for a step without any."""
+        return self.arithmetic_cycles / self.cycles if self.executed else 0.0
+
+    @property
     def under_waterline(self) -> bool:
         return bool(self.executed) and self.memory_cycles > self.arithmetic_cycles
 

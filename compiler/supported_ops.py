@@ -9,9 +9,10 @@ import sys
 from collections.abc import Iterable
 
 from edgec.ir.types import DTYPES
-from edgec.kernel_table import TARGETS, Kernels, kernel_table
+from edgec.kernel_table import Kernels, kernel_table
 from edgec.onnx_import.reader import OLDEST_OPSET
 from edgec.onnx_import.supported import Support, operators
+from edgec.target_table import TARGETS
 
 HEAD = f"""# What edgec takes of ONNX
 

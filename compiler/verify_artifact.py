@@ -15,10 +15,13 @@ from edgec.ir import interp
 from edgec.ir.errors import ToolError, UsageError
 from edgec.ir.graph import Graph
 from edgec.ir.types import FLOATS, Type
-from edgec.options import BuildOptions
+from edgec.onnx_import.limits import VERIFY_BYTES
+from edgec.options import RUNNER, BuildOptions
+from edgec.plan.plan import Plan
 from edgec.receipt import accuracy, compare, worse
 from edgec.reference import Reference
-from edgec.runtime.session import Session
+from edgec.runtime.errors import RunError
+from edgec.runtime.session import Session, load
 from edgec.sample_inputs import sample_inputs
 
 Array = np.ndarray[Any, Any]
@@ -43,6 +46,28 @@ def reference_for(
         return run({n: prepare(images[n], x, types[n], axes[n]) if n in images else x for n, x in feeds.items()})
 
     return (run_prepared if images else run), label
+
+
+def verify_staged(
+    folder: Path, model: Path, graph: Graph, options: BuildOptions, images: Mapping[str, Image], plan: Plan
+) -> dict[str, Any]:
+    """The receipt's `verification` and `accuracy` for an artifact in `folder`. ToolError when it cannot be run here."""
+    ports = (*plan.inputs, *plan.outputs)
+    needed = plan.scratch_bytes + plan.state_bytes + sum(p.type.nbytes for p in ports)
+    if needed > VERIFY_BYTES:
+        raise ToolError(
+            f"verifying takes {needed} bytes; at most {VERIFY_BYTES} are allowed: build with --verify none"
+        )
+    emulated = (folder / f"{plan.name}.elf").exists()
+    try:
+        session = load(folder, runner=RUNNER[options.verify], count=emulated)
+    except RunError as error:
+        raise ToolError(
+            f"the artifact cannot be verified here (build with --verify none to go without): {error}"
+        ) from None
+    with session:
+        verification, scored = verify_session(session, model, graph, options, images, emulated and session.counts)
+    return {"verification": verification} if scored is None else {"verification": verification, "accuracy": scored}
 
 
 def verify_session(

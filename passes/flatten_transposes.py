@@ -8,25 +8,17 @@ from __future__ import annotations
 from typing import Any
 
 from edgec.ir.build import Builder
-from edgec.ir.graph import Graph, Value
+from edgec.ir.graph import Graph, Op, Value
+from edgec.passes.sweep import sweep
 
 
 def flatten_transposes(graph: Graph) -> bool:
-    changed = False
-    old, graph.ops = graph.ops, []
-    renamed: dict[Value, Value] = {}
-    for op in old:
-        op.inputs = [renamed.get(v, v) if v is not None else None for v in op.inputs]
-        graph.ops.append(op)
-        if op.kind != "transpose":
-            continue
-        perm: Any = op.attrs["perm"]
-        dims = op.arg(0).type.dims
-        moved = [p for p in perm if dims[p] != 1]
-        if moved != sorted(moved):
-            continue
-        graph.ops.pop()
-        renamed[op.result] = Builder(graph, source=op.source).op("reshape", op.arg(0), shape=op.result.type.dims)
-        changed = True
-    graph.replace_leaving(renamed)
-    return changed
+    return sweep(graph, _flat)
+
+
+def _flat(b: Builder, op: Op) -> Value | None:
+    if op.kind != "transpose":
+        return None
+    perm: Any = op.attrs["perm"]
+    moved = [p for p in perm if op.arg(0).type.dims[p] != 1]
+    return b.op("reshape", op.arg(0), shape=op.result.type.dims) if moved == sorted(moved) else None

@@ -38,7 +38,7 @@ def fold_batch_norm(graph: Graph) -> bool:
         if producer is None or producer.kind not in _CHANNEL or len(users.get(source, ())) != 1 or source in leaving:
             continue
         vector = _per_channel(constant, producer, source)
-        if vector is None or not _foldable(graph, producer):
+        if vector is None or not _foldable(producer):
             continue
         vector = -vector if op.kind == "sub" else vector
         merged = _merge(graph, producer, vector, op.kind == "mul")
@@ -63,7 +63,7 @@ def _operands(graph: Graph, op: Op) -> tuple[Value, Array] | None:
     return None
 
 
-def _foldable(graph: Graph, producer: Op) -> bool:
+def _foldable(producer: Op) -> bool:
     if producer.attrs["act"] or producer.arg(1).const is None or producer.arg(0).type.dtype not in ("f32", "f64"):
         return False
     bias = producer.inputs[2] if len(producer.inputs) > 2 else None

@@ -60,7 +60,7 @@ def _core(graph: Graph, op: Op, scores: Value, v: Value) -> Value | None:
     if rank == 3:
         q, k, v = (b.op("reshape", x, shape=(1, *x.type.dims)) for x in (q, k, v))
     else:
-        k, v = _once(b, k, v)
+        k, v = _once(k, v)
     if mask is not None and mask.type.rank > 4:
         return None
     operands = [q, k, v] if mask is None else [q, k, v, mask]
@@ -109,7 +109,7 @@ def _turn(b: Builder, value: Value) -> Value:
     return under if under is not None else b.op("transpose", value, perm=_order(value))
 
 
-def _once(b: Builder, k: Value, v: Value) -> tuple[Value, Value]:
+def _once(k: Value, v: Value) -> tuple[Value, Value]:
     """Keys and values before they were repeated for every query head of a group, if both were."""
     first, second = _unrepeated(k), _unrepeated(v)
     if first is None or second is None or first.type.dims[:-1] != second.type.dims[:-1]:

@@ -9,22 +9,11 @@ from __future__ import annotations
 from edgec.ir.build import Builder
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.ops import OPS
+from edgec.passes.sweep import sweep
 
 
 def sink_reshapes(graph: Graph) -> bool:
-    changed = False
-    old, graph.ops = graph.ops, []
-    renamed: dict[Value, Value] = {}
-    for op in old:
-        op.inputs = [renamed.get(v, v) if v is not None else None for v in op.inputs]
-        made = _sunk(Builder(graph, source=op.source), op)
-        if made is None:
-            graph.ops.append(op)
-        else:
-            renamed[op.result] = made
-            changed = True
-    graph.replace_leaving(renamed)
-    return changed
+    return sweep(graph, _sunk)
 
 
 def _under(value: Value | None) -> Value | None:

@@ -11,24 +11,13 @@ from typing import Any
 from edgec.ir.build import Builder
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.ops import OPS
+from edgec.passes.sweep import sweep
 
 Perm = tuple[int, ...]
 
 
 def sink_transposes(graph: Graph) -> bool:
-    changed = False
-    old, graph.ops = graph.ops, []
-    renamed: dict[Value, Value] = {}
-    for op in old:
-        op.inputs = [renamed.get(v, v) if v is not None else None for v in op.inputs]
-        made = _sunk(Builder(graph, source=op.source), op)
-        if made is None:
-            graph.ops.append(op)
-        else:
-            renamed[op.result] = made
-            changed = True
-    graph.replace_leaving(renamed)
-    return changed
+    return sweep(graph, _sunk)
 
 
 def _under(value: Value | None) -> tuple[Value, Perm] | None:

@@ -10,14 +10,6 @@ from edgec.runtime.manifest import Manifest
 ABI = 1
 ALIGNMENT = 64
 
-# EDGEC_F64 … EDGEC_BOOL
-DTYPE_CODES = {
-    name: code
-    for code, name in enumerate(
-        ("f64", "f32", "f16", "bf16", "i64", "i32", "i16", "i8", "u64", "u32", "u16", "u8", "bool"), start=1
-    )
-}
-
 _MEANINGS = {
     -1: "a pointer that must not be NULL is (EDGEC_NULL_ARGUMENT)",
     -2: "a pointer is not aligned (EDGEC_MISALIGNED)",

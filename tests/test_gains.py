@@ -95,7 +95,9 @@ def test_the_waterline() -> None:
     _, costs, told = planned(graph)
     assert [c.under_waterline for c in costs] == [True, False, False]
     assert costs[0].memory_cycles == costs[0].bytes / 4  # 4 MB lie beyond every cache: 4 bytes a cycle
+    assert costs[0].attainable == 1024 * 1024 / 4 / (costs[0].bytes / 4)
     assert costs[1].arithmetic_cycles == 256 * 64 * 64 / 4
+    assert costs[1].attainable == 1.0
     assert told["cost"]["under_waterline"] == {"steps": 1, "macs": 1024 * 1024}
     assert told["cost"]["steps_without_macs"] == 1
 

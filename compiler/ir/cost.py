@@ -49,7 +49,7 @@ def work(kind: str, types: Sequence[Type | None], results: Sequence[Type], a: An
     return moved * SLOW.get(kind, 1)
 
 
-def memory(kind: str, types: Sequence[Type | None], results: Sequence[Type], a: Any) -> int:
+def memory(kind: str, types: Sequence[Type | None], results: Sequence[Type]) -> int:
     """Bytes while numpy works."""
     given = [t for t in types if t is not None]
     held = sum(t.nbytes for t in results)
@@ -66,6 +66,6 @@ def memory(kind: str, types: Sequence[Type | None], results: Sequence[Type], a: 
 def affordable(kind: str, types: Sequence[Type | None], results: Sequence[Type], a: Any) -> bool:
     return (
         all(t.size <= MOST_ELEMENTS for t in results)
-        and memory(kind, types, results, a) <= MOST_BYTES
+        and memory(kind, types, results) <= MOST_BYTES
         and work(kind, types, results, a) <= MOST_WORK
     )

@@ -142,12 +142,9 @@ class Graph:
         assert value.const is not None, f"{value!r} is not a constant"
         return self.module.constants[value.const]
 
-    def insert(self, index: int, op: Op, types: Iterable[Type], names: Iterable[str] = ()) -> list[Value]:
+    def insert(self, index: int, op: Op, types: Iterable[Type]) -> list[Value]:
         """Put `op` at position `index` of `ops` and make its results."""
-        given = list(names)
-        for i, type in enumerate(types):
-            name = given[i] if i < len(given) else ""
-            op.results.append(Value(name, type, op))
+        op.results = [Value("", type, op) for type in types]
         self.ops.insert(index, op)
         return op.results
 
@@ -198,7 +195,3 @@ class Graph:
         """Drop ops (whose results nobody may read any more)."""
         gone = set(map(id, ops))
         self.ops = [op for op in self.ops if id(op) not in gone]
-
-    def set_input_type(self, value: Value, type: Type) -> None:
-        assert value in self.inputs
-        value.type = type

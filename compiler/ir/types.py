@@ -124,12 +124,6 @@ class Type:
     def numpy(self) -> np.dtype:
         return DTYPES[self.dtype]
 
-    def with_shape(self, shape: tuple[Dim, ...]) -> Type:
-        return Type(self.dtype, shape)
-
-    def with_dtype(self, dtype: str) -> Type:
-        return Type(dtype, self.shape)
-
     def permuted(self, perm: tuple[int, ...]) -> Type:
         """The type after `transpose{perm}`: encodings' axes move with the tensor's."""
         shape = tuple(self.shape[p] for p in perm)

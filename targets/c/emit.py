@@ -15,7 +15,6 @@ from edgec.targets.c import weights
 from edgec.targets.c.weights import Storage
 
 _INCLUDE = re.compile(r'^#include "([a-z0-9_]+\.h)"\n', re.MULTILINE)
-_COMMENT = re.compile(r"/\*.*?\*/\n?", re.DOTALL)
 
 _CODES = {
     "f64": "EDGEC_F64",

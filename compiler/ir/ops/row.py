@@ -40,7 +40,6 @@ class OpRow:
     evaluate: Evaluate
     attrs: dict[str, Attr | Required] = field(default_factory=dict)
     rows: Rule = boundary
-    doc: str = ""
 
     def complete(self, given: Attrs) -> Attrs:
         """Attributes in table order with defaults filled in; IRError for unknown or missing ones."""
