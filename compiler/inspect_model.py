@@ -11,7 +11,7 @@ from typing import Any
 from edgec.artifact import RECEIPT
 from edgec.gains import account
 from edgec.ir.errors import UnsupportedError
-from edgec.macs import total_macs
+from edgec.ir.macs import total_macs
 from edgec.onnx_import.importer import import_proto
 from edgec.onnx_import.options import ImportOptions
 from edgec.onnx_import.reader import read_model, standard_opset

@@ -41,6 +41,23 @@ def ring_depths(stages: Sequence[StageRows], step: int, bands: int, align: int =
     return [max(1, d) for d in depths]
 
 
+def band_rows(stages: Sequence[StageRows], bands: int) -> list[int]:
+    """How many rows each stage makes in all, where each of `bands` bands begins anew: some at their edges twice."""
+    made = [0] * len(stages)
+    last = len(stages) - 1
+    for band in range(bands):
+        low = [s.rows for s in stages]
+        high = [0] * len(stages)
+        low[last], high[last] = (stages[last].rows * b // bands for b in (band, band + 1))
+        for s in range(last, -1, -1):
+            made[s] += max(0, high[s] - low[s])
+            if high[s] > low[s]:
+                for source, window in stages[s].reads:
+                    low[source] = min(low[source], window.low(low[s]))
+                    high[source] = max(high[source], window.high(high[s], stages[source].rows))
+    return made
+
+
 def _run(stages: Sequence[StageRows], step: int, first: int, stop: int, depths: list[int]) -> None:
     """One band; `depths` grows."""
     last = len(stages) - 1

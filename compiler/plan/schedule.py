@@ -13,7 +13,8 @@ Among legal partitions the cheapest is found by dynamic programming over the ord
 to cut). Cost is time in cycles that the bytes of values and weights take in the level of memory they live in;
 arithmetic is the same whatever the partition. A block of the form expand, steps that keep channels apart, project may
 run in slices of the wide value's channels, one after the other, each adding to the result: its rings are as much
-smaller, its operand and its result are read and written once a slice.
+smaller, its operand and its result are read and written once a slice. With several threads, a block whose bands are
+fewer than they, or that makes many rows for two bands, takes longer than its share of arithmetic.
 
 Memory counts too: after the fastest partition come those that must keep below the rings, or the largest value between
 segments, of the last one's peak, and the one whose time and peak together cost least is taken.
@@ -28,7 +29,7 @@ from typing import Literal
 from edgec.ir.graph import Op, Value
 from edgec.ir.rows import SAME, Window
 from edgec.plan.cost import Memory
-from edgec.plan.rows import StageRows, likely_depths
+from edgec.plan.rows import StageRows, band_rows, likely_depths
 
 Channels = Literal["each", "all", "free", ""]
 LONGEST = 12  # ops in a segment
@@ -39,6 +40,7 @@ CANDIDATES = 16  # partitions to choose among
 PEAK_CYCLES = 3.0  # what a byte of the peak may cost in time
 CODE_CYCLES = 12.0  # what a byte of code costs: it comes from far memory, and takes the place of other code
 STAGE_BYTES = 170  # code and tables of a stage
+BUSY = 0.5  # how much it counts that all threads have something to do: the plan may also run on one
 FORBIDDEN = 1e6  # cycles a byte for a value that is too large to be stored, should there be no other way
 STAGE_CYCLES = 40.0  # for a stage to be called
 BLOCK_CYCLES = 100.0  # for a block to find out which rows to make
@@ -60,6 +62,7 @@ class RowOp:
     least: int = 1
     sink: bool = False
     each_row: bool = False
+    macs: int = 0
     channels: Channels = ""
     unit: int = 0
 
@@ -77,7 +80,7 @@ class Segment:
 class Facts:
     """What is the same for all partitions: `ops` in order, their `users`, the values that leave the graph, the target's
     row ops, the bytes of a value where it is stored, zeros beside its rows included. `slots`: threads that may run a
-    block, each with rings of its own."""
+    block, each with rings of its own; `macs_a_cycle` of one of them."""
 
     ops: Sequence[Op]
     users: dict[Value, list[Op]]
@@ -86,6 +89,7 @@ class Facts:
     nbytes: Callable[[Value], int]
     memory: Memory
     slots: int = 1
+    macs_a_cycle: float = 8.0
 
 
 @dataclass(frozen=True)
@@ -288,15 +292,26 @@ def _together(run: Sequence[Op], facts: Facts) -> list[Candidate]:
             if op.result not in stored
         )
         passes = -(-last.rows // step) * last.images
-        share = last.images * bands(last.rows, step, facts.slots)
+        parts = bands(last.rows, step, facts.slots)
+        share = last.images * parts
+        idle = BUSY * _idle(run, stages, parts, facts)
         for slices in (1, *_slices(run, step, facts)):
             level = cycles((rings + weights) // slices)
             outside = operands * slices + result * (2 * slices - 1)
-            cost = outside * cycles(operands + result) + inside * level + weights * passes * level
+            cost = outside * cycles(operands + result) + inside * level + weights * passes * level + idle
             cost += (calls + STAGE_CYCLES * len(run) * passes) * slices
             cost += CODE_CYCLES * STAGE_BYTES * len(run) * (slices - 1)
             found.append(Candidate(cost, step, rings * share // slices, slices))
     return found
+
+
+def _idle(run: Sequence[Op], stages: Sequence[StageRows], parts: int, facts: Facts) -> float:
+    """Cycles that the block takes longer on all threads than its arithmetic shared by them."""
+    rows_made = band_rows(stages, parts)
+    work = [facts.row_ops[op].macs / facts.macs_a_cycle for op in run]
+    made = sum(w * n / s.rows for w, n, s in zip(work, rows_made, stages, strict=True) if s.rows)
+    tasks = facts.row_ops[run[-1]].images * parts
+    return made / min(facts.slots, tasks) - sum(work) / facts.slots
 
 
 def _slices(run: Sequence[Op], step: int, facts: Facts) -> list[int]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgec.ir.rows import Window
-from edgec.plan.rows import StageRows, ring_depths
+from edgec.plan.rows import StageRows, band_rows, ring_depths
 
 
 def random_stages(rng: np.random.Generator) -> list[StageRows]:
@@ -79,3 +79,10 @@ def test_known_depths() -> None:
     stages = [StageRows(10), StageRows(10, ((0, Window(1, 1, 3)),)), StageRows(10, ((1, Window()),))]
     assert ring_depths(stages, 1, 1) == [3, 1, 10]
     assert ring_depths(stages, 4, 1) == [6, 4, 10]
+
+
+def test_rows_made_twice() -> None:
+    """Two bands of five rows need one row of the wide value beyond their edge each."""
+    stages = [StageRows(10), StageRows(10, ((0, Window(1, 1, 3)),)), StageRows(10, ((1, Window()),))]
+    assert band_rows(stages, 1) == [10, 10, 10]
+    assert band_rows(stages, 2) == [12, 10, 10]

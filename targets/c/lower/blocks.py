@@ -51,7 +51,7 @@ def schedule_graph(graph: Graph, isa: Isa, memory: Memory, slots: int) -> list[S
         return value.type.nbytes + padding
 
     row_ops = {op: fact for op in graph.ops if op not in winograd and (fact := row_op(op)) is not None}
-    return make_schedule(Facts(graph.ops, users, leaving, row_ops, nbytes, memory, slots))
+    return make_schedule(Facts(graph.ops, users, leaving, row_ops, nbytes, memory, slots, 2.0 * isa.lanes))
 
 
 def stored_columns(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from edgec.ir.graph import Op, Value
+from edgec.ir.macs import macs_of
 from edgec.ir.ops import OPS
 from edgec.ir.rows import SAME, RowRule, row_view
 from edgec.plan.schedule import Channels, RowOp
@@ -44,7 +45,10 @@ def row_op(op: Op) -> RowOp | None:
     varying = tuple((v, w) for v, w in reads if v.const is None)
     each_row = op.kind not in OWN and not from_planes(op)
     channels, unit = _channels(op, rule)
-    return RowOp(rule.rows, varying, rule.images, weights, min(least, rule.rows), rule.sink, each_row, channels, unit)
+    return RowOp(
+        rule.rows, varying, rule.images, weights, min(least, rule.rows), rule.sink, each_row, macs_of(op), channels,
+        unit,
+    )  # fmt: skip
 
 
 def _channels(op: Op, rule: RowRule) -> tuple[Channels, int]:
