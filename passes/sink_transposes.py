@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from edgec.ir.build import Builder
@@ -54,17 +55,22 @@ def _sunk(b: Builder, op: Op) -> Value | None:
     elif op.kind in ("softmax", "log_softmax"):
         operands = [source]
         attrs["axis"] = perm[attrs["axis"]]
-    elif op.kind in ("pad", "slice"):
+    elif op.kind in ("pad", "slice", "resize"):
         operands = [source]
-        for name in ("before", "after", "starts", "stops", "steps"):
+        for name in ("before", "after", "starts", "stops", "steps", "sizes", "scales"):
             if name in attrs:
-                moved = [0] * len(perm)
-                for i, p in enumerate(perm):
-                    moved[p] = attrs[name][i]
-                attrs[name] = tuple(moved)
+                attrs[name] = _moved(attrs[name], perm)
+        if attrs.get("roi"):
+            starts, ends = attrs["roi"][: len(perm)], attrs["roi"][len(perm) :]
+            attrs["roi"] = _moved(starts, perm) + _moved(ends, perm)
     else:
         return None
     return b.op("transpose", b.op(op.kind, *operands, **attrs), perm=perm)
+
+
+def _moved(numbers: Sequence[Any], perm: Perm) -> tuple[Any, ...]:
+    """One number an axis, for the axes as they are before the transpose."""
+    return tuple(numbers[perm.index(i)] for i in range(len(perm)))
 
 
 def _aligned(b: Builder, value: Value | None, perm: Perm, rank: int) -> Value | None:

@@ -11,6 +11,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class RowView:
@@ -40,20 +42,31 @@ def row_axes(rank: int) -> int:
 
 @dataclass(frozen=True)
 class Window:
-    """Result rows [a, b) need operand rows [a*stride - before, (b-1)*stride - before + extent), clipped to it."""
+    """Result row y needs operand rows ⌊(y*stride - before) / up⌋ … ⌊(y*stride - before + extent - 1) / up⌋, clipped to
+    the operand; `up` > 1 where there are more result rows than operand rows."""
 
     stride: int = 1
     before: int = 0
     extent: int = 1
+    up: int = 1
 
     def low(self, a: int) -> int:
-        return max(0, a * self.stride - self.before)
+        """The first row that result rows from a on need."""
+        return max(0, (a * self.stride - self.before) // self.up)
 
     def high(self, b: int, rows: int) -> int:
-        return min(rows, (b - 1) * self.stride - self.before + self.extent)
+        """Behind the last of `rows` rows that result rows below b need."""
+        return max(0, min(rows, ((b - 1) * self.stride - self.before + self.extent - 1) // self.up + 1))
 
 
 SAME = Window()
+
+
+def covering(first: np.ndarray, last: np.ndarray, stride: int, up: int) -> Window:
+    """The narrowest window of these steps in which result row y finds operand rows first[y] … last[y]."""
+    place = np.arange(len(first)) * stride
+    before = int((place - first * up - up + 1).max())
+    return Window(stride, before, int((last * up - place + before + 1).max()), up)
 
 
 @dataclass(frozen=True)

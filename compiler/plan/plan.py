@@ -86,6 +86,7 @@ class Call:
     instances: tuple[str, ...] = ()  # macro uses that make functions, such as EDGEC_GEMM_TILE(6, 4)
     inplace: bool = False  # the first pointer written may be the very bytes of the first one read
     each_row: bool = False  # in a stage: made once a row, for all of its tasks
+    phase: tuple[int, int] | None = None  # in a stage: it makes rows first, first + step …, and counts only those
 
     def pointers(self) -> list[Pointer]:
         return [a for a in self.args if isinstance(a, Pointer)]

@@ -245,7 +245,7 @@ def _block(block: Block, i: int, printer: _Printer) -> str:
                 args += ["0", f"{call.tasks}"] if call.tasks else []
                 lines.append(f"  for (ptrdiff_t y = y0; y < y1; y++) {call.function}({', '.join(args)});\n")
             else:
-                lines.append(f"  {call.function}({', '.join([*args, 'image', 'y0', 'y1'])});\n")
+                lines.append(f"  {call.function}({', '.join([*args, 'image', *_rows(call)])});\n")
         body = "".join(lines)
         uses = "  const memory *m = p;\n" if "m->" in body else "  (void)p;\n"
         small = "EDGEC_SMALL " if all(call.function in _NOT_INLINED for call in stage.calls) else ""
@@ -257,7 +257,7 @@ def _block(block: Block, i: int, printer: _Printer) -> str:
             f"ptrdiff_t image, ptrdiff_t y0, ptrdiff_t y1) {{\n{uses}{unused}{body}}}\n"
         )
         stages.append(f"{{stage_{i}_{j}, {stage.rows.rows}, {len(reads)}, {len(stage.rows.reads)}}}")
-        reads += [f"{{{s}, {w.stride}, {w.before}, {w.extent}}}" for s, w in stage.rows.reads]
+        reads += [f"{{{s}, {w.stride}, {w.before}, {w.extent}, {w.up}}}" for s, w in stage.rows.reads]
     tables = f"static const edgec_stage stages_{i}[] = {{{', '.join(stages)}}};\n"
     if reads:
         tables += f"static const edgec_read reads_{i}[] = {{{', '.join(reads)}}};\n"
@@ -268,6 +268,14 @@ def _block(block: Block, i: int, printer: _Printer) -> str:
         f"static void call_{i}(void *p, ptrdiff_t begin, ptrdiff_t end) {{\n"
         f"  edgec_run_block(&block_{i}, p, begin, end);\n}}\n"
     )
+
+
+def _rows(call: Call) -> tuple[str, str]:
+    """The rows [y0, y1) of a stage, as the call counts them."""
+    if call.phase is None:
+        return "y0", "y1"
+    first, step = call.phase
+    return f"edgec_phase_row(y0, {first}, {step})", f"edgec_phase_row(y1, {first}, {step})"
 
 
 def _table(rows: list[str]) -> str:

@@ -19,6 +19,14 @@ from edgec.ir.rows import row_axes, row_view
 from edgec.ir.types import DTYPES, Type
 
 F32, I64 = "f32", "i64"
+
+
+def resizing(mode: str, coord: str, rows: int) -> dict[str, Any]:
+    sizes = (IMAGE[0], rows, 9, IMAGE[3])
+    scales = tuple(n / d for n, d in zip(sizes, IMAGE, strict=True))
+    return {"sizes": sizes, "scales": scales, "mode": mode, "coord": coord}
+
+
 # kind -> cases of (shapes of operands, attributes); an integer array stands for itself
 IMAGE = (2, 9, 6, 4)
 WINDOW = {"strides": (1, 1), "pads": (1, 1, 1, 1), "dilations": (1, 1), "layout": "nhwc"}
@@ -26,6 +34,16 @@ STRIDED = {"strides": (2, 2), "pads": (2, 1, 0, 1), "dilations": (2, 1), "layout
 CASES: dict[str, list[tuple[list[Any], dict[str, Any]]]] = {
     "conv": [([IMAGE, (5, 4, 3, 3)], WINDOW), ([IMAGE, (5, 4, 3, 2), (5,)], STRIDED),
              ([IMAGE, (4, 4, 1, 1), None, IMAGE], WINDOW | {"pads": (0, 0, 0, 0)})],
+    "conv_transpose": [
+        ([IMAGE, (4, 5, 3, 3)], {**WINDOW, "strides": (2, 2), "output_padding": (1, 0)}),
+        ([IMAGE, (4, 5, 2, 2), (5,)], {**WINDOW, "strides": (2, 1), "pads": (0, 0, 0, 0), "output_padding": (0, 0)}),
+        ([IMAGE, (4, 5, 4, 3)], {**WINDOW, "strides": (1, 2), "dilations": (2, 1), "output_padding": (0, 0)}),
+    ],
+    "resize": [
+        ([IMAGE], resizing(mode, coord, rows)) for mode, coord, rows in (
+            ("nearest", "asymmetric", 18), ("linear", "half_pixel", 18), ("linear", "align_corners", 17),
+            ("linear", "half_pixel", 6), ("cubic", "asymmetric", 27), ("nearest", "half_pixel", 13))
+    ],
     "max_pool": [([IMAGE], WINDOW | {"kernel": (3, 3)}), ([IMAGE], STRIDED | {"kernel": (3, 2)})],
     "avg_pool": [([IMAGE], WINDOW | {"kernel": (3, 3), "count_include_pad": True})],
     "matmul": [([(7, 5), (5, 3)], {}), ([(2, 7, 5), (3, 5), (3,)], {"trans_b": True}), ([IMAGE, (4, 6)], {}),
@@ -56,8 +74,9 @@ for _kind, _row in OPS.items():
                                  ([(1, 7, 5), (7, 5)], {})])  # fmt: skip
     elif _row.family == "elementwise":
         CASES.setdefault(_kind, [([IMAGE], {})])
-# a result that says little of its operand: only that rows left out do not count
-COARSE = {"sign", "where", "floor", "ceil", "round", "is_nan", "is_inf", "not", "hard_sigmoid"} | {
+# a result that says little of its operand, or a window by a ratio, of which not every row needs all: only rows that are
+# left out are looked at
+COARSE = {"resize", "conv_transpose", "sign", "where", "floor", "ceil", "round", "is_nan", "is_inf", "not"} | {
     kind for kind, row in OPS.items() if row.family == "elementwise" and row.arity == (2, 2)
 }
 

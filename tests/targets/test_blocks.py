@@ -99,9 +99,42 @@ def transformer(images: int) -> Graph:
     return graph
 
 
+def upwards(images: int) -> Graph:
+    """What decoders do: transposed convolutions, resizing, and what was there before beside it."""
+    graph = Graph(Module())
+    b = Builder(graph)
+    rng = np.random.default_rng(12)
+    x = graph.add_input("x", Type("f32", (images, 7, 6, 10)))
+
+    def up(
+        y: Any, o: int, k: int, pad: int, stride: tuple[int, int], dilation: int, extra: int, groups: int = 1
+    ) -> Any:
+        weights = b.const(rng.standard_normal((y.type.dims[3], o // groups, k, k)) / k, "f32")
+        return b.op(
+            "conv_transpose", y, weights, b.const(rng.standard_normal(o), "f32"), strides=stride, pads=(pad,) * 4,
+            dilations=(dilation,) * 2, output_padding=(extra, extra), groups=groups, layout="nhwc", act="relu",
+        )  # fmt: skip
+
+    def size(y: Any, rows: int, columns: int, mode: str, coord: str) -> Any:
+        n, h, w, c = y.type.dims
+        return b.op("resize", y, sizes=(n, rows, columns, c), scales=(1.0, rows / h, columns / w, 1.0), mode=mode,
+                    coord=coord)  # fmt: skip
+
+    y = up(x, 12, 3, 1, (2, 2), 1, 1)
+    y = b.op("concat", size(x, 14, 12, "nearest", "asymmetric"), y, axis=3)
+    y = up(y, 6, 4, 1, (3, 2), 1, 0, groups=2)
+    y = up(y, 5, 2, 0, (1, 2), 2, 0)
+    weights = b.const(rng.standard_normal((9, 5, 3, 3)) / 3, "f32")
+    y = b.op("conv", y, weights, None, strides=(2, 1), pads=(1, 1, 1, 1), dilations=(1, 1), layout="nhwc")
+    y = size(size(y, 33, y.type.dims[2], "linear", "half_pixel"), 20, 31, "cubic", "align_corners")
+    graph.outputs.append(("y", y))
+    return graph
+
+
 # lengths of segments and rows a step
 CUTS = [([12], 1), ([12], 3), ([2, 10], 2), ([1, 1, 3, 3, 4], 1), ([5, 3, 2, 2], 5)]
 SQUEEZE = [([4, 2, 7, 4, 2, 7], 1), ([4, 1, 1, 3, 4, 3, 1, 2, 7], 4)]
+UP = [([8], 1), ([3, 5], 2), ([1, 2, 2, 3], 4), ([8], 7)]
 TOKENS = [([4, 5], 16), ([2, 2, 1, 4], 32), ([1, 3, 5], 53), ([4, 5], 18)]
 
 
@@ -119,6 +152,7 @@ def cut(graph: Graph, lengths: list[int], step: int) -> list[Segment]:
     [
         (network, "host", 2, CUTS), (network, "host:avx2", 1, CUTS[1:2]), (network, "arm", 1, CUTS[2:4]),
         (squeeze_excite, "host", 2, SQUEEZE), (squeeze_excite, "arm", 1, SQUEEZE),
+        (upwards, "host", 2, UP), (upwards, "arm", 1, UP[:2]),
         (transformer, "host", 1, TOKENS), (transformer, "host:avx2", 1, TOKENS[:1]),
         (transformer, "arm", 1, TOKENS[:1]),
     ],

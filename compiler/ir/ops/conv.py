@@ -268,6 +268,7 @@ ROWS: list[OpRow] = [
         _infer_transpose,
         _evaluate_transpose,
         {**_WINDOW, "groups": 1, "output_padding": REQUIRED, "layout": "nchw", "act": ""},
+        row_rules.transposed_window,
     ),
     OpRow("max_pool", "conv", (1, 1), _infer_pool("max_pool"), _evaluate_max_pool, _POOL, row_rules.window),
     OpRow(

@@ -11,6 +11,7 @@ import numpy as np
 from edgec.ir.errors import IRError
 from edgec.ir.ops.elementwise import operand
 from edgec.ir.ops.row import REQUIRED, OpRow
+from edgec.ir.rows import SAME, RowRule, Window, covering
 from edgec.ir.types import FLOATS, Type
 
 Array = np.ndarray[Any, Any]
@@ -129,6 +130,31 @@ def axis_taps(a: Any, axis: int, size: int) -> tuple[Array, Array, Array]:
     return np.minimum(first[:, None] + read, size - 1), np.take_along_axis(band, read, 1), beyond
 
 
+def _row_rule(operands: Sequence[Type | None], result: Type, a: Any) -> RowRule | None:
+    """Images whose rows or columns are resized; nothing of the result lies beyond the operand."""
+    x = operands[0]
+    if x is None or x.rank != 4 or not x.size or not set(axes := resized_axes(a, x.dims)) <= {1, 2}:
+        return None
+    if any(axis_taps(a, axis, x.dims[axis])[2].any() for axis in axes):
+        return None
+    window = _rows_read(a, x.dims[1]) if 1 in axes else SAME
+    return RowRule(x.dims[0], result.dims[1], (window,))
+
+
+def _rows_read(a: Any, rows: int) -> Window:
+    """By the ratio of heights, or of the distances between the first row and the last (`align_corners`)."""
+    index, weights, _ = axis_taps(a, 1, rows)
+    read = weights != 0
+    first, last = np.where(read, index, rows).min(1), np.where(read, index, -1).max(1)
+    out = a["sizes"][1]
+    found = []
+    for here, there in ((rows, out), (rows - 1, out - 1)):
+        if here > 0 and there > 0:
+            common = math.gcd(here, there)
+            found.append(covering(first, last, here // common, there // common))
+    return min(found, key=lambda w: w.extent / w.up)
+
+
 def _evaluate(v: Sequence[Any], a: Any) -> list[Array]:
     x = v[0]
     kind, shape = x.dtype, x.shape
@@ -159,6 +185,6 @@ ROWS: list[OpRow] = [
             "sizes": REQUIRED, "scales": REQUIRED, "mode": REQUIRED, "coord": REQUIRED,
             "nearest": "round_prefer_floor", "cubic_a": -0.75, "exclude_outside": False, "antialias": False,
             "extrapolation": 0.0, "roi": (),
-        },
+        }, _row_rule,
     ),
 ]  # fmt: skip

@@ -67,6 +67,18 @@ def window(operands: Sequence[Type | None], result: Type, attrs: Any) -> RowRule
     return _rule(result, [w if o is not None else None for w, o in zip(reads, operands, strict=False)])
 
 
+def transposed_window(operands: Sequence[Type | None], result: Type, attrs: Any) -> RowRule | None:
+    """Transposed convolution over channels-last images: tap t of row y lies at
+    operand row (y + pad - t*dilation) / stride."""
+    x, w = operands[:2]
+    if x is None or w is None or x.rank != 4 or attrs["layout"] != "nhwc":
+        return None
+    stride, pad = attrs["strides"][0], attrs["pads"][0]
+    reach = (w.dims[2] - 1) * attrs["dilations"][0]
+    rows = Window(1, reach - pad - stride + 1, max(1, reach - stride + 2), stride)
+    return _rule(result, [rows, *(None for _ in operands[1:])])
+
+
 def _beyond(axis: int, rank: int) -> bool:
     """Whether an axis lies inside a row."""
     return rank >= 2 and axis % rank >= row_axes(rank)

@@ -9,10 +9,16 @@
 
 #include "edgec_base.h"
 
-/* Rows [a, b) of the reading stage need rows [a*stride - before, (b-1)*stride - before + extent) of stage `from`. */
+/* Row y of the reading stage needs rows (y*stride - before) / up ... (y*stride - before + extent - 1) / up of stage
+   `from`, rounded down. */
 typedef struct {
-  int32_t from, stride, before, extent;
+  int32_t from, stride, before, extent, up;
 } edgec_read;
+
+/* The row at a place, 0 for what lies before the first. */
+EDGEC_INLINE ptrdiff_t edgec_row_at(ptrdiff_t place, ptrdiff_t up) {
+  return place < 0 ? 0 : place / up;
+}
 
 typedef struct {
   void (*run)(const void *memory, ptrdiff_t slot, ptrdiff_t image, ptrdiff_t y0, ptrdiff_t y1);
@@ -27,6 +33,11 @@ typedef struct {
 
 #define EDGEC_STAGES 24
 
+/* How many of the rows first, first + step ... lie below y. */
+EDGEC_INLINE ptrdiff_t edgec_phase_row(ptrdiff_t y, ptrdiff_t first, ptrdiff_t step) {
+  return (y - first + step - 1) / step;
+}
+
 /* Result rows [first, stop) of one image. */
 EDGEC_FN void edgec_run_rows(const edgec_block *k, const void *memory, ptrdiff_t slot, ptrdiff_t image, ptrdiff_t first,
                              ptrdiff_t stop) {
@@ -38,8 +49,7 @@ EDGEC_FN void edgec_run_rows(const edgec_block *k, const void *memory, ptrdiff_t
     const edgec_stage *stage = k->stages + s;
     for (ptrdiff_t i = stage->first_read; i < stage->first_read + stage->reads; i++) {
       const edgec_read *r = k->reads + i;
-      ptrdiff_t low = have[s] * r->stride - r->before;
-      if (low < 0) low = 0;
+      const ptrdiff_t low = edgec_row_at(have[s] * r->stride - r->before, r->up);
       if (low < have[r->from]) have[r->from] = low;
     }
   }
@@ -51,7 +61,8 @@ EDGEC_FN void edgec_run_rows(const edgec_block *k, const void *memory, ptrdiff_t
       if (need[s] <= have[s]) continue;
       for (ptrdiff_t i = stage->first_read; i < stage->first_read + stage->reads; i++) {
         const edgec_read *r = k->reads + i;
-        ptrdiff_t high = (need[s] - 1) * r->stride - r->before + r->extent;
+        /* up more is one row more */
+        ptrdiff_t high = edgec_row_at((need[s] - 1) * r->stride - r->before + r->extent - 1 + r->up, r->up);
         if (high > k->stages[r->from].rows) high = k->stages[r->from].rows;
         if (high > need[r->from]) need[r->from] = high;
       }

@@ -7,9 +7,10 @@ the rest become blocks.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from edgec.ir.errors import UnsupportedError
 from edgec.ir.graph import Graph, Op, Value
@@ -21,9 +22,10 @@ from edgec.plan.schedule import Facts, RowOp, Segment, bands, make_schedule, sto
 from edgec.targets.c.isa import Isa
 from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered, Rows
 from edgec.targets.c.lower.conv import Sums, lower_conv, lower_pool, pointwise_matmul, wanted_columns
-from edgec.targets.c.lower.conv_transpose import phases_by_rows
+from edgec.targets.c.lower.conv_transpose import lower_conv_transpose, phase_columns
 from edgec.targets.c.lower.matmul_rows import lower_matmul_rows
 from edgec.targets.c.lower.one_row import finish_sink, lower_one_row, sink_rows
+from edgec.targets.c.lower.resize import lower_resize_rows
 from edgec.targets.c.lower.row_ops import OWN, from_planes, reads_rows, row_op
 from edgec.targets.c.lower.rows import (
     copy_rows,
@@ -59,16 +61,17 @@ def stored_columns(
 ) -> tuple[int, int]:
     """Columns of zeros beside a value's rows, in front and behind: as its readers want, where all of them take rows."""
     readers = users.get(value, [])
-    if value in leaving or value.type.rank != 4 or not readers or not all(_takes_rows(op, value) for op in readers):
+    if value in leaving or value.type.rank != 4 or not readers or not all(reads_rows(op, value) for op in readers):
         return 0, 0
-    wanted = [wanted_columns(op, value, winograd) for op in readers]
+    wanted = [_wanted_columns(op, value, winograd) for op in readers]
     return max(w[0] for w in wanted), max(w[1] for w in wanted)
 
 
-def _takes_rows(op: Op, value: Value) -> bool:
+def _wanted_columns(op: Op, value: Value, winograd: Container[Op]) -> tuple[int, int]:
+    """Columns of zeros that an op reads beside the rows of one of its operands."""
     if op.kind == "conv_transpose":
-        return phases_by_rows(op) and op.arg(0) is value
-    return reads_rows(op, value)
+        return phase_columns(op)
+    return wanted_columns(op, value, winograd)
 
 
 def lower_graph(ctx: Lowering, table: dict[str, LowerOp], segments: Sequence[Segment], slots: int) -> None:
@@ -199,7 +202,7 @@ class _Segment:
                     if value not in self.stored:
                         left, right = stored_columns(value, self.users, self.leaving, ctx.winograd)
                         ctx.rows[value] = ring(
-                            ctx, row_view(value.type.dims).dims, left, right, min(depth, own.rows),
+                            ctx, row_view(value.type.dims).dims, left, right, _depth(stage, depth, own.rows),
                             last.images * parts, value.name,
                         )  # fmt: skip
                     self._op(stage, ctx.image_rows(value, write=True))
@@ -218,14 +221,14 @@ class _Segment:
         stages: list[Op | _Copy] = []
         copied: set[Value] = set()
         for op in self.ops:
-            if op.kind == "conv":
+            if op.kind in ("conv", "conv_transpose"):
                 x = op.arg(0)
-                left, right = wanted_columns(op, x, self.ctx.winograd)
+                left, right = _wanted_columns(op, x, self.ctx.winograd)
                 if x not in self.inside and x not in copied:
                     have = self.ctx.image_rows(x)
                     if have.left < left or have.right < right:
-                        readers = [o for o in self.ops if o.kind == "conv" and o.arg(0) is x]
-                        wanted = [wanted_columns(o, x, self.ctx.winograd) for o in readers]
+                        readers = [o for o in self.ops if any(v is x for v, _ in self.facts[o].reads)]
+                        wanted = [_wanted_columns(o, x, self.ctx.winograd) for o in readers]
                         stages.append(_Copy(x, max(w[0] for w in wanted), max(w[1] for w in wanted)))
                         copied.add(x)
             stages.append(op)
@@ -256,12 +259,10 @@ class _Segment:
             _, h, w, c = dims
             source = Rows(ctx.read(op.arg(0)), c * h * w, w, max(1, h))
             ctx.call("rows.h", "edgec_rows_from_planes", source.read(), y.write(), rows_struct(dims, source, y))
-        elif op.kind in ("conv", "max_pool", "avg_pool"):
-            x = self._rows_of(op.arg(0))
-            if op.kind == "conv":
-                lower_conv(op, ctx, x, y, sums)
-            else:
-                lower_pool(op, ctx, x, y)
+        elif op.kind == "conv":
+            lower_conv(op, ctx, self._rows_of(op.arg(0)), y, sums)
+        elif op.kind in _IMAGE_OPS:
+            _IMAGE_OPS[op.kind](op, ctx, self._rows_of(op.arg(0)), y)
         elif op.kind == "matmul":
             lower_matmul_rows(op, ctx, self._rows_of, y, self._line(), sums)
         else:
@@ -275,6 +276,22 @@ class _Segment:
         rows = self.facts[self.ops[-1]].rows
         step = min(self.step, rows) or 1
         return math.gcd(rows, step) if self.sums != "whole" else rows % step or step
+
+
+# ops with row kernels that read one image and nothing else by rows
+_IMAGE_OPS: dict[str, Callable[[Op, Lowering, Rows, Rows], None]] = {
+    "avg_pool": lower_pool,
+    "conv_transpose": lower_conv_transpose,
+    "max_pool": lower_pool,
+    "resize": lower_resize_rows,
+}
+
+
+def _depth(op: Op, depth: int, rows: int) -> int:
+    """A ring's depth: all rows, or so many that each phase of a transposed convolution has a ring of its own."""
+    attrs: Any = op.attrs
+    phases: int = attrs["strides"][0] if op.kind == "conv_transpose" else 1
+    return min(-(-depth // phases) * phases, rows)
 
 
 def _fact(op: Op) -> RowOp:

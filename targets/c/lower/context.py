@@ -79,6 +79,7 @@ class Lowering:
         self.winograd: dict[Op, int] = {}  # convolutions that are done so, with their m
         self._collected: list[Call] | None = None
         self._row_pointers: dict[Value, Pointer] | None = None
+        self._phase: tuple[int, int] | None = None
         self.source = ""
         self._places: dict[Value, Place] = {}
         self._packed: dict[tuple[str, str], Buffer] = {}
@@ -190,8 +191,9 @@ class Lowering:
     ) -> None:
         """Append a kernel call. `inplace`: the first pointer written may be the very bytes of the first one read."""
         made = Call(
-            header, function, args, tasks, self.source, macs, instances, inplace, self._row_pointers is not None
-        )
+            header, function, args, tasks, self.source, macs, instances, inplace, self._row_pointers is not None,
+            self._phase,
+        )  # fmt: skip
         (self.plan.steps if self._collected is None else self._collected).append(made)
 
     @contextmanager
@@ -213,6 +215,15 @@ class Lowering:
             yield
         finally:
             self._row_pointers = None
+
+    @contextmanager
+    def phase(self, first: int, step: int) -> Iterator[None]:
+        """Calls made inside make the rows first, first + step … of a stage."""
+        self._phase = first, step
+        try:
+            yield
+        finally:
+            self._phase = None
 
     def block(self, block: Block) -> None:
         self.plan.steps.append(block)

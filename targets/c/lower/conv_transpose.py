@@ -13,46 +13,42 @@ import numpy as np
 from edgec.ir.graph import Op
 from edgec.targets.c.lower.context import Lowering, LowerOp, Rows
 from edgec.targets.c.lower.conv import SEGMENTS, gemm_rows, is_fast
-from edgec.targets.c.lower.rows import whole_rows, with_columns
 from edgec.targets.c.lower.window import any_conv
 
 
-def _conv_transpose(op: Op, ctx: Lowering) -> None:
-    if not phases_by_rows(op):
-        any_conv(op, ctx)
-        return
+def lower_conv_transpose(op: Op, ctx: Lowering, x: Rows, y: Rows) -> None:
+    """A call of edgec_conv a phase, for those of the block's rows that belong to it."""
     attrs: Any = op.attrs
-    x, w, y = op.arg(0), ctx.graph.array(op.arg(1)), op.result
-    n, h, wd, c = x.type.dims
-    _, oh, ow, o = y.type.dims
-    if y.type.size == 0:
-        return
+    w = ctx.graph.array(op.arg(1))
+    _, h, _, c = op.arg(0).type.dims
+    _, oh, ow, o = op.result.type.dims
     bias = op.inputs[2] if len(op.inputs) > 2 else None
     b = ctx.graph.array(bias) if bias is not None else None
-    groups = attrs["groups"]
+    groups, (sh, sw) = attrs["groups"], attrs["strides"]
     w = _dilated(w, attrs["dilations"])
-    og = w.shape[1]
     # [kh][kw][c/g][o]: group g maps its c/g inputs to its og outputs
-    kernel = w.reshape(groups, c // groups, og, *w.shape[2:]).transpose(3, 4, 1, 0, 2)
+    kernel = w.reshape(groups, c // groups, *w.shape[1:]).transpose(3, 4, 1, 0, 2)
     kernel = kernel.reshape(*w.shape[2:], c // groups, o)
-    vertical = _phases(w.shape[2], attrs["strides"][0], attrs["pads"][0], oh)
-    horizontal = _phases(w.shape[3], attrs["strides"][1], attrs["pads"][1], ow)
-    before = max(left for _, _, _, left in horizontal)
-    behind = max(count - 1 - left + len(taps) - wd for taps, _, count, left in horizontal)
-    source = with_columns(ctx, ctx.image_rows(x), x.type.dims, max(0, before), max(0, behind))
-    target = ctx.image_rows(y, write=True)
-    for ky, y0, count_y, top in vertical:
-        for kx, x0, count_x, left in horizontal:
+    for ky, y0, count_y, top in _phases(w.shape[2], sh, attrs["pads"][0], oh):
+        for kx, x0, count_x, left in _phases(w.shape[3], sw, attrs["pads"][1], ow):
             taps = bool(ky and kx)
             part = kernel[ky][:, kx] if taps else np.zeros((1, 1, c // groups, o), np.float32)
-            at = replace(target.at, offset=target.at.offset + 4 * (y0 * target.row + x0 * o))
-            to = Rows(at, target.image, attrs["strides"][0] * target.row, count_y)
+            at = replace(y.at, offset=y.at.offset + 4 * (y0 * y.row + x0 * o))
+            to = Rows(at, y.image, sh * y.row, count_y if y.depth >= oh else y.depth // sh)
             sizes = {"sh": 1, "sw": 1, "dh": 1, "dw": 1, "top": top if taps else 0, "left": left if taps else 0}
-            with ctx.collect() as calls:
+            with ctx.phase(y0, sh):
                 # without taps there are no input rows: what is left is the bias
-                gemm_rows(ctx, source, (h if taps else 0, c), part, b, None, to, attrs["strides"][1] * o, groups, sizes,
-                          count_y, count_x, attrs["act"])  # fmt: skip
-            ctx.block(whole_rows(calls, count_y, n, ctx.source))
+                gemm_rows(ctx, x, (h if taps else 0, c), part, b, None, to, sw * o, groups, sizes, count_y, count_x,
+                          attrs["act"])  # fmt: skip
+
+
+def phase_columns(op: Op) -> tuple[int, int]:
+    """Columns of zeros that the phases read beside the image: in front and behind."""
+    attrs: Any = op.attrs
+    reach = (op.arg(1).type.dims[3] - 1) * attrs["dilations"][1] + 1
+    phases = _phases(reach, attrs["strides"][1], attrs["pads"][1], op.result.type.dims[2])
+    behind = max(count - 1 - left + len(taps) - op.arg(0).type.dims[2] for taps, _, count, left in phases)
+    return max(0, *(left for _, _, _, left in phases)), max(0, behind)
 
 
 def phases_by_rows(op: Op) -> bool:
@@ -86,4 +82,4 @@ def _phases(k: int, s: int, pad: int, out: int) -> list[tuple[list[int], int, in
     return phases
 
 
-CONV_TRANSPOSE: dict[str, LowerOp] = {"conv_transpose": _conv_transpose}
+CONV_TRANSPOSE: dict[str, LowerOp] = {"conv_transpose": any_conv}  # where phases_by_rows says no

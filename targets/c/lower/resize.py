@@ -1,4 +1,4 @@
-"""Resize: nearest through index tables, the rest as one weighted sum an axis."""
+"""Resize: float32 images by rows; else nearest through index tables, the rest as one weighted sum an axis."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ import numpy as np
 from edgec.ir.graph import Op, Value
 from edgec.ir.ops.resize import axis_taps, resized_axes
 from edgec.plan.plan import Pointer
-from edgec.targets.c.lower.context import CTYPES, Lowering, LowerOp, NotLowered
+from edgec.targets.c.lower.context import CTYPES, Lowering, LowerOp, NotLowered, Rows
+from edgec.targets.c.lower.rows import rows_struct
 from edgec.targets.c.lower.shape import table_move
 from edgec.targets.c.lower.strides import broadcast_strides, collapse, dense
+
+ROW_TAPS = 16  # EDGEC_RESIZE_TAPS
 
 
 def _resize(op: Op, ctx: Lowering) -> None:
@@ -52,6 +55,30 @@ def _resize(op: Op, ctx: Lowering) -> None:
         source = Pointer(to.buffer, to.ctype, to.offset)
     if outside:
         _fill_outside(ctx, y, source, {i: taps[i][2] for i in axes}, float(a["extrapolation"]))
+
+
+def resize_has_rows(op: Op) -> bool:
+    """float32 images whose rows or columns are resized, by few enough taps."""
+    dims = op.arg(0).type.dims
+    axes = resized_axes(op.attrs, dims)
+    few = all(axis_taps(op.attrs, axis, dims[axis])[0].shape[1] <= ROW_TAPS for axis in axes)
+    return op.arg(0).type.dtype == "f32" and bool(axes) and set(axes) <= {1, 2} and few
+
+
+def lower_resize_rows(op: Op, ctx: Lowering, x: Rows, y: Rows) -> None:
+    """By rows and columns at once."""
+    _, h, w, _ = op.arg(0).type.dims
+    axes = resized_axes(op.attrs, op.arg(0).type.dims)
+    args: list[Pointer] = []
+    taps = []
+    for axis, size in ((1, h), (2, w)):
+        index, weights = np.arange(size)[:, None], np.ones((size, 1))
+        if axis in axes:
+            index, weights, _ = axis_taps(op.attrs, axis, size)
+        args += [ctx.sizes(index.ravel()), ctx.pack(weights.astype(np.float32))]
+        taps.append(index.shape[1])
+    dims = op.result.type.dims
+    ctx.call("resize.h", "edgec_resize_rows", x.read(), *args, y.write(), rows_struct(dims, x, y), *taps)
 
 
 def _fill_outside(ctx: Lowering, y: Value, inside: Pointer, beyond: dict[int, np.ndarray], number: float) -> None:

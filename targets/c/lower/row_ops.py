@@ -1,7 +1,7 @@
 """Which ops have row kernels on the CPU targets, by the operator table's row rule: what the schedule may know of them.
 
-Convolution, pooling and matmul by constant weights have kernels of their own, and so has the way from channels first.
-Any other op with a rule runs as what it is on a tensor of one row, once a row (one_row.py).
+Convolution, its transpose, pooling, resizing and matmul by constant weights have kernels of their own, and so has the
+way from channels first. Any other op with a rule runs as what it is on a tensor of one row, once a row (one_row.py).
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from edgec.ir.ops import OPS
 from edgec.ir.rows import SAME, RowRule, row_view
 from edgec.plan.schedule import Channels, RowOp
 from edgec.targets.c.lower.conv import conv_has_rows, is_depthwise, is_fast
+from edgec.targets.c.lower.conv_transpose import phases_by_rows
 from edgec.targets.c.lower.matmul_rows import TILE_ROWS, matmul_has_rows
+from edgec.targets.c.lower.resize import resize_has_rows
 
-OWN = ("conv", "max_pool", "avg_pool", "matmul")  # ops with row kernels of their own
+OWN = ("conv", "conv_transpose", "max_pool", "avg_pool", "matmul", "resize")  # ops with row kernels of their own
 # the bytes of the result are the operand's, and nothing is computed
 _ALIASES = ("bitcast", "cast", "reshape")
 _NHWC = (0, 2, 3, 1)
@@ -39,7 +41,7 @@ def row_op(op: Op) -> RowOp | None:
         return None
     if not _has_kernel(op, rule):
         return None
-    weights = op.arg(1).type.nbytes if op.kind in ("conv", "matmul") else 0
+    weights = op.arg(1).type.nbytes if op.kind in ("conv", "conv_transpose", "matmul") else 0
     columns = row_view(op.result.type.dims).columns
     least = -(-TILE_ROWS // columns) if op.kind == "matmul" else 1
     varying = tuple((v, w) for v, w in reads if v.const is None)
@@ -61,6 +63,8 @@ def _channels(op: Op, rule: RowRule) -> tuple[Channels, int]:
         columns = op.result.type.dims[2]
         whole = op.arg(1).type.dims[2:] == (1, 1) and any(columns % rows == 0 for rows in (4, 5, 6, 7, 8))
         return ("free", 1) if whole else ("all", 0)
+    if op.kind == "conv_transpose":
+        return ("all", 0) if op.attrs["groups"] == 1 else ("", 0)
     if op.kind == "matmul":
         columns = row_view(op.result.type.dims).columns
         return "free", 8 // math.gcd(8, columns)
@@ -82,8 +86,12 @@ def _vector(value: Value, channels: int) -> bool:
 def _has_kernel(op: Op, rule: RowRule) -> bool:
     if op.kind == "conv":
         return conv_has_rows(op)
+    if op.kind == "conv_transpose":
+        return phases_by_rows(op)
     if op.kind in ("max_pool", "avg_pool"):
         return is_fast(op)
+    if op.kind == "resize":
+        return resize_has_rows(op)
     if op.kind == "matmul":
         return matmul_has_rows(op)
     if from_planes(op):

@@ -51,15 +51,3 @@ def whole_rows(calls: Sequence[Call], rows: int, images: int, source: str) -> Bl
     """Row kernels that run over all rows of all images, in tasks that share nothing."""
     bands = min(rows, max(1, TASKS // images))
     return Block((Stage(tuple(calls), StageRows(rows)),), images, bands, rows, source)
-
-
-def with_columns(ctx: Lowering, x: Rows, dims: Dims, left: int, right: int) -> Rows:
-    """x itself where it has the columns, else a padded copy of all of it."""
-    if x.left >= left and x.right >= right:
-        return x
-    y = padded_image(ctx, dims, left, right, "padded")
-    with ctx.collect() as calls:
-        copy_rows(ctx, x, y, dims)
-        zero_columns(ctx, y, dims)
-    ctx.block(whole_rows(calls, dims[1], dims[0], ctx.source))
-    return y

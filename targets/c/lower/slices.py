@@ -58,8 +58,10 @@ def _operand(op: Op, at: int, value: Value | None, channels: slice, graph: Graph
     if op.kind == "matmul" and at == 1:
         matrix = array.reshape(array.shape[-2:])
         part = matrix[channels] if op.attrs["trans_b"] else matrix[:, channels]
-    elif op.kind == "conv":
-        part = array[channels]  # weights and bias have result channels first
+    elif op.kind == "conv" or at > 1:
+        part = array[channels]  # weights and biases have result channels first
+    elif op.kind == "conv_transpose":
+        part = array[:, channels]
     else:
         part = array if array.size == 1 else array[..., channels]
     return graph.constant(np.ascontiguousarray(part), value.name)
