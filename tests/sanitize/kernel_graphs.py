@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from network import Array, Network
+from test_blocks import cut, network, sliced_image, sliced_tokens, squeeze_excite, transformer
 
 from edgec.ir import interp
-from edgec.ir.graph import Value
+from edgec.ir.graph import Graph, Value
 from edgec.ir.types import DTYPES
 from edgec.plan.schedule import Segment
 
@@ -88,43 +89,12 @@ def convolutions() -> Net:
     return net
 
 
-# ops of each segment and its result rows a step, for a chain of 11 ops whose second result the fifth op adds again
-CUTS = [[(11, 1)], [(11, 3)], [(2, 2), (3, 1), (6, 5)], [(1, 0), (4, 7), (6, 2)]]
-
-
-def blocks() -> Net:
-    """The same chain, cut into blocks in several ways: ring buffers shorter and longer than kernels, residuals."""
+def in_blocks(graph: Graph, lengths: Sequence[int], step: int, slices: int = 1) -> Net:
+    """A graph of tests/targets/test_blocks.py, cut into segments of so many ops, `step` rows at a time."""
     net = Net()
-    net.segments = []
-
-    def conv(x: Value, outputs: int, size: int, *residual: Value, stride: int = 1, pad: int = 0, dilation: int = 1,
-             depthwise: bool = False, act: str = "") -> Value:  # fmt: skip
-        channels = x.type.dims[3]
-        outputs = channels if depthwise else outputs
-        kernel = net.const(outputs, 1 if depthwise else channels, size, size)
-        attrs: Any = dict(strides=(stride, stride), pads=(pad,) * 4, dilations=(dilation,) * 2, layout="nhwc", act=act)
-        operands = x, kernel, net.const(outputs), *residual
-        return net.build.op("conv", *operands, groups=channels if depthwise else 1, **attrs)
-
-    for cuts in CUTS:
-        before = len(net.graph.ops)
-        x = net.build.op("transpose", net.floats(2, 3, 23, 19), perm=(0, 2, 3, 1))
-        x = conv(x, 8, 3, stride=2, pad=1, act="relu")
-        y = conv(x, 20, 1, act="clip:0.0:6.0")
-        y = conv(y, 0, 3, pad=1, depthwise=True, act="clip:0.0:6.0")
-        x = conv(y, 8, 1, x)
-        y = conv(x, 35, 1, act="silu")
-        y = conv(y, 0, 3, stride=2, pad=1, depthwise=True)
-        y = conv(y, 12, 3, pad=2, dilation=2, act="relu")
-        window: Any = dict(kernel=(3, 3), strides=(1, 1), pads=(1, 1, 1, 1), dilations=(1, 1), layout="nhwc")
-        y = net.build.op("max_pool", y, **window)
-        y = conv(y, 0, 5, pad=2, depthwise=True)
-        net.done(conv(y, 5, 3, act="tanh"))
-        ops = net.graph.ops[before:]
-        assert len(ops) == sum(length for length, _ in cuts)
-        for length, step in cuts:
-            net.segments.append(Segment(tuple(ops[:length]), step))
-            ops = ops[length:]
+    net.graph = graph
+    net.feeds = {v.name: net.rng.standard_normal(v.type.dims).astype(v.type.numpy) for v in graph.inputs}
+    net.segments = [Segment(s.ops, s.step, slices) for s in cut(graph, list(lengths), step)]
     return net
 
 
@@ -244,7 +214,13 @@ def movement() -> Net:
 
 GRAPHS: dict[str, Callable[[], Net]] = {
     "convolutions": convolutions,
-    "blocks": blocks,
+    "blocks_of_one_row": lambda: in_blocks(network(2), [12], 1),
+    "blocks_of_three_rows": lambda: in_blocks(network(2), [12], 3),
+    "blocks_cut_often": lambda: in_blocks(network(2), [5, 3, 2, 2], 5),
+    "squeeze_and_excitation": lambda: in_blocks(squeeze_excite(2), [4, 2, 7, 4, 2, 7], 1),
+    "tokens": lambda: in_blocks(transformer(1), [2, 2, 1, 4], 32),
+    "sliced_image": lambda: in_blocks(sliced_image(), [len(sliced_image().ops)], 3, 6),
+    "sliced_tokens": lambda: in_blocks(sliced_tokens(), [len(sliced_tokens().ops)], 24, 3),
     "products": products,
     "elements": elements,
     "movement": movement,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from compiled import HOSTS, assert_close, compiled
 from sanitize.compilers import Compiler, gnu, zig
-from sanitize.guarded import ADDRESS, TRAP, Caught, Spread, Unit, check_guarded, check_net
+from sanitize.guarded import ADDRESS, QUICK, TRAP, Caught, Spread, Unit, check_guarded, check_net
 from sanitize.kernel_graphs import GRAPHS
 from sanitize.model_folder import Source, sources
 
@@ -54,7 +54,7 @@ def test_model(source: Source, target: str, tmp_path: Path) -> None:
     right = Reference(model.path, model.consts).run(feeds)
     for (name, _), array in zip(graph.outputs, expected, strict=True):
         assert_close(array, right[name], f"{source} {name}")
-    check_guarded(tmp_path, zig(), ("-O2", *TRAP), feeds, expected, spread.gaps)
+    check_guarded(tmp_path, zig(), QUICK, feeds, expected, spread.gaps)
     for compiler in address_compilers()[:1]:
         check_guarded(tmp_path, compiler, ADDRESS, feeds, expected, spread.gaps)
 

@@ -7,12 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compiled import TARGETS, assert_close, compiled
+from compiled import HOSTS, TARGETS, compiled
+from network import Network
 
-from edgec.ir import interp
-from edgec.ir.build import Builder
-from edgec.ir.graph import Graph, Module
-from edgec.ir.types import Type
+from edgec.runtime.session import load
 
 # (image NHWC, kernel OIHW, strides, pads, dilations, groups, act, residual)
 CONVS = [
@@ -52,61 +50,38 @@ POOLS: list[Any] = [
 MATMULS = [((7, 5), (5, 9)), ((2, 3, 6, 10), (2, 3, 10, 4)), ((1, 300), (300, 257)), ((4, 1, 8, 8), (3, 8, 8))]
 
 
-def _network() -> Graph:
-    graph = Graph(Module())
-    b = Builder(graph)
-    rng = np.random.default_rng(1)
-
-    def array(*shape: int) -> Any:
-        return b.const(rng.standard_normal(shape), "f32")
-
-    def done(value: Any) -> None:
-        graph.outputs.append((f"y{len(graph.outputs)}", value))
-
-    def source(shape: tuple[int, ...]) -> Any:
-        return graph.add_input(f"x{len(graph.inputs)}", Type("f32", shape))
-
+def _network() -> Network:
+    net = Network(1)
     for image, kernel, strides, pads, dilations, groups, act, residual in CONVS:
         attrs: Any = dict(strides=strides, pads=pads, dilations=dilations, groups=groups, layout="nhwc", act=act)
-        operands = [source(image), array(*kernel), array(kernel[0])]
+        operands = [net.floats(*image), net.const(*kernel), net.const(kernel[0])]
         if residual:
-            plain = b.op("conv", *operands, **{**attrs, "act": ""})
-            operands.append(source(plain.type.dims))
-        done(b.op("conv", *operands, **attrs))
+            plain = net.build.op("conv", *operands, **{**attrs, "act": ""})
+            operands.append(net.floats(*plain.type.dims))
+        net.op("conv", *operands, **attrs)
     for image, kernel, strides, pads, dilations, groups, extra in TRANSPOSED:
         attrs = dict(strides=strides, pads=pads, dilations=dilations, groups=groups, layout="nhwc")
-        operands = [source(image), array(*kernel), array(kernel[1] * groups)]
-        done(b.op("conv_transpose", *operands, **attrs, output_padding=extra, act="relu"))
+        operands = [net.floats(*image), net.const(*kernel), net.const(kernel[1] * groups)]
+        net.op("conv_transpose", *operands, **attrs, output_padding=extra, act="relu")
     for kind, image, size, strides, pads, dilations, more in POOLS:
         window: Any = dict(kernel=size, strides=strides, pads=pads, dilations=dilations, layout="nhwc")
-        done(b.op(kind, source(image), **window, **more))
+        net.op(kind, net.floats(*image), **window, **more)
     for left, right in MATMULS:
-        done(b.op("matmul", source(left), source(right)))
-        done(b.op("matmul", source(left), array(*right), array(right[-1]), act="relu"))
-        done(b.op("matmul", source(left), source((*right[:-2], right[-1], right[-2])), trans_b=True))
-    return graph
+        net.op("matmul", net.floats(*left), net.floats(*right))
+        net.op("matmul", net.floats(*left), net.const(*right), net.const(right[-1]), act="relu")
+        net.op("matmul", net.floats(*left), net.floats(*right[:-2], right[-1], right[-2]), trans_b=True)
+    return net
 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_against_interpreter(target: str, tmp_path: Path) -> None:
-    graph = _network()
-    rng = np.random.default_rng(2)
-    feeds = {v.name: rng.standard_normal(v.type.dims).astype(np.float32) for v in graph.inputs}
-    expected = interp.run(graph, feeds)
-    with compiled(graph, target, tmp_path) as session:
-        found = session.run(None, feeds)
-    for (name, _), array in zip(graph.outputs, found, strict=True):
-        assert_close(array, expected[name], f"{target} {name}")
+    _network().check(target, tmp_path)
 
 
 def test_threads_change_no_bit(tmp_path: Path) -> None:
-    graph = _network()
-    rng = np.random.default_rng(3)
-    feeds = {v.name: rng.standard_normal(v.type.dims).astype(np.float32) for v in graph.inputs}
-    with compiled(graph, "host", tmp_path) as one:
-        alone = one.run(None, feeds)
-    from edgec.runtime.session import load
-
+    net = _network()
+    with compiled(net.graph, HOSTS[0], tmp_path) as one:
+        alone = one.run(None, net.feeds)
     with load(tmp_path, threads=3) as several:
-        for a, b in zip(alone, several.run(None, feeds), strict=True):
+        for a, b in zip(alone, several.run(None, net.feeds), strict=True):
             np.testing.assert_array_equal(a, b)

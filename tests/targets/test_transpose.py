@@ -6,11 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from compiled import TARGETS, compiled
-
-from edgec.ir.build import Builder
-from edgec.ir.graph import Graph, Module
-from edgec.ir.types import DTYPES, Type
+from compiled import TARGETS
+from network import Network
 
 FORMS = [
     ((1, 3, 9, 15), (0, 2, 3, 1), "f32"),  # three planes to pixels
@@ -30,20 +27,14 @@ FORMS = [
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_transpose(target: str, tmp_path: Path) -> None:
-    graph = Graph(Module())
-    b = Builder(graph)
-    feeds = {}
-    for i, (shape, perm, dtype) in enumerate(FORMS):
-        feeds[f"x{i}"] = np.arange(np.prod(shape)).reshape(shape).astype(DTYPES[dtype])
-        x = graph.add_input(f"x{i}", Type(dtype, shape))
-        graph.outputs.append((f"y{i}", b.op("transpose", x, perm=perm)))
+    net = Network(0)
+    for shape, perm, dtype in FORMS:
+        net.op("transpose", net.source(np.arange(np.prod(shape)).reshape(shape), dtype), perm=perm)
     # a slice keeps its row stride under the transpose's tiles
     part = np.arange(12 * 12, dtype=np.float32).reshape(12, 12)
-    x = graph.add_input("part", Type("f32", (12, 12)))
-    sliced = b.op("slice", x, starts=(1, 2), stops=(10, 9), steps=(1, 1))
-    graph.outputs.append(("sliced", b.op("transpose", sliced, perm=(1, 0))))
-    with compiled(graph, target, tmp_path) as session:
-        found = session.run(None, {**feeds, "part": part})
+    sliced = net.build.op("slice", net.source(part), starts=(1, 2), stops=(10, 9), steps=(1, 1))
+    net.named("sliced", net.build.op("transpose", sliced, perm=(1, 0)))
+    found = net.run(target, tmp_path)
     for i, (shape, perm, _) in enumerate(FORMS):
-        assert np.array_equal(found[i], feeds[f"x{i}"].transpose(perm)), (shape, perm)
-    assert np.array_equal(found[-1], part[1:10, 2:9].T)
+        assert np.array_equal(found[f"y{i}"], net.feeds[f"x{i}"].transpose(perm)), (shape, perm)
+    assert np.array_equal(found["sliced"], part[1:10, 2:9].T)
