@@ -19,8 +19,8 @@ ROWS: dict[str, dict[int, int]] = {
     "avx512": {8: 1, 4: 7, 3: 9, 2: 14, 1: 14},
 }
 
-# Instructions that a tile costs more when its rows lie on two lines.
-ACROSS = 60
+# ISA -> instructions that a tile costs more when its rows lie on two lines.
+ACROSS: dict[str, int] = {"neon": 90, "scalar": 60, "avx2": 60, "avx512": 60}
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def choose_tiles(
     for mr in range(1, min(max(most.values()), line) + 1):
         if whole and line % mr:
             continue
-        across = ACROSS * (rows != line and line % mr != 0)
+        across = ACROSS[isa.name] * (rows != line and line % mr != 0)
         cost = {nv: tile_instructions(isa, mr, nv, k, segments) + across for nv in most if mr <= most[nv]}
         for nv, last in ((n, m) for n in table if n in cost for m in cost if m <= n <= max(1, vectors)):
             full = max(0, vectors - 1) // nv

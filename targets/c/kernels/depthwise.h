@@ -16,22 +16,54 @@ typedef struct {
   float rlo, rhi; /* clamp after it */
 } edgec_dw_shape;
 
+/* `count` neighbouring pixels of one vector of channels from c on, any kernel. */
+EDGEC_INLINE void edgec_dw_pixels(const float *const *rows, ptrdiff_t ky0, ptrdiff_t ky1, const float *b,
+                                  const float *bias, float *y, const edgec_dw_shape *d, ptrdiff_t c, ptrdiff_t ox,
+                                  int count) {
+  const ptrdiff_t step = d->dw * d->c;
+  edgec_vf acc[8];
+  ptrdiff_t at[8];
+  EDGEC_UNROLL for (int p = 0; p < count; p++) {
+    acc[p] = edgec_load(bias + c);
+    at[p] = p * d->sw * d->c;
+    EDGEC_OPAQUE(at[p]);
+  }
+  for (ptrdiff_t ky = ky0; ky < ky1; ky++) {
+    const float *from = rows[ky] + ox * d->sw * d->c + c, *weights = b + ky * d->kw * d->cp + c;
+    for (ptrdiff_t kx = d->kw; kx > 0; kx--, from += step, weights += d->cp) {
+      const edgec_vf w = edgec_load(weights);
+      EDGEC_UNROLL for (int p = 0; p < count; p++) acc[p] += edgec_load(from + at[p]) * w;
+    }
+  }
+  const edgec_vf lo = edgec_splat(d->lo), hi = edgec_splat(d->hi);
+  EDGEC_UNROLL for (int p = 0; p < count; p++) edgec_store(y + (ox + p) * d->c + c, edgec_clamp(acc[p], lo, hi));
+}
+
 /* One result row from kernel rows [ky0, ky1), any kernel, channels from c on. rows[ky] is the first tap of the first
-   pixel. */
+   pixel. The last pixels are computed again where eight or four do not divide them. */
 EDGEC_NOINLINE void edgec_dw_any(const float *const *rows, ptrdiff_t ky0, ptrdiff_t ky1, const float *b, const float *bias,
                            float *y, const edgec_dw_shape *d, ptrdiff_t c) {
-  const ptrdiff_t step = d->dw * d->c;
-  for (; c < d->c; c += EDGEC_LANES) {
-    const ptrdiff_t n = d->c - c < EDGEC_LANES ? d->c - c : EDGEC_LANES;
-    for (ptrdiff_t ox = 0; ox < d->ow; ox++) {
-      edgec_vf acc = edgec_load(bias + c);
-      for (ptrdiff_t ky = ky0; ky < ky1; ky++) {
-        const float *from = rows[ky] + ox * d->sw * d->c + c, *weights = b + ky * d->kw * d->cp + c;
-        for (ptrdiff_t kx = 0; kx < d->kw; kx++, from += step, weights += d->cp)
-          acc += edgec_load_n(from, n) * edgec_load(weights);
-      }
-      edgec_store_n(y + ox * d->c + c, edgec_clamp(acc, edgec_splat(d->lo), edgec_splat(d->hi)), n);
+  const ptrdiff_t step = d->dw * d->c, ow = d->ow;
+  for (; c + EDGEC_LANES <= d->c; c += EDGEC_LANES) {
+    if (ow >= 8)
+      for (ptrdiff_t ox = 0; ox < ow; ox += 8)
+        edgec_dw_pixels(rows, ky0, ky1, b, bias, y, d, c, ox < ow - 8 ? ox : ow - 8, 8);
+    else if (ow >= 4)
+      for (ptrdiff_t ox = 0; ox < ow; ox += 4)
+        edgec_dw_pixels(rows, ky0, ky1, b, bias, y, d, c, ox < ow - 4 ? ox : ow - 4, 4);
+    else
+      for (ptrdiff_t ox = 0; ox < ow; ox++) edgec_dw_pixels(rows, ky0, ky1, b, bias, y, d, c, ox, 1);
+  }
+  if (c == d->c) return;
+  const ptrdiff_t n = d->c - c;
+  for (ptrdiff_t ox = 0; ox < ow; ox++) {
+    edgec_vf acc = edgec_load(bias + c);
+    for (ptrdiff_t ky = ky0; ky < ky1; ky++) {
+      const float *from = rows[ky] + ox * d->sw * d->c + c, *weights = b + ky * d->kw * d->cp + c;
+      for (ptrdiff_t kx = 0; kx < d->kw; kx++, from += step, weights += d->cp)
+        acc += edgec_load_n(from, n) * edgec_load(weights);
     }
+    edgec_store_n(y + ox * d->c + c, edgec_clamp(acc, edgec_splat(d->lo), edgec_splat(d->hi)), n);
   }
 }
 
@@ -157,6 +189,22 @@ typedef void (*edgec_dw_fn)(const float *const *, ptrdiff_t, ptrdiff_t, const fl
 
 #define EDGEC_DW_ROWS 64 /* most kernel rows */
 
+/* y = clamp(y + r) */
+EDGEC_INLINE void edgec_dw_add(float *y, const float *r, ptrdiff_t n, float from, float to) {
+  const edgec_vf lo = edgec_splat(from), hi = edgec_splat(to);
+  for (; n >= 4 * EDGEC_LANES; n -= 4 * EDGEC_LANES, y += 4 * EDGEC_LANES, r += 4 * EDGEC_LANES) {
+    edgec_vf a[4], b[4];
+    edgec_load_run(a, y, 4);
+    edgec_load_run(b, r, 4);
+    EDGEC_UNROLL for (int i = 0; i < 4; i++) a[i] = edgec_clamp(a[i] + b[i], lo, hi);
+    edgec_store_run(y, a, 4);
+  }
+  for (; n > 0; n -= EDGEC_LANES, y += EDGEC_LANES, r += EDGEC_LANES) {
+    const ptrdiff_t lanes = n < EDGEC_LANES ? n : EDGEC_LANES;
+    edgec_store_n(y, edgec_clamp(edgec_load_n(y, lanes) + edgec_load_n(r, lanes), lo, hi), lanes);
+  }
+}
+
 /* `inner` is null where no specialised body exists; r is added after the first clamp, or null. */
 EDGEC_NOINLINE void edgec_depthwise(const float *x, const float *b, const float *bias, const float *r, float *y,
                                     const edgec_dw_shape *d, edgec_dw_fn inner, edgec_conv_act_fn act, ptrdiff_t image,
@@ -173,13 +221,7 @@ EDGEC_NOINLINE void edgec_depthwise(const float *x, const float *b, const float 
       inner(rows, ky0, ky1, b, bias, yr, d);
     else
       edgec_dw_any(rows, ky0, ky1, b, bias, yr, d, 0);
-    if (r) {
-      const float *rr = r + image * d->r_image + oy % d->r_depth * d->r_row;
-      for (ptrdiff_t i = 0; i < d->ow * d->c; i++) {
-        const float v = yr[i] + rr[i];
-        yr[i] = v < d->rlo ? d->rlo : v > d->rhi ? d->rhi : v;
-      }
-    }
+    if (r) edgec_dw_add(yr, r + image * d->r_image + oy % d->r_depth * d->r_row, d->ow * d->c, d->rlo, d->rhi);
     if (act) act(yr, d->ow * d->c);
   }
 }

@@ -104,9 +104,9 @@ EDGEC_NOINLINE void edgec_gemm_store_part(const edgec_vf *acc, ptrdiff_t rows, p
   }
 #define EDGEC_GEMM_FROM_C(MR, NV)                                                               \
   edgec_vf begun[MR][NV];                                                                       \
-  if (t->n < (NV) * EDGEC_LANES) edgec_gemm_load_part(&begun[0][0], MR, NV, i, t);              \
+  if (part) edgec_gemm_load_part(&begun[0][0], MR, NV, i, t);                                   \
   EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                 \
-    const float *from = t->n < (NV) * EDGEC_LANES ? (const float *)begun[m] : t->c + i * t->c_step + t->c_at[m]; \
+    const float *from = part ? (const float *)begun[m] : to + t->c_at[m];                       \
     EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] = edgec_load(from + v * EDGEC_LANES); \
   }
 
@@ -128,26 +128,31 @@ EDGEC_NOINLINE void edgec_gemm_load_part(edgec_vf *acc, ptrdiff_t rows, ptrdiff_
     const ptrdiff_t length = t->length, stride = t->a_stride * 4;                               \
     const edgec_vf lo = edgec_splat(t->lo), hi = edgec_splat(t->hi);                            \
     const int clamp = t->lo > -__builtin_inff() || t->hi < __builtin_inff();                    \
-    for (ptrdiff_t i = 0; i < t->tiles; i++) {                                                  \
+    const int part = t->n < (NV) * EDGEC_LANES, residual = t->r != 0;                           \
+    const ptrdiff_t tiles = t->tiles, segments = t->segments, a_step = t->a_step;               \
+    const float *const *const starts = t->a;                                                    \
+    ptrdiff_t skip = 0;                                                                         \
+    float *to = t->c;                                                                           \
+    for (ptrdiff_t i = 0; i < tiles; i++, skip += a_step, to += t->c_step) {                    \
       edgec_vf acc[MR][NV];                                                                     \
       const float *b = t->b;                                                                    \
       EDGEC_GEMM_FROM_##START(MR, NV)                                                           \
-      for (ptrdiff_t s = 0; s < t->segments; s++) {                                             \
+      for (ptrdiff_t s = 0; s < segments; s++) {                                                \
         const char *row[MR];                                                                    \
-        row[0] = (const char *)(t->a[s] + i * t->a_step);                                       \
+        row[0] = (const char *)(starts[s] + skip);                                              \
         EDGEC_UNROLL for (int m = 1; m < (MR); m++) row[m] = row[m - 1] + stride;               \
         EDGEC_UNROLL for (int m = 0; m < (MR); m++) EDGEC_OPAQUE(row[m]);                       \
         EDGEC_GEMM_SEGMENT(MR, NV)                                                              \
       }                                                                                         \
-      if (t->n < (NV) * EDGEC_LANES) {                                                          \
-        edgec_vf part[MR][NV]; /* a copy: accumulators whose address is taken leave registers */ \
+      if (part) {                                                                               \
+        edgec_vf sums[MR][NV]; /* a copy: accumulators whose address is taken leave registers */ \
         EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                           \
-          EDGEC_UNROLL for (int v = 0; v < (NV); v++) part[m][v] = acc[m][v];                   \
+          EDGEC_UNROLL for (int v = 0; v < (NV); v++) sums[m][v] = acc[m][v];                   \
         }                                                                                       \
-        edgec_gemm_store_part(&part[0][0], MR, (NV) * EDGEC_LANES, i, t);                       \
+        edgec_gemm_store_part(&sums[0][0], MR, (NV) * EDGEC_LANES, i, t);                       \
         continue;                                                                               \
       }                                                                                         \
-      if (t->r) {                                                                               \
+      if (residual) {                                                                           \
         EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                           \
           const float *r = t->r + i * t->r_step + t->r_at[m];                                   \
           EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] += edgec_load(r + v * EDGEC_LANES); \
@@ -158,7 +163,6 @@ EDGEC_NOINLINE void edgec_gemm_load_part(edgec_vf *acc, ptrdiff_t rows, ptrdiff_
           EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] = edgec_clamp(acc[m][v], lo, hi); \
         }                                                                                       \
       }                                                                                         \
-      float *to = t->c + i * t->c_step;                                                         \
       EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                             \
         float *c = to + t->c_at[m];                                                             \
         EDGEC_UNROLL for (int v = 0; v < (NV); v++) edgec_store(c + v * EDGEC_LANES, acc[m][v]); \
@@ -215,13 +219,14 @@ EDGEC_FN void edgec_gemm(const edgec_gemm_args *whole, ptrdiff_t n, const edgec_
   const int merged = even || (a_even && l->pixels % mr); /* tiles run over the ends of lines */
   const ptrdiff_t pixels = merged ? l->lines * l->pixels : l->pixels, lines = merged ? 1 : l->lines;
   const int uneven = merged && !even;
+  const int down = !merged && (pixels + mr - 1) / mr < lines; /* one call takes the tiles of all lines at a pixel */
   const float *panel = whole->b;
   t.a = a;
   t.c_at = c_at;
   t.r_at = r_at;
-  t.a_step = mr * t.a_stride;
-  t.c_step = mr * l->c_pixel;
-  t.r_step = mr * l->r_pixel;
+  t.a_step = down ? l->a_line : mr * t.a_stride;
+  t.c_step = down ? l->c_line : mr * l->c_pixel;
+  t.r_step = down ? l->r_line : mr * l->r_pixel;
   edgec_gemm_at(c_at, 0, mr, mr, 0, l->c_pixel);
   edgec_gemm_at(r_at, 0, mr, mr, 0, l->r_pixel);
   for (ptrdiff_t j = 0, width, wide = f->wide; j < n; j += width, wide--) {
@@ -229,12 +234,12 @@ EDGEC_FN void edgec_gemm(const edgec_gemm_args *whole, ptrdiff_t n, const edgec_
     width = (wide > 0 ? f->nv : f->last_nv) * EDGEC_LANES;
     t.n = n - j < width ? n - j : width;
     t.b = panel + l->skip * width;
-    for (ptrdiff_t line = 0; line < lines; line++) {
+    for (ptrdiff_t line = 0; line < (down ? 1 : lines); line++) {
       float *c = whole->c + line * l->c_line + j;
       const float *r = whole->r ? whole->r + line * l->r_line + j : 0;
-      for (ptrdiff_t p = 0; p < pixels; p += t.tiles * mr) {
+      for (ptrdiff_t p = 0; p < pixels; p += down ? mr : t.tiles * mr) {
         if (p > pixels - mr) p = pixels - mr;
-        t.tiles = uneven ? 1 : (pixels - p) / mr;
+        t.tiles = uneven ? 1 : down ? lines : (pixels - p) / mr;
         for (ptrdiff_t s = 0; s < t.segments; s++) a[s] = whole->a[s] + line * l->a_line + p * t.a_stride;
         if (uneven) {
           edgec_gemm_at(c_at, p, mr, l->pixels, l->c_line, l->c_pixel);
