@@ -98,7 +98,10 @@ def inspect_artifact(directory: Path) -> Iterator[str]:
             yield f"{kind:6} {tensor.name} {tensor}" + (
                 f" image {raw['images'][tensor.name]}" if kind == "input" and tensor.name in raw["images"] else ""
             )
-    yield f"{receipt['macs']:,} multiply-adds in {len(facts['calls'])} kernel calls, weights {raw['weights']}"
+    yield (
+        f"{receipt['macs']:,} multiply-adds, {receipt['operators']['calls']} kernel calls in {len(facts['calls'])} "
+        f"steps, weights {raw['weights']}"
+    )
     for name, size in sorted(receipt["memory"].items()):
         yield f"{name:14} {'unknown' if size is None else format(size, ',')}"
     yield from checked_lines(receipt)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 Facts = Mapping[str, Any]
-SAVED = {"bytes_saved": "MB of traffic", "scratch_bytes_saved": "MB of scratch", "macs_saved": "M multiply-adds"}
+SAVED = {"bytes_saved": "B of traffic", "scratch_bytes_saved": "B of scratch", "macs_saved": "multiply-adds"}
 
 
 def render(receipt: Facts) -> str:
@@ -49,6 +49,12 @@ def checked_lines(receipt: Facts) -> Iterator[str]:
         yield from _accuracy(receipt["accuracy"])
 
 
+def saved(row: Facts) -> list[str]:
+    """What a row of `gains` saved, where that is known; it may have cost some of one to save of the other."""
+    known = [(row[key], unit) for key, unit in SAVED.items() if key in row]
+    return [f"{'saving' if amount >= 0 else 'at the cost of'} {abs(amount):,} {unit}" for amount, unit in known]
+
+
 def account_lines(receipt: Facts) -> Iterator[str]:
     """What was modelled, gained and not applied."""
     cost = receipt["cost"]
@@ -59,11 +65,7 @@ def account_lines(receipt: Facts) -> Iterator[str]:
         f"byte; {under['steps']} of {cost['steps']} steps, with {share:.1%} of the multiply-adds, wait for their bytes"
     )
     for row in receipt["gains"]:
-        saved = [
-            f", {'saving' if row[key] >= 0 else 'at the cost of'} {abs(row[key]) / 1e6:,.2f} {unit}"
-            for key, unit in SAVED.items() if key in row
-        ]  # fmt: skip
-        yield f"  gained: {row['what']}: {row['count']}{''.join(saved)}"
+        yield f"  gained: {row['what']}: {row['count']}{''.join(f', {part}' for part in saved(row))}"
     for row in receipt["not_applied"]:
         yield f"  not applied: {row['code']}: {row['count']}, {row['why']}"
 

@@ -12,7 +12,7 @@ from html import escape
 from typing import Any
 
 from edgec.ir.errors import one_sentence
-from edgec.receipt_text import SAVED, figures
+from edgec.receipt_text import figures, saved
 
 FILE = "report.html"
 Facts = Mapping[str, Any]
@@ -154,11 +154,8 @@ def _layers(receipt: Facts) -> Iterator[str]:
 
 def _account(receipt: Facts) -> Iterator[str]:
     yield "<h2>What was gained</h2>\n"
-    gained = []
-    for row in receipt["gains"]:
-        saved = ", ".join(f"{row[key]:,} {unit}" for key, unit in SAVED.items() if key in row)
-        gained.append((row["what"], row["count"], saved))
-    yield from _table(["", "count", "saved"], gained)
+    gained = [(row["what"], row["count"], ", ".join(saved(row))) for row in receipt["gains"]]
+    yield from _table(["", "count", ""], gained)
     yield "<h2>What was not, and why</h2>\n"
     refused = [(row["code"], _more(row["count"], row["operators"]), row["why"]) for row in receipt["not_applied"]]
     yield from _table(["code", "operators", "why"], refused)

@@ -163,6 +163,8 @@ def test_a_build_tells(target: str, tmp_path: Path) -> None:
     assert {r["by"]: r["count"] for r in receipt["gains"]} == {"fold_batch_norm": 2, "fuse_activation": 1}
     assert receipt["passes"]["fold_batch_norm"] == {"went": {"add": 1, "mul": 1}, "came": {}}
     assert receipt["cost"]["macs"] == receipt["macs"] == 7 * 7 * 8 * 27
-    lines = "\n".join(account_lines(receipt))
+    blocks = {"by": "blocks", "what": "blocks", "count": 2, "bytes_saved": 5000, "scratch_bytes_saved": -64}
+    lines = "\n".join(account_lines({**receipt, "gains": [*receipt["gains"], blocks]}))
+    assert "gained: blocks: 2, saving 5,000 B of traffic, at the cost of 64 B of scratch" in lines
     assert "gained: norms, scales and shifts folded into the weights before them: 2" in lines
     assert "modelled: " in lines

@@ -75,6 +75,10 @@ def test_the_figure_is_that_of_the_tensor(tmp_path: Path) -> None:
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     expected = onnxruntime.InferenceSession(tmp_path / "both.onnx", options).run(["t"], feeds)[0]
+    again = edgec.compile(tmp_path / "m.onnx", "host", tmp_path / "again", layers=True)
+    assert again["layers"] == layers
+    for name in ("receipt.json", "report.html"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
     assert row["max_abs_error"] == float(np.abs(found.astype(np.float64) - expected).max()) > 0
 
 
