@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgec.ir.rows import Window
+from edgec.ir.rows import SAME, Window
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,14 @@ class StageRows:
     reads: tuple[tuple[int, Window], ...] = ()
 
 
+def _same_rows(stages: Sequence[StageRows]) -> bool:
+    return all(window == SAME for stage in stages for _, window in stage.reads)
+
+
 def likely_depths(stages: Sequence[StageRows], step: int) -> list[int]:
     """As ring_depths, from the first rows alone: a guess for comparing costs, soon made."""
+    if _same_rows(stages):
+        return [min(step, s.rows) for s in stages]
     depths = [0] * len(stages)
     _run(stages, step, 0, min(stages[-1].rows, 8 * step), depths)
     return [max(1, d) for d in depths]
@@ -43,6 +49,8 @@ def ring_depths(stages: Sequence[StageRows], step: int, bands: int, align: int =
 
 def band_rows(stages: Sequence[StageRows], bands: int) -> list[int]:
     """How many rows each stage makes in all, where each of `bands` bands begins anew: some at their edges twice."""
+    if bands == 1 or _same_rows(stages):
+        return [s.rows for s in stages]
     made = [0] * len(stages)
     last = len(stages) - 1
     for band in range(bands):

@@ -9,16 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
 from edgec.ir.errors import UnsupportedError
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.rows import row_view
+from edgec.plan.candidates import Facts, RowOp, bands, stored_inside
 from edgec.plan.cost import Memory
 from edgec.plan.plan import Block, Stage
 from edgec.plan.rows import StageRows, ring_depths
-from edgec.plan.schedule import Facts, RowOp, Segment, bands, make_schedule, stored_inside
+from edgec.plan.schedule import Segment, make_schedule
 from edgec.targets.c.isa import Isa
 from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered, Rows
 from edgec.targets.c.lower.conv import Sums, lower_conv, lower_pool, pointwise_matmul, wanted_columns
@@ -46,6 +48,7 @@ def schedule_graph(graph: Graph, isa: Isa, memory: Memory, slots: int) -> list[S
     users, leaving = graph.users(), graph.output_values()
     winograd = winograd_convs(graph, isa)
 
+    @cache
     def nbytes(value: Value) -> int:
         left, right = stored_columns(value, users, leaving, winograd)
         view = row_view(value.type.dims) if left or right else None

@@ -12,7 +12,7 @@ from edgec.ir.graph import Op, Value
 from edgec.ir.macs import macs_of
 from edgec.ir.ops import OPS
 from edgec.ir.rows import SAME, RowRule, row_view
-from edgec.plan.schedule import Channels, RowOp
+from edgec.plan.candidates import Channels, RowOp
 from edgec.targets.c.lower.conv import conv_has_rows, is_depthwise, is_fast
 from edgec.targets.c.lower.conv_transpose import phases_by_rows
 from edgec.targets.c.lower.matmul_rows import TILE_ROWS, matmul_has_rows
