@@ -69,7 +69,7 @@ def test_a_block_saves_what_stays_inside() -> None:
 
 
 def test_slices_are_told() -> None:
-    """The same block in two slices of the wide value: two steps, each with half of the multiply-adds and both images."""
+    """The same block in two slices of the wide value: two steps, each with half of the products and both images."""
     graph = residual()
     segments = [Segment(tuple(graph.ops), 4, 2)]
     plan = make_plan(graph, DEVICE, "unit", 1, segments)
