@@ -89,6 +89,9 @@ def _by_blocks(segments: Sequence[Segment], bytes_saved: int, scratch_saved: int
     if count:
         yield {"by": "blocks", "count": count, "what": "blocks of operators run depth-first",
                "bytes_saved": bytes_saved, "scratch_bytes_saved": scratch_saved}  # fmt: skip
+    sliced = sum(segment.slices > 1 for segment in segments)
+    if sliced:
+        yield {"by": "slices", "count": sliced, "what": "of these blocks, run in slices of channels"}
 
 
 def _by_winograd(plan: Plan, costs: Sequence[StepCost]) -> Iterator[Row]:

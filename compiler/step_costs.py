@@ -3,8 +3,8 @@
 The model, whose bytes are those of the schedule (plan/cost.py): a core does one vector register of multiply-adds a
 cycle, and the bytes of a step come from the level of memory that holds them all. A step is under the waterline when
 its bytes take longer than its multiply-adds: faster arithmetic would not make it faster. Other arithmetic (exp,
-comparisons, Winograd's transforms) is not counted, and a buffer that is read in part counts whole. Cycles so modelled
-rank steps; they are no measurement.
+comparisons, Winograd's transforms) is not counted; a buffer that is read in part counts whole, and one that a step adds
+to counts as written. Cycles so modelled rank steps; they are no measurement.
 """
 
 from __future__ import annotations

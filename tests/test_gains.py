@@ -18,6 +18,7 @@ from edgec.ir.types import Type
 from edgec.passes import PASSES
 from edgec.pipeline import run_pipeline
 from edgec.plan.plan import Block, Plan
+from edgec.plan.schedule import Segment
 from edgec.receipt_text import account_lines
 from edgec.step_costs import StepCost, step_costs
 from edgec.targets.arm import target as arm
@@ -65,6 +66,21 @@ def test_a_block_saves_what_stays_inside() -> None:
     assert row["scratch_bytes_saved"] > 2 * wide - plan.scratch_bytes
     assert told["cost"]["bytes"] == costs[0].bytes
     assert told["cost"]["operations_per_byte"] == round(2 * costs[0].macs / costs[0].bytes, 3)
+
+
+def test_slices_are_told() -> None:
+    """The same block in two slices of the wide value: two steps, each with half of the products and both images."""
+    graph = residual()
+    segments = [Segment(tuple(graph.ops), 4, 2)]
+    plan = make_plan(graph, DEVICE, "unit", 1, segments)
+    costs = step_costs(plan, DEVICE)
+    told = account(graph, DEVICE, segments, plan, costs, {}, 1)
+    assert {r["by"]: r["count"] for r in told["gains"]} == {"blocks": 1, "slices": 1}
+    assert [c.macs for c in costs] == [96 * 96 * 48 * (16 + 9 + 16)] * 2
+    image = 96 * 96 * 16 * 4
+    for cost, step in zip(costs, plan.steps, strict=True):
+        packed = {p.buffer for p in step.pointers() if p.buffer.space == "weights"}
+        assert cost.bytes == 2 * image + sum(b.nbytes for b in packed)
 
 
 def test_winograd_multiplies_less() -> None:

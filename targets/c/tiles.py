@@ -121,6 +121,6 @@ def tile_instructions(isa: Isa, mr: int, nv: int, k: int, segments: int = 1) -> 
         return waits + k * (mr * nv + nv + 0.5) + 4 * mr * nv + 60
     eights, rest = divmod(k // segments, 8)
     pairs = mr * nv + 2 * mr + 4 <= isa.registers
-    run = eights * (8 * mr * nv + (1 if pairs else 2) * mr + 2 * nv + 2) + 13 + mr
-    run += (4 * mr * nv + mr + nv) * (rest // 4) + (mr * nv + mr + -(-nv // 4) + 3) * (rest % 4)
-    return waits + segments * run + mr * (2 * -(-nv // 2) + 3) + 2 * mr * nv + 22
+    run = eights * (8 * mr * nv + (1 if pairs else 2) * mr + 2 * nv + 2) + 9 + mr
+    run += (4 * mr * nv + mr + nv) * (rest // 4) + (mr * nv + mr + -(-nv // 4) + 2) * (rest % 4)
+    return waits + segments * run + mr * (2 * -(-nv // 2) + 3) + 2 * mr * nv + 20

@@ -29,55 +29,57 @@ typedef struct {
 
 /* acc += rows of A times rows of B, over one segment: `row` are pointers to A's rows. */
 #if !defined(EDGEC_SCALAR) && defined(__ARM_NEON)
-/* A comes in as vectors over k and is broadcast by lane inside the multiply-add, B four vectors at once. The
-   accumulators, A and those four fill the registers: EDGEC_TIE keeps the compiler from loading further ahead. */
-#define EDGEC_GEMM_STEP(MR, NV, FOURS)                                                          \
-  {                                                                                             \
-    edgec_vf av[MR][FOURS];                                                                     \
-    EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                               \
-      edgec_load_run(av[m], (const float *)row[m], FOURS);                                      \
-      EDGEC_ADVANCE(row[m], 16 * (FOURS));                                                      \
-    }                                                                                           \
-    EDGEC_UNROLL for (int q = 0; q < (NV) * (FOURS); q++) {                                     \
-      edgec_vf bv[4];                                                                           \
-      edgec_load_run(bv, b, 4);                                                                 \
-      EDGEC_ADVANCE(b, 4 * EDGEC_LANES);                                                        \
-      EDGEC_UNROLL for (int i = 0; i < 4; i++) {                                                \
-        const int k = (4 * q + i) / (NV), v = (4 * q + i) % (NV);                               \
-        EDGEC_UNROLL for (int m = 0; m < (MR); m++) acc[m][v] += edgec_splat(av[m][k / 4][k % 4]) * bv[i]; \
-      }                                                                                         \
-      EDGEC_UNROLL for (int i = 0; i < 4 && i < (NV); i++) {                                    \
-        EDGEC_UNROLL for (int m = 0; m < (MR); m++) EDGEC_TIE(acc[m][(4 * q + i) % (NV)]);      \
-      }                                                                                         \
-    }                                                                                           \
+/* K products of each sum. A comes in as vectors over k and is broadcast by lane inside the multiply-add, B four vectors
+   at once. The accumulators, A and those four fill the registers: EDGEC_TIE keeps compilers from loading further ahead. */
+#define EDGEC_GEMM_STEP(MR, NV, K)                                                                      \
+  {                                                                                                     \
+    edgec_vf av[MR][((K) + 3) / 4];                                                                     \
+    EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                       \
+      if ((K) == 1)                                                                                     \
+        av[m][0] = edgec_splat(*(const float *)row[m]);                                                 \
+      else                                                                                              \
+        edgec_load_run(av[m], (const float *)row[m], (K) / 4);                                          \
+      EDGEC_ADVANCE(row[m], 4 * (K));                                                                   \
+    }                                                                                                   \
+    EDGEC_UNROLL for (int at = 0; at < (NV) * (K); at += 4) {                                           \
+      const int n = (NV) * (K) - at < 4 ? (NV) * (K) - at : 4;                                          \
+      edgec_vf bv[4];                                                                                   \
+      edgec_load_run(bv, b, n);                                                                         \
+      EDGEC_ADVANCE(b, n * EDGEC_LANES);                                                                \
+      EDGEC_UNROLL for (int i = 0; i < n; i++) {                                                        \
+        const int k = (at + i) / (NV), v = (at + i) % (NV);                                             \
+        EDGEC_UNROLL for (int m = 0; m < (MR); m++) acc[m][v] += edgec_splat(av[m][k / 4][k % 4]) * bv[i];\
+      }                                                                                                 \
+      EDGEC_UNROLL for (int i = 0; i < n && i < (NV); i++) {                                            \
+        EDGEC_UNROLL for (int m = 0; m < (MR); m++) EDGEC_TIE(acc[m][(at + i) % (NV)]);                 \
+      }                                                                                                 \
+    }                                                                                                   \
   }
-#define EDGEC_GEMM_SEGMENT(MR, NV)                                                              \
-  for (ptrdiff_t left = length >> 3; left != 0; left--) {                                       \
-    if ((MR) * (NV) + 2 * (MR) + 4 <= 32) {                                                     \
-      EDGEC_GEMM_STEP(MR, NV, 2)                                                                \
-    } else {                                                                                    \
-      EDGEC_GEMM_STEP(MR, NV, 1)                                                                \
-      EDGEC_GEMM_STEP(MR, NV, 1)                                                                \
-    }                                                                                           \
-  }                                                                                             \
-  if (length & 4) EDGEC_GEMM_STEP(MR, NV, 1)                                                    \
-  EDGEC_GEMM_REST(MR, NV, length & 3)
+#define EDGEC_GEMM_SEGMENT(MR, NV)                                                                      \
+  for (ptrdiff_t left = length >> 3; left != 0; left--) {                                               \
+    if ((MR) * (NV) + 2 * (MR) + 4 <= 32) {                                                             \
+      EDGEC_GEMM_STEP(MR, NV, 8)                                                                        \
+    } else {                                                                                            \
+      EDGEC_GEMM_STEP(MR, NV, 4)                                                                        \
+      EDGEC_GEMM_STEP(MR, NV, 4)                                                                        \
+    }                                                                                                   \
+  }                                                                                                     \
+  if (length & 4) EDGEC_GEMM_STEP(MR, NV, 4)                                                            \
+  for (ptrdiff_t left = length & 3; left != 0; left--) EDGEC_GEMM_STEP(MR, NV, 1)
 #else
-#define EDGEC_GEMM_SEGMENT(MR, NV) EDGEC_GEMM_REST(MR, NV, length)
-#endif
-
-#define EDGEC_GEMM_REST(MR, NV, LENGTH)                                                         \
-  ptrdiff_t at = 0;                                                                             \
-  for (ptrdiff_t left = (LENGTH); left > 0; left--) {                                           \
-    edgec_vf bv[NV];                                                                            \
-    edgec_load_run(bv, b, NV);                                                                  \
-    EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                               \
-      const edgec_vf am = edgec_splat(*(const float *)(row[m] + at));                           \
-      EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] += am * bv[v];                      \
-    }                                                                                           \
-    b += (NV) * EDGEC_LANES;                                                                    \
-    at += 4;                                                                                    \
+#define EDGEC_GEMM_SEGMENT(MR, NV)                                                                      \
+  ptrdiff_t at = 0;                                                                                     \
+  for (ptrdiff_t left = length; left > 0; left--) {                                                     \
+    edgec_vf bv[NV];                                                                                    \
+    edgec_load_run(bv, b, NV);                                                                          \
+    EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                       \
+      const edgec_vf am = edgec_splat(*(const float *)(row[m] + at));                                   \
+      EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] += am * bv[v];                              \
+    }                                                                                                   \
+    b += (NV) * EDGEC_LANES;                                                                            \
+    at += 4;                                                                                            \
   }
+#endif
 
 /* A result of fewer columns than the tile has: row by row through a copy. */
 EDGEC_NOINLINE void edgec_gemm_store_part(const edgec_vf *acc, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t tile,
