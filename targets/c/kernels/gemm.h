@@ -48,7 +48,7 @@ typedef struct {
       EDGEC_ADVANCE(b, n * EDGEC_LANES);                                                                \
       EDGEC_UNROLL for (int i = 0; i < n; i++) {                                                        \
         const int k = (at + i) / (NV), v = (at + i) % (NV);                                             \
-        EDGEC_UNROLL for (int m = 0; m < (MR); m++) acc[m][v] += edgec_splat(av[m][k / 4][k % 4]) * bv[i];\
+        EDGEC_UNROLL for (int m = 0; m < (MR); m++) acc[m][v] += edgec_splat(av[m][k / 4][k % 4]) * bv[i]; \
       }                                                                                                 \
       EDGEC_UNROLL for (int i = 0; i < n && i < (NV); i++) {                                            \
         EDGEC_UNROLL for (int m = 0; m < (MR); m++) EDGEC_TIE(acc[m][(at + i) % (NV)]);                 \
