@@ -5,13 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from network import Network
 from test_build import EXAMPLES, MODEL
 
 import edgec
 from edgec.receipt import accuracy, wilson
+from edgec.targets.arm import target as arm
+from edgec.targets.c.build import make_files, make_plan
+from edgec.targets.c.emit import Identity
+from edgec.targets.host import target as host
 
 SHAPES = {"input": (1, 1, 28, 28)}
 
@@ -52,6 +58,19 @@ def test_stack_bound(target: str, tmp_path: Path) -> None:
         assert hashlib.sha256((tmp_path / "out" / name).read_bytes()).hexdigest() == digest
     stated = json.dumps(hashes, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     assert receipt["artifact"] == {"files": len(hashes), "sha256": hashlib.sha256(stated.encode()).hexdigest()}
+
+
+@pytest.mark.parametrize("target", [arm, host])
+def test_a_jump_table_is_no_recursion(target: Any) -> None:
+    """A switch over activations: its table holds addresses inside the very function that reads it."""
+    net = Network(3)
+    x, weights = net.floats(4, 3, 5), [net.const(1, 18, 5), net.const(1, 18, 6)]
+    net.done(*net.build.ops("gru", x, *weights, direction="forward", activations=("Sigmoid", "Tanh")))
+    device = target.choose("")
+    plan = make_plan(net.graph, device, "unit", 1)
+    built = make_files(plan, device, Identity("test", "unit"), target.platform("linux"), lambda _: None)
+    assert built.stack_bytes is not None
+    assert 500 < built.stack_bytes < 16384
 
 
 def test_apple_objects_do_not_say_their_frames(tmp_path: Path) -> None:

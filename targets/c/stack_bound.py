@@ -125,6 +125,8 @@ class _Graph:
                 continue
             seen.add(at)
             target = self.nodes[at]
+            if target is node:
+                continue  # the jump table of a switch
             if target.is_code:
                 group.add(at)
             else:

@@ -235,14 +235,6 @@ class Lowering:
         else:
             self._places[result] = self.place(source)
 
-    def alias_part(self, part: Value, whole: Value, offset: int) -> bool:
-        """`part` lives `offset` bytes into `whole`; False when either has a place already or is a constant."""
-        if part in self._places or part.const is not None or whole.const is not None:
-            return False
-        place = self.place(whole)
-        self._places[part] = replace(place, offset=place.offset + offset)
-        return True
-
     def copy(self, to: Pointer, source: Pointer, nbytes: int) -> None:
         if nbytes:
             self.call("edgec_base.h", "edgec_copy", to, source, nbytes)
