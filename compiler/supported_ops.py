@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
+from edgec.ir.ops import OPS
+from edgec.ir.ops.row_rules import boundary
 from edgec.ir.types import DTYPES
 from edgec.kernel_table import Kernels, kernel_table
 from edgec.onnx_import.reader import OLDEST_OPSET
@@ -35,6 +37,16 @@ kernels for every element type that it takes, on every target.
 |---|---|---|
 """
 
+ROW_RULES = """
+## Which rows of its operands a row of the result needs
+
+By these rules operators share a block, which makes few rows of each value at a time. A tensor of rank 4 is images of
+rows; of any other rank, all axes but the last are rows.
+
+| core operators | rows |
+|---|---|
+"""
+
 
 def document() -> str:
     """The whole page."""
@@ -45,6 +57,8 @@ def document() -> str:
     parts += [_row(support, kernels) for support in rows]
     parts.append(KERNELS)
     parts += [_kernel_row(kind, found) for kind, found in kernels.items() if any(found.missing.values())]
+    parts.append(ROW_RULES)
+    parts += [f"| {', '.join(kinds)} | {rule} |\n" for rule, kinds in _row_rules().items()]
     taken = sum(s.status != "refused" for s in rows)
     parts.append(f"\n{taken} of {len(rows)} operators are taken, by {len(kernels)} core operators.\n")
     return "".join(parts)
@@ -63,6 +77,15 @@ def _coverage(support: Support, kernels: dict[str, Kernels], target: str) -> str
     """`yes`, or the element types for which one of the operators it is made of has no kernel."""
     gaps = {d for kind in support.kinds for d in kernels[kind].missing[target] if d in support.dtypes}
     return f"not {_types(gaps)}" if gaps else "yes"
+
+
+def _row_rules() -> dict[str, list[str]]:
+    """Sentence of each rule -> the core operators that have it, boundaries last."""
+    found: dict[str, list[str]] = {}
+    for row in sorted(OPS.values(), key=lambda row: row.rows is boundary):
+        said = " ".join((row.rows.__doc__ or "").split()).rstrip(".")
+        found.setdefault(said, []).append(row.kind)
+    return found
 
 
 def _types(dtypes: Iterable[str]) -> str:

@@ -131,7 +131,7 @@ def axis_taps(a: Any, axis: int, size: int) -> tuple[Array, Array, Array]:
 
 
 def _row_rule(operands: Sequence[Type | None], result: Type, a: Any) -> RowRule | None:
-    """Images whose rows or columns are resized; nothing of the result lies beyond the operand."""
+    """Rows that are interpolated, of images whose rows or columns are resized; nothing may lie beyond the operand."""
     x = operands[0]
     if x is None or x.rank != 4 or not x.size or not set(axes := resized_axes(a, x.dims)) <= {1, 2}:
         return None

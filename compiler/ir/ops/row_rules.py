@@ -13,6 +13,7 @@ Rule = Callable[[Sequence[Type | None], Type, Any], RowRule | None]
 
 
 def boundary(operands: Sequence[Type | None], result: Type, attrs: Any) -> RowRule | None:
+    """No rule: a block ends before the operator, and the next begins behind it."""
     return None
 
 
@@ -41,6 +42,7 @@ def _broadcast_reads(operands: Sequence[Type | None], result: Type) -> list[Wind
 
 
 def elementwise(operands: Sequence[Type | None], result: Type, attrs: Any) -> RowRule | None:
+    """The same row of each operand that has rows; operands with one row for all are needed whole."""
     if result.rank < 2:
         return None
     reads = _broadcast_reads(operands, result)
@@ -48,7 +50,7 @@ def elementwise(operands: Sequence[Type | None], result: Type, attrs: Any) -> Ro
 
 
 def matmul(operands: Sequence[Type | None], result: Type, attrs: Any) -> RowRule | None:
-    """By a matrix that all rows share."""
+    """The same row, by a matrix that all rows share."""
     a, b = operands[:2]
     if a is None or b is None or b.rank < 2 or any(d != 1 for d in b.dims[:-2]) or a.rank != result.rank:
         return None
@@ -57,7 +59,7 @@ def matmul(operands: Sequence[Type | None], result: Type, attrs: Any) -> RowRule
 
 
 def window(operands: Sequence[Type | None], result: Type, attrs: Any) -> RowRule | None:
-    """Convolution and pooling over channels-last images; a third operand beside weights and bias is added by rows."""
+    """Rows under the kernel, of channels-last images; what is added to a convolution's result, by the same row."""
     x = operands[0]
     if x is None or x.rank != 4 or attrs["layout"] != "nhwc":
         return None
@@ -68,8 +70,7 @@ def window(operands: Sequence[Type | None], result: Type, attrs: Any) -> RowRule
 
 
 def transposed_window(operands: Sequence[Type | None], result: Type, attrs: Any) -> RowRule | None:
-    """Transposed convolution over channels-last images: tap t of row y lies at
-    operand row (y + pad - t*dilation) / stride."""
+    """Rows of channels-last images that have a tap for it: row y has tap t at row (y + pad - t*dilation)/stride."""
     x, w = operands[:2]
     if x is None or w is None or x.rank != 4 or attrs["layout"] != "nhwc":
         return None
@@ -85,14 +86,14 @@ def _beyond(axis: int, rank: int) -> bool:
 
 
 def along_axis(operands: Sequence[Type | None], result: Type, attrs: Any) -> RowRule | None:
-    """Softmax and norms over the end of a row."""
+    """The same row, where the axis lies in it."""
     if not _beyond(attrs["axis"], result.rank):
         return None
     return _rule(result, [SAME, *(None for _ in operands[1:])])
 
 
 def reduction(operands: Sequence[Type | None], result: Type, attrs: Any) -> RowRule | None:
-    """Inside rows; over all pixels of an image, which is a sink."""
+    """The same row, where the axes lie in it; all rows of an image that is reduced to a pixel, one after the other."""
     x, axes = operands[0], attrs["axes"]
     if x is None or x.rank < 2:
         return None
@@ -104,10 +105,12 @@ def reduction(operands: Sequence[Type | None], result: Type, attrs: Any) -> RowR
 
 
 def concat(operands: Sequence[Type | None], result: Type, attrs: Any) -> RowRule | None:
+    """The same row of each operand, where the axis lies in it."""
     return _rule(result, [SAME for _ in operands]) if _beyond(attrs["axis"], result.rank) else None
 
 
 def slices(operands: Sequence[Type | None], result: Type, attrs: Any) -> RowRule | None:
+    """The same row, where all rows are kept."""
     x = operands[0]
     if x is None or result.rank < 2:
         return None
@@ -117,13 +120,14 @@ def slices(operands: Sequence[Type | None], result: Type, attrs: Any) -> RowRule
 
 
 def pad(operands: Sequence[Type | None], result: Type, attrs: Any) -> RowRule | None:
+    """The same row, where no row is added."""
     lead = row_axes(result.rank)
     inside = result.rank >= 2 and not any(attrs["before"][:lead]) and not any(attrs["after"][:lead])
     return _rule(result, [SAME]) if inside else None
 
 
 def transpose(operands: Sequence[Type | None], result: Type, attrs: Any) -> RowRule | None:
-    """Inside rows; any other order needs the whole operand, and gives rows all the same."""
+    """The same row, where rows stay rows; all of the operand otherwise."""
     if result.rank < 2:
         return None
     lead = row_axes(result.rank)
@@ -131,7 +135,7 @@ def transpose(operands: Sequence[Type | None], result: Type, attrs: Any) -> RowR
 
 
 def gather(operands: Sequence[Type | None], result: Type, attrs: Any) -> RowRule | None:
-    """Columns or channels by one list of indices."""
+    """The same row, where columns or channels are taken by one list of indices."""
     x, index = operands[:2]
     if x is None or index is None or index.rank != 1 or not _beyond(attrs["axis"], x.rank):
         return None
