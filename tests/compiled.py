@@ -37,6 +37,7 @@ def native() -> list[Device]:
 
 HOSTS = [f"host:{device.name}" for device in native()]
 TARGETS = [*HOSTS, "arm"]
+PLAIN = [HOSTS[0], "arm"]  # for kernels that know no instruction set: one compiler, two machines
 
 
 def _planned(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from network import Array, Network
-from test_blocks import cut, network, sliced_image, sliced_tokens, squeeze_excite, transformer
+from test_blocks import cut, network, sliced_image, sliced_tokens, squeeze_excite, transformer, upwards
 
 from edgec.ir import interp
 from edgec.ir.graph import Graph, Value
@@ -218,6 +218,7 @@ GRAPHS: dict[str, Callable[[], Net]] = {
     "blocks_of_three_rows": lambda: in_blocks(network(2), [12], 3),
     "blocks_cut_often": lambda: in_blocks(network(2), [5, 3, 2, 2], 5),
     "squeeze_and_excitation": lambda: in_blocks(squeeze_excite(2), [4, 2, 7, 4, 2, 7], 1),
+    "upwards": lambda: in_blocks(upwards(2), [3, 5], 2),
     "tokens": lambda: in_blocks(transformer(1), [2, 2, 1, 4], 32),
     "sliced_image": lambda: in_blocks(sliced_image(), [len(sliced_image().ops)], 3, 6),
     "sliced_tokens": lambda: in_blocks(sliced_tokens(), [len(sliced_tokens().ops)], 24, 3),

@@ -7,7 +7,7 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
-from compiled import TARGETS
+from compiled import PLAIN
 from network import Network
 
 from edgec.targets.c.lower.elementwise import _DOUBLE
@@ -18,7 +18,7 @@ CANCELS = {"gelu": 1e-14, "gelu_tanh": 1e-14, "hard_swish": 1e-15, "hard_sigmoid
 UNIT = ("asin", "acos", "atanh")
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", PLAIN)
 def test_functions(target: str, tmp_path: Path) -> None:
     net = Network(11)
     rng = net.rng
@@ -46,7 +46,7 @@ def test_functions(target: str, tmp_path: Path) -> None:
             )
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", PLAIN)
 def test_float_trigonometry_is_rounded_once(target: str, tmp_path: Path) -> None:
     net = Network(12)
     rng = net.rng
@@ -62,7 +62,7 @@ def test_float_trigonometry_is_rounded_once(target: str, tmp_path: Path) -> None
         np.testing.assert_array_equal(array, right, err_msg=f"{target} {name}")
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", PLAIN)
 def test_remainders_powers_and_bits(target: str, tmp_path: Path) -> None:
     net = Network(13)
     rng = net.rng
@@ -84,7 +84,7 @@ def test_remainders_powers_and_bits(target: str, tmp_path: Path) -> None:
         np.testing.assert_array_equal(array, expected[name], err_msg=f"{target} {name}")
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", PLAIN)
 def test_casts_of_halves_are_exact(target: str, tmp_path: Path) -> None:
     net = Network(14)
     rng = net.rng
