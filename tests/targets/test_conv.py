@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compiled import HOSTS, TARGETS, compiled
+from compiled import HOSTS, PLAIN, TARGETS, compiled
 from network import Network
 
 from edgec.runtime.session import load
@@ -87,3 +87,14 @@ def test_threads_change_no_bit(tmp_path: Path) -> None:
     with load(tmp_path, threads=3) as several:
         for a, b in zip(alone, several.run(None, net.feeds), strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("target", PLAIN)
+def test_a_constant_image(target: str, tmp_path: Path) -> None:
+    """Too dear to fold, it stands in the graph; a block cannot ask for its rows."""
+    net = Network(4)
+    attrs: Any = dict(strides=(1, 1), pads=(1, 1, 1, 1), dilations=(1, 1), groups=1, layout="nhwc")
+    y = net.build.op("conv", net.floats(1, 9, 8, 5), net.const(7, 5, 3, 3), **attrs)
+    net.graph.ops[-1].inputs[0] = net.const(1, 9, 8, 5)
+    net.op("conv", y, net.const(6, 7, 3, 3), **attrs)
+    net.check(target, tmp_path)

@@ -39,6 +39,8 @@ def row_op(op: Op) -> RowOp | None:
     reads = [(v, w) for v, w in zip(op.inputs, rule.reads, strict=False) if v is not None and w is not None]
     if any(v.type.dtype != "f32" or not v.type.size for v, _ in reads):
         return None
+    if op.kind in ("conv", "conv_transpose") and op.arg(0).const is not None:
+        return None  # an image too dear to fold: no stage would ask for the rows of its padded copy
     if not _has_kernel(op, rule):
         return None
     weights = op.arg(1).type.nbytes if op.kind in ("conv", "conv_transpose", "matmul") else 0
