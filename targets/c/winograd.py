@@ -194,6 +194,8 @@ def direct_instructions(layer: Layer, isa: Isa) -> float:
     k = 9 * layer.c
     t = tiles.choose_tiles(isa, layer.ow, layer.oc, k, segments=3)
     products = sum(tiles.tile_instructions(isa, t.mr, nv, k, 3) for _, nv in t.panels(layer.oc))
+    if isa.broadcast_load:  # loads of A that are no operand of a multiply-add, which _four_channels counts too
+        products += sum(k * t.mr for _, nv in t.panels(layer.oc) if nv > 1)
     return layer.oh * -(-layer.ow // t.mr) * products
 
 
