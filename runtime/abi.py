@@ -8,6 +8,8 @@ from edgec.runtime.errors import RunError
 from edgec.runtime.manifest import Manifest
 
 ABI = 1
+# scratch memory is full of it before the first call: floats that are read before they are written are NaNs
+NAN_BYTE = 0xFF
 ALIGNMENT = 64
 
 _MEANINGS = {

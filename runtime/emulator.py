@@ -16,7 +16,7 @@ import numpy as np
 import unicorn
 from unicorn import arm64_const as a64
 
-from edgec.runtime.abi import InfoStruct, check_code, check_info
+from edgec.runtime.abi import NAN_BYTE, InfoStruct, check_code, check_info
 from edgec.runtime.buffers import aligned_tensor
 from edgec.runtime.elf import Image, read_elf
 from edgec.runtime.errors import RunError
@@ -85,6 +85,8 @@ class EmulatorRunner:
         self._state = self._memory.allocate("the state", manifest.state_bytes).address if manifest.state_bytes else 0
         scratch = manifest.scratch_bytes
         self._scratch = self._memory.allocate("the scratch memory", scratch).address if scratch else 0
+        if scratch:
+            self._uc.mem_write(self._scratch, bytes([NAN_BYTE]) * scratch)
         self._extra = self._brought(manifest.brought_weights())
         self._tables = [self._pointers("inputs", self._inputs), self._pointers("outputs", self._outputs)]
         self._checked_call("init", self._state, *self._extra)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edgec.runtime.abi import ALIGNMENT, InfoStruct, check_code, check_info
+from edgec.runtime.abi import ALIGNMENT, NAN_BYTE, InfoStruct, check_code, check_info
 from edgec.runtime.buffers import aligned_bytes, aligned_copy, aligned_tensor
 from edgec.runtime.cpu import check_features, cpu_features
 from edgec.runtime.errors import RunError
@@ -40,6 +40,7 @@ class HostRunner:
         self._run = self._function("run", ctypes.c_int, *[ctypes.c_void_p] * 5, *more)
         self._reset = self._function("reset", ctypes.c_int, ctypes.c_void_p, *more)
         self._memory = [aligned_bytes(manifest.state_bytes), aligned_bytes(manifest.scratch_bytes), weights]
+        self._memory[1].fill(NAN_BYTE)
         self._state, self._scratch = (memory.ctypes.data if memory.size else None for memory in self._memory[:2])
         init = self._function("init", ctypes.c_int, ctypes.c_void_p, *more)
         check_code(f"{manifest.name}_init", init(self._state, *self._extra))
