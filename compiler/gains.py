@@ -20,7 +20,7 @@ from edgec.targets.c.build import make_plan
 from edgec.targets.c.devices import Device
 from edgec.targets.c.isa import Isa
 from edgec.targets.c.lower.row_ops import row_op
-from edgec.targets.c.lower.winograd import winograd_convs
+from edgec.targets.c.lower.winograd import has_winograd_form, winograd_convs
 
 Row = dict[str, Any]
 # pass -> what happened to the operators that went; passes that only change forms gain nothing by themselves
@@ -119,7 +119,7 @@ def not_applied(graph: Graph, isa: Isa, segments: Sequence[Segment], effects: Ma
             add(refusal(op, users, leaving), op)
         if op.kind == "transpose":
             add("TRANSPOSE_LEFT", op)
-        if op not in fast and _might_be_winograd(op):
+        if op not in fast and has_winograd_form(op):
             add("WINOGRAD_NOT_CHEAPER", op)
     rows = [{"code": code, "count": len(ops), "why": NOT[code], "operators": ops} for code, ops in found.items()]
     if "widen_halves" in effects:
@@ -127,12 +127,3 @@ def not_applied(graph: Graph, isa: Isa, segments: Sequence[Segment], effects: Ma
         rows.append({"code": "HALVES_IN_FLOAT32", "count": kinds.total(), "why": NOT["HALVES_IN_FLOAT32"],
                      "operators": []})  # fmt: skip
     return sorted(rows, key=lambda row: str(row["code"]))
-
-
-def _might_be_winograd(op: Op) -> bool:
-    """A convolution of the one form that Winograd is written for, so that its price alone decides."""
-    if op.kind != "conv" or op.arg(1).type.dims[2:] != (3, 3) or row_op(op) is None:
-        return False
-    unit = op.attrs["strides"] == op.attrs["dilations"] == (1, 1) and op.attrs["groups"] == 1
-    pads: Any = op.attrs["pads"]
-    return unit and set(pads) <= {0, 1}

@@ -66,6 +66,10 @@ def stored_columns(
     readers = users.get(value, [])
     if value in leaving or value.type.rank != 4 or not readers or not all(reads_rows(op, value) for op in readers):
         return 0, 0
+    return _widest_columns(readers, value, winograd)
+
+
+def _widest_columns(readers: Sequence[Op], value: Value, winograd: Container[Op]) -> tuple[int, int]:
     wanted = [_wanted_columns(op, value, winograd) for op in readers]
     return max(w[0] for w in wanted), max(w[1] for w in wanted)
 
@@ -186,6 +190,7 @@ class _Segment:
         step = min(self.step or COPY_STEP, last.rows)
         align = step if any(f.least > 1 for f in self.facts.values()) else 1
         parts = bands(last.rows, step, self.slots)
+        slots = last.images * parts
         rows = self._stage_rows(stages)
         depths = ring_depths(rows, step, parts, align)
         built = []
@@ -193,7 +198,6 @@ class _Segment:
             with ctx.collect() as calls:
                 if isinstance(stage, _Copy):
                     dims = stage.source.type.dims
-                    slots = last.images * parts
                     at = ring(ctx, dims, stage.left, stage.right, min(depth, own.rows), slots, "padded")
                     self.copies[stage.source] = at
                     copy_rows(ctx, ctx.image_rows(stage.source), at, dims)
@@ -206,7 +210,7 @@ class _Segment:
                         left, right = stored_columns(value, self.users, self.leaving, ctx.winograd)
                         ctx.rows[value] = ring(
                             ctx, row_view(value.type.dims).dims, left, right, _depth(stage, depth, own.rows),
-                            last.images * parts, value.name,
+                            slots, value.name,
                         )  # fmt: skip
                     self._op(stage, ctx.image_rows(value, write=True))
             built.append(Stage(tuple(calls), own))
@@ -231,8 +235,7 @@ class _Segment:
                     have = self.ctx.image_rows(x)
                     if have.left < left or have.right < right:
                         readers = [o for o in self.ops if any(v is x for v, _ in self.facts[o].reads)]
-                        wanted = [_wanted_columns(o, x, self.ctx.winograd) for o in readers]
-                        stages.append(_Copy(x, max(w[0] for w in wanted), max(w[1] for w in wanted)))
+                        stages.append(_Copy(x, *_widest_columns(readers, x, self.ctx.winograd)))
                         copied.add(x)
             stages.append(op)
         return stages

@@ -16,25 +16,24 @@ from edgec.plan.rows import StageRows
 from edgec.targets.c.isa import Isa
 from edgec.targets.c.lower.activation import fused
 from edgec.targets.c.lower.context import Lowering, Rows
-from edgec.targets.c.lower.conv import conv_has_rows, operand_strides
+from edgec.targets.c.lower.conv import operand_strides
+from edgec.targets.c.lower.row_ops import row_op
 from edgec.targets.c.lower.rows import zero_columns
 from edgec.targets.c.winograd import Layer, best, choose_tiles, transform_weights
 
 
 def winograd_convs(graph: Graph, isa: Isa) -> dict[Op, int]:
     """The convolutions that are done so, with the m of their F(m x m, 3 x 3)."""
-    found = {}
-    for op in graph.ops:
-        attrs: Any = op.attrs
-        if op.kind != "conv" or not op.result.type.size or not conv_has_rows(op):
-            continue
-        if attrs["groups"] != 1 or op.arg(1).type.dims[2:] != (3, 3):
-            continue
-        if attrs["strides"] != (1, 1) or attrs["dilations"] != (1, 1) or not set(attrs["pads"]) <= {0, 1}:
-            continue
-        if m := best(_layer(op), isa):
-            found[op] = m
-    return found
+    return {op: m for op in graph.ops if has_winograd_form(op) and (m := best(_layer(op), isa))}
+
+
+def has_winograd_form(op: Op) -> bool:
+    """A convolution of the one form that the kernel is written for, so that its price alone decides."""
+    if op.kind != "conv" or op.arg(1).type.dims[2:] != (3, 3) or row_op(op) is None:
+        return False
+    attrs: Any = op.attrs
+    unit = attrs["strides"] == attrs["dilations"] == (1, 1) and attrs["groups"] == 1
+    return unit and set(attrs["pads"]) <= {0, 1}
 
 
 def _layer(op: Op) -> Layer:
