@@ -10,11 +10,11 @@ from edgec.ir.ops.recurrent import GATES
 
 def macs_of(op: Op) -> int:
     """0 for operators that do not multiply and add."""
-    if op.kind == "conv":
+    if op.kind in ("conv", "qconv"):
         return op.result.type.size * math.prod(op.arg(1).type.dims[1:])
     if op.kind == "conv_transpose":
         return op.arg(0).type.size * math.prod(op.arg(1).type.dims[1:])
-    if op.kind == "matmul":
+    if op.kind in ("matmul", "qmatmul"):
         return op.result.type.size * op.arg(0).type.dims[-1]
     if op.kind == "attention":
         q, k, v = (op.arg(i).type.dims for i in range(3))

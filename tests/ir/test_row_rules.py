@@ -27,6 +27,12 @@ def resizing(mode: str, coord: str, rows: int) -> dict[str, Any]:
     return {"sizes": sizes, "scales": scales, "mode": mode, "coord": coord}
 
 
+def I8(shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.default_rng(1).integers(1, 118, shape, np.int8)
+
+
+FACTORS = np.full(5, 65535, np.int32), np.full(5, 20, np.int32)
+
 # kind -> cases of (shapes of operands, attributes); an integer array stands for itself
 IMAGE = (2, 9, 6, 4)
 WINDOW = {"strides": (1, 1), "pads": (1, 1, 1, 1), "dilations": (1, 1), "layout": "nhwc"}
@@ -63,6 +69,17 @@ CASES: dict[str, list[tuple[list[Any], dict[str, Any]]]] = {
     "clip": [([(2, 7, 5)], {"lo": -100.0, "hi": 100.0})],
     "where": [([np.ones((2, 7, 5), bool), (2, 7, 5), (2, 7, 5)], {})],
     "leaky_relu": [([IMAGE], {"alpha": 0.1})], "elu": [([IMAGE], {"alpha": 0.5})],
+    # operands of i8 between 1 and 117, weights and factors so that every step of an operand shows in the result
+    "quantize": [([IMAGE, np.array(0.01, np.float32), np.array(3, np.int8)], {}),
+                 ([(7, 5), np.full(5, 0.01, np.float32), np.zeros(5, np.uint8)], {"axis": 1})],
+    "dequantize": [([I8(IMAGE), np.array(0.1, np.float32), np.array(3, np.int8)], {})],
+    "qconv": [([I8(IMAGE), np.ones((5, 4, 3, 3), np.int8)], WINDOW),
+              ([I8(IMAGE), np.ones((5, 4, 3, 2), np.int8), np.zeros(5, np.int32), *FACTORS], STRIDED)],
+    "qmatmul": [([I8((2, 7, 5)), np.ones((5, 5), np.int8), np.zeros(5, np.int32), *FACTORS], {})],
+    "qadd": [([I8(IMAGE), I8(IMAGE)], {"x_scale": 500, "y_scale": 500, "shift": 10})],
+    "qmul": [([I8(IMAGE), I8((2, 1, 1, 4))], {"multiplier": 40000, "shift": 20})],
+    "qsum_pool": [([I8(IMAGE)], {**WINDOW, "kernel": (3, 3), "multiplier": 65535, "shift": 19})],
+    "table": [([I8(IMAGE), np.arange(256, dtype=np.int32)], {})],
     "selu": [([IMAGE], {"alpha": 1.6, "gamma": 1.05})], "hard_sigmoid": [([IMAGE], {"alpha": 0.2, "beta": 0.5})],
 }  # fmt: skip
 for _kind, _row in OPS.items():

@@ -61,30 +61,39 @@ def _check_dtypes(kind: str, types: Sequence[Type | None]) -> None:
         raise IRError(f"{kind} needs operands of one numeric dtype, and got {', '.join(sorted(dtypes))}")
 
 
+def conv_dims(kind: str, x: Type, w: Type, a: Any) -> tuple[int, ...]:
+    """The result's shape; IRError where weights, groups and window do not fit."""
+    n, c, spatial = _spatial(kind, x, a["layout"])
+    if w.rank != x.rank:
+        raise IRError(f"{kind}: the weights {w} must have the rank of the operand {x}")
+    o, cg, *kernel = w.dims
+    g = a["groups"]
+    _check_window(kind, a, len(spatial), kernel)
+    if g < 1 or cg * g != c or o % g:
+        raise IRError(f"{kind}: weights {w} in {g} groups do not fit {c} channels")
+    return _shaped(a["layout"], n, o, _out_spatial(kind, a, spatial, kernel))
+
+
 def _infer_conv(types: Sequence[Type | None], a: Any) -> list[Type]:
     x, w = operand(types, 0, "conv"), operand(types, 1, "conv")
     _check_dtypes("conv", types)
     check_activation("conv", a)
-    n, c, spatial = _spatial("conv", x, a["layout"])
-    if w.rank != x.rank:
-        raise IRError(f"conv: the weights {w} must have the rank of the operand {x}")
-    o, cg, *kernel = w.dims
-    g = a["groups"]
-    _check_window("conv", a, len(spatial), kernel)
-    if g < 1 or cg * g != c or o % g:
-        raise IRError(f"conv: weights {w} in {g} groups do not fit {c} channels")
+    result = Type(x.dtype, conv_dims("conv", x, w, a))
     bias = types[2] if len(types) > 2 else None
-    if bias is not None and bias.dims != (o,):
-        raise IRError(f"conv: the bias {bias} must have shape [{o}]")
-    result = Type(x.dtype, _shaped(a["layout"], n, o, _out_spatial("conv", a, spatial, kernel)))
+    if bias is not None and bias.dims != w.dims[:1]:
+        raise IRError(f"conv: the bias {bias} must have shape [{w.dims[0]}]")
     residual = types[3] if len(types) > 3 else None
     if residual is not None and residual != result:
         raise IRError(f"conv: the residual {residual} must have the result's type {result}")
     return [result]
 
 
-def _to_channels_last(x: Array, layout: str) -> Array:
+def to_channels_last(x: Array, layout: str) -> Array:
     return np.moveaxis(x, 1, -1) if layout == "nchw" else x
+
+
+def from_channels_last(y: Array, layout: str) -> Array:
+    return np.ascontiguousarray(np.moveaxis(y, -1, 1) if layout == "nchw" else y)
 
 
 def _windows(x: Array, kernel: Sequence[int], a: Any, out: Sequence[int]) -> Array:
@@ -115,26 +124,34 @@ def _padded(x: Array, a: Any, kernel: Sequence[int], out: Sequence[int], value: 
     return np.ascontiguousarray(np.pad(x, [*widths, (0, 0)], constant_values=value)[tuple(crops)])
 
 
+def sliding(x: Array, kernel: Sequence[int], a: Any, value: float) -> Array:
+    """Windows over x[n, *S, c] with `value` where padding is: view [n, *O, c, *K]."""
+    out = _out_spatial("window", a, x.shape[1:-1], kernel)
+    return _windows(_padded(x, a, kernel, out, value), kernel, a, out)
+
+
+def conv_sum(x: Array, w: Array, a: Any) -> Array:
+    """The products alone, of x[n, *S, c] and w[o, c/g, *K]: [n, *O, o]."""
+    o, cg, *kernel = w.shape
+    g, r = a["groups"], len(kernel)
+    view = sliding(x, kernel, a, 0)
+    n, out = x.shape[0], view.shape[1 : 1 + r]
+    if g == x.shape[-1] and o == g:  # depthwise
+        return np.asarray(np.einsum(f"...c{'hwd'[:r]},c{'hwd'[:r]}->...c", view, w[:, 0], optimize=False))
+    parts = []
+    for i in range(g):
+        at: Any = (..., slice(i * cg, (i + 1) * cg), *[slice(None)] * r)
+        part = view[at].reshape(n * math.prod(out), -1)
+        parts.append(part @ w[i * (o // g) : (i + 1) * (o // g)].reshape(o // g, -1).T)
+    return np.concatenate(parts, axis=-1).reshape(n, *out, o)
+
+
 def _evaluate_conv(v: Sequence[Any], a: Any) -> list[Array]:
     x, w = v[0], v[1]
     narrow = x.dtype
     if narrow.itemsize == 2 and narrow.kind not in "iu":
         x, w = x.astype(np.float32), w.astype(np.float32)
-    x = _to_channels_last(x, a["layout"])
-    o, cg, *kernel = w.shape
-    g, r = a["groups"], len(kernel)
-    out = _out_spatial("conv", a, x.shape[1:-1], kernel)
-    view = _windows(_padded(x, a, kernel, out, 0), kernel, a, out)
-    n = x.shape[0]
-    if g == x.shape[-1] and o == g:  # depthwise
-        y = np.einsum(f"...c{'hwd'[:r]},c{'hwd'[:r]}->...c", view, w[:, 0], optimize=False)
-    else:
-        parts = []
-        for i in range(g):
-            at: Any = (..., slice(i * cg, (i + 1) * cg), *[slice(None)] * r)
-            part = view[at].reshape(n * math.prod(out), -1)
-            parts.append(part @ w[i * (o // g) : (i + 1) * (o // g)].reshape(o // g, -1).T)
-        y = np.concatenate(parts, axis=-1).reshape(n, *out, o)
+    y = conv_sum(to_channels_last(x, a["layout"]), w, a)
     if len(v) > 2 and v[2] is not None:
         y = y + v[2].astype(y.dtype)
     if a["layout"] == "nchw":
@@ -173,7 +190,7 @@ def _infer_transpose(types: Sequence[Type | None], a: Any) -> list[Type]:
 def _evaluate_transpose(v: Sequence[Any], a: Any) -> list[Array]:
     narrow = v[0].dtype
     x, w = (t.astype(np.float32) if narrow.itemsize == 2 else t for t in v[:2])
-    x = _to_channels_last(x, a["layout"])
+    x = to_channels_last(x, a["layout"])
     c, og, *kernel = w.shape
     g, r = a["groups"], len(kernel)
     spatial = x.shape[1:-1]
@@ -202,7 +219,16 @@ def _evaluate_transpose(v: Sequence[Any], a: Any) -> list[Array]:
     if len(v) > 2 and v[2] is not None:
         y = y + v[2].astype(y.dtype)
     y = activate(y, a["act"])
-    return [np.ascontiguousarray(np.moveaxis(y, -1, 1) if a["layout"] == "nchw" else y).astype(narrow, copy=False)]
+    return [from_channels_last(y, a["layout"]).astype(narrow, copy=False)]
+
+
+def pool_dims(kind: str, x: Type, a: Any) -> tuple[int, ...]:
+    """The result's shape; IRError where the window does not fit."""
+    n, c, spatial = _spatial(kind, x, a["layout"])
+    if len(a["kernel"]) != len(spatial):
+        raise IRError(f"{kind}: kernel {a['kernel']} does not fit {x}")
+    _check_window(kind, a, len(spatial), a["kernel"])
+    return _shaped(a["layout"], n, c, _out_spatial(kind, a, spatial, a["kernel"]))
 
 
 def _infer_pool(kind: str) -> Any:
@@ -211,31 +237,25 @@ def _infer_pool(kind: str) -> Any:
         _check_dtypes(kind, types)
         if kind == "avg_pool" and x.dtype not in FLOATS:
             raise IRError(f"avg_pool does not take {x.dtype}; legal: {', '.join(sorted(FLOATS))}")
-        n, c, spatial = _spatial(kind, x, a["layout"])
-        if len(a["kernel"]) != len(spatial):
-            raise IRError(f"{kind}: kernel {a['kernel']} does not fit {x}")
-        _check_window(kind, a, len(spatial), a["kernel"])
-        return [Type(x.dtype, _shaped(a["layout"], n, c, _out_spatial(kind, a, spatial, a["kernel"])))]
+        return [Type(x.dtype, pool_dims(kind, x, a))]
 
     return infer
 
 
 def _evaluate_max_pool(v: Sequence[Any], a: Any) -> list[Array]:
-    x = _to_channels_last(v[0], a["layout"])
+    x = to_channels_last(v[0], a["layout"])
     kernel = a["kernel"]
-    out = _out_spatial("max_pool", a, x.shape[1:-1], kernel)
     lowest = np.iinfo(x.dtype).min if x.dtype.kind in "iu" else -np.inf
-    y = _windows(_padded(x, a, kernel, out, lowest), kernel, a, out).max(axis=tuple(range(-len(kernel), 0)))
-    return [np.ascontiguousarray(np.moveaxis(y, -1, 1) if a["layout"] == "nchw" else y)]
+    y = sliding(x, kernel, a, lowest).max(axis=tuple(range(-len(kernel), 0)))
+    return [from_channels_last(y, a["layout"])]
 
 
 def _evaluate_avg_pool(v: Sequence[Any], a: Any) -> list[Array]:
     narrow = v[0].dtype
-    x = _to_channels_last(v[0].astype(np.float32) if narrow.itemsize == 2 else v[0], a["layout"])
+    x = to_channels_last(v[0].astype(np.float32) if narrow.itemsize == 2 else v[0], a["layout"])
     kernel, r = a["kernel"], len(a["kernel"])
-    out = _out_spatial("avg_pool", a, x.shape[1:-1], kernel)
-    taps = tuple(range(-r, 0))
-    total = _windows(_padded(x, a, kernel, out, 0), kernel, a, out).sum(axis=taps)
+    taps, out = tuple(range(-r, 0)), _out_spatial("avg_pool", a, x.shape[1:-1], kernel)
+    total = sliding(x, kernel, a, 0).sum(axis=taps)
     counted = np.ones((1, *x.shape[1:-1], 1), x.dtype)
     real = dict(a)
     if a["count_include_pad"]:
@@ -244,8 +264,7 @@ def _evaluate_avg_pool(v: Sequence[Any], a: Any) -> list[Array]:
         counted = np.pad(counted, [(0, 0), *widths, (0, 0)], constant_values=1)
         real["pads"] = (0,) * r + tuple(a["pads"][r:])
     count = _windows(_padded(counted, real, kernel, out, 0), kernel, a, out).sum(axis=taps)
-    y = (total / np.maximum(count, 1)).astype(narrow)
-    return [np.ascontiguousarray(np.moveaxis(y, -1, 1) if a["layout"] == "nchw" else y)]
+    return [from_channels_last((total / np.maximum(count, 1)).astype(narrow), a["layout"])]
 
 
 _WINDOW: dict[str, Any] = {"strides": REQUIRED, "pads": REQUIRED, "dilations": REQUIRED}

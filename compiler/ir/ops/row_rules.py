@@ -65,8 +65,15 @@ def window(operands: Sequence[Type | None], result: Type, attrs: Any) -> RowRule
         return None
     kernel = attrs["kernel"] if "kernel" in attrs else operands[1].dims[2:] if operands[1] is not None else ()
     extent = (kernel[0] - 1) * attrs["dilations"][0] + 1
-    reads: list[Window | None] = [Window(attrs["strides"][0], attrs["pads"][0], extent), None, None, SAME]
-    return _rule(result, [w if o is not None else None for w, o in zip(reads, operands, strict=False)])
+    added = [SAME if o is not None and o.dims == result.dims else None for o in operands[1:]]
+    return _rule(result, [Window(attrs["strides"][0], attrs["pads"][0], extent), *added])
+
+
+def own_row(operands: Sequence[Type | None], result: Type, attrs: Any) -> RowRule | None:
+    """The same row of the first operand; the others belong to all rows."""
+    if result.rank < 2 or 0 <= attrs.get("axis", -1) < row_axes(result.rank):
+        return None
+    return _rule(result, [SAME, *(None for _ in operands[1:])])
 
 
 def transposed_window(operands: Sequence[Type | None], result: Type, attrs: Any) -> RowRule | None:
