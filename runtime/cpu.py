@@ -43,10 +43,14 @@ def cpu_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str] | None
     return frozenset(set.intersection(*cores)) if cores else None
 
 
+def missing_features(needed: tuple[str, ...], have: frozenset[str]) -> list[str]:
+    return [feature for feature in needed if _KERNEL_NAMES.get(feature, feature) not in have]
+
+
 def check_features(name: str, needed: tuple[str, ...], have: frozenset[str] | None) -> None:
     """RunError when this CPU lacks a feature; better than an illegal instruction."""
     if have is None:
         return
-    missing = [feature for feature in needed if _KERNEL_NAMES.get(feature, feature) not in have]
+    missing = missing_features(needed, have)
     if missing:
         raise RunError(f"{name} was built for a CPU with {', '.join(missing)}, which this machine lacks")

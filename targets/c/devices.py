@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 
 from edgec.plan.cost import Memory
 from edgec.targets.c.isa import AVX2, AVX512, NEON, SCALAR, Isa
 
 _ISAS = {isa.name: isa for isa in (SCALAR, NEON, AVX2, AVX512)}
+_DOT = ("dotprod", "avx512vnni")  # features that bring dot products of bytes
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,10 @@ def read_devices(package: str) -> dict[str, Device]:
             continue
         facts = tomllib.loads(entry.read_text())
         name = entry.name.removesuffix(".toml")
+        features = tuple(facts.get("features", ()))
+        isa = replace(_ISAS[facts["isa"]], dot=any(f in _DOT for f in features))
         found[name] = Device(
-            name, facts["description"], _ISAS[facts["isa"]], tuple(facts["flags"]), tuple(facts.get("features", ())),
+            name, facts["description"], isa, tuple(facts["flags"]), features,
             Memory(*(facts[cache] * 1024 for cache in ("l1_kib", "l2_kib"))),
         )  # fmt: skip
     return found

@@ -8,15 +8,18 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Isa:
     """`lanes`: floats in a vector register; `registers`: vector registers; `broadcast_load`: an FMA may take a scalar
-    from memory as its broadcast operand (x86), so that the left operand of a GEMM needs no registers."""
+    from memory as its broadcast operand (x86), so that the left operand of a GEMM needs no registers; `byte`: dtype of
+    quantised values, `edgec_q8`; `dot`: there is an instruction that adds four products of bytes to each lane."""
 
     name: str
     lanes: int
     registers: int
     broadcast_load: bool
+    byte: str
+    dot: bool = False
 
 
-SCALAR = Isa("scalar", 4, 16, False)
-NEON = Isa("neon", 4, 32, False)
-AVX2 = Isa("avx2", 8, 16, True)
-AVX512 = Isa("avx512", 16, 32, True)
+SCALAR = Isa("scalar", 4, 16, False, "i8")
+NEON = Isa("neon", 4, 32, False, "i8")
+AVX2 = Isa("avx2", 8, 16, True, "u8")
+AVX512 = Isa("avx512", 16, 32, True, "u8")

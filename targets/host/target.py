@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform as machine
 
 from edgec.ir.errors import UsageError
-from edgec.runtime.cpu import cpu_features
+from edgec.runtime.cpu import cpu_features, missing_features
 from edgec.targets.c.build import Platform
 from edgec.targets.c.devices import Device, read_devices
 
@@ -26,8 +26,8 @@ def choose(cpu: str) -> Device:
     if machine.machine() in ("aarch64", "arm64"):
         return known["neon"]
     have = cpu_features() or frozenset()
-    for name in ("avx512", "avx2"):
-        if {f for f in known[name].features if f.startswith("avx") or f in ("fma", "f16c")} <= have:
+    for name in ("avx512vnni", "avx512", "avx2"):
+        if not missing_features(known[name].features, have):
             return known[name]
     raise UsageError(f"--target host needs AVX2 or AArch64, and this {machine.machine()} machine has neither")
 

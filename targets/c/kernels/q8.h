@@ -1,0 +1,168 @@
+/* Bytes of quantised values: products by int8 weights in int32 sums, requantisation, and narrowing back to bytes.
+
+   Exact on every instruction set, so that all make the same bits (edgec.ir.ops.integer). A value's byte is signed, but
+   on x86 unsigned, as its dot products want it. Weights are in [-127, 127]: two products fit int16. */
+#ifndef EDGEC_Q8_H
+#define EDGEC_Q8_H
+
+#include "isa.h"
+
+#if !defined(EDGEC_SCALAR) && EDGEC_LANES > 4
+typedef uint8_t edgec_q8;
+#define EDGEC_Q8_MIN 0
+#define EDGEC_Q8_MAX 255
+#else
+typedef int8_t edgec_q8;
+#define EDGEC_Q8_MIN (-128)
+#define EDGEC_Q8_MAX 127
+#endif
+
+/* A vector register of values, of weights, and of 16-bit halves. edgec_vi has EDGEC_LANES sums. */
+typedef edgec_q8 edgec_vq __attribute__((vector_size(4 * EDGEC_LANES), aligned(1), may_alias));
+typedef int8_t edgec_vw __attribute__((vector_size(4 * EDGEC_LANES), aligned(1), may_alias));
+typedef int32_t edgec_i32 __attribute__((aligned(1), may_alias));
+
+EDGEC_INLINE edgec_vq edgec_load_q(const edgec_q8 *p) { return *(const edgec_vq *)p; }
+EDGEC_INLINE edgec_vw edgec_load_w(const int8_t *p) { return *(const edgec_vw *)p; }
+EDGEC_INLINE edgec_vi edgec_load_i(const int32_t *p) { return *(const edgec_vi *)p; }
+EDGEC_INLINE void edgec_store_i(int32_t *p, edgec_vi v) { *(edgec_vi *)p = v; }
+EDGEC_INLINE edgec_vi edgec_splat_i(int32_t x) { return x - (edgec_vi){0}; }
+EDGEC_INLINE edgec_vq edgec_splat_q(int32_t x) { return (edgec_q8)x - (edgec_vq){0}; }
+/* The same four bytes in every lane. */
+EDGEC_INLINE edgec_vq edgec_splat_4(const edgec_q8 *p) { return (edgec_vq)edgec_splat_i(*(const edgec_i32 *)p); }
+
+/* acc + the sums of each lane's four products of weights b by values a. What splits b or a is done once by compilers,
+   however many dot products use them. */
+EDGEC_INLINE edgec_vi edgec_dot4(edgec_vi acc, edgec_vw b, edgec_vq a) {
+#if defined(EDGEC_SCALAR)
+  for (int i = 0; i < EDGEC_LANES; i++)
+    for (int j = 4 * i; j < 4 * i + 4; j++) acc[i] += b[j] * a[j];
+  return acc;
+#elif EDGEC_LANES == 16 && defined(__AVX512VNNI__)
+  return (edgec_vi)_mm512_dpbusd_epi32((__m512i)acc, (__m512i)a, (__m512i)b);
+#elif EDGEC_LANES == 16
+  /* vpmaddubsw saturates: bytes of even and of odd places apart */
+  const __m512i av = (__m512i)a, bv = (__m512i)b;
+  const __m512i even = _mm512_madd_epi16(_mm512_and_si512(av, _mm512_set1_epi16(255)),
+                                         _mm512_srai_epi16(_mm512_slli_epi16(bv, 8), 8));
+  const __m512i odd = _mm512_madd_epi16(_mm512_srli_epi16(av, 8), _mm512_srai_epi16(bv, 8));
+  return acc + (edgec_vi)even + (edgec_vi)odd;
+#elif EDGEC_LANES == 8
+  const __m256i av = (__m256i)a, bv = (__m256i)b;
+  const __m256i even = _mm256_madd_epi16(_mm256_and_si256(av, _mm256_set1_epi16(255)),
+                                         _mm256_srai_epi16(_mm256_slli_epi16(bv, 8), 8));
+  const __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(av, 8), _mm256_srai_epi16(bv, 8));
+  return acc + (edgec_vi)even + (edgec_vi)odd;
+#elif defined(__ARM_FEATURE_DOTPROD)
+  return (edgec_vi)vdotq_s32((int32x4_t)acc, (int8x16_t)b, (int8x16_t)a);
+#else
+  const int16x8_t low = vmull_s8(vget_low_s8((int8x16_t)b), vget_low_s8((int8x16_t)a));
+  const int16x8_t high = vmull_high_s8((int8x16_t)b, (int8x16_t)a);
+  return (edgec_vi)vpadalq_s16((int32x4_t)acc, vpaddq_s16(low, high));
+#endif
+}
+
+/* The same with lane k of a in every place; k is known when it is compiled. */
+#if !defined(EDGEC_SCALAR) && EDGEC_LANES == 4
+EDGEC_INLINE edgec_vi edgec_dot4_lane(edgec_vi acc, edgec_vw b, edgec_vq a, int k) {
+#if defined(__ARM_FEATURE_DOTPROD)
+  const int32x4_t sum = (int32x4_t)acc;
+  const int8x16_t bv = (int8x16_t)b, av = (int8x16_t)a;
+  return (edgec_vi)(k == 0   ? vdotq_laneq_s32(sum, bv, av, 0)
+                    : k == 1 ? vdotq_laneq_s32(sum, bv, av, 1)
+                    : k == 2 ? vdotq_laneq_s32(sum, bv, av, 2)
+                             : vdotq_laneq_s32(sum, bv, av, 3));
+#else
+  return edgec_dot4(acc, b, (edgec_vq)edgec_splat_i(((edgec_vi)a)[k]));
+#endif
+}
+#endif
+
+/* (acc * m + 2^(s-1)) >> s for |acc| < 2^31. `by` is m << (31 - s), on x86 m << (32 - s) (requant.py). */
+EDGEC_INLINE edgec_vi edgec_requant(edgec_vi acc, edgec_vi by) {
+#if defined(EDGEC_SCALAR)
+  for (int i = 0; i < EDGEC_LANES; i++) acc[i] = (int32_t)(((int64_t)acc[i] * by[i] + (1 << 30)) >> 31);
+  return acc;
+#elif EDGEC_LANES == 16
+  const __m512i half = _mm512_set1_epi64(1LL << 31), x = (__m512i)acc, m = (__m512i)by;
+  const __m512i even = _mm512_add_epi64(_mm512_mul_epi32(x, m), half);
+  const __m512i odd = _mm512_add_epi64(_mm512_mul_epi32(_mm512_srli_epi64(x, 32), _mm512_srli_epi64(m, 32)), half);
+  return (edgec_vi)_mm512_mask_shuffle_epi32(odd, 0x5555, even, _MM_PERM_DDBB);
+#elif EDGEC_LANES == 8
+  const __m256i half = _mm256_set1_epi64x(1LL << 31), x = (__m256i)acc, m = (__m256i)by;
+  const __m256i even = _mm256_add_epi64(_mm256_mul_epi32(x, m), half);
+  const __m256i odd = _mm256_add_epi64(_mm256_mul_epi32(_mm256_srli_epi64(x, 32), _mm256_srli_epi64(m, 32)), half);
+  return (edgec_vi)_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
+#else
+  return (edgec_vi)vqrdmulhq_s32((int32x4_t)acc, (int32x4_t)by);
+#endif
+}
+
+EDGEC_INLINE edgec_vq edgec_clamp_q(edgec_vq x, edgec_vq lo, edgec_vq hi) {
+#if defined(EDGEC_SCALAR)
+  for (int i = 0; i < 4 * EDGEC_LANES; i++) x[i] = x[i] < lo[i] ? lo[i] : x[i] > hi[i] ? hi[i] : x[i];
+  return x;
+#elif EDGEC_LANES == 16
+  return (edgec_vq)_mm512_min_epu8((__m512i)hi, _mm512_max_epu8((__m512i)lo, (__m512i)x));
+#elif EDGEC_LANES == 8
+  return (edgec_vq)_mm256_min_epu8((__m256i)hi, _mm256_max_epu8((__m256i)lo, (__m256i)x));
+#else
+  return (edgec_vq)vminq_s8((int8x16_t)hi, vmaxq_s8((int8x16_t)lo, (int8x16_t)x));
+#endif
+}
+
+/* `count` vectors of sums as bytes, saturated, side by side; what follows them is any. 1 <= count <= 4, and known when
+   it is compiled. */
+EDGEC_INLINE edgec_vq edgec_narrow(const edgec_vi *v, int count) {
+  const edgec_vi a = v[0], b = v[count > 1 ? 1 : 0], c = v[count > 2 ? 2 : 0], d = v[count > 3 ? 3 : count > 2 ? 2 : 0];
+#if defined(EDGEC_SCALAR)
+  const edgec_vi all[4] = {a, b, c, d};
+  edgec_vq x;
+  for (int i = 0; i < 4 * EDGEC_LANES; i++) {
+    const int32_t s = all[i / EDGEC_LANES][i % EDGEC_LANES];
+    x[i] = (edgec_q8)(s < EDGEC_Q8_MIN ? EDGEC_Q8_MIN : s > EDGEC_Q8_MAX ? EDGEC_Q8_MAX : s);
+  }
+  return x;
+#elif EDGEC_LANES == 16
+  const __m512i ab = _mm512_packs_epi32((__m512i)a, (__m512i)b);
+  const __m512i cd = count > 2 ? _mm512_packs_epi32((__m512i)c, (__m512i)d) : ab;
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  return (edgec_vq)_mm512_permutexvar_epi32(order, _mm512_packus_epi16(ab, cd));
+#elif EDGEC_LANES == 8
+  const __m256i ab = _mm256_packs_epi32((__m256i)a, (__m256i)b);
+  const __m256i cd = count > 2 ? _mm256_packs_epi32((__m256i)c, (__m256i)d) : ab;
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  return (edgec_vq)_mm256_permutevar8x32_epi32(_mm256_packus_epi16(ab, cd), order);
+#else
+  const int16x4_t a16 = vqmovn_s32((int32x4_t)a);
+  const int16x8_t ab = count > 1 ? vqmovn_high_s32(a16, (int32x4_t)b) : vcombine_s16(a16, a16);
+  const int8x8_t low = vqmovn_s16(ab);
+  if (count < 3) return (edgec_vq)vcombine_s8(low, low);
+  const int16x4_t c16 = vqmovn_s32((int32x4_t)c);
+  const int16x8_t cd = count > 3 ? vqmovn_high_s32(c16, (int32x4_t)d) : vcombine_s16(c16, c16);
+  return (edgec_vq)vqmovn_high_s16(low, cd);
+#endif
+}
+
+/* The first n bytes, 0 < n <= 4 * EDGEC_LANES; no byte beyond them is touched. */
+EDGEC_INLINE void edgec_store_q_n(edgec_q8 *p, edgec_vq x, ptrdiff_t n) {
+#if !defined(EDGEC_SCALAR) && EDGEC_LANES == 16
+  _mm512_mask_storeu_epi8(p, ~(__mmask64)0 >> (64 - n), (__m512i)x);
+#else
+  if (n >= 4 * EDGEC_LANES) {
+    *(edgec_vq *)p = x;
+    return;
+  }
+  for (ptrdiff_t i = 0; i < n; i++) p[i] = x[i];
+#endif
+}
+
+/* As many bytes as `count` vectors of sums have; count is known when it is compiled. */
+EDGEC_INLINE void edgec_store_q(edgec_q8 *p, edgec_vq x, int count) {
+  if (count == 4)
+    *(edgec_vq *)p = x;
+  else
+    __builtin_memcpy(p, &x, (size_t)count * EDGEC_LANES);
+}
+
+#endif
