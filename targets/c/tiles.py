@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,16 +95,25 @@ def choose_tiles(
     """The cheapest tiles for C[rows][columns] with `k` products an element in `segments` runs. `line` (default: rows)
     is the length of the stretches of rows that lie evenly, one of which the driver may get alone: a tile has no more
     rows. `whole`: tiles must divide it."""
+    return cheapest_tiles(
+        isa, ROWS[isa.name], rows, columns, line, lambda mr, nv: tile_instructions(isa, mr, nv, k, segments), whole
+    )
+
+
+def cheapest_tiles(
+    isa: Isa, table: Mapping[int, int], rows: int, columns: int, line: int, cost_of: Callable[[int, int], float],
+    whole: bool = False,
+) -> Tiles:  # fmt: skip
+    """The same for any table like ROWS[isa] and any count of a tile's instructions."""
     vectors = -(-columns // isa.lanes)
     line = max(1, line or rows)
-    table = ROWS[isa.name]
     most = {nv: table[min(n for n in table if n >= nv)] for nv in range(1, max(table) + 1)}
     found = []
     for mr in range(1, min(max(most.values()), line) + 1):
         if whole and line % mr:
             continue
         across = ACROSS[isa.name] * (rows != line and line % mr != 0)
-        cost = {nv: tile_instructions(isa, mr, nv, k, segments) + across for nv in most if mr <= most[nv]}
+        cost = {nv: cost_of(mr, nv) + across for nv in most if mr <= most[nv]}
         for nv, last in ((n, m) for n in table if n in cost for m in cost if m <= n <= max(1, vectors)):
             full = max(0, vectors - 1) // nv
             for wide in range(full, max(-1, full - last), -1):  # fewer leave the same rest again

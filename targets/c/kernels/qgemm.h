@@ -1,0 +1,259 @@
+/* One microkernel for convolution, pointwise convolution and matmul of bytes, as gemm.h is of floats.
+
+   C[m][n] = requantised(sum over segments s and k of A_s[m * a_stride + k] * B[s][k][n] + bias[n])
+
+   K goes in groups of four, one lane of a dot product. A run of A whose length is no multiple of four is rounded up:
+   its weights there are zeros. Up to 15 bytes behind it are read. Panel p of B holds NV vectors for every group
+   of every segment, in that order; a vector has EDGEC_LANES columns of four weights. Zero points of A are in the bias.
+   Integer sums do not depend on their order, so that tiles may be any. */
+#ifndef EDGEC_QGEMM_H
+#define EDGEC_QGEMM_H
+
+#include "q8.h"
+
+typedef struct {
+  const edgec_q8 *const *a; /* segments pointers */
+  ptrdiff_t segments, length, a_stride;
+  const int8_t *b;
+  const int32_t *bias; /* packed like B's panels; never null */
+  const int32_t *by;   /* multipliers (edgec_requant), packed as well; null where sums are stored as they are */
+  char *c;             /* row m is at c + c_at[m] */
+  const ptrdiff_t *c_at;
+  int32_t lo, hi;
+  ptrdiff_t n;              /* columns stored; at most NV * EDGEC_LANES */
+  ptrdiff_t tiles;          /* tiles below one another */
+  ptrdiff_t a_step, c_step; /* bytes from one to the next */
+} edgec_qgemm_args;
+
+/* acc += rows of A times rows of B, over `groups` of one segment: `row` are pointers to A's rows. */
+#if !defined(EDGEC_SCALAR) && defined(__ARM_NEON)
+EDGEC_INLINE void edgec_load_run_w(edgec_vw *v, const int8_t *p, int n) {
+  if (n == 4) {
+    const int8x16x4_t four = vld1q_s8_x4(p);
+    EDGEC_UNROLL for (int i = 0; i < 4; i++) v[i] = (edgec_vw)four.val[i];
+  } else if (n == 3) {
+    const int8x16x3_t three = vld1q_s8_x3(p);
+    EDGEC_UNROLL for (int i = 0; i < 3; i++) v[i] = (edgec_vw)three.val[i];
+  } else if (n == 2) {
+    const int8x16x2_t two = vld1q_s8_x2(p);
+    EDGEC_UNROLL for (int i = 0; i < 2; i++) v[i] = (edgec_vw)two.val[i];
+  } else {
+    EDGEC_UNROLL for (int i = 0; i < n; i++) v[i] = edgec_load_w(p + 16 * i);
+  }
+}
+/* G groups, at most four: one register of A a row, whose lanes are taken one by one. B comes four vectors at once. The
+   tie keeps compilers from loading less than a register, which costs more. */
+#define EDGEC_QGEMM_STEP(MR, NV, G)                                                                     \
+  {                                                                                                     \
+    edgec_vq av[MR];                                                                                    \
+    EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                       \
+      av[m] = edgec_load_q(row[m]);                                                                     \
+      EDGEC_TIE(av[m]);                                                                                 \
+      EDGEC_ADVANCE(row[m], 4 * (G));                                                                   \
+    }                                                                                                   \
+    EDGEC_UNROLL for (int at = 0; at < (NV) * (G); at += 4) {                                           \
+      const int n = (NV) * (G) - at < 4 ? (NV) * (G) - at : 4;                                          \
+      edgec_vw bv[4];                                                                                   \
+      edgec_load_run_w(bv, b, n);                                                                       \
+      EDGEC_ADVANCE(b, n * 4 * EDGEC_LANES);                                                            \
+      EDGEC_UNROLL for (int i = 0; i < n; i++) {                                                        \
+        const int k = (at + i) / (NV), v = (at + i) % (NV);                                             \
+        EDGEC_UNROLL for (int m = 0; m < (MR); m++) acc[m][v] = edgec_dot4_lane(acc[m][v], bv[i], av[m], k); \
+      }                                                                                                 \
+      EDGEC_UNROLL for (int i = 0; i < n && i < (NV); i++) {                                            \
+        EDGEC_UNROLL for (int m = 0; m < (MR); m++) EDGEC_TIE(acc[m][(at + i) % (NV)]);                 \
+      }                                                                                                 \
+    }                                                                                                   \
+  }
+#define EDGEC_QGEMM_SEGMENT(MR, NV)                                                                     \
+  const edgec_q8 *row[MR];                                                                              \
+  row[0] = starts[s] + skip;                                                                            \
+  EDGEC_UNROLL for (int m = 1; m < (MR); m++) row[m] = row[m - 1] + stride;                             \
+  EDGEC_UNROLL for (int m = 0; m < (MR); m++) EDGEC_OPAQUE(row[m]);                                     \
+  for (ptrdiff_t left = groups >> 2; left != 0; left--) EDGEC_QGEMM_STEP(MR, NV, 4)                     \
+  if (groups & 2) EDGEC_QGEMM_STEP(MR, NV, 2)                                                           \
+  if (groups & 1) EDGEC_QGEMM_STEP(MR, NV, 1)
+#else
+/* Three rows share a pointer, since x86 addresses have room for a register and its double. */
+#define EDGEC_QGEMM_STEP(MR, NV, G)                                                                     \
+  {                                                                                                     \
+    EDGEC_UNROLL for (int g = 0; g < (G); g++) {                                                        \
+      edgec_vw bv[NV];                                                                                  \
+      EDGEC_UNROLL for (int v = 0; v < (NV); v++) bv[v] = edgec_load_w(b + (g * (NV) + v) * 4 * EDGEC_LANES); \
+      EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                     \
+        const edgec_vq am = edgec_splat_4(row[m / 3] + m % 3 * stride + 4 * g);                         \
+        EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] = edgec_dot4(acc[m][v], bv[v], am);       \
+      }                                                                                                 \
+    }                                                                                                   \
+    EDGEC_UNROLL for (int m = 0; m < ((MR) + 2) / 3; m++) row[m] += 4 * (G);                            \
+    b += (G) * (NV) * 4 * EDGEC_LANES;                                                                  \
+  }
+#define EDGEC_QGEMM_SEGMENT(MR, NV)                                                                     \
+  const edgec_q8 *row[((MR) + 2) / 3];                                                                  \
+  row[0] = starts[s] + skip;                                                                            \
+  EDGEC_UNROLL for (int m = 1; m < ((MR) + 2) / 3; m++) row[m] = row[m - 1] + 3 * stride;               \
+  EDGEC_UNROLL for (int m = 0; m < ((MR) + 2) / 3; m++) EDGEC_OPAQUE(row[m]);                           \
+  for (ptrdiff_t left = groups >> 2; left != 0; left--) EDGEC_QGEMM_STEP(MR, NV, 4)                     \
+  for (ptrdiff_t left = groups & 3; left != 0; left--) EDGEC_QGEMM_STEP(MR, NV, 1)
+#endif
+
+/* Rows of a result of fewer columns than the tile has, from a copy; `width` and `columns` are bytes. */
+EDGEC_NOINLINE void edgec_qgemm_store_part(const void *rows, ptrdiff_t count, ptrdiff_t width, ptrdiff_t columns,
+                                           char *c, const ptrdiff_t *c_at) {
+  const char *from = (const char *)rows;
+  for (ptrdiff_t m = 0; m < count; m++, from += width)
+    for (ptrdiff_t i = 0; i < columns; i++) c[c_at[m] + i] = from[i];
+}
+
+/* Sums become bytes in registers, NV vectors of a row at most four at a time. */
+#define EDGEC_QGEMM_FINISH_BYTES(MR, NV)                                                                \
+  enum { PARTS = ((NV) + 3) / 4 };                                                                      \
+  edgec_vi by[NV];                                                                                      \
+  edgec_vq q[MR][PARTS];                                                                                \
+  EDGEC_UNROLL for (int v = 0; v < (NV); v++) by[v] = edgec_load_i(t->by + v * EDGEC_LANES);            \
+  EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                         \
+    EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] = edgec_requant(acc[m][v], by[v]);            \
+    EDGEC_UNROLL for (int j = 0; j < PARTS; j++)                                                        \
+      q[m][j] = edgec_narrow(acc[m] + 4 * j, (NV)-4 * j < 4 ? (NV)-4 * j : 4);                          \
+  }                                                                                                     \
+  if (clamp) {                                                                                          \
+    const edgec_vq lo = edgec_splat_q(t->lo), hi = edgec_splat_q(t->hi);                                \
+    EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                       \
+      EDGEC_UNROLL for (int j = 0; j < PARTS; j++) q[m][j] = edgec_clamp_q(q[m][j], lo, hi);            \
+    }                                                                                                   \
+  }                                                                                                     \
+  if (part && !(EDGEC_LANES == 16 && PARTS == 1)) {                                                     \
+    edgec_vq copy[MR][PARTS];                                                                           \
+    EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                       \
+      EDGEC_UNROLL for (int j = 0; j < PARTS; j++) copy[m][j] = q[m][j];                                \
+    }                                                                                                   \
+    edgec_qgemm_store_part(copy, MR, sizeof copy[0], t->n, to, t->c_at);                                \
+    continue;                                                                                           \
+  }                                                                                                     \
+  ptrdiff_t at[MR];                                                                                     \
+  EDGEC_UNROLL for (int m = 0; m < (MR); m++) at[m] = t->c_at[m];                                       \
+  EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                         \
+    if (EDGEC_LANES == 16 && PARTS == 1)                                                                \
+      edgec_store_q_n((edgec_q8 *)to + at[m], q[m][0], t->n); /* a mask */                              \
+    else                                                                                                \
+      EDGEC_UNROLL for (int j = 0; j < PARTS; j++)                                                      \
+        edgec_store_q((edgec_q8 *)to + at[m] + 4 * j * EDGEC_LANES, q[m][j], (NV)-4 * j < 4 ? (NV)-4 * j : 4); \
+  }
+
+/* Sums as they are. */
+#define EDGEC_QGEMM_FINISH_SUMS(MR, NV)                                                                 \
+  (void)clamp;                                                                                          \
+  if (part) {                                                                                           \
+    edgec_vi copy[MR][NV];                                                                              \
+    EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                       \
+      EDGEC_UNROLL for (int v = 0; v < (NV); v++) copy[m][v] = acc[m][v];                               \
+    }                                                                                                   \
+    edgec_qgemm_store_part(copy, MR, sizeof copy[0], 4 * t->n, to, t->c_at);                            \
+    continue;                                                                                           \
+  }                                                                                                     \
+  EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                         \
+    int32_t *c = (int32_t *)(void *)(to + t->c_at[m]);                                                  \
+    EDGEC_UNROLL for (int v = 0; v < (NV); v++) edgec_store_i(c + v * EDGEC_LANES, acc[m][v]);          \
+  }
+
+#define EDGEC_QGEMM_TILE(MR, NV) EDGEC_QGEMM_TILE_OF(BYTES, edgec_qgemm_##MR##x##NV, MR, NV)
+#define EDGEC_QGEMM_SUMS(MR, NV) EDGEC_QGEMM_TILE_OF(SUMS, edgec_qgemm_sums_##MR##x##NV, MR, NV)
+#define EDGEC_QGEMM_TILE_OF(FINISH, NAME, MR, NV)                                                       \
+  EDGEC_NOINLINE void NAME(const edgec_qgemm_args *t) {                                                 \
+    const ptrdiff_t groups = (t->length + 3) >> 2, stride = t->a_stride;                                \
+    const int part = t->n < (NV) * EDGEC_LANES, clamp = t->lo > EDGEC_Q8_MIN || t->hi < EDGEC_Q8_MAX;   \
+    const ptrdiff_t tiles = t->tiles, segments = t->segments, a_step = t->a_step;                       \
+    const edgec_q8 *const *const starts = t->a;                                                         \
+    ptrdiff_t skip = 0;                                                                                 \
+    char *to = t->c;                                                                                    \
+    for (ptrdiff_t i = 0; i < tiles; i++, skip += a_step, to += t->c_step) {                            \
+      edgec_vi acc[MR][NV];                                                                             \
+      const int8_t *b = t->b;                                                                           \
+      const int32_t *bias = t->bias;                                                                    \
+      EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                     \
+        EDGEC_OPAQUE(bias); /* loads in pairs are fewer than copies one by one */                       \
+        EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] = edgec_load_i(bias + v * EDGEC_LANES);   \
+      }                                                                                                 \
+      for (ptrdiff_t s = 0; s < segments; s++) {                                                        \
+        EDGEC_QGEMM_SEGMENT(MR, NV)                                                                     \
+      }                                                                                                 \
+      EDGEC_QGEMM_FINISH_##FINISH(MR, NV)                                                               \
+    }                                                                                                   \
+  }
+
+typedef void (*edgec_qgemm_fn)(const edgec_qgemm_args *);
+
+/* The tile functions of one GEMM: rows are done mr at a time, columns in `wide` panels of nv vectors by `tile`, then in
+   panels of last_nv by `last_tile`. `size`: bytes of a result. */
+typedef struct {
+  edgec_qgemm_fn tile, last_tile;
+  ptrdiff_t mr, nv, last_nv, wide, size;
+} edgec_qgemm_tiles;
+
+#define EDGEC_QGEMM_SEGMENTS 64
+#define EDGEC_QGEMM_ROWS 16 /* most rows of a tile */
+
+/* The rows of C are the pixels of `lines` image rows, so that a panel of B is read once for all of them. */
+typedef struct {
+  ptrdiff_t lines, pixels;
+  ptrdiff_t a_line;          /* bytes between image rows of A */
+  ptrdiff_t c_line, c_pixel; /* results between image rows, pixels of C */
+  ptrdiff_t k, skip;         /* groups of B in all, and groups at its top that are left out */
+} edgec_qgemm_lines;
+
+/* Bytes to `rows` pixels from pixel p on. */
+EDGEC_INLINE void edgec_qgemm_at(ptrdiff_t *at, ptrdiff_t p, ptrdiff_t rows, ptrdiff_t pixels, ptrdiff_t line,
+                                 ptrdiff_t pixel) {
+  ptrdiff_t x = p % pixels, row = p / pixels * line;
+  for (ptrdiff_t m = 0; m < rows; m++) {
+    at[m] = row + x * pixel;
+    if (++x == pixels) {
+      x = 0;
+      row += line;
+    }
+  }
+}
+
+/* `n` columns; the pointers of `whole` stand at the first pixel of the first line, column 0. There must be at least mr
+   pixels: where mr does not divide them, the last tile goes over rows that are done, to the same bits. */
+EDGEC_FN void edgec_qgemm(const edgec_qgemm_args *whole, ptrdiff_t n, const edgec_qgemm_lines *l,
+                          const edgec_qgemm_tiles *f) {
+  const edgec_q8 *a[EDGEC_QGEMM_SEGMENTS];
+  ptrdiff_t c_at[EDGEC_QGEMM_ROWS];
+  edgec_qgemm_args t = *whole;
+  const ptrdiff_t mr = f->mr, c_line = l->c_line * f->size, c_pixel = l->c_pixel * f->size;
+  const int a_even = l->lines == 1 || l->a_line == l->pixels * t.a_stride; /* A's pixels are evenly spaced */
+  const int even = a_even && (l->lines == 1 || c_line == l->pixels * c_pixel);
+  const int merged = even || (a_even && l->pixels % mr); /* tiles run over the ends of lines */
+  const ptrdiff_t pixels = merged ? l->lines * l->pixels : l->pixels, lines = merged ? 1 : l->lines;
+  const int uneven = merged && !even;
+  const int down = !merged && (pixels + mr - 1) / mr < lines; /* one call takes the tiles of all lines at a pixel */
+  const int8_t *panel = whole->b;
+  t.a = a;
+  t.c_at = c_at;
+  t.a_step = down ? l->a_line : mr * t.a_stride;
+  t.c_step = down ? c_line : mr * c_pixel;
+  edgec_qgemm_at(c_at, 0, mr, mr, 0, c_pixel);
+  for (ptrdiff_t j = 0, width, wide = f->wide; j < n; j += width, wide--) {
+    const edgec_qgemm_fn tile = wide > 0 ? f->tile : f->last_tile;
+    width = (wide > 0 ? f->nv : f->last_nv) * EDGEC_LANES;
+    t.n = n - j < width ? n - j : width;
+    t.b = panel + l->skip * 4 * width;
+    for (ptrdiff_t line = 0; line < (down ? 1 : lines); line++) {
+      char *c = whole->c + line * c_line + j * f->size;
+      for (ptrdiff_t p = 0; p < pixels; p += down ? mr : t.tiles * mr) {
+        if (p > pixels - mr) p = pixels - mr;
+        t.tiles = uneven ? 1 : down ? lines : (pixels - p) / mr;
+        for (ptrdiff_t s = 0; s < t.segments; s++) a[s] = whole->a[s] + line * l->a_line + p * t.a_stride;
+        if (uneven) edgec_qgemm_at(c_at, p, mr, l->pixels, c_line, c_pixel);
+        t.c = uneven ? c : c + p * c_pixel;
+        tile(&t);
+      }
+    }
+    panel += l->k * 4 * width;
+    t.bias += width;
+    if (t.by) t.by += width;
+  }
+}
+
+#endif
