@@ -137,8 +137,12 @@ class Graph:
         stored = self.module.constants[key]
         return Value(name or f"c_{key[:8]}", Type(dtype_name(stored.dtype), stored.shape), const=key)
 
+    def encoded(self, stored: np.ndarray, type: Type, name: str = "") -> Value:
+        """A constant of an encoded type, by the numbers that are stored."""
+        return Value(name, type, const=self.module.intern(stored))
+
     def array(self, value: Value) -> np.ndarray:
-        """The contents of a constant value (read-only)."""
+        """The contents of a constant value (read-only), as they are stored."""
         assert value.const is not None, f"{value!r} is not a constant"
         return self.module.constants[value.const]
 
