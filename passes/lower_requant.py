@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from edgec.ir.build import Builder
-from edgec.ir.encodings import decode
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.types import DTYPES, Quant
 from edgec.passes.requant import Grid, NotInIntegers
@@ -111,7 +110,7 @@ class _Lowering:
         if value in self.floats or not value.type.encodings:
             return self.floats.get(value, value)
         if value.const is not None:
-            made = b.const(decode(self.graph.module, self.graph.array(value), value.type))
+            made = b.const(self.graph.array(value))
         else:
             grid = self._grid(value)
             made = b.op("dequantize", self.bytes[value], *_constants(b, grid))
@@ -124,4 +123,4 @@ class _Lowering:
 
 
 def _constants(b: Builder, grid: Grid) -> tuple[Any, Any]:
-    return b.const(np.float32(grid.scale)), b.const(np.array(grid.zero, DTYPES[grid.dtype]))
+    return b.const(np.array(grid.scale, np.float32)), b.const(np.array(grid.zero, DTYPES[grid.dtype]))

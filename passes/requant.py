@@ -62,7 +62,7 @@ class Grid:
     def encode(self, real: Array) -> Array:
         with np.errstate(all="ignore"):
             steps = np.nan_to_num(np.clip(np.rint(real / np.float32(self.scale)), -(2.0**20), 2.0**20))
-        return np.clip(steps + self.zero, self.least, self.most).astype(DTYPES[self.dtype])
+        return np.asarray(np.clip(steps + self.zero, self.least, self.most).astype(DTYPES[self.dtype]))
 
     def bounds(self, act: str) -> tuple[int, int]:
         """Bytes between which a fused clamp keeps the result; NotInIntegers for other activations."""

@@ -57,7 +57,7 @@ def _weights(f: Form, axis: int) -> tuple[Array, Array]:
     if value.const is None or not isinstance(encoding, Quant) or encoding.stored not in ("i8", "u8"):
         raise NotInIntegers("NO_INTEGER_FORM")
     constants = f.build.graph.module.constants
-    zero, stored = constants[encoding.zero].astype(np.int64), f.build.graph.array(value).astype(np.int64)
+    zero, stored = constants[encoding.zero].astype(np.int64), f.build.graph.stored(value).astype(np.int64)
     if encoding.axis is not None and encoding.axis != axis:
         raise NotInIntegers("NO_INTEGER_FORM")
     along = [-1 if i == axis else 1 for i in range(stored.ndim)]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from edgec.ir.encodings import decode
 from edgec.ir.origin import VIEWS, Origin
 from edgec.ir.types import Type, dtype_name
 
@@ -142,7 +143,12 @@ class Graph:
         return Value(name, type, const=self.module.intern(stored))
 
     def array(self, value: Value) -> np.ndarray:
-        """The contents of a constant value (read-only), as they are stored."""
+        """The contents of a constant value: real numbers, whatever they are stored as (read-only where they are)."""
+        stored = self.stored(value)
+        return decode(self.module.constants, stored, value.type) if value.type.encodings else stored
+
+    def stored(self, value: Value) -> np.ndarray:
+        """The contents of a constant value as they are stored (read-only)."""
         assert value.const is not None, f"{value!r} is not a constant"
         return self.module.constants[value.const]
 

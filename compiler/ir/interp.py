@@ -19,6 +19,7 @@ def run(graph: Graph, feeds: Mapping[str, Array], state: dict[str, Array] | None
     """Outputs by name for inputs by name. Encoded values are real numbers that their encoding has. State inputs start at their initial contents; when `state` is given, it is
     read instead and holds the new contents afterwards. IRError when a feed is missing or of another type."""
     known: dict[Value, Array] = {}
+    constants = graph.module.constants
     state_inputs = {s.input: s for s in graph.states}
     for value in graph.inputs:
         if value in state_inputs:
@@ -35,16 +36,13 @@ def run(graph: Graph, feeds: Mapping[str, Array], state: dict[str, Array] | None
     def read(value: Value | None) -> Array | None:
         if value is None:
             return None
-        if value.const is None:
-            return known[value]
-        array = graph.array(value)
-        return decode(graph.module, array, value.type) if value.type.encodings else array
+        return graph.array(value) if value.const is not None else known[value]
 
     for op in graph.ops:
         arrays = OPS[op.kind].evaluate([read(v) for v in op.inputs], op.attrs)
         for value, array in zip(op.results, arrays, strict=True):
             if value.type.encodings:
-                array = decode(graph.module, encode(graph.module, array, value.type), value.type)
+                array = decode(constants, encode(constants, array, value.type), value.type)
             known[value] = array
     if state is not None:
         state.update({s.input.name: np.asarray(read(s.output)) for s in graph.states})

@@ -73,4 +73,4 @@ def _constant(graph: Graph, value: Value, label: str) -> None:
 
 def _encodings(graph: Graph, value: Value) -> None:
     for encoding in value.type.encodings:
-        check_encoding(graph.module, encoding, value.type.plain)
+        check_encoding(graph.module.constants, encoding, value.type.plain)
