@@ -41,27 +41,32 @@ def run_pipeline(module: Module, names: Sequence[str]) -> dict[str, Effect]:
     effects: dict[str, Effect] = {}
     kinds = {name: live_kinds(graph) for name, graph in module.entries.items()}
     for number, spec in enumerate(names):
-        matched = _SPEC.fullmatch(spec)
-        if matched is None or matched[1] not in PASSES:
-            raise UsageError(f"there is no pass '{spec}'; legal: {', '.join(PASSES)}")
-        options = _options(matched[2] or "")
+        title = spec.partition("{")[0]
         for name, graph in module.entries.items():
-            try:
-                changed = PASSES[matched[1]](graph, **options)
-            except TypeError as error:
-                if options:
-                    raise UsageError(f"the pass '{spec}' does not take these options: {error}") from None
-                raise
-            if changed and (after := live_kinds(graph)) != kinds[name]:
-                effect = effects.setdefault(matched[1], Effect())
+            if run_pass(graph, spec) and (after := live_kinds(graph)) != kinds[name]:
+                effect = effects.setdefault(title, Effect())
                 effect.went += kinds[name] - after
                 effect.came += after - kinds[name]
                 kinds[name] = after
-        verify_module(module, after=matched[1])
+        verify_module(module, after=title)
         if dump:
             Path(dump).mkdir(parents=True, exist_ok=True)
-            (Path(dump) / f"{number:03d}_{matched[1]}.edge").write_text(print_module(module))
+            (Path(dump) / f"{number:03d}_{title}.edge").write_text(print_module(module))
     return effects
+
+
+def run_pass(graph: Graph, spec: str) -> bool:
+    """Runs a pass, given as `name` or `name{option=1}`; UsageError when there is no such pass or option."""
+    matched = _SPEC.fullmatch(spec)
+    if matched is None or matched[1] not in PASSES:
+        raise UsageError(f"there is no pass '{spec}'; legal: {', '.join(PASSES)}")
+    options = _options(matched[2] or "")
+    try:
+        return PASSES[matched[1]](graph, **options)
+    except TypeError as error:
+        if options:
+            raise UsageError(f"the pass '{spec}' does not take these options: {error}") from None
+        raise
 
 
 def live_kinds(graph: Graph) -> Counter[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -17,6 +19,7 @@ from edgec.ir.graph import Graph
 from edgec.ir.types import FLOATS, Type
 from edgec.onnx_import.limits import VERIFY_BYTES
 from edgec.options import RUNNER, BuildOptions
+from edgec.paired import paired, signal_to_noise
 from edgec.plan.plan import Plan
 from edgec.receipt import accuracy, compare, worse
 from edgec.reference import Reference
@@ -26,6 +29,7 @@ from edgec.sample_inputs import sample_inputs
 
 Array = np.ndarray[Any, Any]
 Run = Callable[[Mapping[str, Array]], dict[str, Array]]
+SAME_INTEGERS = "edgec's interpreter on the same integers"
 
 
 def reference_for(
@@ -48,9 +52,19 @@ def reference_for(
     return (run_prepared if images else run), label
 
 
+@dataclass(frozen=True)
+class Narrowed:
+    """A graph of narrower arithmetic than the model's, and samples of real inputs. The artifact must compute what this
+    graph means; how far that is from the model is stated, not judged."""
+
+    graph: Graph
+    samples: Sequence[Mapping[str, Array]]
+
+
 def verify_staged(
-    folder: Path, model: Path, graph: Graph, options: BuildOptions, images: Mapping[str, Image], plan: Plan
-) -> dict[str, Any]:
+    folder: Path, model: Path, graph: Graph, options: BuildOptions, images: Mapping[str, Image], plan: Plan,
+    narrowed: Narrowed | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """The receipt's `verification` and `accuracy` for an artifact in `folder`. ToolError when it cannot be run here."""
     ports = (*plan.inputs, *plan.outputs)
     needed = plan.scratch_bytes + plan.state_bytes + sum(p.type.nbytes for p in ports)
@@ -66,38 +80,56 @@ def verify_staged(
             f"the artifact cannot be verified here (build with --verify none to go without): {error}"
         ) from None
     with session:
-        verification, scored = verify_session(session, model, graph, options, images, emulated and session.counts)
+        count = emulated and session.counts
+        verification, scored = verify_session(session, model, graph, options, images, count, narrowed)
     return {"verification": verification} if scored is None else {"verification": verification, "accuracy": scored}
 
 
 def verify_session(
-    session: Session, model: Path, graph: Graph, options: BuildOptions, images: Mapping[str, Image], count: bool
-) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    session: Session, model: Path, graph: Graph, options: BuildOptions, images: Mapping[str, Image], count: bool,
+    narrowed: Narrowed | None = None,
+) -> tuple[dict[str, Any], dict[str, Any] | None]:  # fmt: skip
     """The receipt's `verification` and `accuracy`. `graph` is the imported graph, before any pass or image."""
     run, label = reference_for(model, options.consts, graph, images)
+    meant, meant_label = (run, label) if narrowed is None else (partial(interp.run, narrowed.graph), SAME_INTEGERS)
     ports = [(t.name, Type(t.dtype, t.shape)) for t in session.inputs]
     ranges = ranges_of(options, images)
     names = [name for name, _ in graph.outputs]
     outputs: dict[str, Any] = {}
+    pairs: dict[str, list[tuple[Array, Array]]] = {}
     for i in range(options.verify_inputs):
-        feeds = sample_inputs(ports, options.seed + i, ranges)
-        expected = run(feeds)
+        real = narrowed.samples[i : i + 1] if narrowed is not None else ()
+        feeds = dict(real[0]) if real else sample_inputs(ports, options.seed + i, ranges)
+        expected = meant(feeds)
+        wide = expected if narrowed is None else run(feeds)
         session.reset()
         for name, found in zip(names, session.run(None, feeds), strict=True):
             outputs[name] = worse(outputs.get(name), compare(found, expected[name]))
+            pairs.setdefault(name, []).append((found, wide[name]))
     result: dict[str, Any] = {
         "executed_on": session.executed_on,
-        "reference": label,
+        "reference": meant_label,
         "inputs": options.verify_inputs,
         "seed": options.seed,
         "outputs": outputs,
         "pass": all(o["pass"] for o in outputs.values()),
     }
+    if narrowed is not None:
+        result["against_model"] = {
+            "reference": label,
+            "signal_to_noise_db": {name: _noise(found) for name, found in pairs.items()},
+        }
     if count:
         result["instructions"] = session.instructions
         result["stack_bytes_touched"] = session.stack_bytes
     scored = None if options.data is None else _labelled(session, run, options.data, ports, names[0])
     return result, scored
+
+
+def _noise(pairs: Sequence[tuple[Array, Array]]) -> float | None:
+    """Signal to noise over all inputs together; None where it is infinite."""
+    found = signal_to_noise(*(np.concatenate([x.ravel() for x in side]) for side in zip(*pairs, strict=True)))
+    return round(found, 2) if np.isfinite(found) else None
 
 
 def ranges_of(options: BuildOptions, images: Mapping[str, Image]) -> dict[str, tuple[float, float]]:
@@ -130,7 +162,8 @@ def _labelled(
             feeds[name] = one.reshape(type.dims).astype(type.numpy)
         found.append(session.run([output], feeds)[0].ravel())
         expected.append(run(feeds)[output].ravel())
-    return accuracy(np.stack(found), np.stack(expected), np.asarray(arrays["labels"]).ravel(), session.labels)
+    scores, wide, labels = np.stack(found), np.stack(expected), np.asarray(arrays["labels"]).ravel()
+    return accuracy(scores, wide, labels, session.labels) | paired(scores, wide, labels)
 
 
 def read_data(path: Path) -> dict[str, Array]:

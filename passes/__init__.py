@@ -16,6 +16,7 @@ from edgec.passes.fuse_activation import fuse_activation
 from edgec.passes.fuse_residual import fuse_residual
 from edgec.passes.gather_to_slice import gather_to_slice
 from edgec.passes.lay_flat import lay_flat
+from edgec.passes.lower_requant import lower_requant
 from edgec.passes.merge_duplicates import merge_duplicates
 from edgec.passes.recognize_attention import recognize_attention
 from edgec.passes.recognize_gelu import recognize_gelu
@@ -50,6 +51,7 @@ PASSES: dict[str, Callable[..., bool]] = {
         fuse_residual,
         gather_to_slice,
         lay_flat,
+        lower_requant,
         merge_duplicates,
         recognize_attention,
         recognize_gelu,
@@ -69,7 +71,8 @@ PASSES: dict[str, Callable[..., bool]] = {
     )
 }
 
-CPU_FLOAT: tuple[str, ...] = (
+# up to where every operator is what it will be, but for what is fused into the operator before it
+SETTLED: tuple[str, ...] = (
     # what is computed in float32, so that every other pass sees it
     "widen_halves",
     # clean up, so that patterns see one form
@@ -107,6 +110,9 @@ CPU_FLOAT: tuple[str, ...] = (
     # constants into weights before anything is fused behind them; what no producer took, the consumer may
     "fold_batch_norm",
     "fold_input_affine",
+)
+
+FUSED: tuple[str, ...] = (
     # residuals before activations, which come last in conv
     "fuse_residual",
     "fuse_activation",
@@ -115,3 +121,8 @@ CPU_FLOAT: tuple[str, ...] = (
     "merge_duplicates",
     "remove_dead_code",
 )
+
+CPU_FLOAT: tuple[str, ...] = (*SETTLED, *FUSED)
+
+# what stands before encodings are chosen: clamps are part of the operator whose result is encoded
+BEFORE_ENCODING: tuple[str, ...] = (*SETTLED, "fuse_activation{clamps=1}", "merge_duplicates", "remove_dead_code")

@@ -11,6 +11,7 @@ import math
 from edgec.ir.graph import Graph, Op, Value
 
 _HOSTS = ("conv", "conv_transpose", "matmul", "add")
+_CLAMPS = ("relu", "clip")
 _PLAIN = ("relu", "hard_swish", "silu", "sigmoid", "gelu", "gelu_tanh", "tanh")
 
 
@@ -23,7 +24,8 @@ REASONS = {
 }
 
 
-def fuse_activation(graph: Graph) -> bool:
+def fuse_activation(graph: Graph, clamps: int = 0) -> bool:
+    """`clamps` = 1: only those that bound the result, which integers can do as well."""
     changed = False
     users = graph.users()
     leaving = graph.output_values()
@@ -33,7 +35,7 @@ def fuse_activation(graph: Graph) -> bool:
         op.inputs = [renamed.get(v, v) if v is not None else None for v in op.inputs]
         kept.append(op)
         act = activation_name(op)
-        if not act or refusal(op, users, leaving):
+        if not act or refusal(op, users, leaving) or (clamps and op.kind not in _CLAMPS):
             continue
         source = op.arg(0)
         host = source.op

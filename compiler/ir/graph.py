@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from edgec.ir.encodings import decode
 from edgec.ir.origin import VIEWS, Origin
 from edgec.ir.types import Type, dtype_name
 
@@ -137,8 +138,17 @@ class Graph:
         stored = self.module.constants[key]
         return Value(name or f"c_{key[:8]}", Type(dtype_name(stored.dtype), stored.shape), const=key)
 
+    def encoded(self, stored: np.ndarray, type: Type, name: str = "") -> Value:
+        """A constant of an encoded type, by the numbers that are stored."""
+        return Value(name, type, const=self.module.intern(stored))
+
     def array(self, value: Value) -> np.ndarray:
-        """The contents of a constant value (read-only)."""
+        """The contents of a constant value: real numbers, whatever they are stored as (read-only where they are)."""
+        stored = self.stored(value)
+        return decode(self.module.constants, stored, value.type) if value.type.encodings else stored
+
+    def stored(self, value: Value) -> np.ndarray:
+        """The contents of a constant value as they are stored (read-only)."""
         assert value.const is not None, f"{value!r} is not a constant"
         return self.module.constants[value.const]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from edgec.ir.encodings import decode, encode
 from edgec.ir.errors import IRError
 from edgec.ir.graph import Graph, Value
 from edgec.ir.ops import OPS
@@ -15,9 +16,10 @@ Array = np.ndarray[Any, Any]
 
 
 def run(graph: Graph, feeds: Mapping[str, Array], state: dict[str, Array] | None = None) -> dict[str, Array]:
-    """Outputs by name for inputs by name. State inputs start at their initial contents; when `state` is given, it is
+    """Outputs by name for inputs by name. Encoded values are real numbers that their encoding has. State inputs start at their initial contents; when `state` is given, it is
     read instead and holds the new contents afterwards. IRError when a feed is missing or of another type."""
     known: dict[Value, Array] = {}
+    constants = graph.module.constants
     state_inputs = {s.input: s for s in graph.states}
     for value in graph.inputs:
         if value in state_inputs:
@@ -38,7 +40,10 @@ def run(graph: Graph, feeds: Mapping[str, Array], state: dict[str, Array] | None
 
     for op in graph.ops:
         arrays = OPS[op.kind].evaluate([read(v) for v in op.inputs], op.attrs)
-        known.update(zip(op.results, arrays, strict=True))
+        for value, array in zip(op.results, arrays, strict=True):
+            if value.type.encodings:
+                array = decode(constants, encode(constants, array, value.type), value.type)
+            known[value] = array
     if state is not None:
         state.update({s.input.name: np.asarray(read(s.output)) for s in graph.states})
     return {name: np.asarray(read(value)) for name, value in graph.outputs}

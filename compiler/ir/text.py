@@ -8,6 +8,10 @@
       return "y" = %0
     }
 
+An encoding stands behind the shape, and an encoded constant is declared over the numbers that are stored:
+
+    const #c3 = #c2 f32[64,32] quant<i8@0, scale=#c0, zero=#c1>
+
 Every constant is declared once, in order of first use. Up to 16 elements stand inline; a larger one is
 `sha("HASH")`, taken from the arrays that the caller hands to the parser, or `seed(n)`, standard normal numbers.
 """
@@ -26,7 +30,7 @@ import numpy as np
 from edgec.ir.errors import IRError
 from edgec.ir.graph import Graph, Module, Op, State, Value
 from edgec.ir.ops import OPS
-from edgec.ir.types import DTYPES, Bounded, Dim, Type, dtype_name
+from edgec.ir.types import DTYPES, Bounded, Dim, Encoding, Float8, Quant, Type, dtype_name
 
 Array = np.ndarray[Any, Any]
 INLINE = 16
@@ -35,19 +39,50 @@ INLINE = 16
 # -- printing -------------------------------------------------------------------------------------------------------
 
 
+Names = dict[tuple[str, Type | None], str]  # constants by key, and by key and encoded type
+
+
 def print_module(module: Module) -> str:
-    """The text of a module. Encodings are not printed yet: no pass makes one."""
-    names: dict[str, str] = {}
+    """The text of a module."""
+    names: Names = {}
+    lines: list[str] = []
+
+    def declare(key: str) -> str:
+        if (key, None) not in names:
+            names[key, None] = f"#c{len(names)}"
+            lines.append(f"const {names[key, None]} = {_constant_text(module.constants[key], key)}")
+        return names[key, None]
+
     for graph in module.entries.values():
+        results = [v for op in graph.ops for v in op.results]
         used = [v for op in graph.ops for v in op.inputs] + [v for _, v in graph.outputs]
         used += [s.output for s in graph.states]
-        keys = [v.const for v in used if v is not None and v.const is not None] + [s.initial for s in graph.states]
-        for key in keys:
-            names.setdefault(key, f"#c{len(names)}")
-    lines = [f"const {name} = {_constant_text(module.constants[key], key)}" for key, name in names.items()]
+        for value in [*results, *(v for v in used if v is not None)]:
+            for encoding in value.type.encodings:
+                for key in encoding.constants:
+                    declare(key)
+            if value.const is not None:
+                stored = declare(value.const)
+                if value.type.encodings and (value.const, value.type) not in names:
+                    names[value.const, value.type] = f"#c{len(names)}"
+                    lines.append(f"const {names[value.const, value.type]} = {stored} {_type_text(value.type, names)}")
+        for state in graph.states:
+            declare(state.initial)
     for graph in module.entries.values():
         lines += _entry_lines(graph, names)
     return "\n".join(lines) + "\n"
+
+
+def _type_text(type: Type, names: Names) -> str:
+    return " ".join([str(type), *(_encoding_text(e, names) for e in type.encodings)])
+
+
+def _encoding_text(encoding: Encoding, names: Names) -> str:
+    axis = "" if encoding.axis is None else f"@{encoding.axis}"
+    scale = f"scale={names[encoding.scale, None]}"
+    if isinstance(encoding, Float8):
+        return f"float8<{encoding.format}{axis}, {scale}>"
+    return f"quant<{encoding.stored}{axis}, {scale}, zero={names[encoding.zero, None]}>"
 
 
 def _constant_text(array: Array, key: str) -> str:
@@ -76,7 +111,7 @@ def _string_text(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _entry_lines(graph: Graph, constants: dict[str, str]) -> list[str]:
+def _entry_lines(graph: Graph, constants: Names) -> list[str]:
     names: dict[Value, str] = {v: f"%{_plain(v.name, i)}" for i, v in enumerate(graph.inputs)}
     for op in graph.ops:
         for result in op.results:
@@ -85,7 +120,9 @@ def _entry_lines(graph: Graph, constants: dict[str, str]) -> list[str]:
     def ref(value: Value | None) -> str:
         if value is None:
             return "_"
-        return constants[value.const] if value.const is not None else names[value]
+        if value.const is None:
+            return names[value]
+        return constants[value.const, value.type if value.type.encodings else None]
 
     inputs = ", ".join(
         f"{names[v]}{'' if names[v] == '%' + v.name else ' ' + _string_text(v.name)}: {v.type}" for v in graph.inputs
@@ -96,10 +133,10 @@ def _entry_lines(graph: Graph, constants: dict[str, str]) -> list[str]:
         given = [f"{k}={_attribute_text(v)}" for k, v in op.attrs.items() if row.attrs.get(k) != v]
         attrs = f" {{{', '.join(given)}}}" if given else ""
         source = f" @ {_string_text(op.source)}" if op.source else ""
-        results = ", ".join(f"{names[r]}: {r.type}" for r in op.results)
+        results = ", ".join(f"{names[r]}: {_type_text(r.type, constants)}" for r in op.results)
         operands = " " + ", ".join(map(ref, op.inputs)) if op.inputs else ""
         lines.append(f"  {results} = {op.kind}{operands}{attrs}{source}")
-    lines += [f"  state {names[s.input]} = {ref(s.output)} from {constants[s.initial]}" for s in graph.states]
+    lines += [f"  state {names[s.input]} = {ref(s.output)} from {constants[s.initial, None]}" for s in graph.states]
     lines.append("  return " + ", ".join(f"{_string_text(name)} = {ref(v)}" for name, v in graph.outputs))
     return [*lines, "}"]
 
@@ -114,7 +151,7 @@ def _plain(name: str, index: int) -> str:
 _TOKEN = re.compile(
     r"(?P<space>(?:\s|//[^\n]*)+)|(?P<string>\"(?:[^\"\\\n]|\\.)*\")|(?P<value>[%#][A-Za-z0-9_]+)"
     r"|(?P<number>[-+]?(?:\d+\.\d*(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|\d+(?![\w])|inf\b|nan\b))"
-    r"|(?P<word>[A-Za-z0-9_]+)|(?P<mark><=|[][(){}=,:@])"
+    r"|(?P<word>[A-Za-z0-9_]+)|(?P<mark><=|[][(){}<>=,:@])"
 )
 
 
@@ -130,7 +167,7 @@ class _Parser:
         self._tokens: list[tuple[str, str, int]] = []
         self._at = 0
         self._module = Module()
-        self._constants: dict[str, str] = {}
+        self._constants: dict[str, tuple[str, Type | None]] = {}
         position = 0
         while position < len(text):
             match = _TOKEN.match(text, position)
@@ -188,7 +225,11 @@ class _Parser:
         while self._accept("const"):
             name = self._take("value", "a name such as #c0")
             self._expect("=")
-            self._constants[name] = self._module.intern(self._constant())
+            if self._tokens[self._at][0] == "value":
+                key = self._key()
+                self._constants[name] = key, self._type()
+            else:
+                self._constants[name] = self._module.intern(self._constant()), None
         while self._accept("entry"):
             self._entry()
         self._take("end", "const or entry")
@@ -253,7 +294,32 @@ class _Parser:
                 self._expect(",")
         if any((d.limit if isinstance(d, Bounded) else d) < 0 for d in dims) or len(dims) > 32:
             raise self._error("a dimension is negative, or there are more than 32")
-        return Type(dtype, tuple(dims))
+        encodings: list[Encoding] = []
+        while self._peek("quant") or self._peek("float8"):
+            encodings.append(self._encoding())
+        return Type(dtype, tuple(dims), tuple(encodings))
+
+    def _encoding(self) -> Encoding:
+        kind = self._take("word", "an encoding")
+        self._expect("<")
+        form = self._take("word", "a format")
+        axis = int(self._number()) if self._accept("@") else None
+        keys = []
+        for name in ("scale", "zero") if kind == "quant" else ("scale",):
+            self._expect(",")
+            self._expect(name)
+            self._expect("=")
+            keys.append(self._key())
+        self._expect(">")
+        return Quant(form, keys[0], keys[1], axis) if kind == "quant" else Float8(form, keys[0], axis)
+
+    def _key(self) -> str:
+        """The key of a constant that is stored as it is."""
+        name = self._take("value", "a constant such as #c0")
+        key, type = self._constants.get(name, ("", None))
+        if not key or type is not None:
+            raise self._error(f"{name} is no constant that is stored as it is")
+        return key
 
     def _entry(self) -> None:
         name = self._take("word", "a name")
@@ -291,7 +357,9 @@ class _Parser:
     def _value(self, graph: Graph, values: dict[str, Value]) -> Value:
         name = self._take("value", "a value")
         if name in self._constants:
-            return graph.constant(graph.module.constants[self._constants[name]])
+            key, type = self._constants[name]
+            array = graph.module.constants[key]
+            return graph.constant(array) if type is None else graph.encoded(array, type)
         if name not in values:
             raise self._error(f"{name} is not defined")
         return values[name]

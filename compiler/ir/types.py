@@ -59,7 +59,7 @@ Dim = int | Bounded
 class Quant:
     """Stored as integers: real = scale * (stored - zero). `axis` is None for one scale per tensor.
 
-    `scale` (f32) and `zero` (stored dtype) are names of constants.
+    `scale` (f32) and `zero` (stored dtype) are keys of constants, of shape [] or as long as the axis.
     """
 
     stored: str
@@ -67,17 +67,29 @@ class Quant:
     zero: str
     axis: int | None = None
 
+    @property
+    def constants(self) -> tuple[str, ...]:
+        return self.scale, self.zero
+
     def permuted(self, perm: tuple[int, ...]) -> Quant:
         return self if self.axis is None else replace(self, axis=perm.index(self.axis))
 
 
 @dataclass(frozen=True)
 class Float8:
-    """Stored in 8-bit floating point (`e4m3` or `e5m2`) times a scale constant, per tensor or along `axis`."""
+    """Stored in 8-bit floating point (`e4m3` or `e5m2`), as bytes, times a scale constant, per tensor or along `axis`."""
 
     format: str
     scale: str
     axis: int | None = None
+
+    @property
+    def stored(self) -> str:
+        return "u8"
+
+    @property
+    def constants(self) -> tuple[str, ...]:
+        return (self.scale,)
 
     def permuted(self, perm: tuple[int, ...]) -> Float8:
         return self if self.axis is None else replace(self, axis=perm.index(self.axis))
@@ -109,6 +121,16 @@ class Type:
     @property
     def is_static(self) -> bool:
         return all(isinstance(d, int) for d in self.shape)
+
+    @property
+    def plain(self) -> Type:
+        """The same tensor, stored as what it is."""
+        return Type(self.dtype, self.shape) if self.encodings else self
+
+    @property
+    def stored(self) -> Type:
+        """What is in memory: the innermost encoding's numbers."""
+        return Type(self.encodings[-1].stored, self.shape) if self.encodings else self
 
     @property
     def size(self) -> int:

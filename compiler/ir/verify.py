@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgec.ir.encodings import check_encoding
 from edgec.ir.errors import IRError
 from edgec.ir.graph import Graph, Module, Value
 from edgec.ir.ops import OPS
@@ -37,12 +38,13 @@ def verify_graph(graph: Graph) -> None:
                 _constant(graph, value, label)
             elif value not in known:
                 raise IRError(f"{label} reads operand {i} before anything computes it")
-        types = row.infer([v.type if v is not None else None for v in op.inputs], row.complete(op.attrs))
-        if types != [r.type for r in op.results]:
+        types = row.infer([v.type.plain if v is not None else None for v in op.inputs], row.complete(op.attrs))
+        if types != [r.type.plain for r in op.results]:
             raise IRError(f"{label} makes {', '.join(map(str, types))}, but {op.results} is recorded")
         for result in op.results:
             if result.op is not op or result in known:
                 raise IRError(f"{label}: a result belongs to another op")
+            _encodings(graph, result)
             known.add(result)
     leaving = [*graph.outputs, *((s.input.name, s.output) for s in graph.states)]
     for name, value in leaving:
@@ -50,6 +52,8 @@ def verify_graph(graph: Graph) -> None:
             _constant(graph, value, f"output {name}")
         elif value not in known:
             raise IRError(f"nothing computes the output {name}")
+        if value.type.encodings:
+            raise IRError(f"the output {name} is encoded")
     for state in graph.states:
         if state.input not in graph.inputs or state.input.type != state.output.type:
             raise IRError(f"the state {state.input.name} is no input, or changes its type to {state.output.type}")
@@ -62,5 +66,11 @@ def _constant(graph: Graph, value: Value, label: str) -> None:
     array = graph.module.constants.get(value.const)
     if array is None:
         raise IRError(f"{label} reads a constant that the module does not have")
-    if array.shape != value.type.dims or array.dtype != value.type.numpy:
+    if array.shape != value.type.dims or array.dtype != value.type.stored.numpy:
         raise IRError(f"{label} reads a constant of another type than {value.type}")
+    _encodings(graph, value)
+
+
+def _encodings(graph: Graph, value: Value) -> None:
+    for encoding in value.type.encodings:
+        check_encoding(graph.module.constants, encoding, value.type.plain)

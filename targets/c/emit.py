@@ -229,7 +229,10 @@ def _call(call: Call, i: int, printer: _Printer) -> str:
 
 
 # Kernels that are functions of their own, so that a stage which only calls them may be as small as can be.
-_NOT_INLINED = ("edgec_conv", "edgec_depthwise", "edgec_zero_columns", "edgec_copy_rows")
+_NOT_INLINED = (
+    "edgec_conv", "edgec_depthwise", "edgec_zero_columns", "edgec_fill_columns", "edgec_copy_rows", "edgec_qconv",
+    "edgec_qdepthwise",
+)  # fmt: skip
 
 
 def _block(block: Block, i: int, printer: _Printer) -> str:

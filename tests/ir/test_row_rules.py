@@ -70,6 +70,7 @@ CASES: dict[str, list[tuple[list[Any], dict[str, Any]]]] = {
     "where": [([np.ones((2, 7, 5), bool), (2, 7, 5), (2, 7, 5)], {})],
     "leaky_relu": [([IMAGE], {"alpha": 0.1})], "elu": [([IMAGE], {"alpha": 0.5})],
     # operands of i8 between 1 and 117, weights and factors so that every step of an operand shows in the result
+    "encode": [([IMAGE], {})],
     "quantize": [([IMAGE, np.array(0.01, np.float32), np.array(3, np.int8)], {}),
                  ([(7, 5), np.full(5, 0.01, np.float32), np.zeros(5, np.uint8)], {"axis": 1})],
     "dequantize": [([I8(IMAGE), np.array(0.1, np.float32), np.array(3, np.int8)], {})],

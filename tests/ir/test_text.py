@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edgec.ir import interp
 from edgec.ir.errors import IRError
 from edgec.ir.text import parse_module, print_module
 from edgec.ir.verify import verify_module
@@ -34,6 +35,50 @@ def test_round_trip() -> None:
     assert graph.states[0].output is graph.ops[2].result
     constant = graph.array(graph.ops[0].arg(1))
     np.testing.assert_array_equal(constant, np.array([0.1, -np.inf, np.nan, 1e-40], np.float32))
+
+
+ENCODED = """const #c0 = f32[](0.5)
+const #c1 = i8[](-3)
+const #c2 = f32[2](0.25, 0.5)
+const #c3 = i8[2](0, 0)
+const #c4 = i8[2,3](1, -2, 3, -4, 5, -6)
+const #c5 = #c4 f32[2,3] quant<i8@0, scale=#c2, zero=#c3>
+const #c6 = u8[2,3](56, 0, 64, 184, 48, 1)
+const #c7 = #c6 f32[2,3] float8<e4m3, scale=#c0>
+entry main(%x: f32[2,3]) {
+  %0: f32[2,3] quant<i8, scale=#c0, zero=#c1> = encode %x
+  %1: f32[2,3] = mul %0, #c5
+  %2: f32[2,3] = add %1, #c7
+  return "y" = %2
+}
+"""
+
+
+def test_encodings_round_trip_and_mean_what_they_say() -> None:
+    module = parse_module(ENCODED)
+    verify_module(module)
+    assert print_module(module) == print_module(parse_module(print_module(module)))
+    (graph,) = module.entries.values()
+    x = np.array([[0.3, 100.0, -100.0], [0.25, np.nan, -0.76]], np.float32)
+    stored = np.array([[0.5, 65.0, -62.5], [0.0, 0.0, -1.0]], np.float32)  # steps of 0.5 from -125 to 130 around -3
+    weights = np.array([[0.25, -0.5, 0.75], [-2.0, 2.5, -3.0]], np.float32)
+    added = np.array([[0.5, 0.0, 1.0], [-0.5, 0.25, 2.0**-10]], np.float32)  # e4m3: 1, 0, 2, -1, 0.5, 2^-9
+    np.testing.assert_array_equal(interp.run(graph, {"x": x})["y"], stored * weights + added)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("#c0 = f32[](0.5)", "#c0 = f32[](-0.5)"), "not a positive number"),
+        (("quant<i8@0", "quant<i8@1"), r"must be a constant f32\[3\]"),
+        (("quant<i8@0", "quant<u8@0"), r"another type|must be a constant u8"),
+        (("float8<e4m3", "float8<e3m4"), "legal: e4m3, e5m2"),
+        (('"y" = %2', '"y" = %0'), "the output y is encoded"),
+    ],
+)
+def test_illegal_encodings(change: tuple[str, str], message: str) -> None:
+    with pytest.raises(IRError, match=message):
+        verify_module(parse_module(ENCODED.replace(*change)))
 
 
 @pytest.mark.parametrize(

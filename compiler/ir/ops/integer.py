@@ -35,7 +35,7 @@ def requantised(acc: Array, m: Any, s: Any, a: Any) -> Array:
     """The formula above, for i32 sums and what broadcasts to them."""
     m, s = np.asarray(m, np.int64), np.asarray(s, np.int64)
     scaled = (acc.astype(np.int64) * m + (np.int64(1) << (s - 1))) >> s
-    return np.clip(scaled, a["lo"], a["hi"]).astype(DTYPES[a["to"]])
+    return np.asarray(np.clip(scaled, a["lo"], a["hi"]).astype(DTYPES[a["to"]]))
 
 
 def _byte(types: Sequence[Type | None], i: int, kind: str) -> Type:
@@ -192,6 +192,10 @@ def _evaluate_table(v: Sequence[Any], a: Any) -> list[Array]:
     return [v[1][v[0].astype(np.int64) - np.iinfo(v[0].dtype).min]]
 
 
+def _infer_encode(types: Sequence[Type | None], a: Any) -> list[Type]:
+    return [operand(types, 0, "encode")]
+
+
 def _scales(kind: str, x: Type, types: Sequence[Type | None], a: Any) -> tuple[Type, Type]:
     scale, zero = operand(types, 1, kind), operand(types, 2, kind)
     shape = () if a["axis"] < 0 else (x.dims[a["axis"]],) if a["axis"] < x.rank else None
@@ -242,6 +246,8 @@ _BOUNDS: dict[str, Any] = {"lo": -128, "hi": 127, "to": "i8"}
 _SCALED: dict[str, Any] = {"bias": 0, "multiplier": REQUIRED, "shift": REQUIRED, **_BOUNDS}
 
 ROWS: list[OpRow] = [
+    # the same tensor: its result is stored in another way than its operand
+    OpRow("encode", "integer", (1, 1), _infer_encode, lambda v, a: [v[0]], {}, row_rules.own_row),
     OpRow("quantize", "integer", (3, 3), _infer_quantize, _evaluate_quantize, {"axis": -1}, row_rules.own_row),
     OpRow("dequantize", "integer", (3, 3), _infer_dequantize, _evaluate_dequantize, {"axis": -1}, row_rules.own_row),
     OpRow(

@@ -1,6 +1,6 @@
-/* Image rows: where a row of a channels-last float32 image or of a ring of its rows lies, and what prepares rows.
+/* Image rows: where a row of a channels-last image or of a ring of its rows lies, and what prepares rows.
 
-   Row y of image n starts at base + n*image + (y % depth)*row, all in floats; pixels are c floats apart. A ring holds
+   Row y of image n starts at base + n*image + (y % depth)*row, all in elements; pixels are c of them apart. A ring holds
    `depth` rows at a time, anything else has depth >= its height. Rows may be stored with columns of zeros beside them,
    which a convolution reads as its padding. All row kernels end with (image, y0, y1): result rows [y0, y1). */
 #ifndef EDGEC_ROWS_H
@@ -29,11 +29,22 @@ EDGEC_NOINLINE void edgec_zero_columns(float *y, const edgec_rows_shape *d, ptrd
   }
 }
 
-EDGEC_NOINLINE void edgec_copy_rows(const float *x, float *y, const edgec_rows_shape *d, ptrdiff_t image,
-                                    ptrdiff_t y0, ptrdiff_t y1) {
+/* The same for rows of bytes, with a byte that stands for zero. */
+EDGEC_NOINLINE void edgec_fill_columns(void *y, const edgec_rows_shape *d, ptrdiff_t left, ptrdiff_t right,
+                                       ptrdiff_t zero, ptrdiff_t image, ptrdiff_t y0, ptrdiff_t y1) {
+  for (ptrdiff_t oy = y0; oy < y1; oy++) {
+    uint8_t *row = (uint8_t *)y + image * d->y_image + oy % d->y_depth * d->y_row;
+    for (ptrdiff_t i = 0; i < left; i++) row[i - left] = (uint8_t)zero;
+    for (ptrdiff_t i = 0; i < right; i++) row[d->w * d->c + i] = (uint8_t)zero;
+  }
+}
+
+/* Elements are `size` bytes. */
+EDGEC_NOINLINE void edgec_copy_rows(const void *x, void *y, const edgec_rows_shape *d, ptrdiff_t size,
+                                    ptrdiff_t image, ptrdiff_t y0, ptrdiff_t y1) {
   for (ptrdiff_t oy = y0; oy < y1; oy++)
-    edgec_copy(y + image * d->y_image + oy % d->y_depth * d->y_row,
-               x + image * d->x_image + oy % d->x_depth * d->x_row, d->w * d->c * 4);
+    edgec_copy((char *)y + (image * d->y_image + oy % d->y_depth * d->y_row) * size,
+               (const char *)x + (image * d->x_image + oy % d->x_depth * d->x_row) * size, d->w * d->c * size);
 }
 
 /* Rows of a channels-first image [c][h][w] as channels last. x_image is c*h*w. */

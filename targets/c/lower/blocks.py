@@ -30,12 +30,13 @@ from edgec.targets.c.lower.one_row import finish_sink, lower_one_row, sink_rows
 from edgec.targets.c.lower.resize import lower_resize_rows
 from edgec.targets.c.lower.row_ops import OWN, from_planes, reads_rows, row_op
 from edgec.targets.c.lower.rows import (
+    Columns,
     copy_rows,
+    fill_columns,
     padded_image,
     ring,
     rows_struct,
     whole_rows,
-    zero_columns,
 )
 from edgec.targets.c.lower.slices import slice_ops
 from edgec.targets.c.lower.winograd import lower_winograd, winograd_convs
@@ -50,10 +51,12 @@ def schedule_graph(graph: Graph, isa: Isa, memory: Memory, slots: int) -> list[S
 
     @cache
     def nbytes(value: Value) -> int:
-        left, right = stored_columns(value, users, leaving, winograd)
-        view = row_view(value.type.dims) if left or right else None
-        padding = view.images * view.rows * (left + right) * view.channels * 4 if view is not None else 0
-        return value.type.nbytes + padding
+        columns = stored_columns(value, users, leaving, winograd)
+        if not columns:
+            return value.type.nbytes
+        view = row_view(value.type.dims)
+        beside = view.images * view.rows * (columns.left + columns.right) * view.channels
+        return value.type.nbytes + beside * value.type.numpy.itemsize
 
     row_ops = {op: fact for op in graph.ops if op not in winograd and (fact := row_op(op)) is not None}
     return make_schedule(Facts(graph.ops, users, leaving, row_ops, nbytes, memory, slots, 2.0 * isa.lanes))
@@ -61,23 +64,28 @@ def schedule_graph(graph: Graph, isa: Isa, memory: Memory, slots: int) -> list[S
 
 def stored_columns(
     value: Value, users: dict[Value, list[Op]], leaving: set[Value], winograd: dict[Op, int]
-) -> tuple[int, int]:
-    """Columns of zeros beside a value's rows, in front and behind: as its readers want, where all of them take rows."""
+) -> Columns:
+    """Columns beside a value's rows: as its readers want, where all of them take rows."""
     readers = users.get(value, [])
     if value in leaving or value.type.rank != 4 or not readers or not all(reads_rows(op, value) for op in readers):
-        return 0, 0
+        return Columns()
     return _widest_columns(readers, value, winograd)
 
 
-def _widest_columns(readers: Sequence[Op], value: Value, winograd: Container[Op]) -> tuple[int, int]:
-    wanted = [_wanted_columns(op, value, winograd) for op in readers]
-    return max(w[0] for w in wanted), max(w[1] for w in wanted)
+def _widest_columns(readers: Sequence[Op], value: Value, winograd: Container[Op]) -> Columns:
+    """For all readers: a byte means the same to each of them."""
+    wanted = [columns for op in readers if (columns := _wanted_columns(op, value, winograd))]
+    if not wanted:
+        return Columns()
+    zeros = {columns.zero for columns in wanted}
+    assert len(zeros) == 1, f"{value!r} has several zeros: {zeros}"
+    return Columns(max(c.left for c in wanted), max(c.right for c in wanted), zeros.pop())
 
 
-def _wanted_columns(op: Op, value: Value, winograd: Container[Op]) -> tuple[int, int]:
-    """Columns of zeros that an op reads beside the rows of one of its operands."""
+def _wanted_columns(op: Op, value: Value, winograd: Container[Op]) -> Columns:
+    """Columns that an op reads beside the rows of one of its operands."""
     if op.kind == "conv_transpose":
-        return phase_columns(op)
+        return Columns(*phase_columns(op))
     return wanted_columns(op, value, winograd)
 
 
@@ -109,8 +117,7 @@ class _Copy:
     """A stage that copies the rows of `source` beside columns of zeros."""
 
     source: Value
-    left: int
-    right: int
+    columns: Columns
 
 
 class _Segment:
@@ -198,20 +205,18 @@ class _Segment:
             with ctx.collect() as calls:
                 if isinstance(stage, _Copy):
                     dims = stage.source.type.dims
-                    at = ring(ctx, dims, stage.left, stage.right, min(depth, own.rows), slots, "padded")
+                    at = ring(ctx, stage.source.type, stage.columns, min(depth, own.rows), slots, "padded")
                     self.copies[stage.source] = at
                     copy_rows(ctx, ctx.image_rows(stage.source), at, dims)
-                    zero_columns(ctx, at, dims)
+                    fill_columns(ctx, at, dims)
                 elif stage is self.ops[-1]:
                     self._op(stage, to)
                 else:
                     value = stage.result
                     if value not in self.stored:
-                        left, right = stored_columns(value, self.users, self.leaving, ctx.winograd)
-                        ctx.rows[value] = ring(
-                            ctx, row_view(value.type.dims).dims, left, right, _depth(stage, depth, own.rows),
-                            slots, value.name,
-                        )  # fmt: skip
+                        columns = stored_columns(value, self.users, self.leaving, ctx.winograd)
+                        deep = _depth(stage, depth, own.rows)
+                        ctx.rows[value] = ring(ctx, value.type, columns, deep, slots, value.name)
                     self._op(stage, ctx.image_rows(value, write=True))
             built.append(Stage(tuple(calls), own))
         names = [f"{op.kind} {op.source}".strip() for op in self.ops]
@@ -219,24 +224,22 @@ class _Segment:
 
     def _store(self, value: Value) -> None:
         """Padded storage for a value that convolutions read, where every reader takes rows."""
-        left, right = stored_columns(value, self.users, self.leaving, self.ctx.winograd)
-        if left or right:
-            self.ctx.rows[value] = padded_image(self.ctx, value.type.dims, left, right, value.name)
+        columns = stored_columns(value, self.users, self.leaving, self.ctx.winograd)
+        if columns:
+            self.ctx.rows[value] = padded_image(self.ctx, value.type, columns, value.name)
 
     def _stages(self) -> list[Op | _Copy]:
         """The ops, with a copy in front of each that wants columns of zeros which its operand has not."""
         stages: list[Op | _Copy] = []
         copied: set[Value] = set()
         for op in self.ops:
-            if op.kind in ("conv", "conv_transpose"):
+            if op.kind in ("conv", "conv_transpose", "qconv"):
                 x = op.arg(0)
-                left, right = _wanted_columns(op, x, self.ctx.winograd)
-                if x not in self.inside and x not in copied:
-                    have = self.ctx.image_rows(x)
-                    if have.left < left or have.right < right:
-                        readers = [o for o in self.ops if any(v is x for v, _ in self.facts[o].reads)]
-                        stages.append(_Copy(x, *_widest_columns(readers, x, self.ctx.winograd)))
-                        copied.add(x)
+                wanted = _wanted_columns(op, x, self.ctx.winograd)
+                if x not in self.inside and x not in copied and not _holds(self.ctx.image_rows(x), wanted):
+                    readers = [o for o in self.ops if any(v is x for v, _ in self.facts[o].reads)]
+                    stages.append(_Copy(x, _widest_columns(readers, x, self.ctx.winograd)))
+                    copied.add(x)
             stages.append(op)
         return stages
 
@@ -267,14 +270,15 @@ class _Segment:
             ctx.call("rows.h", "edgec_rows_from_planes", source.read(), y.write(), rows_struct(dims, source, y))
         elif op.kind == "conv":
             lower_conv(op, ctx, self._rows_of(op.arg(0)), y, sums)
+        elif op.kind == "qconv":
+            lower_qconv(op, ctx, self._rows_of(op.arg(0)), y)
         elif op.kind in _IMAGE_OPS:
             _IMAGE_OPS[op.kind](op, ctx, self._rows_of(op.arg(0)), y)
         elif op.kind == "matmul":
             lower_matmul_rows(op, ctx, self._rows_of, y, self._line(), sums)
         else:
             lower_one_row(op, ctx, self.table, self._rows_of, y)
-        if y.left or y.right:
-            zero_columns(ctx, y, op.result.type.dims)
+        fill_columns(ctx, y, op.result.type.dims)
 
     def _line(self) -> int:
         """The fewest rows that a step makes, those of the last step; of slices, a number that divides those of every
@@ -291,6 +295,10 @@ _IMAGE_OPS: dict[str, Callable[[Op, Lowering, Rows, Rows], None]] = {
     "max_pool": lower_pool,
     "resize": lower_resize_rows,
 }
+
+
+def _holds(have: Rows, wanted: Columns) -> bool:
+    return have.left >= wanted.left and have.right >= wanted.right and (not wanted or have.zero == wanted.zero)
 
 
 def _depth(op: Op, depth: int, rows: int) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.rows import row_view
-from edgec.ir.types import dtype_name
+from edgec.ir.types import Type, dtype_name
 from edgec.plan.plan import Arg, Block, Buffer, Call, Plan, Pointer, Port
 from edgec.targets.c.isa import Isa
 
@@ -41,6 +41,11 @@ CTYPES = {
 }
 
 
+def slack(type: Type) -> int:
+    """Bytes behind a value in scratch memory that kernels of bytes may read, and make nothing of."""
+    return ALIGNMENT if type.numpy.itemsize == 1 else 0
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a value's bytes are."""
@@ -51,8 +56,8 @@ class Place:
 
 @dataclass(frozen=True)
 class Rows:
-    """Where the rows of a channels-last float32 image lie (kernels/rows.h): row y of image n begins at
-    `at` + n*image + (y % depth)*row floats, with `left` and `right` columns of zeros beside it."""
+    """Where the rows of a channels-last image lie (kernels/rows.h): row y of image n begins at `at` + n*image +
+    (y % depth)*row elements of `size` bytes, with `left` and `right` columns beside it that hold `zero`."""
 
     at: Pointer
     image: int
@@ -60,6 +65,8 @@ class Rows:
     depth: int
     left: int = 0
     right: int = 0
+    size: int = 4
+    zero: int = 0
 
     def read(self) -> Pointer:
         return replace(self.at, write=False)
@@ -112,7 +119,7 @@ class Lowering:
         """Where the value is stored, densely; made on first use."""
         assert value not in self.rows, f"{value!r} is stored by rows"
         if value not in self._places:
-            self._places[value] = Place(self.scratch(value.type.nbytes, value.name))
+            self._places[value] = Place(self.scratch(value.type.nbytes + slack(value.type), value.name))
         return self._places[value]
 
     def set_place(self, value: Value, place: Place) -> None:
@@ -140,7 +147,8 @@ class Lowering:
             return self.rows[value]
         view = row_view(value.type.dims)
         row = view.columns * view.channels
-        return Rows(self.write(value) if write else self.read(value), view.rows * row, row, max(1, view.rows))
+        at = self.write(value) if write else self.read(value)
+        return Rows(at, view.rows * row, row, max(1, view.rows), size=value.type.numpy.itemsize)
 
     def is_dense(self, value: Value) -> bool:
         return value not in self.rows
@@ -150,9 +158,9 @@ class Lowering:
         assert self._row_pointers is None, "threads would share it"
         return Pointer(self.scratch(nbytes, "temp"), ctype, write=True)
 
-    def pointer(self, buffer: Buffer, offset: int, slot: int = 0) -> Pointer:
-        """An address of floats, to write."""
-        return Pointer(buffer, "float", offset, True, slot)
+    def pointer(self, buffer: Buffer, offset: int, slot: int = 0, dtype: str = "f32") -> Pointer:
+        """An address to write."""
+        return Pointer(buffer, CTYPES[dtype], offset, True, slot)
 
     def scratch(self, nbytes: int, name: str) -> Buffer:
         buffer = Buffer("scratch", nbytes, name)

@@ -14,6 +14,7 @@ from edgec.targets.c.isa import Isa
 from edgec.targets.c.lower.activation import fused
 from edgec.targets.c.lower.context import Lowering, Rows
 from edgec.targets.c.lower.matmul import packed_matmul
+from edgec.targets.c.lower.rows import Columns
 from edgec.targets.c.tiles import choose_tiles
 
 SEGMENTS = 64  # EDGEC_SEGMENTS, EDGEC_DW_ROWS
@@ -24,10 +25,13 @@ _TOGETHER: dict[str, tuple[int, ...]] = {"neon": (2, 3, 4)}
 
 
 def is_fast(op: Op) -> bool:
-    """Float32 images with channels last, and weights known now; anything else goes through window.py."""
+    """Images of float32, or of bytes, with channels last, and weights known now; anything else goes through window.py."""
     x = op.arg(0)
-    late = op.kind.startswith("conv") and any(v is not None and v.const is None for v in op.inputs[1:3])
-    return x.type.dtype == "f32" and x.type.rank == 4 and op.attrs["layout"] == "nhwc" and not late
+    byte = op.kind in ("qconv", "qsum_pool", "max_pool")
+    constants = op.inputs[1:] if byte else op.inputs[1:3] if op.kind.startswith("conv") else []
+    late = any(v is not None and v.const is None for v in constants)
+    known = x.type.dtype == "f32" or (byte and x.type.dtype in ("i8", "u8"))
+    return known and x.type.rank == 4 and op.attrs["layout"] == "nhwc" and not late
 
 
 def is_depthwise(op: Op) -> bool:
@@ -44,14 +48,14 @@ def conv_has_rows(op: Op) -> bool:
     return bool(kh * runs <= SEGMENTS)
 
 
-def wanted_columns(op: Op, value: Value, winograd: Container[Op]) -> tuple[int, int]:
-    """Columns of zeros that a convolution reads beside `value`, its image: in front and behind."""
-    if op.kind != "conv" or op.arg(0) is not value or op in winograd:
-        return 0, 0
+def wanted_columns(op: Op, value: Value, winograd: Container[Op]) -> Columns:
+    """Columns that a convolution reads beside `value`, its image."""
+    if op.kind not in ("conv", "qconv") or op.arg(0) is not value or op in winograd:
+        return Columns()
     attrs: Any = op.attrs
     left = attrs["pads"][1]
     reach = (op.result.type.dims[2] - 1) * attrs["strides"][1] + (op.arg(1).type.dims[3] - 1) * attrs["dilations"][1]
-    return max(0, left), max(0, reach - left - (value.type.dims[2] - 1))
+    return Columns(max(0, left), max(0, reach - left - (value.type.dims[2] - 1)), attrs.get("x_zero", 0))
 
 
 # A sum over all channels at once, or over slices of them: the first, and those that go on from what stands in y.

@@ -53,7 +53,7 @@ def lower_one_row(op: Op, ctx: Lowering, table: Table, rows_of: Callable[[Value]
 def row_pointer(rows: Rows, count: int) -> Pointer:
     """An address that steps from row to row of `count`."""
     depth = rows.depth if rows.depth < count else 0
-    return replace(rows.at, image=4 * rows.image, row=4 * rows.row, depth=depth)
+    return replace(rows.at, image=rows.size * rows.image, row=rows.size * rows.row, depth=depth)
 
 
 def _one_row(type: Type, rest: int) -> Type:
@@ -94,7 +94,8 @@ def sink_rows(op: Op, ctx: Lowering) -> tuple[Value, Rows]:
     buffer: Buffer = ctx.scratch(partial.type.nbytes, partial.name)
     ctx.set_place(partial, Place(buffer))
     row = math.prod(dims[2:])
-    return partial, Rows(ctx.pointer(buffer, 0), dims[1] * row, row, dims[1])
+    at = ctx.pointer(buffer, 0, 0, partial.type.dtype)
+    return partial, Rows(at, dims[1] * row, row, dims[1], size=partial.type.numpy.itemsize)
 
 
 def finish_sink(op: Op, ctx: Lowering, table: Table, partial: Value) -> None:

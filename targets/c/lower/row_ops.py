@@ -1,7 +1,7 @@
 """Which ops have row kernels on the CPU targets, by the operator table's row rule: what the schedule may know of them.
 
-Convolution, its transpose, pooling, resizing and matmul by constant weights have kernels of their own, and so has the
-way from channels first. Any other op with a rule runs as what it is on a tensor of one row, once a row (one_row.py).
+Convolution, its transpose, pooling, resizing and matmul by constant weights have kernels of their own, for bytes as for
+floats, and so has the way from channels first. Any other op with a rule runs as what it is on a tensor of one row, once a row (one_row.py).
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ from edgec.targets.c.lower.conv_transpose import phases_by_rows
 from edgec.targets.c.lower.matmul_rows import TILE_ROWS, matmul_has_rows
 from edgec.targets.c.lower.resize import resize_has_rows
 
-OWN = ("conv", "conv_transpose", "max_pool", "avg_pool", "matmul", "resize")  # ops with row kernels of their own
+# ops with row kernels of their own
+OWN = ("conv", "conv_transpose", "max_pool", "avg_pool", "matmul", "resize", "qconv", "qmatmul", "qsum_pool")
+ROW_DTYPES = ("f32", "i32", "i8", "u8")
 # the bytes of the result are the operand's, and nothing is computed
 _ALIASES = ("bitcast", "cast", "reshape")
 _NHWC = (0, 2, 3, 1)
+_WEIGHTED = ("conv", "conv_transpose", "matmul", "qconv", "qmatmul")
 
 
 def row_rule(op: Op) -> RowRule | None:
@@ -34,18 +37,20 @@ def row_rule(op: Op) -> RowRule | None:
 def row_op(op: Op) -> RowOp | None:
     """What the schedule may know of an op that has row kernels; None: it has none."""
     rule = row_rule(op)
-    if rule is None or op.kind in _ALIASES or op.result.type.dtype != "f32" or not op.result.type.size:
+    if rule is None or op.kind in _ALIASES or not op.result.type.size:
         return None
     reads = [(v, w) for v, w in zip(op.inputs, rule.reads, strict=False) if v is not None and w is not None]
-    if any(v.type.dtype != "f32" or not v.type.size for v, _ in reads):
+    if any(v.type.dtype not in ROW_DTYPES or not v.type.size for v in (op.result, *(v for v, _ in reads))):
         return None
-    if op.kind in ("conv", "conv_transpose") and op.arg(0).const is not None:
+    if not _quantised(op) and any(v.type.dtype != "f32" for v in (op.result, *(v for v, _ in reads))):
+        return None
+    if op.kind in ("conv", "conv_transpose", "qconv") and op.arg(0).const is not None:
         return None  # an image too dear to fold: no stage would ask for the rows of its padded copy
     if not _has_kernel(op, rule):
         return None
-    weights = op.arg(1).type.nbytes if op.kind in ("conv", "conv_transpose", "matmul") else 0
+    weights = op.arg(1).type.nbytes if op.kind in _WEIGHTED else 0
     columns = row_view(op.result.type.dims).columns
-    least = -(-TILE_ROWS // columns) if op.kind == "matmul" else 1
+    least = -(-TILE_ROWS // columns) if op.kind in ("matmul", "qmatmul") else 1
     varying = tuple((v, w) for v, w in reads if v.const is None)
     each_row = op.kind not in OWN and not from_planes(op)
     channels, unit = _channels(op, rule)
@@ -53,6 +58,11 @@ def row_op(op: Op) -> RowOp | None:
         rule.rows, varying, rule.images, weights, min(least, rule.rows), rule.sink, each_row, macs_of(op), channels,
         unit,
     )  # fmt: skip
+
+
+def _quantised(op: Op) -> bool:
+    """An op that knows of bytes, or moves them without asking what they are."""
+    return OPS[op.kind].family == "integer" or op.kind in ("max_pool", "concat", "slice", "pad", "gather", "transpose")
 
 
 def _channels(op: Op, rule: RowRule) -> tuple[Channels, int]:
@@ -86,12 +96,14 @@ def _vector(value: Value, channels: int) -> bool:
 
 
 def _has_kernel(op: Op, rule: RowRule) -> bool:
-    if op.kind == "conv":
+    if op.kind in ("conv", "qconv"):
         return conv_has_rows(op)
     if op.kind == "conv_transpose":
         return phases_by_rows(op)
-    if op.kind in ("max_pool", "avg_pool"):
+    if op.kind in ("max_pool", "avg_pool", "qsum_pool"):
         return is_fast(op)
+    if op.kind == "qmatmul":
+        return all(v is None or v.const is not None for v in op.inputs[1:])
     if op.kind == "resize":
         return resize_has_rows(op)
     if op.kind == "matmul":

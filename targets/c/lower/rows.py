@@ -3,30 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from edgec.ir.rows import row_view
+from edgec.ir.types import Type
 from edgec.plan.plan import Block, Call, Stage, Struct
 from edgec.plan.rows import StageRows
-from edgec.targets.c.lower.context import Lowering, Rows
+from edgec.targets.c.lower.context import Lowering, Rows, slack
 
 Dims = tuple[int, ...]
 TASKS = 16  # most tasks of rows that share nothing
 
 
-def padded_image(ctx: Lowering, dims: Dims, left: int, right: int, name: str) -> Rows:
-    """A whole image [n][h][w][c] with columns of zeros beside it; zero_columns writes them."""
-    n, h, w, c = dims
-    row = (left + w + right) * c
-    at = ctx.scratch(4 * n * h * row, name)
-    return Rows(ctx.pointer(at, 4 * left * c), h * row, row, max(1, h), left, right)
+@dataclass(frozen=True)
+class Columns:
+    """Columns beside the rows of an image, in front and behind, and what they hold: what stands for a zero there."""
+
+    left: int = 0
+    right: int = 0
+    zero: int = 0
+
+    def __bool__(self) -> bool:
+        return self.left > 0 or self.right > 0
 
 
-def ring(ctx: Lowering, dims: Dims, left: int, right: int, depth: int, slots: int, name: str) -> Rows:
+def padded_image(ctx: Lowering, type: Type, columns: Columns, name: str) -> Rows:
+    """A whole image [n][h][w][c] with columns beside it; fill_columns writes them."""
+    n, h, w, c = type.dims
+    size, row = type.numpy.itemsize, (columns.left + w + columns.right) * c
+    at = ctx.scratch(size * n * h * row + slack(type), name)
+    start = ctx.pointer(at, size * columns.left * c, 0, type.dtype)
+    return Rows(start, h * row, row, max(1, h), columns.left, columns.right, size, columns.zero)
+
+
+def ring(ctx: Lowering, type: Type, columns: Columns, depth: int, slots: int, name: str) -> Rows:
     """`depth` rows of an image for each of `slots` callers."""
-    _, _, w, c = dims
-    row = (left + w + right) * c
-    nbytes = -(-4 * depth * row // 64) * 64
+    _, _, w, c = row_view(type.dims).dims
+    size, row = type.numpy.itemsize, (columns.left + w + columns.right) * c
+    nbytes = -(-(size * depth * row + slack(type)) // 64) * 64
     at = ctx.scratch(slots * nbytes, name)
-    return Rows(ctx.pointer(at, 4 * left * c, nbytes if slots > 1 else 0), 0, row, depth, left, right)
+    start = ctx.pointer(at, size * columns.left * c, nbytes if slots > 1 else 0, type.dtype)
+    return Rows(start, 0, row, depth, columns.left, columns.right, size, columns.zero)
 
 
 def rows_struct(dims: Dims, x: Rows | None, y: Rows) -> Struct:
@@ -37,14 +54,18 @@ def rows_struct(dims: Dims, x: Rows | None, y: Rows) -> Struct:
     return Struct("edgec_rows_shape", tuple(fields.items()))
 
 
-def zero_columns(ctx: Lowering, y: Rows, dims: Dims) -> None:
+def fill_columns(ctx: Lowering, y: Rows, dims: Dims) -> None:
     if y.left or y.right:
-        c = dims[3]
-        ctx.call("rows.h", "edgec_zero_columns", y.write(), rows_struct(dims, None, y), y.left * c, y.right * c)
+        shape, left, right = rows_struct(dims, None, y), y.left * dims[3], y.right * dims[3]
+        if y.size == 1:
+            ctx.call("rows.h", "edgec_fill_columns", y.write(), shape, left, right, y.zero)
+        else:
+            assert y.size == 4 and not y.zero
+            ctx.call("rows.h", "edgec_zero_columns", y.write(), shape, left, right)
 
 
 def copy_rows(ctx: Lowering, x: Rows, y: Rows, dims: Dims) -> None:
-    ctx.call("rows.h", "edgec_copy_rows", x.read(), y.write(), rows_struct(dims, x, y))
+    ctx.call("rows.h", "edgec_copy_rows", x.read(), y.write(), rows_struct(dims, x, y), y.size)
 
 
 def whole_rows(calls: Sequence[Call], rows: int, images: int, source: str) -> Block:

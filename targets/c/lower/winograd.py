@@ -18,7 +18,7 @@ from edgec.targets.c.lower.activation import fused
 from edgec.targets.c.lower.context import Lowering, Rows
 from edgec.targets.c.lower.conv import operand_strides
 from edgec.targets.c.lower.row_ops import row_op
-from edgec.targets.c.lower.rows import zero_columns
+from edgec.targets.c.lower.rows import fill_columns
 from edgec.targets.c.winograd import Layer, best, choose_tiles, transform_weights
 
 
@@ -62,5 +62,5 @@ def lower_winograd(op: Op, ctx: Lowering, m: int, x: Rows, r: Rows | None, y: Ro
             r.read() if r is not None else None, y.write(), scratch, Struct("edgec_winograd_shape",
             tuple(fields.items())), tiles.struct(), form.row, macs=9 * oh * ow * c * oc, instances=tiles.instances(),
         )  # fmt: skip
-        zero_columns(ctx, y, op.result.type.dims)
+        fill_columns(ctx, y, op.result.type.dims)
     ctx.block(Block((Stage(tuple(calls), StageRows(oh)),), n, bands, -(-oh // m) * m, ctx.source, m))

@@ -1,0 +1,202 @@
+"""Static INT8: which operators work on bytes, and the encodings of their operands and results.
+
+Convolutions and matmuls by constant weights are what is asked for. An operator that moves, adds or scales elements
+works on bytes where all it reads are results of such operators and something behind it takes bytes; what only leads to
+a float operator or leaves the model stays float, since nothing is gained by rounding it. A value that comes from
+elsewhere, such as an input of the model, is encoded where it is first needed.
+
+Activations are asymmetric bytes, one scale a tensor; values that are moved or compared without arithmetic share theirs.
+Weights are symmetric in [-127, 127], one scale a result channel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import numpy as np
+
+from edgec.ir.build import Builder
+from edgec.ir.graph import Graph, Op, Value
+from edgec.ir.ops.elementwise import PARAMETRIC, UNARY
+from edgec.ir.types import Quant, Type
+from edgec.passes.requant_forms import FORMS
+
+Array = np.ndarray[Any, Any]
+Range = tuple[float, float]
+# weights [result channels, …] and their scales -> what is stored
+RoundWeights = Callable[[Op, Array, Array], Array]
+
+MOVES = ("concat", "max_pool", "pad", "reshape", "resize", "slice", "transpose")  # one scale for operands and result
+PAIRS = ("add", "mul", "sub")  # two operands that vary
+HEAVY = ("conv", "matmul")
+LEAST_FACTOR = 2.0**-22  # of a sum's step to the result's: zero points in sums must fit 32 bits
+LARGEST_BIAS = 2.0**24  # steps of a sum
+
+
+def weights_of(op: Op) -> tuple[int, ...]:
+    """Axes of operand 1 in the order [result channels, …] of a heavy operator."""
+    rank = op.arg(1).type.rank
+    if op.kind == "matmul" and not op.attrs["trans_b"]:
+        return (rank - 1, *range(rank - 1))
+    return (rank - 2, rank - 1, *range(rank - 2)) if op.kind == "matmul" else tuple(range(rank))
+
+
+def heavy(op: Op) -> bool:
+    """A convolution or matmul by constant weights that has an integer form."""
+    if op.kind not in HEAVY or op.result.type.dtype != "f32" or op.arg(1).const is None or op.arg(0).const is not None:
+        return False
+    if any(v is not None and v.const is None for v in op.inputs[2:]):
+        return False
+    act = str(op.attrs["act"])
+    if act and act not in ("relu", "relu6") and not act.startswith("clip:"):
+        return False
+    if op.kind == "conv":
+        return op.arg(0).type.rank == 4 and op.attrs["layout"] == "nhwc"
+    dims = op.arg(1).type.dims
+    bias = op.inputs[2].type.size if len(op.inputs) > 2 and op.inputs[2] is not None else 1
+    return math.prod(dims[:-2]) == 1 and op.arg(0).type.rank == op.result.type.rank and bias in (1, op.result.type.dims[-1])
+
+
+def operators_on_bytes(graph: Graph, kept: Collection[Op] = ()) -> set[Op]:
+    """The operators that work on bytes; those in `kept` stay float."""
+    found: set[Op] = set()
+    users = graph.users()
+    for op in graph.ops:
+        if op not in kept and (heavy(op) or _light(op, found)):
+            found.add(op)
+    for op in reversed(graph.ops):
+        if op in found and not heavy(op) and not any(user in found for user in users.get(op.result, ())):
+            found.remove(op)
+    return found
+
+
+def _light(op: Op, found: Collection[Op]) -> bool:
+    """Works on bytes where what it reads are bytes."""
+    if op.kind not in FORMS or op.kind in HEAVY or len(op.results) != 1 or op.result.type.dtype != "f32":
+        return False
+    if any(v is None or v.op is None or v.op not in found for v in op.inputs):
+        return False
+    dims = [v.type.dims for v in op.inputs if v is not None]
+    if op.kind in ("add", "sub") and dims[0] != dims[1]:
+        return False
+    if op.kind == "mul" and op.result.type.dims not in dims:
+        return False
+    if op.kind == "resize" and op.attrs["mode"] != "nearest":
+        return False
+    if op.kind == "avg_pool" and any(op.attrs["pads"]) and (not op.attrs["count_include_pad"] or op.attrs["ceil_pads"]):  # type: ignore[arg-type]
+        return False
+    act = str(op.attrs.get("act", ""))
+    return not act or act in ("relu", "relu6") or act.startswith("clip:")
+
+
+def values_to_observe(graph: Graph, chosen: Collection[Op]) -> list[Value]:
+    """Values whose range decides an encoding: what chosen operators read, in order."""
+    found: dict[Value, None] = {}
+    for op in graph.ops:
+        if op in chosen:
+            found.update((v, None) for v in op.inputs if v is not None and v.const is None)
+    return list(found)
+
+
+def encode_values(
+    graph: Graph, chosen: Collection[Op], ranges: Mapping[Value, Range], byte: str, rounded: RoundWeights
+) -> None:
+    """Sets the encodings of what the chosen operators read and make, and of their weights."""
+    scales = _grids(graph, chosen, ranges, byte)
+    users = graph.users()
+    leaving = graph.output_values()
+    outside: dict[Value, Value] = {}  # values from elsewhere -> encoded
+    for op in list(graph.ops):
+        if op not in chosen:
+            continue
+        for i, value in enumerate(op.inputs):
+            if value is None or value.const is not None:
+                continue
+            if value.op is None or value.op not in chosen:
+                if value not in outside:
+                    outside[value] = _encoded(graph, op, value, _quant(graph, scales[value], byte))
+                op.inputs[i] = outside[value]
+        if any(user in chosen for user in users.get(op.result, ())):
+            encoding = _quant(graph, scales[op.result], byte)
+            op.result.type = Type("f32", op.result.type.shape, (encoding,))
+            if op.result in leaving:
+                plain = _encoded(graph, None, op.result, None)
+                graph.outputs = [(name, plain if v is op.result else v) for name, v in graph.outputs]
+                for state in graph.states:
+                    state.output = plain if state.output is op.result else state.output
+        if heavy(op):
+            scale = scales[op.result][0] if op.result.type.encodings else None
+            _encode_weights(graph, op, scale, rounded)
+
+
+def _encoded(graph: Graph, before: Op | None, value: Value, encoding: Quant | None) -> Value:
+    """The value in another encoding (None: plain), by an `encode` in front of an operator or at the end."""
+    op = Op("encode", [value], {}, value.op.source if value.op is not None else "")
+    at = len(graph.ops) if before is None else graph.ops.index(before)
+    (made,) = graph.insert(at, op, [Type("f32", value.type.shape, (encoding,) if encoding else ())])
+    made.name = value.name
+    return made
+
+
+def _grids(
+    graph: Graph, chosen: Collection[Op], ranges: Mapping[Value, Range], byte: str
+) -> dict[Value, tuple[float, int]]:
+    """Scale and zero point of each observed value; those that share are united."""
+    root: dict[Value, Value] = {v: v for v in ranges}
+
+    def find(v: Value) -> Value:
+        while root[v] is not v:
+            v = root[v]
+        return v
+
+    for op in graph.ops:
+        if op in chosen and op.kind in MOVES and op.result in root:
+            for v in op.inputs:
+                if v is not None and v in root:
+                    root[find(v)] = find(op.result)
+    united: dict[Value, Range] = {}
+    for v, (lo, hi) in ranges.items():
+        known = united.get(find(v), (0.0, 0.0))
+        united[find(v)] = min(known[0], lo), max(known[1], hi)
+    return {v: grid_of(*united[find(v)], byte) for v in ranges}
+
+
+def grid_of(lo: float, hi: float, byte: str) -> tuple[float, int]:
+    """Scale and zero point of the bytes that cover a range, which holds 0."""
+    lo, hi = min(lo, 0.0), max(hi, 0.0)
+    scale = float(np.float32((hi - lo) / 255 or 1 / 255))
+    least = 0 if byte == "u8" else -128
+    return scale, int(min(max(round(least - lo / scale), least), least + 255))
+
+
+def _quant(graph: Graph, grid: tuple[float, int], byte: str) -> Quant:
+    scale, zero = grid
+    return Quant(
+        byte, graph.module.intern(np.array(scale, np.float32)),
+        graph.module.intern(np.array(zero, np.uint8 if byte == "u8" else np.int8)),
+    )  # fmt: skip
+
+
+def _encode_weights(graph: Graph, op: Op, result_scale: float | None, rounded: RoundWeights) -> None:
+    value, axes = op.arg(1), weights_of(op)
+    w = graph.array(value).transpose(axes)
+    flat = w.reshape(w.shape[0], -1).astype(np.float64)
+    x_scale = float(graph.module.constants[op.arg(0).type.encodings[0].scale])
+    scale = np.abs(flat).max(axis=1, initial=0.0) / 127
+    bias = op.inputs[2] if len(op.inputs) > 2 else None
+    if bias is not None:
+        scale = np.maximum(scale, np.abs(np.broadcast_to(graph.array(bias).reshape(-1), scale.shape)) / (x_scale * LARGEST_BIAS))
+    scale = np.maximum(scale, (result_scale or 1e-3) * LEAST_FACTOR / x_scale).astype(np.float32)
+    stored = rounded(op, flat, scale)
+    back = stored.reshape(w.shape).transpose(np.argsort(axes))
+    encoding = Quant(
+        "i8", graph.module.intern(scale), graph.module.intern(np.zeros(len(scale), np.int8)), int(axes[0])
+    )
+    op.inputs[1] = graph.encoded(np.ascontiguousarray(back), Type("f32", value.type.shape, (encoding,)), value.name)
+
+
+def nearest(op: Op, weights: Array, scale: Array) -> Array:
+    """Weights [channels, k] rounded to the nearest step of their channel."""
+    return np.clip(np.rint(weights / scale[:, None].astype(np.float64)), -127, 127).astype(np.int8)

@@ -1,0 +1,126 @@
+"""Operators on encoded values become operators on bytes (ir/ops/integer.py); encodings are gone afterwards.
+
+%1: f32[…] quant<i8, scale=#s, zero=#z> = conv %0, #w, #b   ->   %1: i8[…] = qconv %0, #w, #b', #m, #s {x_zero=-5}
+
+An operator that has no integer form is done in floats, between a `dequantize` and a `quantize`. `byte` is how the
+target stores bytes, i8 or u8: encodings of the other kind move by 128.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edgec.ir.build import Builder
+from edgec.ir.graph import Graph, Op, Value
+from edgec.ir.types import DTYPES, Quant
+from edgec.passes.requant import Grid, NotInIntegers
+from edgec.passes.requant_forms import FORMS, Form, rescaled
+
+
+def lower_requant(graph: Graph, byte: str = "i8") -> bool:
+    if not any(v.type.encodings for op in graph.ops for v in (*op.results, *op.inputs) if v is not None):
+        return False
+    _Lowering(graph, byte).run()
+    return True
+
+
+class _Lowering:
+    """One walk in order. `bytes` holds encoded values as bytes, `floats` all values as plain tensors, made when asked."""
+
+    def __init__(self, graph: Graph, byte: str) -> None:
+        self.graph = graph
+        self.byte = byte
+        self.bytes: dict[Value, Value] = {}
+        self.floats: dict[Value, Value] = {}
+        self.renamed: dict[Value, Value] = {}
+
+    def run(self) -> None:
+        old, self.graph.ops = self.graph.ops, []
+        for op in old:
+            b = Builder(self.graph, source=op.source)
+            encoded = any(v.type.encodings for v in (*op.results, *op.inputs) if v is not None)
+            if not encoded:
+                op.inputs = [self._float(b, v) if v is not None else None for v in op.inputs]
+                self.graph.ops.append(op)
+                continue
+            self._op(op, b)
+        self.graph.replace_leaving(self.renamed)
+
+    def _op(self, op: Op, b: Builder) -> None:
+        result = self._grid(op.result) if len(op.results) == 1 and op.result.type.encodings else None
+        made = None
+        if op.kind == "encode":
+            self._encode(op, b, result)
+            return
+        if op.kind in FORMS and len(op.results) == 1:
+            operands = [self._operand(v) for v in op.inputs]
+            at = len(self.graph.ops)
+            try:
+                made = FORMS[op.kind](Form(op, b, operands, result))
+            except NotInIntegers:
+                del self.graph.ops[at:]
+        if made is not None:
+            self._name(op.result, made, result is not None)
+            return
+        values = b.ops(op.kind, *(self._float(b, v) if v is not None else None for v in op.inputs), **op.attrs)
+        for value, y in zip(op.results, values, strict=True):
+            if value.type.encodings:
+                self._name(value, self._quantized(b, y, self._grid(value)), True)
+            else:
+                self._name(value, y, False)
+
+    def _encode(self, op: Op, b: Builder, result: Grid | None) -> None:
+        x = op.arg(0)
+        if result is None:
+            self._name(op.result, self._float(b, x), False)
+        elif x.type.encodings and x.const is None:
+            self._name(op.result, rescaled(b, self.bytes[x], self._grid(x), result), True)
+        else:
+            self._name(op.result, self._quantized(b, self._float(b, x), result), True)
+
+    def _name(self, value: Value, made: Value, encoded: bool) -> None:
+        if encoded:
+            self.bytes[value] = made
+            made.name = made.name or value.name
+        else:
+            self.floats[value] = self.renamed[value] = made
+
+    def _operand(self, value: Value | None) -> tuple[Value | None, Grid | None]:
+        if value is None:
+            return None, None
+        if value in self.bytes:
+            return self.bytes[value], self._grid(value)
+        return self.floats.get(value, value), None
+
+    def _grid(self, value: Value) -> Grid:
+        """Of an encoded value, in the target's bytes."""
+        encoding = value.type.encodings[0]
+        assert isinstance(encoding, Quant) and encoding.axis is None, f"{value!r} is stored as {encoding}"
+        constants = self.graph.module.constants
+        scale, zero = float(constants[encoding.scale]), int(constants[encoding.zero])
+        if encoding.stored in ("i8", "u8") and encoding.stored != self.byte:
+            zero += 128 if self.byte == "u8" else -128
+            return Grid(self.byte, scale, zero)
+        return Grid(encoding.stored, scale, zero)
+
+    def _float(self, b: Builder, value: Value) -> Value:
+        """The value as a plain tensor."""
+        if value in self.floats or not value.type.encodings:
+            return self.floats.get(value, value)
+        if value.const is not None:
+            made = b.const(self.graph.array(value))
+        else:
+            grid = self._grid(value)
+            made = b.op("dequantize", self.bytes[value], *_constants(b, grid))
+            made.stand_for(value)
+        self.floats[value] = made
+        return made
+
+    def _quantized(self, b: Builder, y: Value, grid: Grid) -> Value:
+        return b.op("quantize", y, *_constants(b, grid))
+
+
+def _constants(b: Builder, grid: Grid) -> tuple[Any, Any]:
+    return b.const(np.array(grid.scale, np.float32)), b.const(np.array(grid.zero, DTYPES[grid.dtype]))

@@ -1,0 +1,102 @@
+"""Integers for real scales: multiplier and shift, sums that hold a zero point, bounds of clamps, tables.
+
+The formula is that of ir/ops/integer.py. A form raises NotInIntegers where the numbers do not fit it; the operator then
+stays a float one between a decoding and an encoding, and the message is the reason in the receipt.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgec.ir.ops.elementwise import activate
+from edgec.ir.ops.integer import ACC, SHIFTS
+from edgec.ir.types import DTYPES
+
+Array = np.ndarray[Any, Any]
+MULTIPLIER_BITS = 16
+
+
+class NotInIntegers(Exception):
+    """Why an operator on encoded values is not done in integers: a code of REASONS."""
+
+
+REASONS = {
+    "ACC_BOUND": "a sum of its products may not fit 32 bits",
+    "REQUANT_RANGE": "its result's steps are finer than half a step of its products",
+    "NO_INTEGER_FORM": "there is no integer form of it",
+    "WEIGHTS_ASYMMETRIC": "its weights have zero points, or -128",
+}
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The numbers that a byte stands for: scale * (byte - zero), bytes of `dtype`."""
+
+    dtype: str
+    scale: float
+    zero: int
+
+    @property
+    def least(self) -> int:
+        return int(np.iinfo(DTYPES[self.dtype]).min)
+
+    @property
+    def most(self) -> int:
+        return int(np.iinfo(DTYPES[self.dtype]).max)
+
+    def nearest(self, real: float) -> int:
+        """The byte whose number is nearest."""
+        steps = real / self.scale if math.isfinite(real) else math.copysign(1e9, real)
+        return int(min(max(round(steps) + self.zero, self.least), self.most))
+
+    def numbers(self) -> Array:
+        """What the bytes from the least to the most stand for, as float32."""
+        steps = np.arange(self.least, self.most + 1) - self.zero
+        return (steps * np.float32(self.scale)).astype(np.float32)
+
+    def encode(self, real: Array) -> Array:
+        with np.errstate(all="ignore"):
+            steps = np.nan_to_num(np.clip(np.rint(real / np.float32(self.scale)), -(2.0**20), 2.0**20))
+        return np.asarray(np.clip(steps + self.zero, self.least, self.most).astype(DTYPES[self.dtype]))
+
+    def bounds(self, act: str) -> tuple[int, int]:
+        """Bytes between which a fused clamp keeps the result; NotInIntegers for other activations."""
+        if act and act not in ("relu", "relu6") and not act.startswith("clip:"):
+            raise NotInIntegers("NO_INTEGER_FORM")
+        ends = activate(np.array([-np.inf, np.inf], np.float32), act)
+        return self.nearest(float(ends[0])), self.nearest(float(ends[1]))
+
+
+def multiplier(factor: float) -> tuple[int, int]:
+    """m and s of factor = m / 2^s as near as 16 bits come; fewer where s is at its most."""
+    if not 0 < factor < 0.5:
+        raise NotInIntegers("REQUANT_RANGE")
+    s = min(SHIFTS[1], MULTIPLIER_BITS - math.frexp(factor)[1])
+    m = round(math.ldexp(factor, s))
+    if m == 1 << MULTIPLIER_BITS:
+        m, s = m >> 1, s - 1
+    if m < 1 or s < SHIFTS[0]:
+        raise NotInIntegers("REQUANT_RANGE")
+    return m, s
+
+
+def zero_in_sum(zero: int, m: int, s: int) -> int:
+    """What a sum is more by, so that its result is `zero` more: within half a multiplier of a step."""
+    return round(zero * math.ldexp(1.0, s) / m)
+
+
+def check_sum(largest: Array | int) -> None:
+    """NotInIntegers where the largest sum is beyond 32 bits."""
+    if np.max(np.asarray(largest, np.float64), initial=0.0) >= ACC.max:
+        raise NotInIntegers("ACC_BOUND")
+
+
+def table(source: Grid, function: Callable[[Array], Array], result: Grid) -> Array:
+    """Entries for the bytes of `source` from the least: what the function makes of their numbers."""
+    with np.errstate(all="ignore"):
+        return result.encode(function(source.numbers()))

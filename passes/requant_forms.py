@@ -1,0 +1,231 @@
+"""Integer forms of operators on encoded values, one function a family: operands' bytes in, the result's bytes out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgec.ir.build import Builder
+from edgec.ir.graph import Op, Value
+from edgec.ir.ops import OPS
+from edgec.ir.ops.elementwise import PARAMETRIC, UNARY
+from edgec.ir.types import Quant
+from edgec.passes.requant import Grid, NotInIntegers, check_sum, multiplier, table, zero_in_sum
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Form:
+    """An operator with its operands: for each, its bytes and their grid, or the float value and None."""
+
+    op: Op
+    build: Builder
+    operands: Sequence[tuple[Value | None, Grid | None]]
+    result: Grid | None  # None: the result is a plain float tensor
+
+    @property
+    def attrs(self) -> Any:
+        return self.op.attrs
+
+    def byte(self, i: int) -> tuple[Value, Grid]:
+        """Operand i, which must be encoded and no constant."""
+        value, grid = self.operands[i] if i < len(self.operands) else (None, None)
+        if value is None or grid is None:
+            raise NotInIntegers("NO_INTEGER_FORM")
+        return value, grid
+
+    def target(self) -> Grid:
+        if self.result is None:
+            raise NotInIntegers("NO_INTEGER_FORM")
+        return self.result
+
+
+def _clamped(grid: Grid, act: str) -> dict[str, Any]:
+    lo, hi = grid.bounds(act)
+    return {"lo": lo, "hi": hi, "to": grid.dtype}
+
+
+def _weights(f: Form, axis: int) -> tuple[Array, Array]:
+    """The stored bytes of operand 1, result channels first, and the scale of each."""
+    value = f.op.arg(1)
+    encoding = value.type.encodings[0] if value.type.encodings else None
+    if value.const is None or not isinstance(encoding, Quant) or encoding.stored not in ("i8", "u8"):
+        raise NotInIntegers("NO_INTEGER_FORM")
+    constants = f.build.graph.module.constants
+    zero, stored = constants[encoding.zero].astype(np.int64), f.build.graph.stored(value).astype(np.int64)
+    if encoding.axis is not None and encoding.axis != axis:
+        raise NotInIntegers("NO_INTEGER_FORM")
+    along = [-1 if i == axis else 1 for i in range(stored.ndim)]
+    stored = np.moveaxis(stored - (zero.reshape(along) if zero.ndim else zero), axis, 0)
+    if stored.min(initial=0) < -127 or stored.max(initial=0) > 127:
+        raise NotInIntegers("WEIGHTS_ASYMMETRIC")
+    scale = np.broadcast_to(constants[encoding.scale].astype(np.float64), (stored.shape[0],))
+    return np.ascontiguousarray(stored.astype(np.int8)), scale
+
+
+def _products(f: Form, kind: str, w: Array, w_scale: Array, bias: Array | None, attrs: dict[str, Any]) -> Value:
+    """qconv or qmatmul: i32 sums scaled to bytes, or to floats where the result is plain."""
+    x, grid = f.byte(0)
+    act = str(f.attrs["act"])
+    step = grid.scale * w_scale  # of the sums, a channel
+    added = np.zeros(len(step)) if bias is None else np.rint(np.broadcast_to(bias, step.shape) / step)
+    reach = np.abs(w.reshape(len(step), -1).astype(np.int64)).sum(1) * max(
+        grid.most - grid.zero, grid.zero - grid.least
+    )
+    attrs = {**attrs, "x_zero": grid.zero}
+    b = f.build
+    if f.result is None:
+        check_sum(reach + np.abs(added))
+        sums = b.op(kind, x, b.const(w), b.const(added.astype(np.int32)), **attrs)
+        axis = 1 if attrs.get("layout") == "nchw" else sums.type.rank - 1
+        zeros = np.zeros(len(step), np.int32)
+        y = b.op("dequantize", sums, b.const(step.astype(np.float32)), b.const(zeros), axis=axis)
+        return _activated(b, y, act)
+    pairs = [multiplier(s / f.result.scale) for s in step.tolist()]
+    zero = np.array([zero_in_sum(f.result.zero, m, s) for m, s in pairs], np.float64)
+    check_sum(reach + np.abs(added + zero))
+    m, s = (np.array(v, np.int32) for v in zip(*pairs, strict=True))
+    bounds = _clamped(f.result, act)
+    return b.op(kind, x, b.const(w), b.const((added + zero).astype(np.int32)), b.const(m), b.const(s), **attrs, **bounds)
+
+
+def _activated(b: Builder, y: Value, act: str) -> Value:
+    """A fused activation as an operator of its own."""
+    if not act:
+        return y
+    name, *numbers = act.split(":")
+    if name == "relu6":
+        return b.op("clip", y, lo=0.0, hi=6.0)
+    if name == "clip":
+        return b.op("clip", y, lo=float(numbers[0]), hi=float(numbers[1]))
+    if name in UNARY:
+        return b.op(name, y)
+    raise NotInIntegers("NO_INTEGER_FORM")
+
+
+def _constant(f: Form, i: int) -> Array | None:
+    """A constant float operand; None where there is none."""
+    value = f.op.inputs[i] if len(f.op.inputs) > i else None
+    if value is None:
+        return None
+    if value.const is None or value.type.encodings:
+        raise NotInIntegers("NO_INTEGER_FORM")
+    return f.build.graph.array(value).astype(np.float64)
+
+
+def _conv(f: Form) -> Value:
+    if len(f.op.inputs) > 3 and f.op.inputs[3] is not None:
+        raise NotInIntegers("NO_INTEGER_FORM")
+    w, scale = _weights(f, 0)
+    names = ("strides", "pads", "dilations", "groups", "layout")
+    return _products(f, "qconv", w, scale, _constant(f, 2), {n: f.attrs[n] for n in names})
+
+
+def _matmul(f: Form) -> Value:
+    dims = f.op.arg(1).type.dims
+    if math.prod(dims[:-2]) != 1 or f.op.arg(0).type.rank != f.op.result.type.rank:
+        raise NotInIntegers("NO_INTEGER_FORM")
+    w, scale = _weights(f, len(dims) - (2 if f.attrs["trans_b"] else 1))
+    bias = _constant(f, 2)
+    n = f.op.result.type.dims[-1]
+    if bias is not None and bias.size not in (1, n):
+        raise NotInIntegers("NO_INTEGER_FORM")
+    return _products(f, "qmatmul", w.reshape(n, -1), scale, bias.reshape(-1) if bias is not None else None, {})
+
+
+def _add(f: Form) -> Value:
+    (x, gx), (y, gy), result = f.byte(0), f.byte(1), f.target()
+    if x.type.dims != y.type.dims:
+        raise NotInIntegers("NO_INTEGER_FORM")
+    sign = -1.0 if f.op.kind == "sub" else 1.0
+    factors = gx.scale / result.scale, sign * gy.scale / result.scale
+    shift = min(22, 14 - math.frexp(max(abs(v) for v in factors))[1])
+    if shift < 4:
+        raise NotInIntegers("REQUANT_RANGE")
+    a, b = (round(math.ldexp(v, shift)) for v in factors)
+    bias = (result.zero << shift) - a * gx.zero - b * gy.zero
+    check_sum(255 * (abs(a) + abs(b)) + abs(bias) + (1 << shift))
+    return f.build.op("qadd", x, y, x_scale=a, y_scale=b, bias=bias, shift=shift,
+                      **_clamped(result, str(f.attrs.get("act", ""))))  # fmt: skip
+
+
+def _mul(f: Form) -> Value:
+    (x, gx), (y, gy), result = f.byte(0), f.byte(1), f.target()
+    if x.type.size < y.type.size:
+        (x, gx), (y, gy) = (y, gy), (x, gx)
+    fits = x.type.rank == y.type.rank and all(n in (1, m) for n, m in zip(y.type.dims, x.type.dims, strict=True))
+    if not fits or x.type.dims != f.op.result.type.dims:
+        raise NotInIntegers("NO_INTEGER_FORM")
+    m, s = multiplier(gx.scale * gy.scale / result.scale)
+    return f.build.op("qmul", x, y, x_zero=gx.zero, y_zero=gy.zero, bias=zero_in_sum(result.zero, m, s), multiplier=m,
+                      shift=s, **_clamped(result, str(f.attrs.get("act", ""))))  # fmt: skip
+
+
+def _mean(f: Form) -> Value:
+    (x, grid), result = f.byte(0), f.target()
+    count = math.prod(x.type.dims[i] for i in f.attrs["axes"])
+    m, s = multiplier(grid.scale / (result.scale * (count if f.op.kind == "reduce_mean" else 1)))
+    bias = zero_in_sum(result.zero, m, s) - grid.zero * count
+    check_sum(255 * count + abs(bias))
+    return f.build.op("qsum", x, axes=tuple(sorted(f.attrs["axes"])), keepdims=bool(f.attrs["keepdims"]), bias=bias,
+                      multiplier=m, shift=s, **_clamped(result, ""))  # fmt: skip
+
+
+def _avg_pool(f: Form) -> Value:
+    (x, grid), result, a = f.byte(0), f.target(), f.attrs
+    if any(a["pads"]) and (not a["count_include_pad"] or a["ceil_pads"]):
+        raise NotInIntegers("NO_INTEGER_FORM")  # windows of several counts
+    count = math.prod(a["kernel"])
+    m, s = multiplier(grid.scale / (result.scale * count))
+    bias = zero_in_sum(result.zero, m, s) - grid.zero * count
+    check_sum(255 * count + abs(bias))
+    window = {n: a[n] for n in ("kernel", "strides", "pads", "dilations", "layout")}
+    return f.build.op("qsum_pool", x, x_zero=grid.zero, bias=bias, multiplier=m, shift=s, **window,
+                      **_clamped(result, ""))  # fmt: skip
+
+
+def _unary(f: Form) -> Value:
+    (x, grid), result = f.byte(0), f.target()
+    entries = table(grid, lambda v: OPS[f.op.kind].evaluate([v], f.attrs)[0], result)
+    return f.build.op("table", x, f.build.const(entries))
+
+
+def rescaled(b: Builder, x: Value, source: Grid, result: Grid) -> Value:
+    """The same numbers on another grid."""
+    return x if source == result else b.op("table", x, b.const(table(source, lambda v: v, result)))
+
+
+def _moved(f: Form) -> Value:
+    """What moves elements, or takes the largest: the same on bytes."""
+    result = f.target()
+    on_grid = [rescaled(f.build, *f.byte(i), result) for i in range(len(f.operands))]
+    attrs = dict(f.attrs)
+    if f.op.kind == "pad":
+        attrs["value"] = result.nearest(float(attrs["value"]))
+    return f.build.op(f.op.kind, *on_grid, **attrs)
+
+
+def _nearest(f: Form) -> Value:
+    if f.attrs["mode"] != "nearest":
+        raise NotInIntegers("NO_INTEGER_FORM")
+    return _moved(f)
+
+
+FORMS: dict[str, Callable[[Form], Value]] = {
+    **dict.fromkeys((*UNARY, *PARAMETRIC), _unary),
+    **dict.fromkeys(("concat", "max_pool", "pad", "reshape", "slice", "transpose"), _moved),
+    "add": _add,
+    "avg_pool": _avg_pool,
+    "conv": _conv,
+    "matmul": _matmul,
+    "mul": _mul,
+    "reduce_mean": _mean,
+    "reduce_sum": _mean,
+    "resize": _nearest,
+    "sub": _add,
+}
