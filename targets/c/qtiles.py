@@ -10,7 +10,7 @@ from edgec.plan.plan import Struct, Symbol
 from edgec.targets.c.isa import Isa
 from edgec.targets.c.tiles import Tiles, cheapest_tiles
 
-# ISA -> vectors per tile -> most rows per tile, as tiles.ROWS: A64 keeps a vector of A per row and four of B, x86 one of
+# ISA -> vectors per tile -> most rows per tile, as tiles.ROWS: A64 keeps a vector of A a row and four of B, x86 one of
 # A and all of B. The first table is for machines with dot products of bytes, the second for those without.
 ROWS: dict[tuple[str, bool], dict[int, int]] = {
     ("neon", True): {8: 3, 7: 3, 6: 4, 5: 4, 4: 5, 3: 7, 2: 8, 1: 8},

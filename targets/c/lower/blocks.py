@@ -27,6 +27,7 @@ from edgec.targets.c.lower.conv import Sums, lower_conv, lower_pool, pointwise_m
 from edgec.targets.c.lower.conv_transpose import lower_conv_transpose, phase_columns
 from edgec.targets.c.lower.matmul_rows import lower_matmul_rows
 from edgec.targets.c.lower.one_row import finish_sink, lower_one_row, sink_rows
+from edgec.targets.c.lower.qconv import lower_qconv, lower_qmatmul_rows, pointwise_qmatmul
 from edgec.targets.c.lower.resize import lower_resize_rows
 from edgec.targets.c.lower.row_ops import OWN, from_planes, reads_rows, row_op
 from edgec.targets.c.lower.rows import (
@@ -179,7 +180,9 @@ class _Segment:
             return True
         if op.kind == "conv":
             return pointwise_matmul(op, ctx)
-        own = (op.kind in OWN and op.kind != "matmul") or from_planes(op)
+        if op.kind == "qconv" and pointwise_qmatmul(op, ctx):
+            return True
+        own = (op.kind in OWN and op.kind not in ("matmul", "qmatmul")) or from_planes(op)
         if own or self.facts[op].sink or not all(ctx.is_dense(v) for v in [op.result, *op.inputs] if v is not None):
             return False
         self.table[op.kind](op, ctx)
@@ -233,7 +236,7 @@ class _Segment:
         stages: list[Op | _Copy] = []
         copied: set[Value] = set()
         for op in self.ops:
-            if op.kind in ("conv", "conv_transpose", "qconv"):
+            if op.kind in ("conv", "conv_transpose", "qconv", "qmatmul"):
                 x = op.arg(0)
                 wanted = _wanted_columns(op, x, self.ctx.winograd)
                 if x not in self.inside and x not in copied and not _holds(self.ctx.image_rows(x), wanted):
@@ -276,6 +279,8 @@ class _Segment:
             _IMAGE_OPS[op.kind](op, ctx, self._rows_of(op.arg(0)), y)
         elif op.kind == "matmul":
             lower_matmul_rows(op, ctx, self._rows_of, y, self._line(), sums)
+        elif op.kind == "qmatmul":
+            lower_qmatmul_rows(op, ctx, self._rows_of, y, self._line())
         else:
             lower_one_row(op, ctx, self.table, self._rows_of, y)
         fill_columns(ctx, y, op.result.type.dims)
@@ -298,6 +303,8 @@ _IMAGE_OPS: dict[str, Callable[[Op, Lowering, Rows, Rows], None]] = {
 
 
 def _holds(have: Rows, wanted: Columns) -> bool:
+    if have.size == 1 and have.at.buffer.space != "scratch":
+        return False  # bytes behind it are read (qgemm.h), and the caller owns it
     return have.left >= wanted.left and have.right >= wanted.right and (not wanted or have.zero == wanted.zero)
 
 

@@ -26,7 +26,7 @@ def packed_matmul(
     form = fused(act)
     tiles = choose_tiles(ctx.isa, rows, n, k)
     # whole tiles in every chunk but the last, which has the rows left over too
-    chunk = max(1, rows // (_split(rows, n * k) * tiles.mr)) * tiles.mr
+    chunk = max(1, rows // (task_count(rows, n * k) * tiles.mr)) * tiles.mr
     ctx.call(
         "matmul.h", "edgec_matmul", a, ctx.pack(tiles.pack(weights)), ctx.pack(tiles.pack_bias(bias, n)), residual, y,
         rows, n, k, chunk, form.lo, form.hi, tiles.struct(), form.row, tasks=rows // chunk, macs=rows * n * k,
@@ -34,7 +34,7 @@ def packed_matmul(
     )  # fmt: skip
 
 
-def _split(rows: int, work: int) -> int:
+def task_count(rows: int, work: int) -> int:
     """Tasks: at least 64 k multiply-adds and 48 rows each, at most 16."""
     return max(1, min(16, rows // 48, rows * work // 65536))
 

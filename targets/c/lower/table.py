@@ -8,6 +8,7 @@ from edgec.targets.c.lower.conv_transpose import CONV_TRANSPOSE
 from edgec.targets.c.lower.elementwise import ELEMENTWISE
 from edgec.targets.c.lower.index import INDEX
 from edgec.targets.c.lower.matmul import MATMUL
+from edgec.targets.c.lower.qmatmul import QMATMUL
 from edgec.targets.c.lower.recurrent import RECURRENT
 from edgec.targets.c.lower.reduce import REDUCE
 from edgec.targets.c.lower.resize import RESIZE
@@ -19,6 +20,7 @@ LOWER: dict[str, LowerOp] = {
     **CONV_TRANSPOSE,
     **WINDOW,
     **MATMUL,
+    **QMATMUL,
     **REDUCE,
     **SHAPE,
     **INDEX,

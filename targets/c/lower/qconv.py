@@ -1,0 +1,100 @@
+"""Convolution of bytes over channels-last images, by rows (kernels/qconv.h), and what is one: a matmul over tokens.
+
+Kernels do not know zero points: the bias makes up for them, once for each number of kernel rows that are left out above
+and below the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from edgec.ir.graph import Op, Value
+from edgec.ir.rows import row_view
+from edgec.plan.plan import Struct
+from edgec.targets.c.lower.context import Lowering, Rows
+from edgec.targets.c.lower.conv import operand_strides
+from edgec.targets.c.lower.qmatmul import Finish, finish_of, owned, packed_qmatmul
+from edgec.targets.c.qtiles import choose_qtiles
+
+
+def lower_qconv(op: Op, ctx: Lowering, x: Rows, y: Rows) -> None:
+    attrs: Any = op.attrs
+    kernel = np.ascontiguousarray(ctx.graph.array(op.arg(1)).transpose(2, 3, 1, 0))  # [kh][kw][c/g][o]
+    sizes = {"sh": attrs["strides"][0], "sw": attrs["strides"][1], "dh": attrs["dilations"][0],
+             "dw": attrs["dilations"][1], "top": attrs["pads"][0], "left": attrs["pads"][1]}  # fmt: skip
+    _, h, _, c = op.arg(0).type.dims
+    _, oh, ow, _ = op.result.type.dims
+    _qgemm_rows(ctx, x, (h, c), kernel, finish_of(op, ctx), y, attrs["groups"], sizes, oh, ow, ow)
+
+
+def lower_qmatmul_rows(op: Op, ctx: Lowering, rows_of: Callable[[Value], Rows], y: Rows, line: int) -> None:
+    """A pointwise convolution over tokens. `line`: the fewest rows a step, where a row is one pixel."""
+    view = row_view(op.result.type.dims)
+    weights = ctx.graph.array(op.arg(1))
+    sizes = {"sh": 1, "sw": 1, "dh": 1, "dw": 1, "top": 0, "left": 0}
+    kernel = np.ascontiguousarray(weights.T)[np.newaxis, np.newaxis]
+    _qgemm_rows(
+        ctx, rows_of(op.arg(0)), (view.rows, weights.shape[1]), kernel, finish_of(op, ctx), y, 1, sizes, view.rows,
+        view.columns, view.columns if view.columns > 1 else line,
+    )  # fmt: skip
+
+
+def pointwise_qmatmul(op: Op, ctx: Lowering) -> bool:
+    """A 1x1 convolution between dense values is one matmul over all pixels: fewer, fuller tiles than row by row."""
+    attrs: Any = op.attrs
+    x, y, w = op.arg(0), op.result, op.arg(1)
+    plain = w.type.dims[2:] == (1, 1) and attrs["strides"] == (1, 1) and not any(attrs["pads"])
+    if not plain or attrs["groups"] != 1 or not ctx.is_dense(x) or not ctx.is_dense(y):
+        return False
+    n, oh, ow, o = y.type.dims
+    weights = ctx.graph.array(w).reshape(o, -1)
+    packed_qmatmul(ctx, owned(ctx, x), weights, finish_of(op, ctx), ctx.write(y), n * oh * ow)
+    return True
+
+
+def _qgemm_rows(
+    ctx: Lowering, x: Rows, image: tuple[int, int], kernel: np.ndarray, finish: Finish, y: Rows, groups: int,
+    sizes: dict[str, int], oh: int, ow: int, line: int,
+) -> None:  # fmt: skip
+    """One call of edgec_qconv; `image` is rows and channels of x, kernel is [kh][kw][c/g][o]. `line` is the fewest
+    pixels that a step brings side by side."""
+    h, c = image
+    kh, kw, gc, o = kernel.shape
+    oc = o // groups
+    one_run = sizes["dw"] == 1 and groups == 1  # a kernel row is one run of bytes
+    runs = kernel.reshape(kh, kw * gc, o) if one_run else kernel.reshape(kh * kw, gc, o)
+    merged = kh * kw == 1 and x.row == ow * sizes["sw"] * c  # edgec_qgemm
+    tiles = choose_qtiles(
+        ctx.isa, oh * ow if merged else ow, oc, runs.shape[1], line, len(runs), finish.by is None
+    )
+    parts = [tiles.pack(runs[..., g * oc : (g + 1) * oc]) for g in range(groups)]
+    above, below = _left_out(h, oh, kh, sizes)
+    biases = [
+        finish.folded(kernel[top : max(top, kh - bottom)].sum((0, 1, 2), dtype=np.int64)).reshape(groups, oc)
+        for top in range(above + 1)
+        for bottom in range(below + 1)
+    ]
+    by = ctx.pack(tiles.pack_columns(finish.by.reshape(groups, oc))) if finish.by is not None else None
+    fields = {"h": h, "c": c, "ow": ow, "oc": oc, "kh": kh, "kw": kw, **sizes, "groups": groups, "gc": gc,
+              **operand_strides("x", x), **operand_strides("y", y), "y_pixel": o, "b_group": parts[0].size,
+              "columns": tiles.tiles.packed_columns(oc), "below": below, "lo": finish.lo, "hi": finish.hi}  # fmt: skip
+    ctx.call(
+        "qconv.h", "edgec_qconv", x.read(), ctx.pack(np.concatenate(parts)),
+        ctx.pack(tiles.pack_columns(np.stack(biases))), by, y.write(),
+        Struct("edgec_qconv_shape", tuple(fields.items())), tiles.struct(), macs=oh * ow * o * kh * kw * gc,
+        instances=tiles.instances(),
+    )  # fmt: skip
+
+
+def _left_out(h: int, oh: int, kh: int, sizes: dict[str, int]) -> tuple[int, int]:
+    """Most kernel rows of a result row that lie above the image, and below it (edgec_qconv_kernel_rows)."""
+    above = below = 0
+    for oy in range(oh):
+        rows = [oy * sizes["sh"] - sizes["top"] + ky * sizes["dh"] for ky in range(kh)]
+        outside = sum(row < 0 for row in rows)
+        above = max(above, outside)
+        below = max(below, min(kh - outside, sum(row >= h for row in rows)))
+    return above, below

@@ -1,0 +1,102 @@
+"""Matmul of bytes by constant weights (kernels/qmatmul.h), and what all sums of bytes become in the end."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgec.ir.graph import Op, Value
+from edgec.plan.plan import Pointer
+from edgec.targets.c.isa import Isa
+from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered
+from edgec.targets.c.lower.matmul import task_count
+from edgec.targets.c.qtiles import choose_qtiles
+from edgec.targets.c.requant import packed_multipliers
+
+READ_BEHIND = 15  # bytes behind a run that qgemm.h may read
+
+
+@dataclass(frozen=True)
+class Finish:
+    """What becomes of sums over x: `bias` is added; with multipliers `by` (edgec_requant) they become bytes of
+    [lo, hi], without they stay int32."""
+
+    x_zero: int
+    bias: np.ndarray
+    by: np.ndarray | None
+    lo: int
+    hi: int
+
+    def folded(self, weight_sums: np.ndarray) -> np.ndarray:
+        """The bias of sums of products that do not subtract x's zero point; int32 arithmetic is modulo 2^32."""
+        full = self.bias.astype(np.int64) - self.x_zero * weight_sums.astype(np.int64)
+        return full.astype(np.int32)
+
+
+def finish_of(op: Op, ctx: Lowering) -> Finish:
+    """The finish of a qconv or qmatmul; NotLowered when kernels of this instruction set have other bytes."""
+    x, y, attrs = op.arg(0), op.result, op.attrs
+    for value in (x, y) if y.type.dtype != "i32" else (x,):
+        if value.type.dtype != ctx.isa.byte:
+            raise NotLowered(f"{op.kind} has kernels for bytes of {ctx.isa.byte} here, not of {value.type.dtype}")
+    if any(v is not None and v.const is None for v in op.inputs[1:]):
+        raise NotLowered(f"{op.kind} needs weights that are known at compile time")
+    bias, m, s = (
+        ctx.graph.array(v) if v is not None else None
+        for v in (*op.inputs[2:], None, None, None)[:3]
+    )  # fmt: skip
+    channels = op.arg(1).type.dims[0]
+    by = packed_multipliers(ctx.isa, m, s) if m is not None and s is not None else None
+    numbers: Any = attrs
+    return Finish(
+        numbers["x_zero"], bias if bias is not None else np.zeros(channels, np.int32), by, numbers["lo"], numbers["hi"]
+    )
+
+
+def owned(ctx: Lowering, value: Value) -> Pointer:
+    """A dense value where bytes behind it may be read: what the caller owns is copied first."""
+    source = ctx.read(value)
+    if source.buffer.space == "scratch":
+        return source
+    copy = ctx.temp(value.type.nbytes + READ_BEHIND, source.ctype)
+    ctx.copy(copy, source, value.type.nbytes)
+    return copy
+
+
+def packed_qmatmul(
+    ctx: Lowering, x: Pointer, weights: np.ndarray, finish: Finish, y: Pointer, rows: int
+) -> None:
+    """y[rows][n] of x[rows][k] and weights[n][k]."""
+    n, k = weights.shape
+    if not rows or not n:
+        return
+    tiles = choose_qtiles(ctx.isa, rows, n, k, rows, 1, finish.by is None)
+    mr = tiles.tiles.mr
+    # whole tiles in every chunk but the last, which has the rows left over too
+    chunk = max(1, rows // (task_count(rows, _work(ctx.isa, n * k)) * mr)) * mr
+    bias = tiles.pack_columns(finish.folded(weights.sum(1, dtype=np.int64)))
+    by = ctx.pack(tiles.pack_columns(finish.by)) if finish.by is not None else None
+    ctx.call(
+        "qmatmul.h", "edgec_qmatmul", x, ctx.pack(tiles.pack(weights.T[np.newaxis])), ctx.pack(bias), by, y, rows, n,
+        k, chunk, finish.lo, finish.hi, tiles.struct(), tasks=rows // chunk, macs=rows * n * k,
+        instances=tiles.instances(),
+    )  # fmt: skip
+
+
+def _work(isa: Isa, macs: int) -> int:
+    """Products of bytes as those of floats that take as long."""
+    return macs // 4 if isa.dot else macs // 2
+
+
+def _qmatmul(op: Op, ctx: Lowering) -> None:
+    x, y = op.arg(0), op.result
+    finish = finish_of(op, ctx)
+    if y.type.size:
+        rows = math.prod(y.type.dims[:-1])
+        packed_qmatmul(ctx, owned(ctx, x), ctx.graph.array(op.arg(1)), finish, ctx.write(y), rows)
+
+
+QMATMUL: dict[str, LowerOp] = {"qmatmul": _qmatmul}

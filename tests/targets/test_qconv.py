@@ -1,0 +1,104 @@
+"""Convolution and matmul of bytes against the interpreter, bit by bit, many forms in one compiled unit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from compiled import HOSTS
+from network import Network
+
+from edgec.ir.graph import Value
+from edgec.targets.arm import target as arm
+from edgec.targets.c.devices import Device
+from edgec.targets.c.isa import SCALAR, Isa
+from edgec.targets.host import target as host
+
+SCALAR_DEVICE = Device("scalar", "no vectors but the compiler's", SCALAR, ("-DEDGEC_SCALAR",), ())
+TARGETS = [*HOSTS, "host:scalar", "arm:cortex-a76", "arm:cortex-a72"]
+
+# (image NHWC, kernel OIHW, strides, pads, dilations, groups, x_zero, spread)
+CONVS: list[Any] = [
+    ((1, 8, 8, 3), (16, 3, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 1, 0.1, 1),
+    ((1, 9, 7, 3), (5, 3, 3, 3), (2, 2), (0, 0, 1, 1), (1, 1), 1, 0.0, 1),
+    ((2, 5, 5, 8), (24, 8, 1, 1), (1, 1), (0, 0, 0, 0), (1, 1), 1, 1.0, 1),
+    ((1, 13, 11, 8), (70, 8, 1, 1), (2, 2), (0, 0, 0, 0), (1, 1), 1, 0.5, 1),
+    ((1, 12, 12, 8), (12, 4, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 2, 0.3, 1),
+    ((1, 12, 12, 6), (9, 6, 3, 3), (1, 1), (2, 2, 2, 2), (2, 2), 1, 0.7, 1),
+    ((1, 6, 7, 10), (20, 5, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 2, 0.3, 1),
+    ((1, 1, 40, 5), (6, 5, 1, 9), (1, 2), (0, 4, 0, 4), (1, 1), 1, 0.2, 1),
+    ((1, 6, 6, 4), (4, 4, 3, 3), (1, 1), (-1, 0, -1, 0), (1, 1), 1, 0.9, 1),
+    ((1, 20, 1, 4), (130, 4, 3, 1), (1, 1), (1, 0, 1, 0), (1, 1), 1, 0.4, 1),
+    ((1, 3, 5, 16), (32, 16, 5, 5), (1, 1), (2, 2, 2, 2), (1, 1), 1, 0.6, 1),
+    ((1, 2, 6, 7), (9, 7, 3, 3), (1, 1), (4, 1, 4, 1), (1, 1), 1, 0.6, 1),
+    ((1, 9, 9, 12), (40, 12, 3, 3), (2, 1), (1, 1, 1, 1), (1, 1), 1, 0.2, 0),
+    ((1, 14, 15, 17), (33, 17, 1, 1), (1, 1), (0, 0, 0, 0), (1, 1), 1, 0.4, 0),
+]
+
+
+def _bytes(net: Network, isa: Isa, *shape: int, spread: int = 1) -> Value:
+    """`spread` 0: only the ends of the range."""
+    low, high = (0, 255) if isa.byte == "u8" else (-128, 127)
+    array = net.rng.integers(low, high, shape, endpoint=True)
+    return net.source(array if spread else np.where(array % 2, low, high), isa.byte)
+
+
+def _weights(net: Network, *shape: int, spread: int = 1) -> Value:
+    array = net.rng.integers(-127, 127, shape, endpoint=True)
+    return net.build.const(array if spread else np.where(array % 2, -127, 127), "i8")
+
+
+def _zero(isa: Isa, part: float) -> int:
+    return round(255 * part) - (0 if isa.byte == "u8" else 128)
+
+
+def _requant(net: Network, isa: Isa, n: int, k: int) -> tuple[list[Value], dict[str, Any]]:
+    """Bias, multiplier and shift so that most results are inside the bounds and some are not."""
+    bias = net.rng.integers(-5000, 5000, n)
+    scale = net.rng.uniform(0.3, 3.0, n) * 100 / (np.sqrt(k) * 74 * 74)
+    s = np.clip(np.floor(15 - np.log2(scale)), 17, 31).astype(np.int64)
+    m = np.clip(np.rint(scale * 2.0**s), 1, 65535)
+    consts = [net.build.const(v, "i32") for v in (bias, m, s)]
+    low = 0 if isa.byte == "u8" else -128
+    bounds = [(low, low + 255), (low + 3, low + 200)][int(net.rng.integers(2))]
+    return consts, {"lo": bounds[0], "hi": bounds[1], "to": isa.byte}
+
+
+def network(isa: Isa) -> Network:
+    net = Network(7)
+    for image, kernel, strides, pads, dilations, groups, zero, spread in CONVS:
+        attrs: Any = dict(strides=strides, pads=pads, dilations=dilations, groups=groups, layout="nhwc",
+                          x_zero=_zero(isa, zero))  # fmt: skip
+        x, w = _bytes(net, isa, *image, spread=spread), _weights(net, *kernel, spread=spread)
+        consts, bounds = _requant(net, isa, kernel[0], int(np.prod(kernel[1:])))
+        net.op("qconv", x, w, *consts, **attrs, **bounds)
+        net.op("qconv", x, w, consts[0], **attrs)  # sums
+    # rows, columns and products below, at and above those of tiles
+    for m, k, n in [
+        *((7, k, 19) for k in range(1, 41)),
+        *((m, 20, n) for m, n in zip((1, 2, 3, 4, 5, 6, 8, 13, 15, 29, 31) * 7, range(1, 78), strict=True)),
+        (1, 300, 257), (49, 160, 960), (64, 16, 96), (50, 96, 24), (33, 64, 64),
+    ]:  # fmt: skip
+        consts, bounds = _requant(net, isa, n, k)
+        x, w = _bytes(net, isa, m, k, spread=k % 5), _weights(net, n, k, spread=k % 5)
+        net.op("qmatmul", x, w, *consts, x_zero=_zero(isa, 0.3), **bounds)
+        if m % 3 == 0:
+            net.op("qmatmul", x, w, x_zero=_zero(isa, 0.7))
+    return net
+
+
+def isa_of(target: str) -> Isa:
+    family, _, cpu = target.partition(":")
+    return {"arm": arm, "host": host}[family].choose(cpu).isa  # type: ignore[attr-defined, no-any-return]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_against_interpreter(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_scalar = {**host.devices(), "scalar": SCALAR_DEVICE}
+    monkeypatch.setattr(host, "devices", lambda: with_scalar)
+    net = network(isa_of(target))
+    found, expected = net.run(target, tmp_path), net.expected()
+    for name, value in net.graph.outputs:
+        np.testing.assert_array_equal(found[name], expected[name], f"{target} {name} {value.op} {value.type}")
