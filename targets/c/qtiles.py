@@ -14,43 +14,48 @@ from edgec.targets.c.tiles import Tiles, cheapest_tiles
 # A and all of B. The first table is for machines with dot products of bytes, the second for those without.
 ROWS: dict[tuple[str, bool], dict[int, int]] = {
     ("neon", True): {8: 3, 7: 3, 6: 4, 5: 4, 4: 5, 3: 7, 2: 8, 1: 8},
-    ("neon", False): {6: 2, 4: 4, 3: 5, 2: 6, 1: 8},
+    ("neon", False): {8: 2, 6: 3, 5: 4, 4: 4, 3: 6, 2: 8, 1: 8},
     ("scalar", False): {4: 1, 2: 4, 1: 4},
     ("avx2", False): {2: 4, 1: 8},
-    ("avx512", True): {4: 6, 3: 9, 2: 14, 1: 14},
-    ("avx512", False): {4: 5, 3: 6, 2: 9, 1: 14},
+    ("avx512", True): {8: 1, 4: 6, 3: 9, 2: 14, 1: 14},
+    ("avx512", False): {8: 1, 4: 5, 3: 6, 2: 9, 1: 14},
 }
-GROUP = 4  # weights of one column that lie side by side
+_STEPS = (0, 1, 3, 2)  # EDGEC_QGEMM_PAIR_STEP
 
 
 @dataclass(frozen=True)
 class QTiles:
-    """Tiles whose results are bytes, or (`sums`) int32."""
+    """Tiles whose results are bytes, or (`sums`) int32. `pairs`: K goes in groups of eight, as pairs."""
 
     tiles: Tiles
     sums: bool
+    pairs: bool
+
+    @property
+    def group(self) -> int:
+        return 8 if self.pairs else 4
 
     def struct(self) -> Struct:
-        prefix, t = self._prefix(), self.tiles
+        t, prefix = self.tiles, "edgec_qgemm_" + "pairs_" * self.pairs + "sums_" * self.sums
         names = (("tile", Symbol(f"{prefix}{t.mr}x{t.nv}")), ("last_tile", Symbol(f"{prefix}{t.mr}x{t.last_nv}")))
-        sizes = (("mr", t.mr), ("nv", t.nv), ("last_nv", t.last_nv), ("wide", t.wide), ("size", 4 if self.sums else 1))
-        return Struct("edgec_qgemm_tiles", (*names, *sizes))
-
-    def _prefix(self) -> str:
-        return "edgec_qgemm_sums_" if self.sums else "edgec_qgemm_"
+        sizes = (("mr", t.mr), ("nv", t.nv), ("last_nv", t.last_nv), ("wide", t.wide))
+        return Struct("edgec_qgemm_tiles", (*names, *sizes, ("size", 4 if self.sums else 1), ("group", self.group)))
 
     def instances(self) -> tuple[str, ...]:
-        macro = "EDGEC_QGEMM_SUMS" if self.sums else "EDGEC_QGEMM_TILE"
+        names = {(False, False): "TILE", (False, True): "SUMS", (True, False): "PAIRS", (True, True): "PAIRS_SUMS"}
+        macro = f"EDGEC_QGEMM_{names[self.pairs, self.sums]}"
         return tuple(f"{macro}({self.tiles.mr}, {v})" for v in sorted({self.tiles.nv, self.tiles.last_nv}))
 
     def pack(self, runs: np.ndarray) -> np.ndarray:
-        """Weights [run][k][n] panel by panel: every group of four k of every run, every column, four k."""
+        """Weights [run][k][n] panel by panel: every group of every run, every column, the group's weights."""
         segments, length, n = runs.shape
-        groups = -(-length // GROUP)
-        whole = np.zeros((segments, groups * GROUP, self.tiles.packed_columns(n)), np.int8)
+        groups = -(-length // self.group)
+        whole = np.zeros((segments, groups * self.group, self.tiles.packed_columns(n)), np.int8)
         whole[:, :length, :n] = runs
-        grouped = whole.reshape(segments * groups, GROUP, -1).transpose(0, 2, 1)
-        parts = [grouped[:, j : j + nv * self.tiles.lanes].ravel() for j, nv in self.tiles.panels(n)]
+        parts = []
+        for j, nv in self.tiles.panels(n):
+            panel = whole[:, :, j : j + nv * self.tiles.lanes]
+            parts.append(_paired(panel) if self.pairs else _grouped(panel, self.group))
         return np.concatenate(parts) if parts else np.zeros(0, np.int8)
 
     def pack_columns(self, values: np.ndarray) -> np.ndarray:
@@ -61,6 +66,25 @@ class QTiles:
         return out
 
 
+def _grouped(panel: np.ndarray, group: int) -> np.ndarray:
+    segments, k, columns = panel.shape
+    return panel.reshape(segments * k // group, group, columns).transpose(0, 2, 1).ravel()
+
+
+def _paired(panel: np.ndarray) -> np.ndarray:
+    """Two groups at a time, the last alone where it is odd: [step][vector][group][lane][2], where lane j has the pair
+    j ^ step of its column."""
+    segments, k, columns = panel.shape
+    parts = []
+    for run in panel:
+        for at in range(0, k, 16):
+            pairs = run[at : at + 16].reshape(-1, 4, 2, columns // 4, 4)  # [group][pair][2][vector][lane]
+            for step in _STEPS:
+                lanes = [pairs[:, j ^ step, :, :, j] for j in range(4)]  # [group][2][vector]
+                parts.append(np.stack(lanes).transpose(3, 1, 0, 2).ravel())
+    return np.concatenate(parts)
+
+
 def choose_qtiles(isa: Isa, rows: int, columns: int, length: int, line: int, segments: int, sums: bool) -> QTiles:
     """As tiles.choose_tiles; a tile's A are `segments` runs of `length` bytes."""
     table = ROWS[isa.name, isa.dot]
@@ -68,25 +92,30 @@ def choose_qtiles(isa: Isa, rows: int, columns: int, length: int, line: int, seg
     def cost(mr: int, nv: int) -> float:
         return tile_instructions(isa, mr, nv, length, segments)
 
-    return QTiles(cheapest_tiles(isa, table, rows, columns, line, cost), sums)
+    return QTiles(cheapest_tiles(isa, table, rows, columns, line, cost), sums, _pairs(isa))
+
+
+def _pairs(isa: Isa) -> bool:
+    return isa.name == "neon" and not isa.dot
 
 
 def tile_instructions(isa: Isa, mr: int, nv: int, length: int, segments: int = 1) -> float:
     """Instructions of one tile, counted on what the compilers make of qgemm.h; dot products that wait for each other
     count as the ones that could have been there."""
-    groups = -(-length // GROUP)
-    waits = segments * groups * max(0, 8 - mr * nv)
     parts = [min(4, nv - j) for j in range(0, nv, 4)]
     if isa.name != "neon":
+        groups = -(-length // 4)
         dot, split_a, split_b = (1, 1, 1) if isa.dot else (4, 3, 4)
         group = dot * mr * nv + split_a * mr + split_b * nv + (-(-mr // 3) + 3) / 4
         finish = mr * (7 * nv + sum(4 + p for p in parts))
-        return waits + segments * (groups * group + 8) + finish + 40
-    dot = 1 if isa.dot else 5
-    steps, rest = divmod(groups, 4)
-    run = steps * (4 * dot * mr * nv + mr + nv + 2) + 9 + mr
-    for step in (2, 1):
-        if rest & step:
-            run += step * dot * mr * nv + mr + -(-nv * step // 4) + 1
+        return segments * (groups * (group + max(0, 8 - mr * nv)) + 8) + finish + 40
+    run = 9.0 + mr
+    if isa.dot:
+        steps, rest = divmod(-(-length // 4), 4)
+        run += steps * (4 * mr * nv + mr + nv + 2) + -(-length // 4) * max(0, 8 - mr * nv)
+        run += sum(step * mr * nv + mr + -(-nv * step // 4) + 1 for step in (2, 1) if rest & step)
+    else:
+        steps, rest = divmod(-(-length // 8), 2)
+        run += steps * (12 * mr * nv + 4 * mr + 4 * len(parts) + 2) + rest * (8 * mr * nv + 4 * mr + 4 * nv)
     narrow = {1: 5, 2: 6, 3: 9, 4: 9}  # with clamps and stores
-    return waits + segments * run + mr * (nv + -(-nv // 2) + sum(narrow[p] for p in parts) + 2) + nv / 2 + 22
+    return segments * run + mr * (nv + -(-nv // 2) + sum(narrow[p] for p in parts) + 2) + nv / 2 + 22

@@ -47,7 +47,8 @@ EDGEC_NOINLINE void edgec_qconv(const edgec_q8 *x, const int8_t *b, const int32_
                                 ptrdiff_t y0, ptrdiff_t y1) {
   const int runs = d->dw == 1 && d->groups == 1; /* a kernel row is one run of bytes */
   const ptrdiff_t length = runs ? d->kw * d->gc : d->gc;
-  const ptrdiff_t per_row = (length + 3) / 4 * (runs ? 1 : d->kw); /* groups of B that belong to a kernel row */
+  const ptrdiff_t of_run = (length + tiles->group - 1) / tiles->group;
+  const ptrdiff_t per_row = of_run * (runs ? 1 : d->kw); /* groups of B that belong to a kernel row */
   for (ptrdiff_t oy = y0; oy < y1;) {
     const ptrdiff_t iy = oy * d->sh - d->top, lines = edgec_qconv_lines(d, oy, y1 - oy);
     ptrdiff_t ky0, ky1;
@@ -66,7 +67,7 @@ EDGEC_NOINLINE void edgec_qconv(const edgec_q8 *x, const int8_t *b, const int32_
       }
       const edgec_qgemm_args t = {.a = a,
                                   .segments = s,
-                                  .length = length,
+                                  .groups = of_run,
                                   .a_stride = d->sw * d->c,
                                   .b = b + g * d->b_group,
                                   .bias = variant + g * d->columns,

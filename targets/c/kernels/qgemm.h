@@ -2,10 +2,10 @@
 
    C[m][n] = requantised(sum over segments s and k of A_s[m * a_stride + k] * B[s][k][n] + bias[n])
 
-   K goes in groups of four, one lane of a dot product. A run of A whose length is no multiple of four is rounded up:
-   its weights there are zeros. Up to 15 bytes behind it are read. Panel p of B holds NV vectors for every group
-   of every segment, in that order; a vector has EDGEC_LANES columns of four weights. Zero points of A are in the bias.
-   Integer sums do not depend on their order, so that tiles may be any. */
+   K goes in groups: of four, one lane of a dot product, or of eight where there is none (EDGEC_QGEMM_PAIRS). A run of A
+   whose length is no multiple of that is rounded up: its weights there are zeros. Up to 15 bytes behind it are read.
+   Panel p of B holds NV vectors for every group of every segment, in that order; a vector has EDGEC_LANES columns of a
+   group each. Zero points of A are in the bias. Integer sums do not depend on their order, so that tiles may be any. */
 #ifndef EDGEC_QGEMM_H
 #define EDGEC_QGEMM_H
 
@@ -13,7 +13,7 @@
 
 typedef struct {
   const edgec_q8 *const *a; /* segments pointers */
-  ptrdiff_t segments, length, a_stride;
+  ptrdiff_t segments, groups, a_stride; /* groups of a segment */
   const int8_t *b;
   const int32_t *bias; /* packed like B's panels; never null */
   const int32_t *by;   /* multipliers (edgec_requant), packed as well; null where sums are stored as they are */
@@ -65,14 +65,57 @@ EDGEC_INLINE void edgec_load_run_w(edgec_vw *v, const int8_t *p, int n) {
       }                                                                                                 \
     }                                                                                                   \
   }
-#define EDGEC_QGEMM_SEGMENT(MR, NV)                                                                     \
+#define EDGEC_QGEMM_ROWS_OF_A(MR)                                                                       \
   const edgec_q8 *row[MR];                                                                              \
   row[0] = starts[s] + skip;                                                                            \
   EDGEC_UNROLL for (int m = 1; m < (MR); m++) row[m] = row[m - 1] + stride;                             \
-  EDGEC_UNROLL for (int m = 0; m < (MR); m++) EDGEC_OPAQUE(row[m]);                                     \
+  EDGEC_UNROLL for (int m = 0; m < (MR); m++) EDGEC_OPAQUE(row[m]);
+#define EDGEC_QGEMM_DOTS(MR, NV)                                                                        \
+  EDGEC_QGEMM_ROWS_OF_A(MR)                                                                             \
   for (ptrdiff_t left = groups >> 2; left != 0; left--) EDGEC_QGEMM_STEP(MR, NV, 4)                     \
   if (groups & 2) EDGEC_QGEMM_STEP(MR, NV, 2)                                                           \
   if (groups & 1) EDGEC_QGEMM_STEP(MR, NV, 1)
+
+/* Without dot products: 16-bit sums of two products, added in pairs. Half a register of A is four pairs of bytes, and
+   lane j of B's vector for step s has the weights of pair j ^ s: a reversal of A leads from step to step, and four steps
+   are all pairs. Two halves, of one group each, share the pairwise addition. Steps run 0, 1, 3, 2. */
+#define EDGEC_QGEMM_PAIR_STEP(MR, NV, HALVES)                                                           \
+  {                                                                                                     \
+    edgec_vq av[MR];                                                                                    \
+    EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                       \
+      av[m] = edgec_load_q(row[m]);                                                                     \
+      EDGEC_TIE(av[m]);                                                                                 \
+      EDGEC_ADVANCE(row[m], 8 * (HALVES));                                                              \
+    }                                                                                                   \
+    EDGEC_UNROLL for (int step = 0; step < 4; step++) {                                                 \
+      EDGEC_UNROLL for (int m = 0; m < (MR) && step; m++)                                               \
+        av[m] = step == 2 ? (edgec_vq)vrev64q_s32((int32x4_t)av[m]) : (edgec_vq)vrev32q_s16((int16x8_t)av[m]); \
+      EDGEC_UNROLL for (int at = 0; at < (NV); at += 4) {                                               \
+        const int n = (NV)-at < 4 ? (NV)-at : 4;                                                        \
+        edgec_vw bv[4];                                                                                 \
+        if ((HALVES) == 2)                                                                              \
+          edgec_load_run_w(bv, b, n);                                                                   \
+        else                                                                                            \
+          EDGEC_UNROLL for (int i = 0; i < n; i++) bv[i] = (edgec_vw)vcombine_s8(vld1_s8(b + 8 * i), vdup_n_s8(0)); \
+        EDGEC_ADVANCE(b, n * 8 * (HALVES));                                                             \
+        EDGEC_UNROLL for (int i = 0; i < n; i++) {                                                      \
+          EDGEC_UNROLL for (int m = 0; m < (MR); m++) acc[m][at + i] = edgec_pairs(acc[m][at + i], bv[i], av[m], HALVES); \
+        }                                                                                               \
+        EDGEC_UNROLL for (int i = 0; i < n; i++) {                                                      \
+          EDGEC_UNROLL for (int m = 0; m < (MR); m++) EDGEC_TIE(acc[m][at + i]);                        \
+        }                                                                                               \
+      }                                                                                                 \
+    }                                                                                                   \
+  }
+EDGEC_INLINE edgec_vi edgec_pairs(edgec_vi acc, edgec_vw b, edgec_vq a, int halves) {
+  int16x8_t sums = vmull_s8(vget_low_s8((int8x16_t)b), vget_low_s8((int8x16_t)a));
+  if (halves == 2) sums = vmlal_high_s8(sums, (int8x16_t)b, (int8x16_t)a);
+  return (edgec_vi)vpadalq_s16((int32x4_t)acc, sums);
+}
+#define EDGEC_QGEMM_PAIRED(MR, NV)                                                                      \
+  EDGEC_QGEMM_ROWS_OF_A(MR)                                                                             \
+  for (ptrdiff_t left = groups >> 1; left != 0; left--) EDGEC_QGEMM_PAIR_STEP(MR, NV, 2)                \
+  if (groups & 1) EDGEC_QGEMM_PAIR_STEP(MR, NV, 1)
 #else
 /* Three rows share a pointer, since x86 addresses have room for a register and its double. */
 #define EDGEC_QGEMM_STEP(MR, NV, G)                                                                     \
@@ -85,10 +128,13 @@ EDGEC_INLINE void edgec_load_run_w(edgec_vw *v, const int8_t *p, int n) {
         EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] = edgec_dot4(acc[m][v], bv[v], am);       \
       }                                                                                                 \
     }                                                                                                   \
-    EDGEC_UNROLL for (int m = 0; m < ((MR) + 2) / 3; m++) row[m] += 4 * (G);                            \
+    EDGEC_UNROLL for (int m = 0; m < ((MR) + 2) / 3; m++) {                                             \
+      row[m] += 4 * (G);                                                                                \
+      EDGEC_OPAQUE(row[m]); /* or compilers keep a pointer for each row, in memory */                   \
+    }                                                                                                   \
     b += (G) * (NV) * 4 * EDGEC_LANES;                                                                  \
   }
-#define EDGEC_QGEMM_SEGMENT(MR, NV)                                                                     \
+#define EDGEC_QGEMM_DOTS(MR, NV)                                                                        \
   const edgec_q8 *row[((MR) + 2) / 3];                                                                  \
   row[0] = starts[s] + skip;                                                                            \
   EDGEC_UNROLL for (int m = 1; m < ((MR) + 2) / 3; m++) row[m] = row[m - 1] + 3 * stride;               \
@@ -134,7 +180,7 @@ EDGEC_NOINLINE void edgec_qgemm_store_part(const void *rows, ptrdiff_t count, pt
   EDGEC_UNROLL for (int m = 0; m < (MR); m++) at[m] = t->c_at[m];                                       \
   EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                         \
     if (EDGEC_LANES == 16 && PARTS == 1)                                                                \
-      edgec_store_q_n((edgec_q8 *)to + at[m], q[m][0], t->n); /* a mask */                              \
+      edgec_store_q_n((edgec_q8 *)to + at[m], q[m][0], columns); /* a mask */                           \
     else                                                                                                \
       EDGEC_UNROLL for (int j = 0; j < PARTS; j++)                                                      \
         edgec_store_q((edgec_q8 *)to + at[m] + 4 * j * EDGEC_LANES, q[m][j], (NV)-4 * j < 4 ? (NV)-4 * j : 4); \
@@ -156,13 +202,15 @@ EDGEC_NOINLINE void edgec_qgemm_store_part(const void *rows, ptrdiff_t count, pt
     EDGEC_UNROLL for (int v = 0; v < (NV); v++) edgec_store_i(c + v * EDGEC_LANES, acc[m][v]);          \
   }
 
-#define EDGEC_QGEMM_TILE(MR, NV) EDGEC_QGEMM_TILE_OF(BYTES, edgec_qgemm_##MR##x##NV, MR, NV)
-#define EDGEC_QGEMM_SUMS(MR, NV) EDGEC_QGEMM_TILE_OF(SUMS, edgec_qgemm_sums_##MR##x##NV, MR, NV)
-#define EDGEC_QGEMM_TILE_OF(FINISH, NAME, MR, NV)                                                       \
+#define EDGEC_QGEMM_TILE(MR, NV) EDGEC_QGEMM_TILE_OF(DOTS, BYTES, edgec_qgemm_##MR##x##NV, MR, NV)
+#define EDGEC_QGEMM_SUMS(MR, NV) EDGEC_QGEMM_TILE_OF(DOTS, SUMS, edgec_qgemm_sums_##MR##x##NV, MR, NV)
+#define EDGEC_QGEMM_PAIRS(MR, NV) EDGEC_QGEMM_TILE_OF(PAIRED, BYTES, edgec_qgemm_pairs_##MR##x##NV, MR, NV)
+#define EDGEC_QGEMM_PAIRS_SUMS(MR, NV) EDGEC_QGEMM_TILE_OF(PAIRED, SUMS, edgec_qgemm_pairs_sums_##MR##x##NV, MR, NV)
+#define EDGEC_QGEMM_TILE_OF(SEGMENT, FINISH, NAME, MR, NV)                                              \
   EDGEC_NOINLINE void NAME(const edgec_qgemm_args *t) {                                                 \
-    const ptrdiff_t groups = (t->length + 3) >> 2, stride = t->a_stride;                                \
-    const int part = t->n < (NV) * EDGEC_LANES, clamp = t->lo > EDGEC_Q8_MIN || t->hi < EDGEC_Q8_MAX;   \
-    const ptrdiff_t tiles = t->tiles, segments = t->segments, a_step = t->a_step;                       \
+    const ptrdiff_t groups = t->groups, stride = t->a_stride;                                           \
+    const ptrdiff_t tiles = t->tiles, segments = t->segments, a_step = t->a_step, columns = t->n;       \
+    const int part = columns < (NV) * EDGEC_LANES, clamp = t->lo > EDGEC_Q8_MIN || t->hi < EDGEC_Q8_MAX;   \
     const edgec_q8 *const *const starts = t->a;                                                         \
     ptrdiff_t skip = 0;                                                                                 \
     char *to = t->c;                                                                                    \
@@ -175,7 +223,7 @@ EDGEC_NOINLINE void edgec_qgemm_store_part(const void *rows, ptrdiff_t count, pt
         EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] = edgec_load_i(bias + v * EDGEC_LANES);   \
       }                                                                                                 \
       for (ptrdiff_t s = 0; s < segments; s++) {                                                        \
-        EDGEC_QGEMM_SEGMENT(MR, NV)                                                                     \
+        EDGEC_QGEMM_##SEGMENT(MR, NV)                                                                   \
       }                                                                                                 \
       EDGEC_QGEMM_FINISH_##FINISH(MR, NV)                                                               \
     }                                                                                                   \
@@ -184,10 +232,10 @@ EDGEC_NOINLINE void edgec_qgemm_store_part(const void *rows, ptrdiff_t count, pt
 typedef void (*edgec_qgemm_fn)(const edgec_qgemm_args *);
 
 /* The tile functions of one GEMM: rows are done mr at a time, columns in `wide` panels of nv vectors by `tile`, then in
-   panels of last_nv by `last_tile`. `size`: bytes of a result. */
+   panels of last_nv by `last_tile`. `size`: bytes of a result; `group`: products in a group. */
 typedef struct {
   edgec_qgemm_fn tile, last_tile;
-  ptrdiff_t mr, nv, last_nv, wide, size;
+  ptrdiff_t mr, nv, last_nv, wide, size, group;
 } edgec_qgemm_tiles;
 
 #define EDGEC_QGEMM_SEGMENTS 64
@@ -238,7 +286,7 @@ EDGEC_FN void edgec_qgemm(const edgec_qgemm_args *whole, ptrdiff_t n, const edge
     const edgec_qgemm_fn tile = wide > 0 ? f->tile : f->last_tile;
     width = (wide > 0 ? f->nv : f->last_nv) * EDGEC_LANES;
     t.n = n - j < width ? n - j : width;
-    t.b = panel + l->skip * 4 * width;
+    t.b = panel + l->skip * f->group * width;
     for (ptrdiff_t line = 0; line < (down ? 1 : lines); line++) {
       char *c = whole->c + line * c_line + j * f->size;
       for (ptrdiff_t p = 0; p < pixels; p += down ? mr : t.tiles * mr) {
@@ -250,7 +298,7 @@ EDGEC_FN void edgec_qgemm(const edgec_qgemm_args *whole, ptrdiff_t n, const edge
         tile(&t);
       }
     }
-    panel += l->k * 4 * width;
+    panel += l->k * f->group * width;
     t.bias += width;
     if (t.by) t.by += width;
   }

@@ -11,10 +11,11 @@ EDGEC_FN void edgec_qmatmul(const edgec_q8 *a, const int8_t *b, const int32_t *b
                             const edgec_qgemm_tiles *tiles, ptrdiff_t begin, ptrdiff_t end) {
   for (ptrdiff_t task = begin; task < end; task++) {
     const ptrdiff_t first = task * chunk, rows = m - first < 2 * chunk ? m - first : chunk;
+    const ptrdiff_t groups = (k + tiles->group - 1) / tiles->group;
     const edgec_q8 *from[1] = {a + first * k};
     const edgec_qgemm_args t = {.a = from,
                                 .segments = 1,
-                                .length = k,
+                                .groups = groups,
                                 .a_stride = k,
                                 .b = b,
                                 .bias = bias,
@@ -23,7 +24,7 @@ EDGEC_FN void edgec_qmatmul(const edgec_q8 *a, const int8_t *b, const int32_t *b
                                 .lo = lo,
                                 .hi = hi,
                                 .n = 0};
-    const edgec_qgemm_lines l = {.lines = 1, .pixels = rows, .c_pixel = n, .k = (k + 3) / 4};
+    const edgec_qgemm_lines l = {.lines = 1, .pixels = rows, .c_pixel = n, .k = groups};
     edgec_qgemm(&t, n, &l, tiles);
   }
 }
