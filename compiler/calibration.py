@@ -31,63 +31,63 @@ from edgec.sample_inputs import sample_inputs
 from edgec.verify_artifact import read_data
 
 Array = np.ndarray[Any, Any]
-Inputs = Sequence[tuple[str, Type]]
+Inputs = Mapping[str, Type]
 
-SAMPLES = 128  # that are used if nothing else is said
 FEWEST = 2  # one input shows no range of anything that depends on the input
 LEGAL = "FILE.npz, a folder of .npy files or images, or MODULE:FUNCTION"
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """`feeds` have exactly the inputs' types; `given` is how many samples there were; `warning` says that they are no
-    real data; `sha256` is of all feeds."""
+    """`samples` have exactly the inputs' types; `given` is how many there were to choose from; `sha256` is of all their
+    bytes; `warning` says that they are no real data."""
 
+    samples: Sequence[dict[str, Array]]
     source: str
-    feeds: tuple[dict[str, Array], ...]
     given: int
     sha256: str
     warning: str = ""
 
     def facts(self) -> dict[str, Any]:
         """For the receipt."""
-        found = {"source": self.source, "samples": len(self.feeds), "given": self.given, "sha256": self.sha256}
-        return found | ({"warning": self.warning} if self.warning else {})
+        return {"source": self.source, "samples": len(self.samples), "given": self.given, "sha256": self.sha256,
+                "warning": self.warning}  # fmt: skip
 
 
 def read_calibration(
-    spec: str | None, inputs: Inputs, images: Mapping[str, Image], ranges: Mapping[str, tuple[float, float]],
-    most: int = SAMPLES, seed: int = 0,
+    spec: str | None, inputs: Inputs, most: int, seed: int, ranges: Mapping[str, tuple[float, float]],
+    images: Mapping[str, Image] | None = None,
 ) -> Calibration:  # fmt: skip
-    """Samples of `inputs` (the graph's, camera frames included, states not). UsageError names what does not fit."""
+    """At most `most` samples of `inputs`: the graph's by name, camera frames (`images`) included, states not.
+    UsageError names what does not fit."""
     if most < FEWEST:
         raise UsageError(f"--calib-samples {most} is not legal; give {FEWEST} or more")
     _check_memory(inputs, most)
     if spec is None:
-        feeds = tuple(sample_inputs(inputs, seed + i, ranges) for i in range(most))
+        made = [sample_inputs(list(inputs.items()), seed + i, ranges) for i in range(most)]
         warning = (
             f"without --calib ranges are measured on {most} random inputs, which real ones may exceed or never fill: "
             "give --calib, or expect to lose accuracy"
         )
-        return Calibration("random", feeds, most, _hash(feeds), warning)
+        return Calibration(made, "random", most, _hash(made), warning)
     if not inputs:
         raise UsageError(f"--calib {spec}: the model has no inputs that samples could be given to")
-    samples = _opened(spec, inputs, images, most)
-    if samples.count < FEWEST:
-        found = "one sample only" if samples.count else "no samples"
-        raise UsageError(f"--calib {spec} has {found}; give {FEWEST} or more, better 100, as the model will meet them")
-    feeds = tuple(
-        {name: as_input(f"--calib {spec}: sample {i}", name, array, dict(inputs)[name]) for name, array in one.items()}
-        for i, one in samples.take(most)
-    )
-    return Calibration(spec, feeds, samples.count, _hash(feeds))
+    found = _opened(spec, inputs, images or {}, most)
+    if found.count < FEWEST:
+        has = "one sample only" if found.count else "no samples"
+        raise UsageError(f"--calib {spec} has {has}; give {FEWEST} or more, better 100, as the model will meet them")
+    samples = [
+        {name: as_input(f"--calib {spec}: sample {i}", name, array, inputs[name]) for name, array in one.items()}
+        for i, one in found.take(most)
+    ]
+    return Calibration(samples, Path(spec).name if Path(spec).exists() else spec, found.count, _hash(samples))
 
 
 def _opened(spec: str, inputs: Inputs, images: Mapping[str, Image], most: int) -> Samples:
-    path, names = Path(spec), [name for name, _ in inputs]
+    path, names = Path(spec), list(inputs)
     module, colon, function = spec.rpartition(":")
     if path.is_dir():
-        return from_folder(spec, path, dict(inputs), images)
+        return from_folder(spec, path, inputs, images)
     if colon and not path.exists() and module and function.isidentifier():
         return from_function(spec, module, function, names, most)
     if path.suffix not in (".npz", ".npy"):
@@ -137,7 +137,7 @@ def _cast(shown: str, found: Array, type: Type) -> Array:
 
 
 def _check_memory(inputs: Inputs, most: int) -> None:
-    each = sum(type.nbytes for _, type in inputs)
+    each = sum(type.nbytes for type in inputs.values())
     if each * most > VERIFY_BYTES:
         raise UsageError(
             f"{most} samples of {each} bytes are kept, and at most {VERIFY_BYTES} bytes are allowed: "
@@ -145,9 +145,9 @@ def _check_memory(inputs: Inputs, most: int) -> None:
         )
 
 
-def _hash(feeds: Sequence[Mapping[str, Array]]) -> str:
+def _hash(samples: Sequence[Mapping[str, Array]]) -> str:
     digest = hashlib.sha256()
-    for one in feeds:
+    for one in samples:
         for name in sorted(one):
             digest.update(f"{name} {one[name].dtype} {one[name].shape} ".encode())
             digest.update(one[name].tobytes())

@@ -27,7 +27,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def read(spec: str | None, *inputs: tuple[str, Type], form: str = "", **rest: Any) -> Calibration:
     images = {"f": parse_image("f", form)} if form else {}
-    return read_calibration(spec, inputs, images, rest.pop("ranges", {}), **rest)
+    return read_calibration(spec, dict(inputs), **{"most": 128, "seed": 0, "ranges": {}, **rest}, images=images)
 
 
 def module(text: str) -> str:
@@ -48,8 +48,8 @@ def test_arrays_with_and_without_the_batch_axis() -> None:
     np.save("c.npy", data)
     for spec in ("a.npz", "b.npz", "c.npy"):
         found = read(spec, X)
-        assert found.given == len(found.feeds) == 5
-        for i, one in enumerate(found.feeds):
+        assert found.given == len(found.samples) == 5
+        for i, one in enumerate(found.samples):
             assert one["x"].dtype == np.float32
             np.testing.assert_array_equal(one["x"], data[i : i + 1])
     assert read("a.npz", X).sha256 == read("c.npy", X).sha256
@@ -60,17 +60,17 @@ def test_several_inputs_and_exact_casts() -> None:
     tokens = np.array([[1, 2, 3, 32767], [-5, 0, 7, 8], [0, 0, 0, 0]], np.int16)
     np.savez("a.npz", t=tokens, x=numbers(3, 2, 3).astype(np.float64))
     found = read("a.npz", X, TOKENS)
-    assert found.feeds[0]["t"].dtype == np.int32
-    np.testing.assert_array_equal(found.feeds[0]["t"], [[1, 2, 3, 32767]])
-    np.testing.assert_array_equal(found.feeds[2]["x"], numbers(3, 2, 3)[2:])
+    assert found.samples[0]["t"].dtype == np.int32
+    np.testing.assert_array_equal(found.samples[0]["t"], [[1, 2, 3, 32767]])
+    np.testing.assert_array_equal(found.samples[2]["x"], numbers(3, 2, 3)[2:])
 
 
 def test_many_samples_are_taken_evenly() -> None:
     np.savez("a.npz", t=np.arange(1000)[:, None] * np.ones(4, np.int64))
     found = read("a.npz", TOKENS, most=4)
-    assert [int(one["t"][0, 0]) for one in found.feeds] == [0, 250, 500, 750]
-    assert found.facts() == {"source": "a.npz", "samples": 4, "given": 1000, "sha256": found.sha256}
-    assert len(read("a.npz", TOKENS).feeds) == 128
+    assert [int(one["t"][0, 0]) for one in found.samples] == [0, 250, 500, 750]
+    assert found.facts() == {"source": "a.npz", "samples": 4, "given": 1000, "sha256": found.sha256, "warning": ""}
+    assert len(read("a.npz", TOKENS).samples) == 128
 
 
 def test_folders() -> None:
@@ -86,9 +86,9 @@ def test_folders() -> None:
         np.save(f"sub/x_1/s{i}.npy", np.full(4, i))
     Path("one/notes.txt").write_text("not a sample")
     two = (X, ("x_1", TOKENS[1]))
-    assert [float(one["x"][0, 0, 0]) for one in read("one", X).feeds] == [0, 1, 2]
+    assert [float(one["x"][0, 0, 0]) for one in read("one", X).samples] == [0, 1, 2]
     for folder in ("two", "sub"):
-        found = read(folder, *two).feeds
+        found = read(folder, *two).samples
         assert [(float(one["x"][0, 0, 0]), int(one["x_1"][0, 0])) for one in found] == [(0, 0), (1, 1), (2, 2)]
 
 
@@ -101,7 +101,7 @@ def test_images_become_frames(form: str, axes: tuple[int, ...], order: int) -> N
     pillow.fromarray(small).save("photos/a.png")
     pillow.fromarray(small.repeat(3, 0).repeat(2, 1)).save("photos/b.png")  # each pixel as a block of equal ones
     expected = small[..., ::order].transpose(axes)
-    found = read("photos", ("f", Type("u8", (1, *expected.shape))), form=form).feeds
+    found = read("photos", ("f", Type("u8", (1, *expected.shape))), form=form).samples
     assert len(found) == 2
     for one in found:
         np.testing.assert_array_equal(one["f"][0], expected)
@@ -122,17 +122,17 @@ def test_functions(body: str) -> None:
     name = module(f"DATA = np.arange(18, dtype=np.float32).reshape(3, 2, 3)\ndef samples():\n    {body}")
     found = read(f"{name}:samples", X)
     assert found.given == 3
-    np.testing.assert_array_equal(np.concatenate([one["x"] for one in found.feeds]), numbers(3, 2, 3))
+    np.testing.assert_array_equal(np.concatenate([one["x"] for one in found.samples]), numbers(3, 2, 3))
 
 
 def test_an_endless_generator_is_read_as_far_as_asked() -> None:
     name = module("import itertools\ndef samples():\n    for i in itertools.count():\n        yield np.full((2, 3), i)")
-    assert [float(one["x"].max()) for one in read(f"{name}:samples", X, most=3).feeds] == [0, 1, 2]
+    assert [float(one["x"].max()) for one in read(f"{name}:samples", X, most=3).samples] == [0, 1, 2]
 
 
 def test_without_data_there_is_a_warning() -> None:
     found = read(None, X, ranges={"x": (5.0, 6.0)}, most=10, seed=3)
-    assert all(5.0 <= one["x"].min() <= one["x"].max() <= 6.0 for one in found.feeds)
+    assert all(5.0 <= one["x"].min() <= one["x"].max() <= 6.0 for one in found.samples)
     assert "without --calib ranges are measured on 10 random inputs" in found.warning
     assert found.facts()["warning"] == found.warning
     assert found.sha256 == read(None, X, ranges={"x": (5.0, 6.0)}, most=10, seed=3).sha256
@@ -238,7 +238,7 @@ def test_functions_that_do_not_fit(text: str, words: str) -> None:
 def test_a_model_without_inputs() -> None:
     np.save("one.npy", numbers(3, 2, 3))
     refused("--calib one.npy: the model has no inputs", "one.npy")
-    assert read(None).feeds[0] == {}
+    assert read(None).samples[0] == {}
 
 
 def test_a_missing_module() -> None:
