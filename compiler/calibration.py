@@ -1,141 +1,154 @@
-"""Samples to calibrate on: `--calib FILE.npz | FOLDER | MODULE:FUNCTION`.
+"""`--calib SPEC`: the inputs that ranges of activations are measured on.
 
-    file.npz          an array an input, the first axis counts samples
-    folder            of .npy files, each one sample of the only input
-    module:function   gives samples: dicts of arrays by input name, or arrays for the only input
+SPEC is one of
+  FILE.npz         an array for each input; its first axis counts samples (FILE.npy: for a model of one input)
+  FOLDER           files of one sample each, in the order of their names: *.npy or, for a camera's frame (--image),
+                   images; a model of several inputs has NAME_*.npy, or a sub-folder for each input
+  MODULE:FUNCTION  imported from the current folder; the function gives what a file would hold (an array, or a dict of
+                   arrays by input), or it gives or yields samples: arrays, or dicts by input
 
-Without data, seeded random samples are made: ranges of noise say little of ranges of real data, so this is loud.
+A sample has the shape of the input; axes of length 1, such as that of the batch, may be missing. Numbers are taken
+where the input's type holds them: int16 tokens for an int32 input, float16 for float32. Of many samples
+`--calib-samples` are taken, evenly spread. Without SPEC inputs are random, as a last resort.
 """
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from edgec.calibration_sources import Samples, from_arrays, from_folder, from_function, read_array
+from edgec.image import Image
 from edgec.ir.errors import UsageError
 from edgec.ir.types import FLOATS, Type
+from edgec.onnx_import.limits import VERIFY_BYTES
 from edgec.sample_inputs import sample_inputs
 from edgec.verify_artifact import read_data
 
 Array = np.ndarray[Any, Any]
-Sample = dict[str, Array]
 Inputs = Mapping[str, Type]
-RANDOM = 16  # samples that are made where none are given
+
+FEWEST = 2  # one input shows no range of anything that depends on the input
+LEGAL = "FILE.npz, a folder of .npy files or images, or MODULE:FUNCTION"
 
 
 @dataclass(frozen=True)
 class Calibration:
-    samples: Sequence[Sample]
+    """`samples` have exactly the inputs' types; `given` is how many there were to choose from; `sha256` is of all their
+    bytes; `warning` says that they are no real data."""
+
+    samples: Sequence[dict[str, Array]]
     source: str
+    given: int
+    sha256: str
     warning: str = ""
+
+    def facts(self) -> dict[str, Any]:
+        """For the receipt."""
+        return {"source": self.source, "samples": len(self.samples), "given": self.given, "sha256": self.sha256,
+                "warning": self.warning}  # fmt: skip
 
 
 def read_calibration(
-    spec: str | None, inputs: Inputs, most: int, seed: int, ranges: Mapping[str, tuple[float, float]]
-) -> Calibration:
-    """At most `most` samples, evenly spread over those that there are. UsageError for what is no data of the model."""
+    spec: str | None, inputs: Inputs, most: int, seed: int, ranges: Mapping[str, tuple[float, float]],
+    images: Mapping[str, Image] | None = None,
+) -> Calibration:  # fmt: skip
+    """At most `most` samples of `inputs`: the graph's by name, camera frames (`images`) included, states not.
+    UsageError names what does not fit."""
+    if most < FEWEST:
+        raise UsageError(f"--calib-samples {most} is not legal; give {FEWEST} or more")
+    _check_memory(inputs, most)
     if spec is None:
-        made = [sample_inputs(list(inputs.items()), seed + i, ranges) for i in range(RANDOM)]
-        return Calibration(made, "random", "calibrated on random numbers: give --calib real samples")
-    path = Path(spec)
+        made = [sample_inputs(list(inputs.items()), seed + i, ranges) for i in range(most)]
+        warning = (
+            f"without --calib ranges are measured on {most} random inputs, which real ones may exceed or never fill: "
+            "give --calib, or expect to lose accuracy"
+        )
+        return Calibration(made, "random", most, _hash(made), warning)
+    if not inputs:
+        raise UsageError(f"--calib {spec}: the model has no inputs that samples could be given to")
+    found = _opened(spec, inputs, images or {}, most)
+    if found.count < FEWEST:
+        has = "one sample only" if found.count else "no samples"
+        raise UsageError(f"--calib {spec} has {has}; give {FEWEST} or more, better 100, as the model will meet them")
+    samples = [
+        {name: as_input(f"--calib {spec}: sample {i}", name, array, inputs[name]) for name, array in one.items()}
+        for i, one in found.take(most)
+    ]
+    return Calibration(samples, Path(spec).name if Path(spec).exists() else spec, found.count, _hash(samples))
+
+
+def _opened(spec: str, inputs: Inputs, images: Mapping[str, Image], most: int) -> Samples:
+    path, names = Path(spec), list(inputs)
+    module, colon, function = spec.rpartition(":")
+    if path.is_dir():
+        return from_folder(spec, path, inputs, images)
+    if colon and not path.exists() and module and function.isidentifier():
+        return from_function(spec, module, function, names, most)
+    if path.suffix not in (".npz", ".npy"):
+        raise UsageError(f"--calib {spec} is nothing that can be read; legal: {LEGAL}")
     if path.suffix == ".npz":
-        samples = _of_arrays(spec, read_data(path), inputs, most)
-    elif path.is_dir():
-        samples = _of_folder(path, inputs, most)
-    elif ":" in spec:
-        samples = _of_function(spec, inputs, most)
-    else:
-        raise UsageError(f"--calib {spec}: give a file.npz, a folder of .npy files, or module:function")
-    if len(samples) < 2:
-        raise UsageError(f"--calib {spec} has {len(samples)} samples; ranges need at least 2, better 100")
-    return Calibration(samples, path.name if path.exists() else spec)
+        return from_arrays(f"--calib {spec}", read_data(path), names)
+    if len(names) != 1:
+        raise UsageError(f"--calib {spec} is one array, and the model has the inputs {', '.join(names)}: give an .npz")
+    return from_arrays(f"--calib {spec}", {names[0]: read_array(f"--calib {spec}", path)}, names)
 
 
-def _spread(count: int, most: int) -> list[int]:
-    return sorted({i * count // min(count, most) for i in range(min(count, most))}) if count else []
-
-
-def _of_arrays(spec: str, arrays: Mapping[str, Array], inputs: Inputs, most: int) -> list[Sample]:
-    missing = [name for name in inputs if name not in arrays]
-    if missing:
-        have = ", ".join(arrays) or "none"
-        raise UsageError(f"--calib {spec} has no array '{missing[0]}', an input of the model; it has {have}")
-    counts = {name: len(arrays[name]) if arrays[name].ndim else 0 for name in inputs}
-    if len(set(counts.values())) != 1:
-        said = ", ".join(f"{n} of '{name}'" for name, n in counts.items())
-        raise UsageError(f"--calib {spec}: the arrays have different numbers of samples: {said}")
-    chosen = _spread(next(iter(counts.values())), most)
-    return [{name: _item(spec, name, arrays[name][i], type) for name, type in inputs.items()} for i in chosen]
-
-
-def _of_folder(path: Path, inputs: Inputs, most: int) -> list[Sample]:
-    files = sorted(path.glob("*.npy"))
-    if not files:
-        raise UsageError(f"--calib {path} has no .npy files")
-    name = _only(str(path), inputs)
-    found = []
-    for file in (files[i] for i in _spread(len(files), most)):
-        try:
-            array = np.load(file, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise UsageError(f"--calib {file} cannot be read: {error}") from None
-        found.append({name: _item(str(file), name, array, inputs[name])})
-    return found
-
-
-def _of_function(spec: str, inputs: Inputs, most: int) -> list[Sample]:
-    module_name, _, function_name = spec.partition(":")
-    sys.path.insert(0, str(Path.cwd()))
+def as_input(shown: str, name: str, array: Any, type: Type) -> Array:
+    """The array as exactly what the model takes; UsageError where it would be another tensor, or hold NaN or Inf."""
+    shown = f"{shown} of '{name}'"
     try:
-        function = getattr(importlib.import_module(module_name), function_name, None)
-    except ImportError as error:
-        raise UsageError(f"--calib {spec}: the module {module_name} cannot be imported: {error}") from None
-    finally:
-        sys.path.pop(0)
-    if not callable(function):
-        raise UsageError(f"--calib {spec}: the module {module_name} has no function {function_name}")
-    return [_sample(spec, given, inputs) for given in islice(_given(spec, function), most)]
+        found = np.asarray(array)
+    except (ValueError, TypeError):  # lists of different lengths
+        raise UsageError(f"{shown} is no array, and the model takes {type}: give numbers") from None
+    if found.dtype.kind not in "fiub" and found.dtype != type.numpy:  # bfloat16 is of kind V
+        raise UsageError(f"{shown} is {found.dtype}, and the model takes {type}: give numbers")
+    if [d for d in found.shape if d != 1] != [d for d in type.dims if d != 1]:
+        raise UsageError(f"{shown} has the shape {list(found.shape)}, and the model takes {type}")
+    if found.dtype != type.numpy:
+        found = _cast(shown, found, type)
+    if type.dtype in FLOATS and not np.all(np.isfinite(found)):
+        what = "NaN" if np.any(np.isnan(found)) else "an infinity"
+        raise UsageError(f"{shown} holds {what}, and ranges cannot be measured on it: leave such samples out")
+    return np.ascontiguousarray(found.reshape(type.dims))
 
 
-def _given(spec: str, function: Any) -> Iterator[Any]:
-    """What the user's function gives; what it raises is one sentence."""
-    try:
-        made = function()
-        yield from made if isinstance(made, Iterable) else ()
-    except Exception as error:  # whatever a user's function raises
-        raise UsageError(f"--calib {spec} fails: {type(error).__name__}: {error}") from None
+def _cast(shown: str, found: Array, type: Type) -> Array:
+    """Any number for a float, an integer that fits for an integer, 0 and 1 for a bool."""
+    if type.dtype not in FLOATS:
+        if found.dtype.kind == "f":
+            raise UsageError(f"{shown} is {found.dtype}, and the model takes {type}: give integers")
+        lo, hi = (0, 1) if type.dtype == "bool" else (np.iinfo(type.numpy).min, np.iinfo(type.numpy).max)
+        if found.size and not (lo <= int(found.min()) and int(found.max()) <= hi):
+            worst = int(found.min()) if int(found.min()) < lo else int(found.max())
+            raise UsageError(f"{shown} holds {worst}, and {type.dtype} takes {lo} to {hi}")
+        return found.astype(type.numpy)
+    with np.errstate(over="ignore"):
+        made = found.astype(type.numpy)
+    beyond = np.isfinite(found) & ~np.isfinite(made) if found.dtype.kind == "f" else ~np.isfinite(made)
+    if np.any(beyond):
+        raise UsageError(f"{shown} holds {found[beyond][0]}, which is beyond {type.dtype}")
+    return made
 
 
-def _sample(spec: str, given: Any, inputs: Inputs) -> Sample:
-    named = given if isinstance(given, Mapping) else {_only(spec, inputs): given}
-    missing = [name for name in inputs if name not in named]
-    if missing:
-        raise UsageError(f"--calib {spec}: a sample has no '{missing[0]}', an input of the model")
-    return {name: _item(spec, name, np.asarray(named[name]), type) for name, type in inputs.items()}
+def _check_memory(inputs: Inputs, most: int) -> None:
+    each = sum(type.nbytes for type in inputs.values())
+    if each * most > VERIFY_BYTES:
+        raise UsageError(
+            f"{most} samples of {each} bytes are kept, and at most {VERIFY_BYTES} bytes are allowed: "
+            f"--calib-samples {max(FEWEST, VERIFY_BYTES // each)} fit"
+        )
 
 
-def _only(spec: str, inputs: Inputs) -> str:
-    if len(inputs) != 1:
-        raise UsageError(f"--calib {spec}: the model has the inputs {', '.join(inputs)}: name them, in an .npz file")
-    return next(iter(inputs))
-
-
-def _item(spec: str, name: str, array: Array, type: Type) -> Array:
-    """One sample of an input, in the input's own type and shape."""
-    if array.size != type.size or [n for n in array.shape if n != 1] != [n for n in type.dims if n != 1]:
-        raise UsageError(f"--calib {spec}: a sample of '{name}' has the shape {list(array.shape)}, not {type}")
-    if array.dtype.kind not in "fiub":
-        raise UsageError(f"--calib {spec}: '{name}' holds {array.dtype}, no numbers")
-    if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
-        raise UsageError(f"--calib {spec}: '{name}' holds a NaN or an infinity")
-    cast = array.astype(type.numpy)
-    if type.dtype not in FLOATS and not np.array_equal(cast, array):
-        raise UsageError(f"--calib {spec}: '{name}' holds numbers that {type.dtype} has not")
-    return cast.reshape(type.dims)
+def _hash(samples: Sequence[Mapping[str, Array]]) -> str:
+    digest = hashlib.sha256()
+    for one in samples:
+        for name in sorted(one):
+            digest.update(f"{name} {one[name].dtype} {one[name].shape} ".encode())
+            digest.update(one[name].tobytes())
+    return digest.hexdigest()

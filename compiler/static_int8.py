@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from edgec.calibration import Calibration
-from edgec.graph_values import groups, observing
+from edgec.graph_values import graph_values
 from edgec.ir import interp
 from edgec.ir.graph import Graph, Module, Value
 from edgec.ir.macs import macs_of
 from edgec.ir.verify import verify_module
-from edgec.observers import Observer
+from edgec.observers import measure_ranges
 from edgec.paired import signal_to_noise
 from edgec.passes import FUSED
 from edgec.pipeline import run_pipeline
@@ -27,18 +27,8 @@ Array = np.ndarray[Any, Any]
 
 def ranges_of_values(graph: Graph, values: Sequence[Value], data: Calibration, observer: str) -> dict[Value, Range]:
     """What each value's bytes should cover."""
-    found: dict[Value, Range] = {}
-    for part in groups(values):
-        observers = [Observer() for _ in part]
-        with observing(graph, part) as observe:
-            for sample in data.samples:
-                for one, array in zip(observers, observe(sample), strict=True):
-                    one.extremes(array)
-            for sample in data.samples if observer != "minmax" else ():
-                for one, array in zip(observers, observe(sample), strict=True):
-                    one.histogram(array)
-        found |= {value: one.range(observer) for value, one in zip(part, observers, strict=True)}
-    return found
+    with graph_values(graph, values) as taps:
+        return measure_ranges(lambda: (found for _, found in taps.stream(data.samples)), observer)
 
 
 def static_int8(module: Module, device: Device, data: Calibration, observer: str) -> dict[str, Any]:
@@ -50,30 +40,21 @@ def static_int8(module: Module, device: Device, data: Calibration, observer: str
     on_bytes = sum(macs_of(op) for op in chosen)
     ranges = ranges_of_values(graph, values_to_observe(graph, chosen), data, observer)
     results = [op.result for op in graph.ops if op in chosen]
-    wide = _values_of(graph, results, data.samples[0])
+    with graph_values(graph, results) as taps:
+        wide = taps(data.samples[0])
     encode_values(graph, chosen, ranges, device.isa.byte, nearest)
     verify_module(module, after="the choice of encodings")
     layers = _noise(graph, results, wide, data.samples[0])
     run_pipeline(module, (f"lower_requant{{byte={device.isa.byte}}}", *FUSED))
     return {
         "precision": "int8",
-        "calibration": {
-            "source": data.source, "samples": len(data.samples), "observer": observer, "warning": data.warning,
-        },
+        "calibration": {**data.facts(), "observer": observer},
         "operators_on_bytes": len(chosen),
         "operators_in_floats": dict(sorted(Counter(op.kind for op in left).items())),
         "macs_on_bytes": on_bytes,
         "macs_share": round(on_bytes / macs, 4) if macs else 0.0,
         "layers": layers,
     }  # fmt: skip
-
-
-def _values_of(graph: Graph, values: Sequence[Value], sample: Mapping[str, Array]) -> dict[Value, Array]:
-    found: dict[Value, Array] = {}
-    for part in groups(values):
-        with observing(graph, part) as observe:
-            found |= zip(part, observe(sample), strict=True)
-    return found
 
 
 def _noise(
