@@ -110,6 +110,7 @@ def _table(op: Op, ctx: Lowering) -> None:
 
 
 INTEGER: dict[str, LowerOp] = {
+    "encode": lambda op, ctx: ctx.alias(op.result, op.arg(0)),
     "quantize": _quantize,
     "dequantize": _dequantize,
     "qadd": _qadd,
