@@ -17,9 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from edgec.ir.build import Builder
 from edgec.ir.graph import Graph, Op, Value
-from edgec.ir.ops.elementwise import PARAMETRIC, UNARY
 from edgec.ir.types import Quant, Type
 from edgec.passes.requant_forms import FORMS
 

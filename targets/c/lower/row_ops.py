@@ -22,7 +22,7 @@ from edgec.targets.c.lower.resize import resize_has_rows
 OWN = ("conv", "conv_transpose", "max_pool", "avg_pool", "matmul", "resize", "qconv", "qmatmul", "qsum_pool")
 ROW_DTYPES = ("f32", "i32", "i8", "u8")
 # the bytes of the result are the operand's, and nothing is computed
-_ALIASES = ("bitcast", "cast", "reshape")
+_ALIASES = ("bitcast", "cast", "encode", "reshape")
 _NHWC = (0, 2, 3, 1)
 _WEIGHTED = ("conv", "conv_transpose", "matmul", "qconv", "qmatmul")
 

@@ -22,6 +22,7 @@ LOWER: dict[str, LowerOp] = {
     **WINDOW,
     **MATMUL,
     **QMATMUL,
+    **INTEGER,
     **REDUCE,
     **SHAPE,
     **INDEX,
