@@ -2,7 +2,7 @@
 
     python benchmarks/int8.py MODELS DATA flips|latency|instructions|agreement|noise [MODEL ...] [--target TARGET]
 
-flips         answers lost and won on the labelled sets, calibrated on their `calib`, beside onnxruntime's quantize_static
+flips         answers lost and won on the labelled sets, calibrated on their `calib`, beside quantize_static
 latency       one thread on this machine: our INT8, our float, onnxruntime's INT8 forms, in one interleaved run
 instructions  executed A64 instructions of an inference in INT8 and in float, by the emulator
 agreement     top-1 of efficientnet_lite0 in INT8 and in float on crops of scikit-image's photographs (needs it)

@@ -29,5 +29,4 @@ LOWER: dict[str, LowerOp] = {
     **RESIZE,
     **RECURRENT,
     **ATTENTION,
-    **INTEGER,
 }
