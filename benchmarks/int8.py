@@ -2,7 +2,7 @@
 
     python benchmarks/int8.py MODELS DATA flips|latency|instructions|agreement|noise [MODEL ...] [--target TARGET]
 
-flips         answers lost and won on the labelled sets, calibrated on their `calib`, beside onnxruntime's quantize_static
+flips         answers lost and won on the labelled sets, calibrated on their `calib`, beside quantize_static
 latency       one thread on this machine: our INT8, our float, onnxruntime's INT8 forms, in one interleaved run
 instructions  executed A64 instructions of an inference in INT8 and in float, by the emulator
 agreement     top-1 of efficientnet_lite0 in INT8 and in float on crops of scikit-image's photographs (needs it)
@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+import onnx.version_converter
 import onnxruntime
 from model_set import Model, read_models
 from onnxruntime import quantization
@@ -41,6 +43,7 @@ SPEED = (
 COUNTED = ("mobilenetv2_100", "mlperf_tiny_resnet8", "mlperf_tiny_mbv1_025_96", "mlperf_tiny_dscnn")
 OBSERVERS = {m.name.lower(): m for m in quantization.CalibrationMethod if m.name in ("MinMax", "Entropy", "Percentile")}
 CALIBRATED_ON = 128
+PER_CHANNEL = 13  # the first opset with scales a channel
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,11 @@ def theirs(model: Model, feeds: Sequence[dict[str, Array]], folder: Path, observ
     """The model quantised by onnxruntime: QDQ, per channel."""
     prepared, out = folder / f"{model.name}-prepared.onnx", folder / f"{model.name}-{observer}-{signed}.onnx"
     if not prepared.exists():
-        quantization.shape_inference.quant_pre_process(str(model.path), str(prepared), skip_symbolic_shape=True)
+        source = onnx.load(str(model.path))
+        if next(o.version for o in source.opset_import if o.domain == "") < PER_CHANNEL:
+            source = onnx.version_converter.convert_version(source, PER_CHANNEL)
+        onnx.save(source, str(prepared))
+        quantization.shape_inference.quant_pre_process(str(prepared), str(prepared), skip_symbolic_shape=True)
     activation = quantization.QuantType.QInt8 if signed else quantization.QuantType.QUInt8
     quantization.quantize_static(
         str(prepared), str(out), Feeder(feeds), per_channel=True, calibrate_method=OBSERVERS[observer],

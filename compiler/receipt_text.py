@@ -44,8 +44,8 @@ def _quantization(q: Facts) -> Iterator[str]:
     if data["warning"]:
         yield f"  WARNING: {data['warning']}"
     yield (
-        f"  {q['precision']}: {q['operators_on_bytes']} operators with {q['macs_share']:.1%} of the multiply-adds work on "
-        f"bytes; ranges by {data['observer']} of {data['samples']} samples of {data['source']}"
+        f"  {q['precision']}: {q['operators_on_bytes']} operators with {q['macs_share']:.1%} of the multiply-adds work "
+        f"on bytes; ranges by {data['observer']} of {data['samples']} samples of {data['source']}"
     )
     kept = ", ".join(f"{n} {kind}" for kind, n in q["operators_in_floats"].items())
     if kept:

@@ -45,7 +45,8 @@ class QTiles:
         prefix = f"edgec_qgemm_{'pairs_' * self.pairs}{result}"
         names = (("tile", Symbol(f"{prefix}{t.mr}x{t.nv}")), ("last_tile", Symbol(f"{prefix}{t.mr}x{t.last_nv}")))
         sizes = (("mr", t.mr), ("nv", t.nv), ("last_nv", t.last_nv), ("wide", t.wide))
-        return Struct("edgec_qgemm_tiles", (*names, *sizes, ("size", 4 if self.result == "sums" else 1), ("group", self.group)))
+        last = (("size", 4 if self.result == "sums" else 1), ("group", self.group))
+        return Struct("edgec_qgemm_tiles", (*names, *sizes, *last))
 
     def instances(self) -> tuple[str, ...]:
         words = ["PAIRS"] * self.pairs + [self.result.upper()] * (self.result != "bytes")
@@ -80,7 +81,7 @@ def _grouped(panel: np.ndarray, group: int) -> np.ndarray:
 def _paired(panel: np.ndarray) -> np.ndarray:
     """Two groups at a time, the last alone where it is odd: [step][vector][group][lane][2], where lane j has the pair
     j ^ step of its column."""
-    segments, k, columns = panel.shape
+    _, k, columns = panel.shape
     parts = []
     for run in panel:
         for at in range(0, k, 16):
