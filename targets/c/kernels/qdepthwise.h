@@ -158,7 +158,8 @@ EDGEC_NOINLINE void edgec_qdw_any(const edgec_qdw_line *lines, const int8_t *w, 
         }
       if (by && d->exact) {
         edgec_vi q[4];
-        for (int j = 0; j < 4; j++) q[j] = edgec_requant(acc[j], edgec_load_i(by + j * EDGEC_LANES));
+        for (int j = 0; j < 4; j++)
+          q[j] = edgec_requant(acc[j], edgec_load_i(by + j * EDGEC_LANES)) + edgec_splat_i(EDGEC_Q8_MIDDLE);
         const edgec_vq lo = edgec_splat_q(d->lo), hi = edgec_splat_q(d->hi);
         edgec_store_q_n((edgec_q8 *)y + p * d->c + at, edgec_clamp_q(edgec_narrow_lanes(q), lo, hi), n);
       } else if (by) {
