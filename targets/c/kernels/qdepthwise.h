@@ -86,11 +86,7 @@ EDGEC_INLINE void edgec_qdw_add(edgec_vi *acc, const edgec_vw *w, const edgec_vq
 }
 #else
 /* Four products of bytes are added at once. */
-#if !defined(EDGEC_SCALAR) && defined(__ARM_NEON)
 enum { EDGEC_QDW_ROWS = 4, EDGEC_QDW_WEIGHTS = 4, EDGEC_QDW_HELD = 3 };
-#else
-enum { EDGEC_QDW_ROWS = 4, EDGEC_QDW_WEIGHTS = 4, EDGEC_QDW_HELD = 0 };
-#endif
 EDGEC_INLINE void edgec_qdw_weave(edgec_vq *in, int count) {
   const edgec_vq a = in[0], b = in[count > 1 ? 1 : 0], c = in[count > 2 ? 2 : 0], d = in[count > 3 ? 3 : count - 1];
 #if defined(EDGEC_SCALAR)

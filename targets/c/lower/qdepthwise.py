@@ -33,8 +33,6 @@ def lower_qdepthwise(op: Op, ctx: Lowering, x: Rows, y: Rows) -> None:
     channels = _blocks(isa, c, together)
     groups, bias = _groups(isa, weights), finish.folded(weights.sum((1, 2)))
     factors = by if by is not None else finish.by
-    # a number more, which may be read
-    packed = np.append(_by_lanes(factors[channels]), np.int32(0)) if factors is not None else None
     zeros = np.full(4 * isa.lanes, finish.x_zero, np.uint8 if isa.byte == "u8" else np.int8)
     fields = {"h": h, "c": c, "ow": ow, "kh": kh, "kw": kw, "sh": sh, "sw": sw, "dh": dh, "dw": dw,
               "top": attrs["pads"][0], "left": attrs["pads"][1], **operand_strides("x", x), **operand_strides("y", y),
@@ -42,7 +40,7 @@ def lower_qdepthwise(op: Op, ctx: Lowering, x: Rows, y: Rows) -> None:
     form = kh, kw, sw * together, int((finish.lo, finish.hi) != _LIMITS[isa.byte])
     ctx.call(
         "qdepthwise.h", "edgec_qdepthwise", x.read(), ctx.pack(_pack(isa, groups[channels]), "int8_t"),
-        ctx.pack(_by_lanes(bias[channels])), ctx.pack(packed) if packed is not None else None, ctx.pack(zeros),
+        ctx.pack(_by_lanes(bias[channels])), ctx.pack(_by_lanes(factors[channels])) if factors is not None else None, ctx.pack(zeros),
         y.write(), Struct("edgec_qdw_shape", tuple(fields.items())),
         Symbol("edgec_qdw_{}x{}s{}_{}".format(*form)) if fast else None, macs=oh * ow * c * kh * kw,
         instances=("EDGEC_QDW_INNER({}, {}, {}, {})".format(*form),) if fast else (),
