@@ -195,15 +195,15 @@ EDGEC_INLINE void edgec_qdw_column(edgec_vi (*acc)[4], edgec_qdw_line *lines, ed
   const int groups = edgec_qdw_groups(kh), slots = (kw + sw - 1) / sw;
   if (tap % sw == 0)
     EDGEC_UNROLL for (int j = 0; j < 4; j++) acc[(first + tap / sw) % slots][j] = edgec_load_i(bias + j * EDGEC_LANES);
-#define EDGEC_QDW_INTO(KX, GROUP, IN, COUNT)                                                                 \
+#define EDGEC_QDW_INTO(KX, GROUP, SKIP, IN, COUNT)                                                              \
   {                                                                                                          \
     edgec_vi *to = acc[(first + (tap - (KX)) / sw) % slots];                                                 \
     if (held) {                                                                                              \
-      edgec_qdw_add(to, held[GROUP], IN, COUNT);                                                             \
+      edgec_qdw_add(to, held[GROUP] + (SKIP), (IN) + (SKIP), (COUNT) - (SKIP));                              \
     } else {                                                                                                 \
       edgec_vw wv[EDGEC_QDW_WEIGHTS];                                                                        \
       EDGEC_QDW_LOAD(wv, w + (GROUP) * EDGEC_QDW_GROUP);                                                     \
-      edgec_qdw_add(to, wv, IN, COUNT);                                                                      \
+      edgec_qdw_add(to, wv + (SKIP), (IN) + (SKIP), (COUNT) - (SKIP));                                       \
     }                                                                                                        \
     EDGEC_UNROLL for (int j = 0; j < 4; j++) EDGEC_TIE(to[j]);                                               \
   }
@@ -212,7 +212,7 @@ EDGEC_INLINE void edgec_qdw_column(edgec_vi (*acc)[4], edgec_qdw_line *lines, ed
     edgec_vq in[4];
     EDGEC_UNROLL for (int i = 0; i < count; i++) in[i] = edgec_qdw_next(lines + g * EDGEC_QDW_ROWS + i);
     edgec_qdw_weave(in, count);
-    EDGEC_UNROLL for (int kx = tap; kx >= 0; kx -= sw) EDGEC_QDW_INTO(kx, kx * groups + g, in, count)
+    EDGEC_UNROLL for (int kx = tap; kx >= 0; kx -= sw) EDGEC_QDW_INTO(kx, kx * groups + g, 0, in, count)
   }
   if (edgec_qdw_last(kh, kw)) {
     edgec_qdw_line *line = lines + kh - 1;
@@ -223,8 +223,11 @@ EDGEC_INLINE void edgec_qdw_column(edgec_vi (*acc)[4], edgec_qdw_line *lines, ed
       EDGEC_UNROLL for (int i = 0; i < EDGEC_QDW_ROWS; i++)
         in[i] = edgec_load_q(line->at - (EDGEC_QDW_ROWS - 1 - i) * line->step);
       edgec_qdw_weave(in, EDGEC_QDW_ROWS);
-      EDGEC_UNROLL for (int kx = tap; kx >= 0; kx -= sw)
-        if (edgec_qdw_ends(kx, kw)) EDGEC_QDW_INTO(kx, kw * groups + kx / EDGEC_QDW_ROWS, in, EDGEC_QDW_ROWS)
+      EDGEC_UNROLL for (int kx = tap; kx >= 0; kx -= sw) {
+        const int skip = EDGEC_QDW_WEIGHTS == 2 && kx % 2 == 0; /* a tap alone */
+        if (edgec_qdw_ends(kx, kw))
+          EDGEC_QDW_INTO(kx, kw * groups + kx / EDGEC_QDW_ROWS, skip, in, EDGEC_QDW_ROWS)
+      }
     }
     line->at += line->step;
     EDGEC_OPAQUE(line->at);

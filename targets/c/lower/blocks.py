@@ -27,8 +27,8 @@ from edgec.targets.c.lower.conv import Sums, lower_conv, lower_pool, pointwise_m
 from edgec.targets.c.lower.conv_transpose import lower_conv_transpose, phase_columns
 from edgec.targets.c.lower.matmul_rows import lower_matmul_rows
 from edgec.targets.c.lower.one_row import finish_sink, lower_one_row, sink_rows
-from edgec.targets.c.lower.qpool import lower_max_pool, lower_qpool
 from edgec.targets.c.lower.qconv import lower_qconv, lower_qmatmul_rows, pointwise_qmatmul
+from edgec.targets.c.lower.qpool import lower_max_pool, lower_qpool
 from edgec.targets.c.lower.resize import lower_resize_rows
 from edgec.targets.c.lower.row_ops import OWN, from_planes, reads_rows, row_op
 from edgec.targets.c.lower.rows import (
