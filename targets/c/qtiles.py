@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -23,12 +24,16 @@ ROWS: dict[tuple[str, bool], dict[int, int]] = {
 _STEPS = (0, 1, 3, 2)  # EDGEC_QGEMM_PAIR_STEP
 
 
+# What sums become: bytes, bytes by way of 16 bits that hold all of them, or int32 as they are.
+Result = Literal["bytes", "short", "sums"]
+
+
 @dataclass(frozen=True)
 class QTiles:
-    """Tiles whose results are bytes, or (`sums`) int32. `pairs`: K goes in groups of eight, as pairs."""
+    """`pairs`: K goes in groups of eight, as pairs."""
 
     tiles: Tiles
-    sums: bool
+    result: Result
     pairs: bool
 
     @property
@@ -36,14 +41,16 @@ class QTiles:
         return 8 if self.pairs else 4
 
     def struct(self) -> Struct:
-        t, prefix = self.tiles, "edgec_qgemm_" + "pairs_" * self.pairs + "sums_" * self.sums
+        t, result = self.tiles, "" if self.result == "bytes" else f"{self.result}_"
+        prefix = f"edgec_qgemm_{'pairs_' * self.pairs}{result}"
         names = (("tile", Symbol(f"{prefix}{t.mr}x{t.nv}")), ("last_tile", Symbol(f"{prefix}{t.mr}x{t.last_nv}")))
         sizes = (("mr", t.mr), ("nv", t.nv), ("last_nv", t.last_nv), ("wide", t.wide))
-        return Struct("edgec_qgemm_tiles", (*names, *sizes, ("size", 4 if self.sums else 1), ("group", self.group)))
+        last = (("size", 4 if self.result == "sums" else 1), ("group", self.group))
+        return Struct("edgec_qgemm_tiles", (*names, *sizes, *last))
 
     def instances(self) -> tuple[str, ...]:
-        names = {(False, False): "TILE", (False, True): "SUMS", (True, False): "PAIRS", (True, True): "PAIRS_SUMS"}
-        macro = f"EDGEC_QGEMM_{names[self.pairs, self.sums]}"
+        words = ["PAIRS"] * self.pairs + [self.result.upper()] * (self.result != "bytes")
+        macro = f"EDGEC_QGEMM_{'_'.join(words) or 'TILE'}"
         return tuple(f"{macro}({self.tiles.mr}, {v})" for v in sorted({self.tiles.nv, self.tiles.last_nv}))
 
     def pack(self, runs: np.ndarray) -> np.ndarray:
@@ -74,7 +81,7 @@ def _grouped(panel: np.ndarray, group: int) -> np.ndarray:
 def _paired(panel: np.ndarray) -> np.ndarray:
     """Two groups at a time, the last alone where it is odd: [step][vector][group][lane][2], where lane j has the pair
     j ^ step of its column."""
-    segments, k, columns = panel.shape
+    _, k, columns = panel.shape
     parts = []
     for run in panel:
         for at in range(0, k, 16):
@@ -85,14 +92,14 @@ def _paired(panel: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def choose_qtiles(isa: Isa, rows: int, columns: int, length: int, line: int, segments: int, sums: bool) -> QTiles:
+def choose_qtiles(isa: Isa, rows: int, columns: int, length: int, line: int, segments: int, result: Result) -> QTiles:
     """As tiles.choose_tiles; a tile's A are `segments` runs of `length` bytes."""
     table = ROWS[isa.name, isa.dot]
 
     def cost(mr: int, nv: int) -> float:
         return tile_instructions(isa, mr, nv, length, segments)
 
-    return QTiles(cheapest_tiles(isa, table, rows, columns, line, cost), sums, _pairs(isa))
+    return QTiles(cheapest_tiles(isa, table, rows, columns, line, cost), result, _pairs(isa))
 
 
 def _pairs(isa: Isa) -> bool:
@@ -117,5 +124,5 @@ def tile_instructions(isa: Isa, mr: int, nv: int, length: int, segments: int = 1
     else:
         steps, rest = divmod(-(-length // 8), 2)
         run += steps * (12 * mr * nv + 4 * mr + 4 * len(parts) + 2) + rest * (8 * mr * nv + 4 * mr + 4 * nv)
-    narrow = {1: 5, 2: 6, 3: 9, 4: 9}  # with clamps and stores
+    narrow = {1: 5, 2: 5, 3: 8, 4: 7}  # by way of 16 bits, with clamps and stores
     return segments * run + mr * (nv + -(-nv // 2) + sum(narrow[p] for p in parts) + 2) + nv / 2 + 22

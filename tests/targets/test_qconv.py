@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from compiled import HOSTS
+from compiled import HOSTS, compiled
 from network import Network
 
 from edgec.ir.graph import Value
+from edgec.plan.schedule import Segment
 from edgec.targets.arm import target as arm
+from edgec.targets.c import qtiles
 from edgec.targets.c.devices import Device
 from edgec.targets.c.isa import SCALAR, Isa
+from edgec.targets.c.lower import qmatmul
+from edgec.targets.c.qtiles import QTiles
+from edgec.targets.c.tiles import Tiles
 from edgec.targets.host import target as host
 
 SCALAR_DEVICE = Device("scalar", "no vectors but the compiler's", SCALAR, ("-DEDGEC_SCALAR",), ())
@@ -54,10 +61,10 @@ def _zero(isa: Isa, part: float) -> int:
     return round(255 * part) - (0 if isa.byte == "u8" else 128)
 
 
-def _requant(net: Network, isa: Isa, n: int, k: int) -> tuple[list[Value], dict[str, Any]]:
-    """Bias, multiplier and shift so that most results are inside the bounds and some are not."""
+def _requant(net: Network, isa: Isa, n: int, k: int, times: float = 1) -> tuple[list[Value], dict[str, Any]]:
+    """Bias, multiplier and shift so that most results are inside the bounds and some are not, for `times` 1."""
     bias = net.rng.integers(-5000, 5000, n)
-    scale = net.rng.uniform(0.3, 3.0, n) * 100 / (np.sqrt(k) * 74 * 74)
+    scale = net.rng.uniform(0.3, 3.0, n) * times * 100 / (np.sqrt(k) * 74 * 74)
     s = np.clip(np.floor(15 - np.log2(scale)), 17, 31).astype(np.int64)
     m = np.clip(np.rint(scale * 2.0**s), 1, 65535)
     consts = [net.build.const(v, "i32") for v in (bias, m, s)]
@@ -94,11 +101,59 @@ def isa_of(target: str) -> Isa:
     return {"arm": arm, "host": host}[family].choose(cpu).isa  # type: ignore[attr-defined, no-any-return]
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_against_interpreter(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True)
+def scalar(monkeypatch: pytest.MonkeyPatch) -> None:
     with_scalar = {**host.devices(), "scalar": SCALAR_DEVICE}
     monkeypatch.setattr(host, "devices", lambda: with_scalar)
-    net = network(isa_of(target))
-    found, expected = net.run(target, tmp_path), net.expected()
-    for name, value in net.graph.outputs:
-        np.testing.assert_array_equal(found[name], expected[name], f"{target} {name} {value.op} {value.type}")
+
+
+def check(net: Network, target: str, folder: Path, segments: Sequence[Segment] | None = None) -> None:
+    with compiled(net.graph, target, folder, segments=segments) as session:
+        found = session.run(None, net.feeds)
+    expected = net.expected()
+    for (name, value), y in zip(net.graph.outputs, found, strict=True):
+        np.testing.assert_array_equal(y, expected[name], f"{target} {name} {value.op} {value.type}")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_against_interpreter(target: str, tmp_path: Path) -> None:
+    check(network(isa_of(target)), target, tmp_path)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_tile(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a rest of rows, of columns and of products; results that fit 16 bits before they are clamped, and not."""
+    isa, net = isa_of(target), Network(8)
+    tiles: list[QTiles] = []
+    for nv, mr in qtiles.ROWS[isa.name, isa.dot].items():
+        for scale in (1, 1000):
+            m, k, n = 2 * mr + 1, 43, (3 * nv - 1) * isa.lanes + 3
+            consts, bounds = _requant(net, isa, n, k, scale)
+            net.op("qmatmul", _bytes(net, isa, m, k), _weights(net, n, k), *consts, x_zero=_zero(isa, 0.4), **bounds)
+            pairs = isa.name == "neon" and not isa.dot
+            tiles.append(QTiles(Tiles(isa.lanes, mr, nv, max(1, nv - 1), 2), "bytes", pairs))
+    results = []
+
+    def next_tiles(*arguments: Any) -> QTiles:
+        results.append(arguments[-1])
+        return replace(tiles[len(results) - 1], result=arguments[-1])
+
+    monkeypatch.setattr(qmatmul, "choose_qtiles", next_tiles)
+    check(net, target, tmp_path)
+    assert results == (["short", "bytes"] if isa.name == "neon" else ["bytes"] * 2) * (len(tiles) // 2)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("step", [1, 2, 5])
+def test_a_block(target: str, step: int, tmp_path: Path) -> None:
+    """Rings of bytes between convolutions, with columns that hold the zero points."""
+    isa, net = isa_of(target), Network(9)
+    x = _bytes(net, isa, 2, 13, 11, 3)
+    for i, (o, size, stride, pad) in enumerate([(8, 3, 2, 1), (20, 1, 1, 0), (6, 3, 1, 1), (9, 3, 1, 2), (5, 1, 2, 0)]):
+        c = x.type.dims[3]
+        consts, bounds = _requant(net, isa, o, c * size * size)
+        attrs: Any = dict(strides=(stride,) * 2, pads=(pad,) * 4, dilations=(1, 1), layout="nhwc",
+                          x_zero=_zero(isa, 0.15 * i))  # fmt: skip
+        x = net.build.op("qconv", x, _weights(net, o, c, size, size), *consts, **attrs, **bounds)
+    net.done(x)
+    check(net, target, tmp_path, [Segment(tuple(net.graph.ops), step)])

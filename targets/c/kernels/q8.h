@@ -17,7 +17,7 @@ typedef int8_t edgec_q8;
 #define EDGEC_Q8_MAX 127
 #endif
 
-/* A vector register of values, of weights, and of 16-bit halves. edgec_vi has EDGEC_LANES sums. */
+/* A vector register of values, and of weights. edgec_vi has EDGEC_LANES sums. */
 typedef edgec_q8 edgec_vq __attribute__((vector_size(4 * EDGEC_LANES), aligned(1), may_alias));
 typedef int8_t edgec_vw __attribute__((vector_size(4 * EDGEC_LANES), aligned(1), may_alias));
 typedef int32_t edgec_i32 __attribute__((aligned(1), may_alias));
@@ -141,6 +141,18 @@ EDGEC_INLINE edgec_vq edgec_narrow(const edgec_vi *v, int count) {
   const int16x4_t c16 = vqmovn_s32((int32x4_t)c);
   const int16x8_t cd = count > 3 ? vqmovn_high_s32(c16, (int32x4_t)d) : vcombine_s16(c16, c16);
   return (edgec_vq)vqmovn_high_s16(low, cd);
+#endif
+}
+
+/* The same for sums that are known to fit 16 bits. */
+EDGEC_INLINE edgec_vq edgec_narrow_short(const edgec_vi *v, int count) {
+#if !defined(EDGEC_SCALAR) && EDGEC_LANES == 4
+  const int16x8_t ab = vuzp1q_s16((int16x8_t)v[0], (int16x8_t)v[count > 1 ? 1 : 0]);
+  const int8x8_t low = vqmovn_s16(ab);
+  if (count < 3) return (edgec_vq)vcombine_s8(low, low);
+  return (edgec_vq)vqmovn_high_s16(low, vuzp1q_s16((int16x8_t)v[2], (int16x8_t)v[count > 3 ? 3 : 2]));
+#else
+  return edgec_narrow(v, count);
 #endif
 }
 

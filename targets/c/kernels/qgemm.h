@@ -96,7 +96,7 @@ EDGEC_INLINE void edgec_load_run_w(edgec_vw *v, const int8_t *p, int n) {
         if ((HALVES) == 2)                                                                              \
           edgec_load_run_w(bv, b, n);                                                                   \
         else                                                                                            \
-          EDGEC_UNROLL for (int i = 0; i < n; i++) bv[i] = (edgec_vw)vcombine_s8(vld1_s8(b + 8 * i), vdup_n_s8(0)); \
+          edgec_load_halves(bv, b, n);                                                                  \
         EDGEC_ADVANCE(b, n * 8 * (HALVES));                                                             \
         EDGEC_UNROLL for (int i = 0; i < n; i++) {                                                      \
           EDGEC_UNROLL for (int m = 0; m < (MR); m++) acc[m][at + i] = edgec_pairs(acc[m][at + i], bv[i], av[m], HALVES); \
@@ -107,6 +107,14 @@ EDGEC_INLINE void edgec_load_run_w(edgec_vw *v, const int8_t *p, int n) {
       }                                                                                                 \
     }                                                                                                   \
   }
+EDGEC_INLINE void edgec_load_halves(edgec_vw *v, const int8_t *p, int n) {
+  if (n == 4) {
+    const int8x8x4_t four = vld1_s8_x4(p);
+    EDGEC_UNROLL for (int i = 0; i < 4; i++) v[i] = (edgec_vw)vcombine_s8(four.val[i], four.val[i]);
+  } else {
+    EDGEC_UNROLL for (int i = 0; i < n; i++) v[i] = (edgec_vw)vcombine_s8(vld1_s8(p + 8 * i), vld1_s8(p + 8 * i));
+  }
+}
 EDGEC_INLINE edgec_vi edgec_pairs(edgec_vi acc, edgec_vw b, edgec_vq a, int halves) {
   int16x8_t sums = vmull_s8(vget_low_s8((int8x16_t)b), vget_low_s8((int8x16_t)a));
   if (halves == 2) sums = vmlal_high_s8(sums, (int8x16_t)b, (int8x16_t)a);
@@ -151,8 +159,11 @@ EDGEC_NOINLINE void edgec_qgemm_store_part(const void *rows, ptrdiff_t count, pt
     for (ptrdiff_t i = 0; i < columns; i++) c[c_at[m] + i] = from[i];
 }
 
-/* Sums become bytes in registers, NV vectors of a row at most four at a time. */
-#define EDGEC_QGEMM_FINISH_BYTES(MR, NV)                                                                \
+/* Sums become bytes in registers, NV vectors of a row at most four at a time. SHORT: all results fit 16 bits before they
+   are clamped, as they do in nearly all layers; that saves instructions. */
+#define EDGEC_QGEMM_FINISH_BYTES(MR, NV) EDGEC_QGEMM_FINISH(MR, NV, edgec_narrow)
+#define EDGEC_QGEMM_FINISH_SHORT(MR, NV) EDGEC_QGEMM_FINISH(MR, NV, edgec_narrow_short)
+#define EDGEC_QGEMM_FINISH(MR, NV, NARROW)                                                              \
   enum { PARTS = ((NV) + 3) / 4 };                                                                      \
   edgec_vi by[NV];                                                                                      \
   edgec_vq q[MR][PARTS];                                                                                \
@@ -160,7 +171,7 @@ EDGEC_NOINLINE void edgec_qgemm_store_part(const void *rows, ptrdiff_t count, pt
   EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                         \
     EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] = edgec_requant(acc[m][v], by[v]);            \
     EDGEC_UNROLL for (int j = 0; j < PARTS; j++)                                                        \
-      q[m][j] = edgec_narrow(acc[m] + 4 * j, (NV)-4 * j < 4 ? (NV)-4 * j : 4);                          \
+      q[m][j] = NARROW(acc[m] + 4 * j, (NV)-4 * j < 4 ? (NV)-4 * j : 4);                                \
   }                                                                                                     \
   if (clamp) {                                                                                          \
     const edgec_vq lo = edgec_splat_q(t->lo), hi = edgec_splat_q(t->hi);                                \
@@ -203,8 +214,10 @@ EDGEC_NOINLINE void edgec_qgemm_store_part(const void *rows, ptrdiff_t count, pt
   }
 
 #define EDGEC_QGEMM_TILE(MR, NV) EDGEC_QGEMM_TILE_OF(DOTS, BYTES, edgec_qgemm_##MR##x##NV, MR, NV)
+#define EDGEC_QGEMM_SHORT(MR, NV) EDGEC_QGEMM_TILE_OF(DOTS, SHORT, edgec_qgemm_short_##MR##x##NV, MR, NV)
 #define EDGEC_QGEMM_SUMS(MR, NV) EDGEC_QGEMM_TILE_OF(DOTS, SUMS, edgec_qgemm_sums_##MR##x##NV, MR, NV)
 #define EDGEC_QGEMM_PAIRS(MR, NV) EDGEC_QGEMM_TILE_OF(PAIRED, BYTES, edgec_qgemm_pairs_##MR##x##NV, MR, NV)
+#define EDGEC_QGEMM_PAIRS_SHORT(MR, NV) EDGEC_QGEMM_TILE_OF(PAIRED, SHORT, edgec_qgemm_pairs_short_##MR##x##NV, MR, NV)
 #define EDGEC_QGEMM_PAIRS_SUMS(MR, NV) EDGEC_QGEMM_TILE_OF(PAIRED, SUMS, edgec_qgemm_pairs_sums_##MR##x##NV, MR, NV)
 #define EDGEC_QGEMM_TILE_OF(SEGMENT, FINISH, NAME, MR, NV)                                              \
   EDGEC_NOINLINE void NAME(const edgec_qgemm_args *t) {                                                 \

@@ -71,9 +71,8 @@ def _qgemm_rows(
     one_run = sizes["dw"] == 1 and groups == 1  # a kernel row is one run of bytes
     runs = kernel.reshape(kh, kw * gc, o) if one_run else kernel.reshape(kh * kw, gc, o)
     merged = kh * kw == 1 and x.row == ow * sizes["sw"] * c  # edgec_qgemm
-    tiles = choose_qtiles(
-        ctx.isa, oh * ow if merged else ow, oc, runs.shape[1], line, len(runs), finish.by is None
-    )
+    result = finish.result(ctx.isa, kernel.reshape(-1, o).T)
+    tiles = choose_qtiles(ctx.isa, oh * ow if merged else ow, oc, runs.shape[1], line, len(runs), result)
     parts = [tiles.pack(runs[..., g * oc : (g + 1) * oc]) for g in range(groups)]
     above, below = _left_out(h, oh, kh, sizes)
     biases = [

@@ -13,7 +13,7 @@ from edgec.plan.plan import Pointer
 from edgec.targets.c.isa import Isa
 from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered
 from edgec.targets.c.lower.matmul import task_count
-from edgec.targets.c.qtiles import choose_qtiles
+from edgec.targets.c.qtiles import Result, choose_qtiles
 from edgec.targets.c.requant import packed_multipliers
 
 READ_BEHIND = 15  # bytes behind a run that qgemm.h may read
@@ -29,6 +29,19 @@ class Finish:
     by: np.ndarray | None
     lo: int
     hi: int
+
+    def result(self, isa: Isa, weights: np.ndarray) -> Result:
+        """Of sums by weights [n][k]."""
+        if self.by is None:
+            return "sums"
+        if isa.name != "neon":
+            return "bytes"  # x86 narrows by way of 16 bits anyway
+        low, high = (bound - self.x_zero for bound in ((0, 255) if isa.byte == "u8" else (-128, 127)))
+        wide = weights.astype(np.int64)
+        ends = np.stack([wide * low, wide * high, 0 * wide])  # a product with padding is 0
+        sums = self.bias.astype(np.int64) + np.stack([ends.min(0).sum(1), ends.max(0).sum(1)])
+        scaled = sums * self.by >> (32 if isa.byte == "u8" else 31)
+        return "short" if scaled.min() > -(1 << 15) and scaled.max() < (1 << 15) - 1 else "bytes"
 
     def folded(self, weight_sums: np.ndarray) -> np.ndarray:
         """The bias of sums of products that do not subtract x's zero point; int32 arithmetic is modulo 2^32."""
@@ -73,7 +86,7 @@ def packed_qmatmul(
     n, k = weights.shape
     if not rows or not n:
         return
-    tiles = choose_qtiles(ctx.isa, rows, n, k, rows, 1, finish.by is None)
+    tiles = choose_qtiles(ctx.isa, rows, n, k, rows, 1, finish.result(ctx.isa, weights))
     mr = tiles.tiles.mr
     # whole tiles in every chunk but the last, which has the rows left over too
     chunk = max(1, rows // (task_count(rows, _work(ctx.isa, n * k)) * mr)) * mr

@@ -1,7 +1,8 @@
 """Which ops have row kernels on the CPU targets, by the operator table's row rule: what the schedule may know of them.
 
 Convolution, its transpose, pooling, resizing and matmul by constant weights have kernels of their own, for bytes as for
-floats, and so has the way from channels first. Any other op with a rule runs as what it is on a tensor of one row, once a row (one_row.py).
+floats, and so has the way from channels first. Any other op with a rule runs as what it is on a tensor of one row,
+once a row (one_row.py).
 """
 
 from __future__ import annotations
