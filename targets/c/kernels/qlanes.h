@@ -77,11 +77,11 @@ EDGEC_INLINE edgec_vq edgec_narrow_lanes(const edgec_vi *v) {
 }
 
 /* Four registers of sums, requantised, as bytes. On x86 `by` is m << (33 - s), a bit more than edgec_requant's, so that
-   rounding is left for 16 bits, where it is one instruction for 32 sums; and a number behind the last may be read. */
+   rounding is left for 16 bits, where it is one instruction for two registers of sums. */
 #if !defined(EDGEC_SCALAR) && EDGEC_LANES == 16
 EDGEC_INLINE __m512i edgec_requant_twice(edgec_vi acc, const int32_t *by) {
-  const __m512i even = _mm512_mul_epi32((__m512i)acc, _mm512_loadu_si512(by));
-  const __m512i odd = _mm512_mul_epi32(_mm512_srli_epi64((__m512i)acc, 32), _mm512_loadu_si512(by + 1));
+  const __m512i m = _mm512_loadu_si512(by), even = _mm512_mul_epi32((__m512i)acc, m);
+  const __m512i odd = _mm512_mul_epi32(_mm512_srli_epi64((__m512i)acc, 32), _mm512_srli_epi64(m, 32));
   return _mm512_mask_shuffle_epi32(odd, 0x5555, even, _MM_PERM_DDBB);
 }
 EDGEC_INLINE edgec_vq edgec_requant_four(const edgec_vi *acc, const int32_t *by) {
@@ -95,9 +95,8 @@ EDGEC_INLINE edgec_vq edgec_requant_four(const edgec_vi *acc, const int32_t *by)
 #elif !defined(EDGEC_SCALAR) && EDGEC_LANES == 8
 /* Lanes 0, 2, 1, 3 of each 128 bits. */
 EDGEC_INLINE __m256i edgec_requant_twice(edgec_vi acc, const int32_t *by) {
-  const __m256i even = _mm256_mul_epi32((__m256i)acc, _mm256_loadu_si256((const __m256i *)by));
-  const __m256i odd =
-      _mm256_mul_epi32(_mm256_srli_epi64((__m256i)acc, 32), _mm256_loadu_si256((const __m256i *)(by + 1)));
+  const __m256i m = _mm256_loadu_si256((const __m256i *)by), even = _mm256_mul_epi32((__m256i)acc, m);
+  const __m256i odd = _mm256_mul_epi32(_mm256_srli_epi64((__m256i)acc, 32), _mm256_srli_epi64(m, 32));
   return (__m256i)_mm256_shuffle_ps((__m256)even, (__m256)odd, _MM_SHUFFLE(3, 1, 3, 1));
 }
 EDGEC_INLINE edgec_vq edgec_requant_four(const edgec_vi *acc, const int32_t *by) {
