@@ -26,6 +26,8 @@ _ATTRS: dict[str, dict[str, Any]] = {
     "slice": {"starts": (1, 0), "stops": (3, 6), "steps": (1, 1)}, "concat": {"axis": 0},
     "pad": {"before": (1, 0), "after": (0, 1)}, "topk": {"k": 2, "axis": 1},
     "resize": {"sizes": (8, 6), "scales": (2.0, 1.0), "mode": "linear", "coord": "half_pixel"},
+    **{kind: {"multiplier": 40000, "shift": 20} for kind in ("qmul", "qsum", "qsum_pool")},
+    "qadd": {"x_scale": 300, "y_scale": 200, "shift": 10},
     "conv": _WINDOW, "conv_transpose": {**_WINDOW, "output_padding": (0, 0)}, "max_pool": {**_WINDOW, "kernel": (2, 2)},
     "avg_pool": {**_WINDOW, "kernel": (2, 2)}, "attention": {"scale": 1.0}, "cast": {"to": "f32"},
     **{kind: {"axes": (1,)} for kind in OPS if kind.startswith("reduce_")},
@@ -37,9 +39,15 @@ _ATTRS: dict[str, dict[str, Any]] = {
         ("lstm", ("Sigmoid", "Tanh", "Tanh")), ("gru", ("Sigmoid", "Tanh")), ("rnn", ("Tanh",)),
     )},
 }  # fmt: skip
+_ATTRS["qsum"] |= {"axes": (1,)}
+_ATTRS["qsum_pool"] |= {**_WINDOW, "kernel": (2, 2), "layout": "nhwc"}
+_ATTRS["qconv"] = {**_WINDOW, "layout": "nhwc"}
 _IMAGE: Operand = ("*", (1, 2, 5, 5))
 _STEPS: Operand = ("*", (3, 1, 5))
 _OPERANDS: dict[str, list[Operand]] = {
+    "quantize": [*_MATRIX, ("f32", ()), ("i8", ())], "dequantize": [*_MATRIX, ("f32", ()), ("*", ())],
+    "table": [*_MATRIX, ("i8", (256,))], "qconv": [("*", (1, 5, 5, 2)), ("i8", (3, 2, 2, 2))],
+    "qmatmul": [*_MATRIX, ("i8", (3, 6))],
     "where": [("bool", (4, 6)), *_MATRIX, *_MATRIX], "matmul": [*_MATRIX, ("*", (6, 3))], "concat": _MATRIX,
     "conv": [_IMAGE, ("*", (3, 2, 2, 2))], "conv_transpose": [_IMAGE, ("*", (2, 3, 2, 2))],
     "max_pool": [_IMAGE], "avg_pool": [_IMAGE], "attention": [("*", (1, 2, 3, 4))] * 3,

@@ -15,13 +15,17 @@ from edgec.ir.graph import Op, Value
 from edgec.ir.rows import row_view
 from edgec.plan.plan import Struct
 from edgec.targets.c.lower.context import Lowering, Rows
-from edgec.targets.c.lower.conv import operand_strides
+from edgec.targets.c.lower.conv import is_depthwise, operand_strides
+from edgec.targets.c.lower.qdepthwise import lower_qdepthwise
 from edgec.targets.c.lower.qmatmul import Finish, finish_of, owned, packed_qmatmul
 from edgec.targets.c.qtiles import choose_qtiles
 
 
 def lower_qconv(op: Op, ctx: Lowering, x: Rows, y: Rows) -> None:
     attrs: Any = op.attrs
+    if is_depthwise(op):
+        lower_qdepthwise(op, ctx, x, y)
+        return
     kernel = np.ascontiguousarray(ctx.graph.array(op.arg(1)).transpose(2, 3, 1, 0))  # [kh][kw][c/g][o]
     sizes = {"sh": attrs["strides"][0], "sw": attrs["strides"][1], "dh": attrs["dilations"][0],
              "dw": attrs["dilations"][1], "top": attrs["pads"][0], "left": attrs["pads"][1]}  # fmt: skip

@@ -7,6 +7,7 @@ from edgec.targets.c.lower.context import LowerOp
 from edgec.targets.c.lower.conv_transpose import CONV_TRANSPOSE
 from edgec.targets.c.lower.elementwise import ELEMENTWISE
 from edgec.targets.c.lower.index import INDEX
+from edgec.targets.c.lower.integer import INTEGER
 from edgec.targets.c.lower.matmul import MATMUL
 from edgec.targets.c.lower.qmatmul import QMATMUL
 from edgec.targets.c.lower.recurrent import RECURRENT
@@ -27,4 +28,5 @@ LOWER: dict[str, LowerOp] = {
     **RESIZE,
     **RECURRENT,
     **ATTENTION,
+    **INTEGER,
 }

@@ -1,0 +1,277 @@
+/* Depthwise convolution over channels-last images of bytes: one weight a tap and channel.
+
+   A block of channels is as many as a register has bytes. For a column of the image, a group of EDGEC_QDW_ROWS kernel
+   rows is loaded and, where products of bytes are added by fours, woven: four registers with the four rows of each
+   channel side by side. They serve every pixel that has the column under its kernel. On x86 a register of sums so has
+   four channels of each 128-bit lane: weights, biases and multipliers are packed in that order (lower/qdepthwise.py).
+
+   Columns beside the image are bytes equal to its zero point. A kernel row above or below the image is a line of such
+   bytes with a step of nothing, so that no body knows of edges. The bias makes up for the zero point. */
+#ifndef EDGEC_QDEPTHWISE_H
+#define EDGEC_QDEPTHWISE_H
+
+#include "q8.h"
+
+enum { EDGEC_QDW_BLOCK = 4 * EDGEC_LANES, EDGEC_QDW_LINES = 64, EDGEC_QDW_MOST = 5 /* kernel rows of a fast body */ };
+
+typedef struct {
+  ptrdiff_t h, c;
+  ptrdiff_t ow, kh, kw, sh, sw, dh, dw, top, left;
+  ptrdiff_t x_image, x_row, x_depth; /* rows.h */
+  ptrdiff_t y_image, y_row, y_depth;
+  ptrdiff_t together; /* pixels that a body takes for one, of so many times the channels */
+  int32_t lo, hi;
+} edgec_qdw_shape;
+
+/* The bytes under one kernel row, and how far they are from column to column. */
+typedef struct {
+  const edgec_q8 *at;
+  ptrdiff_t step;
+} edgec_qdw_line;
+
+/* One register of a line, which goes on to the next column. */
+#if !defined(EDGEC_SCALAR) && defined(__ARM_NEON)
+EDGEC_INLINE edgec_vq edgec_qdw_next(edgec_qdw_line *line) {
+  int8x16_t v;
+  __asm__ volatile("ld1 {%0.16b}, [%1], %2" : "=w"(v), "+r"(line->at) : "r"(line->step) : "memory");
+  return (edgec_vq)v;
+}
+#else
+EDGEC_INLINE edgec_vq edgec_qdw_next(edgec_qdw_line *line) {
+  const edgec_vq v = edgec_load_q(line->at);
+  line->at += line->step;
+  EDGEC_OPAQUE(line->at); /* or compilers count the columns of each line for themselves */
+  return v;
+}
+#endif
+
+/* The weights of a group of rows. */
+#define EDGEC_QDW_LOAD(WV, W)                                                                                \
+  EDGEC_UNROLL for (int i_ = 0; i_ < EDGEC_QDW_ROWS; i_++) (WV)[i_] = edgec_load_w((W) + i_ * EDGEC_QDW_BLOCK)
+
+/* acc + products of a group of rows, `count` of which are there. `in` has been through edgec_qdw_weave; w are
+   EDGEC_QDW_ROWS registers of weights. */
+#if !defined(EDGEC_SCALAR) && defined(__ARM_NEON) && !defined(__ARM_FEATURE_DOTPROD)
+/* Two products of bytes are added in 16 bits. */
+enum { EDGEC_QDW_ROWS = 2, EDGEC_QDW_HELD = 6 /* groups of weights that stay in registers */ };
+EDGEC_INLINE void edgec_qdw_weave(edgec_vq *in, int count) { (void)in, (void)count; }
+EDGEC_INLINE void edgec_qdw_add(edgec_vi *acc, const edgec_vw *w, const edgec_vq *in, int count) {
+  const int8x16_t a = (int8x16_t)in[0], v = (int8x16_t)w[0];
+  int16x8_t low = vmull_s8(vget_low_s8(a), vget_low_s8(v)), high = vmull_high_s8(a, v);
+  if (count > 1) {
+    const int8x16_t b = (int8x16_t)in[1], u = (int8x16_t)w[1];
+    low = vmlal_s8(low, vget_low_s8(b), vget_low_s8(u));
+    high = vmlal_high_s8(high, b, u);
+  }
+  acc[0] = (edgec_vi)vaddw_s16((int32x4_t)acc[0], vget_low_s16(low));
+  acc[1] = (edgec_vi)vaddw_high_s16((int32x4_t)acc[1], low);
+  acc[2] = (edgec_vi)vaddw_s16((int32x4_t)acc[2], vget_low_s16(high));
+  acc[3] = (edgec_vi)vaddw_high_s16((int32x4_t)acc[3], high);
+}
+#else
+#if !defined(EDGEC_SCALAR) && defined(__ARM_NEON)
+enum { EDGEC_QDW_ROWS = 4, EDGEC_QDW_HELD = 3 };
+#else
+enum { EDGEC_QDW_ROWS = 4, EDGEC_QDW_HELD = 0 };
+#endif
+EDGEC_INLINE void edgec_qdw_weave(edgec_vq *in, int count) {
+  const edgec_vq a = in[0], b = in[count > 1 ? 1 : 0], c = in[count > 2 ? 2 : 0], d = in[count > 3 ? 3 : count - 1];
+#if defined(EDGEC_SCALAR)
+  for (int i = 0; i < EDGEC_QDW_BLOCK; i++) {
+    edgec_vq *to = in + i / 4;
+    (*to)[i % 4 * 4] = a[i];
+    (*to)[i % 4 * 4 + 1] = b[i];
+    (*to)[i % 4 * 4 + 2] = c[i];
+    (*to)[i % 4 * 4 + 3] = d[i];
+  }
+#elif EDGEC_LANES == 16
+  const __m512i p = _mm512_unpacklo_epi8((__m512i)a, (__m512i)b), q = _mm512_unpackhi_epi8((__m512i)a, (__m512i)b);
+  const __m512i r = _mm512_unpacklo_epi8((__m512i)c, (__m512i)d), s = _mm512_unpackhi_epi8((__m512i)c, (__m512i)d);
+  in[0] = (edgec_vq)_mm512_unpacklo_epi16(p, r);
+  in[1] = (edgec_vq)_mm512_unpackhi_epi16(p, r);
+  in[2] = (edgec_vq)_mm512_unpacklo_epi16(q, s);
+  in[3] = (edgec_vq)_mm512_unpackhi_epi16(q, s);
+#elif EDGEC_LANES == 8
+  const __m256i p = _mm256_unpacklo_epi8((__m256i)a, (__m256i)b), q = _mm256_unpackhi_epi8((__m256i)a, (__m256i)b);
+  const __m256i r = _mm256_unpacklo_epi8((__m256i)c, (__m256i)d), s = _mm256_unpackhi_epi8((__m256i)c, (__m256i)d);
+  in[0] = (edgec_vq)_mm256_unpacklo_epi16(p, r);
+  in[1] = (edgec_vq)_mm256_unpackhi_epi16(p, r);
+  in[2] = (edgec_vq)_mm256_unpacklo_epi16(q, s);
+  in[3] = (edgec_vq)_mm256_unpackhi_epi16(q, s);
+#else
+  const int16x8_t p = (int16x8_t)vzip1q_s8((int8x16_t)a, (int8x16_t)b), q = (int16x8_t)vzip2q_s8((int8x16_t)a, (int8x16_t)b);
+  const int16x8_t r = (int16x8_t)vzip1q_s8((int8x16_t)c, (int8x16_t)d), s = (int16x8_t)vzip2q_s8((int8x16_t)c, (int8x16_t)d);
+  in[0] = (edgec_vq)vzip1q_s16(p, r);
+  in[1] = (edgec_vq)vzip2q_s16(p, r);
+  in[2] = (edgec_vq)vzip1q_s16(q, s);
+  in[3] = (edgec_vq)vzip2q_s16(q, s);
+#endif
+}
+EDGEC_INLINE void edgec_qdw_add(edgec_vi *acc, const edgec_vw *w, const edgec_vq *in, int count) {
+  EDGEC_UNROLL for (int j = 0; j < 4; j++) acc[j] = edgec_dot4(acc[j], w[j], in[j]);
+  (void)count;
+}
+#endif
+
+/* Sums as bytes, channel by channel. */
+EDGEC_INLINE edgec_vq edgec_qdw_finish(const edgec_vi *acc, const int32_t *by, int clamp, const edgec_qdw_shape *d) {
+  edgec_vi v[4];
+  EDGEC_UNROLL for (int j = 0; j < 4; j++) v[j] = edgec_requant(acc[j], edgec_load_i(by + j * EDGEC_LANES));
+#if !defined(EDGEC_SCALAR) && EDGEC_LANES == 16
+  const __m512i ab = _mm512_packs_epi32((__m512i)v[0], (__m512i)v[1]), cd = _mm512_packs_epi32((__m512i)v[2], (__m512i)v[3]);
+  edgec_vq q = (edgec_vq)_mm512_packus_epi16(ab, cd);
+#elif !defined(EDGEC_SCALAR) && EDGEC_LANES == 8
+  const __m256i ab = _mm256_packs_epi32((__m256i)v[0], (__m256i)v[1]), cd = _mm256_packs_epi32((__m256i)v[2], (__m256i)v[3]);
+  edgec_vq q = (edgec_vq)_mm256_packus_epi16(ab, cd);
+#else
+  edgec_vq q = edgec_narrow(v, 4);
+#endif
+  if (clamp) q = edgec_clamp_q(q, edgec_splat_q(d->lo), edgec_splat_q(d->hi));
+  return q;
+}
+
+/* Any kernel: one row of `pixels` result pixels from ox on, block by block. y are bytes, or int32_t where by is null. */
+EDGEC_NOINLINE void edgec_qdw_any(const edgec_qdw_line *lines, const int8_t *w, const int32_t *bias, const int32_t *by,
+                                  void *y, const edgec_qdw_shape *d, ptrdiff_t ox, ptrdiff_t pixels) {
+  const ptrdiff_t groups = (d->kh + EDGEC_QDW_ROWS - 1) / EDGEC_QDW_ROWS;
+  for (ptrdiff_t c = 0; c < d->c; c += EDGEC_QDW_BLOCK) {
+    const ptrdiff_t n = d->c < EDGEC_QDW_BLOCK ? d->c : EDGEC_QDW_BLOCK, at = c + n <= d->c ? c : d->c - n;
+    for (ptrdiff_t p = ox; p < ox + pixels; p++) {
+      const int8_t *weights = w;
+      edgec_vi acc[4];
+      for (int j = 0; j < 4; j++) acc[j] = edgec_load_i(bias + j * EDGEC_LANES);
+      for (ptrdiff_t kx = 0; kx < d->kw; kx++)
+        for (ptrdiff_t g = 0; g < groups; g++, weights += EDGEC_QDW_ROWS * EDGEC_QDW_BLOCK) {
+          edgec_vq in[EDGEC_QDW_ROWS];
+          edgec_vw wv[EDGEC_QDW_ROWS];
+          for (ptrdiff_t i = 0; i < EDGEC_QDW_ROWS; i++) {
+            const ptrdiff_t ky = g * EDGEC_QDW_ROWS + i;
+            const edgec_qdw_line *line = lines + (ky < d->kh ? ky : d->kh - 1);
+            in[i] = edgec_load_q(line->at + (line->step ? at : 0) + (p * d->sw + kx * d->dw) * line->step);
+            wv[i] = edgec_load_w(weights + i * EDGEC_QDW_BLOCK);
+          }
+          edgec_qdw_weave(in, EDGEC_QDW_ROWS);
+          edgec_qdw_add(acc, wv, in, EDGEC_QDW_ROWS);
+        }
+      if (by) {
+        edgec_store_q_n((edgec_q8 *)y + p * d->c + at, edgec_qdw_finish(acc, by, 1, d), n);
+      } else { /* lane by lane: 16 bytes of a register are 16 channels */
+        for (ptrdiff_t i = 0; i < n; i++)
+          ((int32_t *)y)[p * d->c + at + i] = acc[i % 16 / 4][i / 16 * 4 + i % 4];
+      }
+    }
+    w += d->kw * groups * EDGEC_QDW_ROWS * EDGEC_QDW_BLOCK;
+    bias += EDGEC_QDW_BLOCK;
+    by += by ? EDGEC_QDW_BLOCK : 0;
+  }
+}
+
+/* A column goes into the pixels from `first` on that have it under their kernels; `tap` is its place in the first one's.
+   Sums of pixel q are in slot q % slots. */
+EDGEC_INLINE void edgec_qdw_column(edgec_vi (*acc)[4], edgec_qdw_line *lines, edgec_vw (*held)[EDGEC_QDW_ROWS],
+                                   const int8_t *w, const int32_t *bias, int kh, int kw, int sw, int first, int tap) {
+  EDGEC_OPAQUE(w); /* registers are for sums, and for what is held: all else is loaded again */
+  EDGEC_OPAQUE(bias);
+  const int groups = (kh + EDGEC_QDW_ROWS - 1) / EDGEC_QDW_ROWS, slots = (kw + sw - 1) / sw;
+  EDGEC_UNROLL for (int g = 0; g < groups; g++) {
+    const int count = kh - g * EDGEC_QDW_ROWS < EDGEC_QDW_ROWS ? kh - g * EDGEC_QDW_ROWS : EDGEC_QDW_ROWS;
+    edgec_vq in[EDGEC_QDW_ROWS];
+    EDGEC_UNROLL for (int i = 0; i < count; i++) in[i] = edgec_qdw_next(lines + g * EDGEC_QDW_ROWS + i);
+    edgec_qdw_weave(in, count);
+    EDGEC_UNROLL for (int q = 0; q * sw <= tap; q++) {
+      const int kx = tap - q * sw, slot = (first + q) % slots;
+      if (kx == 0 && g == 0)
+        EDGEC_UNROLL for (int j = 0; j < 4; j++) acc[slot][j] = edgec_load_i(bias + j * EDGEC_LANES);
+      if (held) {
+        edgec_qdw_add(acc[slot], held[kx * groups + g], in, count);
+      } else {
+        edgec_vw wv[EDGEC_QDW_ROWS];
+        EDGEC_QDW_LOAD(wv, w + (kx * groups + g) * EDGEC_QDW_ROWS * EDGEC_QDW_BLOCK);
+        edgec_qdw_add(acc[slot], wv, in, count);
+      }
+      EDGEC_UNROLL for (int j = 0; j < 4; j++) EDGEC_TIE(acc[slot][j]);
+    }
+  }
+}
+
+/* One row of one block of channels: columns go by, each into the sums of all pixels that it is part of. Whole registers
+   are stored. */
+EDGEC_INLINE void edgec_qdw_slide(const edgec_qdw_line *from, ptrdiff_t at, const int8_t *w, const int32_t *bias,
+                                  const int32_t *by, edgec_q8 *y, ptrdiff_t pixels, ptrdiff_t y_step,
+                                  const edgec_qdw_shape *d, int kh, int kw, int sw, int clamp) {
+  const int slots = (kw + sw - 1) / sw, overlap = kw > sw ? kw - sw : 0;
+  const int groups = (kh + EDGEC_QDW_ROWS - 1) / EDGEC_QDW_ROWS, holds = kw * groups <= EDGEC_QDW_HELD;
+  edgec_qdw_line lines[EDGEC_QDW_MOST];
+  edgec_vi acc[EDGEC_QDW_MOST][4];
+  edgec_vw held[EDGEC_QDW_HELD + 1][EDGEC_QDW_ROWS];
+  EDGEC_UNROLL for (int ky = 0; ky < kh; ky++) {
+    lines[ky] = from[ky];
+    if (lines[ky].step) lines[ky].at += at;
+  }
+  EDGEC_UNROLL for (int i = 0; i < kw * groups && holds; i++) {
+    EDGEC_UNROLL for (int j = 0; j < EDGEC_QDW_ROWS; j++)
+      held[i][j] = edgec_load_w(w + (i * EDGEC_QDW_ROWS + j) * EDGEC_QDW_BLOCK);
+  }
+  EDGEC_UNROLL for (int t = 0; t < overlap; t++)
+    edgec_qdw_column(acc, lines, holds ? held : 0, w, bias, kh, kw, sw, 0, t);
+#define EDGEC_QDW_PIXEL(U)                                                                                   \
+  {                                                                                                          \
+    EDGEC_UNROLL for (int t = overlap; t < kw; t++)                                                          \
+      edgec_qdw_column(acc, lines, holds ? held : 0, w, bias, kh, kw, sw, U, t);                             \
+    EDGEC_UNROLL for (int ky = 0; ky < kh && sw > kw; ky++) lines[ky].at += (sw - kw) * lines[ky].step;      \
+    const int32_t *scales = by;                                                                              \
+    EDGEC_OPAQUE(scales); /* registers are for weights and sums */                                           \
+    *(edgec_vq *)y = edgec_qdw_finish(acc[U], scales, clamp, d);                                             \
+    y += y_step;                                                                                             \
+  }
+  for (; pixels >= slots; pixels -= slots) EDGEC_UNROLL for (int u = 0; u < slots; u++) EDGEC_QDW_PIXEL(u)
+  EDGEC_UNROLL for (int u = 0; u < slots - 1; u++) {
+    if (u >= pixels) return;
+    EDGEC_QDW_PIXEL(u)
+  }
+#undef EDGEC_QDW_PIXEL
+}
+
+/* One result row, of as many pixels as may be stored in whole registers: their number is returned. */
+typedef ptrdiff_t (*edgec_qdw_fn)(const edgec_qdw_line *lines, const int8_t *w, const int32_t *bias, const int32_t *by,
+                                  edgec_q8 *y, const edgec_qdw_shape *d);
+#define EDGEC_QDW_INNER(KH, KW, SW, CLAMP)                                                                   \
+  EDGEC_FN ptrdiff_t edgec_qdw_##KH##x##KW##s##SW##_##CLAMP(const edgec_qdw_line *lines, const int8_t *w,    \
+                                                            const int32_t *bias, const int32_t *by,          \
+                                                            edgec_q8 *y, const edgec_qdw_shape *d) {         \
+    enum { GROUPS = ((KH) + EDGEC_QDW_ROWS - 1) / EDGEC_QDW_ROWS };                                          \
+    const ptrdiff_t width = d->together * d->c, over = width < EDGEC_QDW_BLOCK ? (EDGEC_QDW_BLOCK - 1) / width : 0; \
+    const ptrdiff_t pixels = d->ow / d->together - over;                                                     \
+    if (pixels <= 0) return 0;                                                                               \
+    for (ptrdiff_t c = 0; c < width; c += EDGEC_QDW_BLOCK) {                                                 \
+      const ptrdiff_t last = width < EDGEC_QDW_BLOCK ? 0 : width - EDGEC_QDW_BLOCK, at = c < last ? c : last; \
+      edgec_qdw_slide(lines, at, w, bias, by, y + at, pixels, width, d, KH, KW, SW, CLAMP);                  \
+      w += (KW) * GROUPS * EDGEC_QDW_ROWS * EDGEC_QDW_BLOCK;                                                 \
+      bias += EDGEC_QDW_BLOCK;                                                                               \
+      by += EDGEC_QDW_BLOCK;                                                                                 \
+    }                                                                                                        \
+    return pixels * d->together;                                                                             \
+  }
+
+/* `zeros` are EDGEC_QDW_BLOCK bytes equal to x's zero point. inner is null for kernels that have no body of their own. */
+EDGEC_NOINLINE void edgec_qdepthwise(const edgec_q8 *x, const int8_t *w, const int32_t *bias, const int32_t *by,
+                                     const edgec_q8 *zeros, void *y, const edgec_qdw_shape *d, edgec_qdw_fn inner,
+                                     ptrdiff_t image, ptrdiff_t y0, ptrdiff_t y1) {
+  for (ptrdiff_t oy = y0; oy < y1; oy++) {
+    edgec_qdw_line lines[EDGEC_QDW_LINES];
+    for (ptrdiff_t ky = 0; ky < d->kh; ky++) {
+      const ptrdiff_t iy = oy * d->sh - d->top + ky * d->dh;
+      if (iy < 0 || iy >= d->h)
+        lines[ky] = (edgec_qdw_line){zeros, 0};
+      else
+        lines[ky] = (edgec_qdw_line){x + image * d->x_image + iy % d->x_depth * d->x_row - d->left * d->c, d->c};
+    }
+    const ptrdiff_t to = image * d->y_image + oy % d->y_depth * d->y_row;
+    const ptrdiff_t done = inner ? inner(lines, w, bias, by, (edgec_q8 *)y + to, d) : 0;
+    if (done < d->ow)
+      edgec_qdw_any(lines, w, bias, by, by ? (void *)((edgec_q8 *)y + to) : (void *)((int32_t *)y + to), d, done,
+                    d->ow - done);
+  }
+}
+
+#endif

@@ -1,0 +1,57 @@
+"""Depthwise convolution of bytes against the interpreter, bit by bit, many forms in one compiled unit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from network import Network
+from test_qconv import SCALAR_DEVICE, TARGETS, _bytes, _requant, _weights, _zero, isa_of
+
+from edgec.targets.c.isa import Isa
+from edgec.targets.host import target as host
+
+# (rows, columns, channels, kernel, strides, pads, dilations, x_zero, spread): channels below, at and above a register
+# of each instruction set, columns below and above the pixels that are in flight
+FORMS: list[Any] = [
+    *((7, 9, c, (3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 0.3, 1) for c in (1, 3, 4, 8, 12, 16, 17, 24, 32, 48, 64, 65)),
+    *((9, 11, c, (3, 3), (2, 2), (1, 1, 1, 1), (1, 1), 0.6, 1) for c in (5, 16, 24, 32, 40, 64, 96, 144)),
+    *((6, w, 32, (3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 0.2, 1) for w in range(1, 9)),
+    *((6, w, 16, (3, 3), (2, 2), (0, 0, 1, 1), (1, 1), 0.2, 1) for w in range(2, 9)),
+    *((6, w, 64, (5, 5), (1, 1), (2, 2, 2, 2), (1, 1), 0.9, w % 2) for w in range(1, 12)),
+    *((7, w, 20, (5, 5), (2, 2), (2, 2, 2, 2), (1, 1), 0.1, w % 2) for w in range(1, 12)),
+    (5, 30, 72, (5, 5), (1, 1), (2, 2, 2, 2), (1, 1), 1.0, 1),
+    (14, 14, 8, (5, 5), (1, 1), (2, 2, 2, 2), (1, 1), 0.5, 1),
+    (2, 14, 16, (5, 5), (1, 1), (4, 4, 4, 4), (1, 1), 0.5, 1),
+    (6, 6, 7, (7, 7), (1, 1), (3, 3, 3, 3), (1, 1), 0.5, 1),
+    (4, 4, 8, (3, 3), (1, 1), (2, 2, 2, 2), (2, 2), 0.4, 1),
+    (1, 31, 19, (1, 7), (1, 1), (0, 12, 0, 12), (1, 4), 0.3, 1),
+    (8, 6, 70, (3, 1), (1, 1), (1, 0, 1, 0), (1, 1), 0.3, 1),
+    (8, 6, 66, (2, 2), (2, 2), (0, 0, 0, 0), (1, 1), 0.3, 0),
+    (9, 9, 33, (3, 3), (1, 2), (-1, 0, -1, 2), (1, 1), 0.7, 0),
+]
+
+
+def network(isa: Isa) -> Network:
+    net = Network(8)
+    for i, (h, w, c, kernel, strides, pads, dilations, zero, spread) in enumerate(FORMS):
+        attrs: Any = dict(strides=strides, pads=pads, dilations=dilations, groups=c, layout="nhwc",
+                          x_zero=_zero(isa, zero))  # fmt: skip
+        x, weights = _bytes(net, isa, 1 + i % 2, h, w, c, spread=spread), _weights(net, c, 1, *kernel, spread=spread)
+        consts, bounds = _requant(net, isa, c, int(np.prod(kernel)))
+        net.op("qconv", x, weights, *consts, **attrs, **bounds)
+        if i % 4 == 0:
+            net.op("qconv", x, weights, consts[0], **attrs)  # sums
+    return net
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_against_interpreter(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_scalar = {**host.devices(), "scalar": SCALAR_DEVICE}
+    monkeypatch.setattr(host, "devices", lambda: with_scalar)
+    net = network(isa_of(target))
+    found, expected = net.run(target, tmp_path), net.expected()
+    for name, value in net.graph.outputs:
+        np.testing.assert_array_equal(found[name], expected[name], f"{target} {name} {value.op} {value.type}")
