@@ -3,7 +3,7 @@
 #ifndef EDGEC_QPOOL_H
 #define EDGEC_QPOOL_H
 
-#include "conv.h"
+#include "rows.h"
 #include "qmap.h"
 
 typedef struct {
