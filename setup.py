@@ -28,7 +28,8 @@ EXTRAS = {
     "tune": ["torch"],
     "tvm": ["apache-tvm"],
     "bench": ["onnxruntime>=1.31"],
-    "test": ["pytest>=8", "pytest-xdist>=3", "mypy>=1.15", "ruff>=0.14", "unicorn>=2.1.4"],
+    "images": ["pillow>=10"],
+    "test": ["pillow>=10", "pytest>=8", "pytest-xdist>=3", "mypy>=1.15", "ruff>=0.14", "unicorn>=2.1.4"],
 }
 EXTRAS["all"] = sorted({item for items in EXTRAS.values() for item in items})
 

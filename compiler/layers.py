@@ -16,16 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from edgec.artifact import staged
 from edgec.build_facts import ports_of
+from edgec.graph_values import session_of, tapped
 from edgec.ir import interp
 from edgec.ir.errors import ToolError
 from edgec.ir.graph import Graph, Value
 from edgec.ir.origin import VIEWS, Origin
 from edgec.onnx_import.limits import VERIFY_BYTES
 from edgec.receipt import compare
-from edgec.runtime.session import load
-from edgec.targets.c.build import Platform, make_files, make_plan
+from edgec.targets.c.build import Platform, make_plan
 from edgec.targets.c.devices import Device
 from edgec.targets.c.emit import Identity
 from edgec.verify_artifact import Run
@@ -40,22 +39,19 @@ def layer_errors(
     graph: Graph, device: Device, platform: Platform, identity: Identity, manifest: Mapping[str, Any],
     feeds: Mapping[str, Array], runner: str | None, reference: Reference,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """One entry a result, in order. `graph` gets more outputs: nothing else may use it afterwards."""
+    """One entry a result, in order."""
     results = [(op, value) for op in graph.ops for value in op.results if value.type.size]
     needed = sum(value.type.nbytes for _, value in results)
     if needed > VERIFY_BYTES:
         raise ToolError(f"--layers keeps {needed} bytes of results; at most {VERIFY_BYTES} are allowed")
     _look_through_views(graph)
-    names = {value: f"layer_{i}" for i, (_, value) in enumerate(results)}
-    own = len(graph.outputs)
-    graph.outputs += [(name, value) for value, name in names.items()]
-    found = _run(graph, device, platform, identity, manifest, feeds, runner)
-    del graph.outputs[:own]
     # numpy has no bfloat16 that onnxruntime knows
     wanted = dict.fromkeys(v.origin.tensor for _, v in results if v.origin is not None and v.type.dtype != "bf16")
     run, label = reference(list(wanted))
     known = run(feeds)
-    here = interp.run(graph, feeds) if any(_origin(value, known) is None for _, value in results) else {}
+    with tapped(graph, [value for _, value in results]) as names:
+        found = _run(graph, device, platform, identity, manifest, feeds, runner)
+        here = interp.run(graph, feeds) if any(_origin(value, known) is None for _, value in results) else {}
     rows = []
     for op, value in results:
         origin, name = _origin(value, known), names[value]
@@ -86,10 +82,9 @@ def _run(
 ) -> dict[str, Array]:  # fmt: skip
     """The outputs by name of an artifact made of the graph."""
     plan = make_plan(graph, device, "layers", 1)
-    built = make_files(plan, device, identity, platform, lambda _: None)
     stated = {
         **manifest, "name": "layers", "outputs": ports_of(plan.outputs), "scratch_bytes": plan.scratch_bytes,
         "weights": "linked",
     }  # fmt: skip
-    with staged(built.files, stated) as folder, load(folder, runner=runner) as session:
+    with session_of(plan, device, platform, identity, stated, runner) as session:
         return dict(zip([t.name for t in session.outputs], session.run(None, feeds), strict=True))

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from edgec.ir.errors import UsageError
+from edgec.observers import OBSERVERS
 from edgec.targets.c.weights import STORAGES, Storage
 
+PRECISIONS = ("float32", "int8")
 # --verify -> the runner; None chooses what fits, and `none` runs nothing
 RUNNER = {"auto": None, "host": "host", "emulate": "emulator", "qemu": "qemu", "none": None}
 
@@ -22,7 +24,8 @@ class BuildOptions:
     `shapes` and `consts` bind inputs, `ranges` are where sample inputs lie, `data` is labelled data (.npz with an array
     an input and `labels`), `images` makes inputs camera frames (see edgec.image), `labels` is a file with a name for
     each class, `weights` says where they live: linked, inline (in the C source) or file (the caller brings them),
-    `layers` adds the error of every operator to the receipt."""
+    `layers` adds the error of every operator to the receipt. `precision` is float32 or int8; the ranges of int8 come
+    from at most `calib_samples` samples of `calib` (edgec.calibration), by an `observer` (edgec.observers)."""
 
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     consts: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
@@ -38,6 +41,10 @@ class BuildOptions:
     labels: Path | None = None
     weights: Storage = "linked"
     layers: bool = False
+    precision: str = "float32"
+    calib: str | None = None
+    calib_samples: int = 128
+    observer: str = "mse"
     force: bool = False
 
 
@@ -51,5 +58,11 @@ def check_options(options: BuildOptions, family: str) -> None:
         raise UsageError(
             f"--verify {options.verify}: what is built for the host runs here; only --target arm is emulated"
         )
+    if options.precision not in PRECISIONS:
+        raise UsageError(f"--precision {options.precision} is not legal; legal: {', '.join(PRECISIONS)}")
+    if options.observer not in OBSERVERS:
+        raise UsageError(f"--observer {options.observer} is not legal; legal: {', '.join(OBSERVERS)}")
+    if options.calib is not None and options.precision != "int8":
+        raise UsageError("--calib gives samples to int8: give --precision int8 with it")
     if options.weights not in STORAGES:
         raise UsageError(f"--weights {options.weights} is not legal; legal: {', '.join(STORAGES)}")

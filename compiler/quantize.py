@@ -17,9 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from edgec.ir.build import Builder
 from edgec.ir.graph import Graph, Op, Value
-from edgec.ir.ops.elementwise import PARAMETRIC, UNARY
 from edgec.ir.types import Quant, Type
 from edgec.passes.requant_forms import FORMS
 
@@ -56,7 +54,8 @@ def heavy(op: Op) -> bool:
         return op.arg(0).type.rank == 4 and op.attrs["layout"] == "nhwc"
     dims = op.arg(1).type.dims
     bias = op.inputs[2].type.size if len(op.inputs) > 2 and op.inputs[2] is not None else 1
-    return math.prod(dims[:-2]) == 1 and op.arg(0).type.rank == op.result.type.rank and bias in (1, op.result.type.dims[-1])
+    fits = bias in (1, op.result.type.dims[-1])
+    return math.prod(dims[:-2]) == 1 and op.arg(0).type.rank == op.result.type.rank and fits
 
 
 def operators_on_bytes(graph: Graph, kept: Collection[Op] = ()) -> set[Op]:
@@ -187,7 +186,8 @@ def _encode_weights(graph: Graph, op: Op, result_scale: float | None, rounded: R
     scale = np.abs(flat).max(axis=1, initial=0.0) / 127
     bias = op.inputs[2] if len(op.inputs) > 2 else None
     if bias is not None:
-        scale = np.maximum(scale, np.abs(np.broadcast_to(graph.array(bias).reshape(-1), scale.shape)) / (x_scale * LARGEST_BIAS))
+        added = np.abs(np.broadcast_to(graph.array(bias).reshape(-1), scale.shape))
+        scale = np.maximum(scale, added / (x_scale * LARGEST_BIAS))
     scale = np.maximum(scale, (result_scale or 1e-3) * LEAST_FACTOR / x_scale).astype(np.float32)
     stored = rounded(op, flat, scale)
     back = stored.reshape(w.shape).transpose(np.argsort(axes))

@@ -33,8 +33,27 @@ def _lines(receipt: Facts) -> Iterator[str]:
         f"state {memory['state_bytes']:,} B   code {memory['code_bytes']:,} B   "
         + ("stack unknown" if memory["stack_bytes"] is None else f"stack below {memory['stack_bytes']:,} B")
     )
+    if "quantization" in receipt:
+        yield from _quantization(receipt["quantization"])
     yield from account_lines(receipt)
     yield from checked_lines(receipt)
+
+
+def _quantization(q: Facts) -> Iterator[str]:
+    data = q["calibration"]
+    if data["warning"]:
+        yield f"  WARNING: {data['warning']}"
+    yield (
+        f"  {q['precision']}: {q['operators_on_bytes']} operators with {q['macs_share']:.1%} of the multiply-adds work "
+        f"on bytes; ranges by {data['observer']} of {data['samples']} samples of {data['source']}"
+    )
+    kept = ", ".join(f"{n} {kind}" for kind, n in q["operators_in_floats"].items())
+    if kept:
+        yield f"  in floats: {kept}"
+    known = [layer for layer in q["layers"] if layer["signal_to_noise_db"] is not None]
+    if known:
+        worst = min(known, key=lambda layer: float(layer["signal_to_noise_db"]))
+        yield f"  noisiest operator: {worst['op']}, {worst['signal_to_noise_db']} dB"
 
 
 def checked_lines(receipt: Facts) -> Iterator[str]:
@@ -74,6 +93,11 @@ def _verification(verification: Facts) -> Iterator[str]:
     yield f"  executed on {verification['executed_on']}, compared with {verification['reference']}"
     for name, result in verification["outputs"].items():
         yield f"  output {name}: {'ok' if result['pass'] else 'FAILED'}, {figures(result)}"
+    if "against_model" in verification:
+        of_model = verification["against_model"]
+        for name, noise in of_model["signal_to_noise_db"].items():
+            level = "no noise" if noise is None else f"{noise} dB"
+            yield f"  output {name} against {of_model['reference']}: signal to noise {level}"
     if "instructions" in verification:
         yield f"  {verification['instructions'] / 1e6:.2f} M instructions an inference"
 
@@ -97,6 +121,12 @@ def _accuracy(a: Facts) -> Iterator[str]:
         f"  accuracy {a['accuracy']:.3f} ({a['right']}/{a['images']}, 95 % confidence "
         f"{low:.3f} to {high:.3f}); reference {a['reference_accuracy']:.3f}; {len(a['flipped'])} answers differ"
     )
+    if "drop" in a and a["flipped"]:
+        low, high = a["drop_confidence_95"]
+        yield (
+            f"  {a['newly_wrong']} newly wrong, {a['newly_right']} newly right: a drop of {a['drop']:.2%}, 95 % "
+            f"confidence {low:.2%} to {high:.2%}"
+        )
     worst = a["worst_class"]
     name = worst.get("label", f"class {worst['class']}")
     yield f"  worst class: {name}, {worst['accuracy']:.3f} of {worst['images']}"

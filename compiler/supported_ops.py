@@ -31,7 +31,7 @@ KERNELS = """
 ## Element types that have kernels
 
 float16 and bfloat16 are computed in float32 and rounded after every operator. A core operator that is not listed has
-kernels for every element type that it takes, on every target.
+kernels for every element type that it takes, on every target. Quantised values are int8 on Arm and uint8 on x86.
 
 | core operator | takes | without kernel |
 |---|---|---|

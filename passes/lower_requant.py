@@ -27,7 +27,7 @@ def lower_requant(graph: Graph, byte: str = "i8") -> bool:
 
 
 class _Lowering:
-    """One walk in order. `bytes` holds encoded values as bytes, `floats` all values as plain tensors, made when asked."""
+    """One walk in order. `bytes` holds encoded values as bytes, `floats` values as plain tensors, made when asked."""
 
     def __init__(self, graph: Graph, byte: str) -> None:
         self.graph = graph
@@ -97,7 +97,8 @@ class _Lowering:
     def _grid(self, value: Value) -> Grid:
         """Of an encoded value, in the target's bytes."""
         encoding = value.type.encodings[0]
-        assert isinstance(encoding, Quant) and encoding.axis is None, f"{value!r} is stored as {encoding}"
+        assert isinstance(encoding, Quant)
+        assert encoding.axis is None, f"{value!r} is stored as {encoding}"
         constants = self.graph.module.constants
         scale, zero = float(constants[encoding.scale]), int(constants[encoding.zero])
         if encoding.stored in ("i8", "u8") and encoding.stored != self.byte:

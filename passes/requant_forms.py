@@ -91,7 +91,8 @@ def _products(f: Form, kind: str, w: Array, w_scale: Array, bias: Array | None, 
     check_sum(reach + np.abs(added + zero))
     m, s = (np.array(v, np.int32) for v in zip(*pairs, strict=True))
     bounds = _clamped(f.result, act)
-    return b.op(kind, x, b.const(w), b.const((added + zero).astype(np.int32)), b.const(m), b.const(s), **attrs, **bounds)
+    vectors = (b.const(v) for v in ((added + zero).astype(np.int32), m, s))
+    return b.op(kind, x, b.const(w), *vectors, **attrs, **bounds)
 
 
 def _activated(b: Builder, y: Value, act: str) -> Value:

@@ -16,8 +16,9 @@ Array = np.ndarray[Any, Any]
 
 
 def run(graph: Graph, feeds: Mapping[str, Array], state: dict[str, Array] | None = None) -> dict[str, Array]:
-    """Outputs by name for inputs by name. Encoded values are real numbers that their encoding has. State inputs start at their initial contents; when `state` is given, it is
-    read instead and holds the new contents afterwards. IRError when a feed is missing or of another type."""
+    """Outputs by name for inputs by name. Encoded values are real numbers that their encoding has. State inputs start
+    at their initial contents; when `state` is given, it is read instead and holds the new contents afterwards. IRError
+    when a feed is missing or of another type."""
     known: dict[Value, Array] = {}
     constants = graph.module.constants
     state_inputs = {s.input: s for s in graph.states}

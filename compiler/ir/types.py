@@ -77,7 +77,7 @@ class Quant:
 
 @dataclass(frozen=True)
 class Float8:
-    """Stored in 8-bit floating point (`e4m3` or `e5m2`), as bytes, times a scale constant, per tensor or along `axis`."""
+    """Stored in bytes of floating point, `e4m3` or `e5m2`, times a scale constant, per tensor or along `axis`."""
 
     format: str
     scale: str

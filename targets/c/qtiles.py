@@ -15,7 +15,7 @@ from edgec.targets.c.tiles import Tiles, cheapest_tiles
 # A and all of B. The first table is for machines with dot products of bytes, the second for those without.
 ROWS: dict[tuple[str, bool], dict[int, int]] = {
     ("neon", True): {8: 3, 7: 3, 6: 4, 5: 4, 4: 5, 3: 7, 2: 8, 1: 8},
-    ("neon", False): {8: 2, 6: 3, 4: 4, 3: 5, 2: 8, 1: 8},
+    ("neon", False): {8: 2, 6: 3, 5: 4, 4: 4, 3: 6, 2: 8, 1: 8},
     ("scalar", False): {4: 1, 2: 4, 1: 4},
     ("avx2", False): {2: 4, 1: 8},
     ("avx512", True): {8: 1, 4: 6, 3: 9, 2: 14, 1: 14},
@@ -44,9 +44,9 @@ class QTiles:
         t, result = self.tiles, "" if self.result == "bytes" else f"{self.result}_"
         prefix = f"edgec_qgemm_{'pairs_' * self.pairs}{result}"
         names = (("tile", Symbol(f"{prefix}{t.mr}x{t.nv}")), ("last_tile", Symbol(f"{prefix}{t.mr}x{t.last_nv}")))
-        counts = (("mr", t.mr), ("nv", t.nv), ("last_nv", t.last_nv), ("wide", t.wide))
-        sizes = (("size", 4 if self.result == "sums" else 1), ("group", self.group))
-        return Struct("edgec_qgemm_tiles", (*names, *counts, *sizes))
+        sizes = (("mr", t.mr), ("nv", t.nv), ("last_nv", t.last_nv), ("wide", t.wide))
+        last = (("size", 4 if self.result == "sums" else 1), ("group", self.group))
+        return Struct("edgec_qgemm_tiles", (*names, *sizes, *last))
 
     def instances(self) -> tuple[str, ...]:
         words = ["PAIRS"] * self.pairs + [self.result.upper()] * (self.result != "bytes")
@@ -92,9 +92,7 @@ def _paired(panel: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def choose_qtiles(
-    isa: Isa, rows: int, columns: int, length: int, line: int, segments: int, result: Result
-) -> QTiles:
+def choose_qtiles(isa: Isa, rows: int, columns: int, length: int, line: int, segments: int, result: Result) -> QTiles:
     """As tiles.choose_tiles; a tile's A are `segments` runs of `length` bytes."""
     table = ROWS[isa.name, isa.dot]
 

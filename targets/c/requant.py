@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from edgec.ir.graph import Op
 from edgec.ir.ops.integer import SHIFTS
 from edgec.targets.c.isa import Isa
+from edgec.targets.c.lower.context import NotLowered
 
 
 def packed_multipliers(isa: Isa, m: np.ndarray, s: np.ndarray) -> np.ndarray:
@@ -14,3 +18,19 @@ def packed_multipliers(isa: Isa, m: np.ndarray, s: np.ndarray) -> np.ndarray:
     assert np.all((wide >= 1) & (wide < 1 << 16) & (shift >= SHIFTS[0]) & (shift <= SHIFTS[1]))
     packed: np.ndarray = (wide << ((32 if isa.byte == "u8" else 31) - shift)).astype(np.int32)
     return packed
+
+
+def scale_fields(op: Op, isa: Isa, prefix: str = "") -> dict[str, int]:
+    """The fields of edgec_qscale: an op's one multiplier (kernels/qlanes.h)."""
+    attrs: Any = op.attrs
+    m, s = attrs["multiplier"], attrs["shift"]
+    by = int(packed_multipliers(isa, np.array(m), np.array(s)))
+    fields = {"bias": attrs["bias"], "m": m, "s": s, "by": by, "lo": attrs["lo"], "hi": attrs["hi"]}
+    return {prefix + name: value for name, value in fields.items()}
+
+
+def check_bytes(op: Op, isa: Isa) -> None:
+    """NotLowered when kernels of this instruction set have other bytes than the op."""
+    for value in (*op.inputs, op.result):
+        if value is not None and value.type.dtype != isa.byte:
+            raise NotLowered(f"{op.kind} has kernels for bytes of {isa.byte} here, not of {value.type.dtype}")

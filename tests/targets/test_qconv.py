@@ -130,8 +130,8 @@ def test_every_tile(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             m, k, n = 2 * mr + 1, 43, (3 * nv - 1) * isa.lanes + 3
             consts, bounds = _requant(net, isa, n, k, scale)
             net.op("qmatmul", _bytes(net, isa, m, k), _weights(net, n, k), *consts, x_zero=_zero(isa, 0.4), **bounds)
-            sizes = Tiles(isa.lanes, mr, nv, max(1, nv - 1), 2)
-            tiles.append(QTiles(sizes, "bytes", isa.name == "neon" and not isa.dot))
+            pairs = isa.name == "neon" and not isa.dot
+            tiles.append(QTiles(Tiles(isa.lanes, mr, nv, max(1, nv - 1), 2), "bytes", pairs))
     results = []
 
     def next_tiles(*arguments: Any) -> QTiles:

@@ -10,9 +10,9 @@
 #ifndef EDGEC_QDEPTHWISE_H
 #define EDGEC_QDEPTHWISE_H
 
-#include "q8.h"
+#include "qlanes.h"
 
-enum { EDGEC_QDW_BLOCK = 4 * EDGEC_LANES, EDGEC_QDW_LINES = 64, EDGEC_QDW_MOST = 5 /* kernel rows of a fast body */ };
+enum { EDGEC_QDW_LINES = 64, EDGEC_QDW_MOST = 5 /* kernel rows of a fast body */ };
 
 typedef struct {
   ptrdiff_t h, c;
@@ -47,7 +47,7 @@ EDGEC_INLINE edgec_vq edgec_qdw_next(edgec_qdw_line *line) {
 
 /* The weights of a group of rows. */
 #define EDGEC_QDW_LOAD(WV, W)                                                                                \
-  EDGEC_UNROLL for (int i_ = 0; i_ < EDGEC_QDW_ROWS; i_++) (WV)[i_] = edgec_load_w((W) + i_ * EDGEC_QDW_BLOCK)
+  EDGEC_UNROLL for (int i_ = 0; i_ < EDGEC_QDW_ROWS; i_++) (WV)[i_] = edgec_load_w((W) + i_ * EDGEC_Q8_BLOCK)
 
 /* acc + products of a group of rows, `count` of which are there. `in` has been through edgec_qdw_weave; w are
    EDGEC_QDW_ROWS registers of weights. */
@@ -77,7 +77,7 @@ enum { EDGEC_QDW_ROWS = 4, EDGEC_QDW_HELD = 0 };
 EDGEC_INLINE void edgec_qdw_weave(edgec_vq *in, int count) {
   const edgec_vq a = in[0], b = in[count > 1 ? 1 : 0], c = in[count > 2 ? 2 : 0], d = in[count > 3 ? 3 : count - 1];
 #if defined(EDGEC_SCALAR)
-  for (int i = 0; i < EDGEC_QDW_BLOCK; i++) {
+  for (int i = 0; i < EDGEC_Q8_BLOCK; i++) {
     edgec_vq *to = in + i / 4;
     (*to)[i % 4 * 4] = a[i];
     (*to)[i % 4 * 4 + 1] = b[i];
@@ -117,15 +117,7 @@ EDGEC_INLINE void edgec_qdw_add(edgec_vi *acc, const edgec_vw *w, const edgec_vq
 EDGEC_INLINE edgec_vq edgec_qdw_finish(const edgec_vi *acc, const int32_t *by, int clamp, const edgec_qdw_shape *d) {
   edgec_vi v[4];
   EDGEC_UNROLL for (int j = 0; j < 4; j++) v[j] = edgec_requant(acc[j], edgec_load_i(by + j * EDGEC_LANES));
-#if !defined(EDGEC_SCALAR) && EDGEC_LANES == 16
-  const __m512i ab = _mm512_packs_epi32((__m512i)v[0], (__m512i)v[1]), cd = _mm512_packs_epi32((__m512i)v[2], (__m512i)v[3]);
-  edgec_vq q = (edgec_vq)_mm512_packus_epi16(ab, cd);
-#elif !defined(EDGEC_SCALAR) && EDGEC_LANES == 8
-  const __m256i ab = _mm256_packs_epi32((__m256i)v[0], (__m256i)v[1]), cd = _mm256_packs_epi32((__m256i)v[2], (__m256i)v[3]);
-  edgec_vq q = (edgec_vq)_mm256_packus_epi16(ab, cd);
-#else
-  edgec_vq q = edgec_narrow(v, 4);
-#endif
+  edgec_vq q = edgec_narrow_lanes(v);
   if (clamp) q = edgec_clamp_q(q, edgec_splat_q(d->lo), edgec_splat_q(d->hi));
   return q;
 }
@@ -134,21 +126,21 @@ EDGEC_INLINE edgec_vq edgec_qdw_finish(const edgec_vi *acc, const int32_t *by, i
 EDGEC_NOINLINE void edgec_qdw_any(const edgec_qdw_line *lines, const int8_t *w, const int32_t *bias, const int32_t *by,
                                   void *y, const edgec_qdw_shape *d, ptrdiff_t ox, ptrdiff_t pixels) {
   const ptrdiff_t groups = (d->kh + EDGEC_QDW_ROWS - 1) / EDGEC_QDW_ROWS;
-  for (ptrdiff_t c = 0; c < d->c; c += EDGEC_QDW_BLOCK) {
-    const ptrdiff_t n = d->c < EDGEC_QDW_BLOCK ? d->c : EDGEC_QDW_BLOCK, at = c + n <= d->c ? c : d->c - n;
+  for (ptrdiff_t c = 0; c < d->c; c += EDGEC_Q8_BLOCK) {
+    const ptrdiff_t n = d->c < EDGEC_Q8_BLOCK ? d->c : EDGEC_Q8_BLOCK, at = c + n <= d->c ? c : d->c - n;
     for (ptrdiff_t p = ox; p < ox + pixels; p++) {
       const int8_t *weights = w;
       edgec_vi acc[4];
       for (int j = 0; j < 4; j++) acc[j] = edgec_load_i(bias + j * EDGEC_LANES);
       for (ptrdiff_t kx = 0; kx < d->kw; kx++)
-        for (ptrdiff_t g = 0; g < groups; g++, weights += EDGEC_QDW_ROWS * EDGEC_QDW_BLOCK) {
+        for (ptrdiff_t g = 0; g < groups; g++, weights += EDGEC_QDW_ROWS * EDGEC_Q8_BLOCK) {
           edgec_vq in[EDGEC_QDW_ROWS];
           edgec_vw wv[EDGEC_QDW_ROWS];
           for (ptrdiff_t i = 0; i < EDGEC_QDW_ROWS; i++) {
             const ptrdiff_t ky = g * EDGEC_QDW_ROWS + i;
             const edgec_qdw_line *line = lines + (ky < d->kh ? ky : d->kh - 1);
             in[i] = edgec_load_q(line->at + (line->step ? at : 0) + (p * d->sw + kx * d->dw) * line->step);
-            wv[i] = edgec_load_w(weights + i * EDGEC_QDW_BLOCK);
+            wv[i] = edgec_load_w(weights + i * EDGEC_Q8_BLOCK);
           }
           edgec_qdw_weave(in, EDGEC_QDW_ROWS);
           edgec_qdw_add(acc, wv, in, EDGEC_QDW_ROWS);
@@ -160,9 +152,9 @@ EDGEC_NOINLINE void edgec_qdw_any(const edgec_qdw_line *lines, const int8_t *w, 
           ((int32_t *)y)[p * d->c + at + i] = acc[i % 16 / 4][i / 16 * 4 + i % 4];
       }
     }
-    w += d->kw * groups * EDGEC_QDW_ROWS * EDGEC_QDW_BLOCK;
-    bias += EDGEC_QDW_BLOCK;
-    by += by ? EDGEC_QDW_BLOCK : 0;
+    w += d->kw * groups * EDGEC_QDW_ROWS * EDGEC_Q8_BLOCK;
+    bias += EDGEC_Q8_BLOCK;
+    by += by ? EDGEC_Q8_BLOCK : 0;
   }
 }
 
@@ -186,7 +178,7 @@ EDGEC_INLINE void edgec_qdw_column(edgec_vi (*acc)[4], edgec_qdw_line *lines, ed
         edgec_qdw_add(acc[slot], held[kx * groups + g], in, count);
       } else {
         edgec_vw wv[EDGEC_QDW_ROWS];
-        EDGEC_QDW_LOAD(wv, w + (kx * groups + g) * EDGEC_QDW_ROWS * EDGEC_QDW_BLOCK);
+        EDGEC_QDW_LOAD(wv, w + (kx * groups + g) * EDGEC_QDW_ROWS * EDGEC_Q8_BLOCK);
         edgec_qdw_add(acc[slot], wv, in, count);
       }
       EDGEC_UNROLL for (int j = 0; j < 4; j++) EDGEC_TIE(acc[slot][j]);
@@ -210,7 +202,7 @@ EDGEC_INLINE void edgec_qdw_slide(const edgec_qdw_line *from, ptrdiff_t at, cons
   }
   EDGEC_UNROLL for (int i = 0; i < kw * groups && holds; i++) {
     EDGEC_UNROLL for (int j = 0; j < EDGEC_QDW_ROWS; j++)
-      held[i][j] = edgec_load_w(w + (i * EDGEC_QDW_ROWS + j) * EDGEC_QDW_BLOCK);
+      held[i][j] = edgec_load_w(w + (i * EDGEC_QDW_ROWS + j) * EDGEC_Q8_BLOCK);
   }
   EDGEC_UNROLL for (int t = 0; t < overlap; t++)
     edgec_qdw_column(acc, lines, holds ? held : 0, w, bias, kh, kw, sw, 0, t);
@@ -240,20 +232,20 @@ typedef ptrdiff_t (*edgec_qdw_fn)(const edgec_qdw_line *lines, const int8_t *w, 
                                                             const int32_t *bias, const int32_t *by,          \
                                                             edgec_q8 *y, const edgec_qdw_shape *d) {         \
     enum { GROUPS = ((KH) + EDGEC_QDW_ROWS - 1) / EDGEC_QDW_ROWS };                                          \
-    const ptrdiff_t width = d->together * d->c, over = width < EDGEC_QDW_BLOCK ? (EDGEC_QDW_BLOCK - 1) / width : 0; \
+    const ptrdiff_t width = d->together * d->c, over = width < EDGEC_Q8_BLOCK ? (EDGEC_Q8_BLOCK - 1) / width : 0; \
     const ptrdiff_t pixels = d->ow / d->together - over;                                                     \
     if (pixels <= 0) return 0;                                                                               \
-    for (ptrdiff_t c = 0; c < width; c += EDGEC_QDW_BLOCK) {                                                 \
-      const ptrdiff_t last = width < EDGEC_QDW_BLOCK ? 0 : width - EDGEC_QDW_BLOCK, at = c < last ? c : last; \
+    for (ptrdiff_t c = 0; c < width; c += EDGEC_Q8_BLOCK) {                                                 \
+      const ptrdiff_t last = width < EDGEC_Q8_BLOCK ? 0 : width - EDGEC_Q8_BLOCK, at = c < last ? c : last; \
       edgec_qdw_slide(lines, at, w, bias, by, y + at, pixels, width, d, KH, KW, SW, CLAMP);                  \
-      w += (KW) * GROUPS * EDGEC_QDW_ROWS * EDGEC_QDW_BLOCK;                                                 \
-      bias += EDGEC_QDW_BLOCK;                                                                               \
-      by += EDGEC_QDW_BLOCK;                                                                                 \
+      w += (KW) * GROUPS * EDGEC_QDW_ROWS * EDGEC_Q8_BLOCK;                                                 \
+      bias += EDGEC_Q8_BLOCK;                                                                               \
+      by += EDGEC_Q8_BLOCK;                                                                                 \
     }                                                                                                        \
     return pixels * d->together;                                                                             \
   }
 
-/* `zeros` are EDGEC_QDW_BLOCK bytes equal to x's zero point. inner is null for kernels that have no body of their own. */
+/* `zeros` are EDGEC_Q8_BLOCK bytes equal to x's zero point. inner is null for kernels that have no body of their own. */
 EDGEC_NOINLINE void edgec_qdepthwise(const edgec_q8 *x, const int8_t *w, const int32_t *bias, const int32_t *by,
                                      const edgec_q8 *zeros, void *y, const edgec_qdw_shape *d, edgec_qdw_fn inner,
                                      ptrdiff_t image, ptrdiff_t y0, ptrdiff_t y1) {

@@ -1,161 +1,152 @@
-/* Element-wise kernels of bytes (edgec.ir.ops.integer). Calls with tasks: a task is EDGEC_QMAP_CHUNK elements. */
+/* Between floats and small integers, and arithmetic of quantised bytes element by element. */
 #ifndef EDGEC_QMAP_H
 #define EDGEC_QMAP_H
 
 #include "map.h"
+#include "qlanes.h"
 
-#define EDGEC_QMAP_CHUNK 4096
+/* x / scale as the nearest integer, the even one of two, within [lo, hi]; a NaN is 0. Bounds are below 2^22. */
+EDGEC_INLINE edgec_vi edgec_vsteps(edgec_vf x, edgec_vf scale, edgec_vf lo, edgec_vf hi) {
+  const edgec_vf t = x / scale;
+  const edgec_vf number = (edgec_vf)((edgec_vi)t & (edgec_vi)(t == t));
+  const edgec_vf bounded = edgec_vmin(hi, edgec_vmax(lo, number)) + 12582912.0f;
+  return (edgec_vi)bounded - 0x4B400000;
+}
 
+/* y = saturated(round(x / scale) + zero). `zero` is of edgec_q8, and `flip` leads from there to y: 0x80 from signed
+   bytes to unsigned or back. A task is EDGEC_MAP_CHUNK elements. */
+EDGEC_FN void edgec_quantize(const float *x, uint8_t *y, ptrdiff_t n, float scale, ptrdiff_t zero, ptrdiff_t flip,
+                             ptrdiff_t begin, ptrdiff_t end) {
+  const ptrdiff_t stop = end * EDGEC_MAP_CHUNK < n ? end * EDGEC_MAP_CHUNK : n;
+  const edgec_vf lo = edgec_splat((float)(EDGEC_Q8_MIN - zero)), hi = edgec_splat((float)(EDGEC_Q8_MAX - zero));
+  const edgec_vf by = edgec_splat(scale);
+  const edgec_vi base = edgec_splat_i((int32_t)zero);
+  const edgec_vq turned = edgec_splat_q((int32_t)flip);
+  for (ptrdiff_t i = begin * EDGEC_MAP_CHUNK; i < stop; i += EDGEC_Q8_BLOCK) {
+    const ptrdiff_t count = stop - i;
+    edgec_vi v[4];
+    if (count >= EDGEC_Q8_BLOCK) {
+      EDGEC_UNROLL for (int j = 0; j < 4; j++)
+        v[j] = edgec_vsteps(edgec_load(x + i + j * EDGEC_LANES), by, lo, hi) + base;
+      *(edgec_vq *)(y + i) = edgec_narrow(v, 4) ^ turned;
+    } else {
+      EDGEC_UNROLL for (int j = 0; j < 4; j++) {
+        const ptrdiff_t left = count - j * EDGEC_LANES;
+        v[j] = base;
+        if (left > 0)
+          v[j] += edgec_vsteps(edgec_load_n(x + i + j * EDGEC_LANES, left < EDGEC_LANES ? left : EDGEC_LANES), by, lo, hi);
+      }
+      edgec_store_few((edgec_q8 *)(y + i), edgec_narrow(v, 4) ^ turned, count);
+    }
+  }
+}
+
+/* The same for one number, and any integer of at most 16 bits. */
+EDGEC_INLINE int32_t edgec_quantized(float x, float scale, int32_t zero, int32_t lo, int32_t hi) {
+  const float t = x / scale, low = (float)(lo - zero), high = (float)(hi - zero);
+  const float bounded = t != t ? 0.0f : t < low ? low : t > high ? high : t;
+  return (int32_t)__builtin_rintf(bounded) + zero;
+}
+
+/* x [outer][n][inner], scale and zero [n]; a task is an outer index. */
+#define EDGEC_QUANTIZE(NAME, T, LO, HI)                                                                            \
+  EDGEC_FN void edgec_##NAME(const float *x, const float *scale, const T *zero, T *y, ptrdiff_t n, ptrdiff_t inner, \
+                             ptrdiff_t begin, ptrdiff_t end) {                                                     \
+    for (ptrdiff_t task = begin; task < end; task++)                                                               \
+      for (ptrdiff_t j = 0; j < n; j++) {                                                                          \
+        const ptrdiff_t at = (task * n + j) * inner;                                                               \
+        for (ptrdiff_t i = at; i < at + inner; i++) y[i] = (T)edgec_quantized(x[i], scale[j], zero[j], LO, HI);     \
+      }                                                                                                            \
+  }
+
+/* (x - zero) * scale; the difference wraps at 32 bits. */
+#define EDGEC_DEQUANTIZED(X, ZERO, SCALE) ((float)(int32_t)((uint32_t)(X) - (uint32_t)(ZERO)) * (SCALE))
+#define EDGEC_DEQUANTIZE(NAME, T)                                                                                  \
+  EDGEC_FN void edgec_##NAME(const T *x, const float *scale, const T *zero, float *y, ptrdiff_t n, ptrdiff_t inner, \
+                             ptrdiff_t begin, ptrdiff_t end) {                                                     \
+    for (ptrdiff_t task = begin; task < end; task++) {                                                             \
+      const T *from = x + task * n * inner;                                                                        \
+      float *to = y + task * n * inner;                                                                            \
+      if (inner == 1) {                                                                                            \
+        for (ptrdiff_t j = 0; j < n; j++) to[j] = EDGEC_DEQUANTIZED(from[j], zero[j], scale[j]);                   \
+        continue;                                                                                                  \
+      }                                                                                                            \
+      for (ptrdiff_t j = 0; j < n; j++, from += inner, to += inner) {                                              \
+        const uint32_t base = (uint32_t)zero[j];                                                                   \
+        const float by = scale[j];                                                                                 \
+        ptrdiff_t i = 0;                                                                                           \
+        for (; i + EDGEC_MAP_BLOCK <= inner; i += EDGEC_MAP_BLOCK)                                                 \
+          for (int k = 0; k < EDGEC_MAP_BLOCK; k++) to[i + k] = EDGEC_DEQUANTIZED(from[i + k], base, by);          \
+        for (; i < inner; i++) to[i] = EDGEC_DEQUANTIZED(from[i], base, by);                                       \
+      }                                                                                                            \
+    }                                                                                                              \
+  }
+
+/* y = clamp((x * x_scale + z * z_scale + bias) >> shift); the rounding is in the bias. y may be x or z. */
 typedef struct {
-  int32_t x_scale, y_scale, bias, shift; /* of a sum */
-  int32_t x_zero, y_zero, multiplier;    /* of a product */
-  int32_t lo, hi;
-} edgec_qpair;
+  int32_t x_scale, z_scale, bias, shift, lo, hi;
+} edgec_qadd_shape;
 
-/* (acc * m + 2^(s-1)) >> s, clamped. */
-EDGEC_INLINE int32_t edgec_requant_one(int32_t acc, int32_t m, int32_t s, int32_t lo, int32_t hi) {
-  const int32_t q = (int32_t)(((int64_t)acc * m + ((int64_t)1 << (s - 1))) >> s);
-  return q < lo ? lo : q > hi ? hi : q;
-}
-
-/* y = saturate(round(x / scale) + zero), half to even; a NaN becomes zero. Adding 1.5 * 2^23 rounds what is below
-   2^22 to a whole number, in the last bits of the sum. */
-#define EDGEC_QUANTIZE(NAME, T, LO, HI)                                                                        \
-  EDGEC_FN void edgec_quantize_##NAME(const float *x, T *y, float scale, int32_t zero, ptrdiff_t n,            \
-                                      ptrdiff_t begin, ptrdiff_t end) {                                        \
-    const ptrdiff_t stop = end * EDGEC_QMAP_CHUNK < n ? end * EDGEC_QMAP_CHUNK : n;                            \
-    for (ptrdiff_t i = begin * EDGEC_QMAP_CHUNK; i < stop; i++) {                                              \
-      float t = x[i] / scale;                                                                                  \
-      t = t > -1e6f ? t : -1e6f;                                                                               \
-      t = t < 1e6f ? t : 1e6f;                                                                                 \
-      t = x[i] == x[i] ? t : 0.0f;                                                                             \
-      const int32_t q = edgec_float_to_bits(t + 12582912.0f) - 0x4b400000 + zero;                              \
-      y[i] = (T)(q < (LO) ? (LO) : q > (HI) ? (HI) : q);                                                       \
-    }                                                                                                          \
-  }
-
-/* y = (x - zero) * scale */
-#define EDGEC_DEQUANTIZE(NAME, T)                                                                              \
-  EDGEC_FN void edgec_dequantize_##NAME(const T *x, float *y, float scale, int32_t zero, ptrdiff_t n,          \
-                                        ptrdiff_t begin, ptrdiff_t end) {                                      \
-    const ptrdiff_t stop = end * EDGEC_QMAP_CHUNK < n ? end * EDGEC_QMAP_CHUNK : n;                            \
-    for (ptrdiff_t i = begin * EDGEC_QMAP_CHUNK; i < stop; i++)                                                \
-      y[i] = (float)(int32_t)((uint32_t)x[i] - (uint32_t)zero) * scale;                                        \
-  }
-
-/* The same with a scale and a zero point for each of `count` places of an axis behind which `inner` elements lie. A
-   task is what lies behind one place in front of the axis. */
-#define EDGEC_QUANTIZE_AXIS(NAME, T, LO, HI)                                                                   \
-  EDGEC_FN void edgec_quantize_axis_##NAME(const float *x, T *y, const float *scale, const T *zero,            \
-                                           ptrdiff_t count, ptrdiff_t inner, ptrdiff_t begin, ptrdiff_t end) { \
-    for (ptrdiff_t task = begin; task < end; task++)                                                           \
-      for (ptrdiff_t c = 0; c < count; c++)                                                                    \
-        for (ptrdiff_t j = 0; j < inner; j++) {                                                                \
-          const ptrdiff_t i = (task * count + c) * inner + j;                                                  \
-          float t = x[i] / scale[c];                                                                           \
-          t = t > -1e6f ? t : -1e6f;                                                                           \
-          t = t < 1e6f ? t : 1e6f;                                                                             \
-          t = x[i] == x[i] ? t : 0.0f;                                                                         \
-          const int32_t q = edgec_float_to_bits(t + 12582912.0f) - 0x4b400000 + (int32_t)zero[c];              \
-          y[i] = (T)(q < (LO) ? (LO) : q > (HI) ? (HI) : q);                                                   \
-        }                                                                                                      \
-  }
-#define EDGEC_DEQUANTIZE_AXIS(NAME, T)                                                                         \
-  EDGEC_FN void edgec_dequantize_axis_##NAME(const T *x, float *y, const float *scale, const T *zero,          \
-                                             ptrdiff_t count, ptrdiff_t inner, ptrdiff_t begin,                \
-                                             ptrdiff_t end) {                                                  \
-    for (ptrdiff_t task = begin; task < end; task++)                                                           \
-      if (inner == 1)                                                                                          \
-        for (ptrdiff_t c = 0; c < count; c++)                                                                  \
-          y[task * count + c] = (float)(int32_t)((uint32_t)x[task * count + c] - (uint32_t)zero[c]) * scale[c]; \
-      else                                                                                                     \
-        for (ptrdiff_t c = 0; c < count; c++)                                                                  \
-          for (ptrdiff_t i = (task * count + c) * inner; i < (task * count + c + 1) * inner; i++)              \
-            y[i] = (float)(int32_t)((uint32_t)x[i] - (uint32_t)zero[c]) * scale[c];                            \
-  }
-
-/* y = clamp((a * x_scale + b * y_scale + bias + 2^(shift-1)) >> shift) */
-#define EDGEC_QADD(NAME, TA, TB, T)                                                                            \
-  EDGEC_FN void edgec_qadd_##NAME(const TA *a, const TB *b, T *y, const edgec_qpair *d, ptrdiff_t n,           \
-                                  ptrdiff_t begin, ptrdiff_t end) {                                            \
-    const ptrdiff_t stop = end * EDGEC_QMAP_CHUNK < n ? end * EDGEC_QMAP_CHUNK : n;                            \
-    const int32_t by_a = d->x_scale, by_b = d->y_scale, s = d->shift, lo = d->lo, hi = d->hi;                  \
-    const int32_t bias = d->bias + (1 << (s - 1));                                                             \
-    for (ptrdiff_t i = begin * EDGEC_QMAP_CHUNK; i < stop; i++) {                                              \
-      const int32_t q = (a[i] * by_a + b[i] * by_b + bias) >> s;                                               \
-      y[i] = (T)(q < lo ? lo : q > hi ? hi : q);                                                               \
-    }                                                                                                          \
-  }
-
-/* y = requant((a - x_zero) * (b - y_zero) + bias) with broadcasting; a task is a row of dims[rank-1] elements. */
-#define EDGEC_QMUL(NAME, TA, TB, T)                                                                            \
-  EDGEC_FN void edgec_qmul_##NAME(const TA *a, const TB *b, T *y, const edgec_qpair *d, const int64_t *dims,   \
-                                  const int64_t *sa, const int64_t *sb, ptrdiff_t rank, ptrdiff_t begin,       \
-                                  ptrdiff_t end) {                                                             \
-    const ptrdiff_t n = dims[rank - 1], ib = sb[rank - 1];                                                     \
-    for (ptrdiff_t task = begin; task < end; task++) {                                                         \
-      const TA *ra = a + edgec_row_offset(task, dims, sa, rank);                                               \
-      const TB *rb = b + edgec_row_offset(task, dims, sb, rank);                                               \
-      for (ptrdiff_t i = 0; i < n; i++)                                                                        \
-        y[task * n + i] = (T)edgec_requant_one(((int32_t)ra[i] - d->x_zero) * ((int32_t)rb[i * ib] - d->y_zero) + d->bias, \
-                                               d->multiplier, d->shift, d->lo, d->hi);                         \
-    }                                                                                                          \
-  }
-
-/* y[o][i] = requant(sum over r of x[o][r][i] + bias); a task is an o. */
-#define EDGEC_QSUM_LANES 16
-#define EDGEC_QSUM(NAME, TX, T)                                                                                \
-  EDGEC_FN void edgec_qsum_##NAME(const TX *x, T *y, const edgec_qpair *d, ptrdiff_t count, ptrdiff_t inner,   \
-                                  ptrdiff_t begin, ptrdiff_t end) {                                            \
-    for (ptrdiff_t o = begin; o < end; o++)                                                                    \
-      for (ptrdiff_t i = 0; i < inner; i += EDGEC_QSUM_LANES) {                                                \
-        const ptrdiff_t lanes = inner - i < EDGEC_QSUM_LANES ? inner - i : EDGEC_QSUM_LANES;                   \
-        const TX *from = x + o * count * inner + i;                                                            \
-        int32_t sum[EDGEC_QSUM_LANES] = {0};                                                                   \
-        if (lanes == EDGEC_QSUM_LANES)                                                                         \
-          for (ptrdiff_t r = 0; r < count; r++)                                                                \
-            for (int j = 0; j < EDGEC_QSUM_LANES; j++) sum[j] += from[r * inner + j];                          \
-        else                                                                                                   \
-          for (ptrdiff_t r = 0; r < count; r++)                                                                \
-            for (ptrdiff_t j = 0; j < lanes; j++) sum[j] += from[r * inner + j];                               \
-        for (ptrdiff_t j = 0; j < lanes; j++)                                                                  \
-          y[o * inner + i + j] = (T)edgec_requant_one(sum[j] + d->bias, d->multiplier, d->shift, d->lo, d->hi); \
-      }                                                                                                        \
-  }
-
-/* y = table[x], the first entry for the lowest byte. */
-#define EDGEC_TABLE(NAME, TX, T, LOW)                                                                          \
-  EDGEC_FN void edgec_table_##NAME(const TX *x, const T *table, T *y, ptrdiff_t n, ptrdiff_t begin,            \
-                                   ptrdiff_t end) {                                                            \
-    const ptrdiff_t stop = end * EDGEC_QMAP_CHUNK < n ? end * EDGEC_QMAP_CHUNK : n;                            \
-    const T *from = table - (LOW);                                                                             \
-    for (ptrdiff_t i = begin * EDGEC_QMAP_CHUNK; i < stop; i++) y[i] = from[x[i]];                             \
-  }
-
-#if !defined(EDGEC_SCALAR) && defined(__ARM_NEON)
-/* Tables of bytes: 64 entries a look-up, which leaves places alone that are not its. */
-EDGEC_FN void edgec_table_bytes(const uint8_t *x, const uint8_t *table, uint8_t *y, ptrdiff_t flip, ptrdiff_t n,
-                                ptrdiff_t begin, ptrdiff_t end) {
-  const ptrdiff_t stop = end * EDGEC_QMAP_CHUNK < n ? end * EDGEC_QMAP_CHUNK : n;
-  const uint8x16x4_t t0 = vld1q_u8_x4(table), t1 = vld1q_u8_x4(table + 64), t2 = vld1q_u8_x4(table + 128),
-                     t3 = vld1q_u8_x4(table + 192);
-  const uint8x16_t by = vdupq_n_u8((uint8_t)flip), quarter = vdupq_n_u8(64);
-  ptrdiff_t i = begin * EDGEC_QMAP_CHUNK;
-  for (; i + 16 <= stop; i += 16) {
-    uint8x16_t at = veorq_u8(vld1q_u8(x + i), by);
-    uint8x16_t v = vqtbl4q_u8(t0, at);
-    v = vqtbx4q_u8(v, t1, at = vsubq_u8(at, quarter));
-    v = vqtbx4q_u8(v, t2, at = vsubq_u8(at, quarter));
-    vst1q_u8(y + i, vqtbx4q_u8(v, t3, vsubq_u8(at, quarter)));
-  }
-  for (; i < stop; i++) y[i] = table[(uint8_t)(x[i] ^ flip)];
-}
+EDGEC_FN void edgec_qadd(const edgec_q8 *x, const edgec_q8 *z, edgec_q8 *y, ptrdiff_t n, const edgec_qadd_shape *d,
+                         ptrdiff_t begin, ptrdiff_t end) {
+  const ptrdiff_t stop = end * EDGEC_MAP_CHUNK < n ? end * EDGEC_MAP_CHUNK : n;
+  const edgec_vh xs = edgec_splat_h(d->x_scale), zs = edgec_splat_h(d->z_scale);
+  const edgec_vi bias = edgec_splat_i(d->bias);
+  const edgec_vq lo = edgec_splat_q(d->lo), hi = edgec_splat_q(d->hi);
+  for (ptrdiff_t i = begin * EDGEC_MAP_CHUNK; i < stop; i += EDGEC_Q8_BLOCK) {
+    const ptrdiff_t count = stop - i;
+    const edgec_vq xv = edgec_load_few(x + i, count), zv = edgec_load_few(z + i, count);
+    edgec_vi v[4];
+    EDGEC_UNROLL for (int h = 0; h < 2; h++) {
+      const edgec_vh a = edgec_widen_lanes(xv, h), b = edgec_widen_lanes(zv, h);
+#if !defined(EDGEC_SCALAR) && EDGEC_LANES == 16
+      const __m512i both = _mm512_unpacklo_epi16((__m512i)xs, (__m512i)zs);
+      v[2 * h] = bias + (edgec_vi)_mm512_madd_epi16(_mm512_unpacklo_epi16((__m512i)a, (__m512i)b), both);
+      v[2 * h + 1] = bias + (edgec_vi)_mm512_madd_epi16(_mm512_unpackhi_epi16((__m512i)a, (__m512i)b), both);
+#elif !defined(EDGEC_SCALAR) && EDGEC_LANES == 8
+      const __m256i both = _mm256_unpacklo_epi16((__m256i)xs, (__m256i)zs);
+      v[2 * h] = bias + (edgec_vi)_mm256_madd_epi16(_mm256_unpacklo_epi16((__m256i)a, (__m256i)b), both);
+      v[2 * h + 1] = bias + (edgec_vi)_mm256_madd_epi16(_mm256_unpackhi_epi16((__m256i)a, (__m256i)b), both);
 #else
-EDGEC_FN void edgec_table_bytes(const uint8_t *x, const uint8_t *table, uint8_t *y, ptrdiff_t flip, ptrdiff_t n,
-                                ptrdiff_t begin, ptrdiff_t end) {
-  const ptrdiff_t stop = end * EDGEC_QMAP_CHUNK < n ? end * EDGEC_QMAP_CHUNK : n;
-  for (ptrdiff_t i = begin * EDGEC_QMAP_CHUNK; i < stop; i++) y[i] = table[(uint8_t)(x[i] ^ flip)];
-}
+      v[2 * h] = v[2 * h + 1] = bias;
+      edgec_multiply_lanes(v, a, xs, h);
+      edgec_multiply_lanes(v, b, zs, h);
 #endif
+    }
+    EDGEC_UNROLL for (int j = 0; j < 4; j++) v[j] >>= d->shift;
+    edgec_store_few(y + i, edgec_clamp_q(edgec_narrow_lanes(v), lo, hi), count);
+  }
+}
+
+/* y = requantised((x - x_zero) * (z - z_zero) + bias) where z is repeated; a task is a row of dims[rank-1] elements, in
+   which z has steps of 0 or 1. y may be x, or z of the same shape. */
+typedef struct {
+  int32_t x_zero, z_zero;
+  edgec_qscale scale;
+} edgec_qmul_shape;
+
+EDGEC_INLINE edgec_vq edgec_qmul_block(edgec_vq x, edgec_vq z, const edgec_qmul_shape *d) {
+  edgec_vi v[4];
+  EDGEC_UNROLL for (int h = 0; h < 2; h++) {
+    v[2 * h] = v[2 * h + 1] = edgec_splat_i(d->scale.bias);
+    edgec_multiply_lanes(v, edgec_widen_lanes(x, h) - edgec_splat_h(d->x_zero),
+                         edgec_widen_lanes(z, h) - edgec_splat_h(d->z_zero), h);
+  }
+  return edgec_requant_lanes(v, &d->scale);
+}
+
+EDGEC_FN void edgec_qmul(const edgec_q8 *x, const edgec_q8 *z, edgec_q8 *y, const int64_t *dims, const int64_t *sx,
+                         const int64_t *sz, ptrdiff_t rank, const edgec_qmul_shape *d, ptrdiff_t begin, ptrdiff_t end) {
+  const ptrdiff_t n = dims[rank - 1], step = sz[rank - 1];
+  for (ptrdiff_t task = begin; task < end; task++) {
+    const edgec_q8 *rx = x + edgec_row_offset(task, dims, sx, rank), *rz = z + edgec_row_offset(task, dims, sz, rank);
+    const edgec_vq same = edgec_splat_q(rz[0]);
+    edgec_q8 *ry = y + task * n;
+    for (ptrdiff_t i = 0; i < n; i += EDGEC_Q8_BLOCK) {
+      const edgec_vq xv = edgec_load_few(rx + i, n - i), zv = step ? edgec_load_few(rz + i, n - i) : same;
+      edgec_store_few(ry + i, edgec_qmul_block(xv, zv, d), n - i);
+    }
+  }
+}
 
 #endif

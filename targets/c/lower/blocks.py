@@ -25,10 +25,10 @@ from edgec.targets.c.isa import Isa
 from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered, Rows
 from edgec.targets.c.lower.conv import Sums, lower_conv, lower_pool, pointwise_matmul, wanted_columns
 from edgec.targets.c.lower.conv_transpose import lower_conv_transpose, phase_columns
-from edgec.targets.c.lower.integer import lower_qpool
 from edgec.targets.c.lower.matmul_rows import lower_matmul_rows
 from edgec.targets.c.lower.one_row import finish_sink, lower_one_row, sink_rows
 from edgec.targets.c.lower.qconv import lower_qconv, lower_qmatmul_rows, pointwise_qmatmul
+from edgec.targets.c.lower.qpool import lower_max_pool, lower_qpool
 from edgec.targets.c.lower.resize import lower_resize_rows
 from edgec.targets.c.lower.row_ops import OWN, from_planes, reads_rows, row_op
 from edgec.targets.c.lower.rows import (
@@ -298,7 +298,7 @@ class _Segment:
 _IMAGE_OPS: dict[str, Callable[[Op, Lowering, Rows, Rows], None]] = {
     "avg_pool": lower_pool,
     "conv_transpose": lower_conv_transpose,
-    "max_pool": lambda op, ctx, x, y: (lower_pool if x.size == 4 else lower_qpool)(op, ctx, x, y),
+    "max_pool": lower_max_pool,
     "qsum_pool": lower_qpool,
     "resize": lower_resize_rows,
 }

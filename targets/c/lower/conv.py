@@ -25,7 +25,7 @@ _TOGETHER: dict[str, tuple[int, ...]] = {"neon": (2, 3, 4)}
 
 
 def is_fast(op: Op) -> bool:
-    """Images of float32, or of bytes, with channels last, and weights known now; anything else goes through window.py."""
+    """Images of float32 or bytes, channels last, and weights known now; anything else goes through window.py."""
     x = op.arg(0)
     byte = op.kind in ("qconv", "qsum_pool", "max_pool")
     constants = op.inputs[1:] if byte else op.inputs[1:3] if op.kind.startswith("conv") else []

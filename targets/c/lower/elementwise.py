@@ -228,7 +228,7 @@ def _cast(op: Op, ctx: Lowering) -> None:
 _WIDENED = {"f16": "(float)x", "bf16": "edgec_bf16_to_float(x)"}
 
 
-def _split(dims: list[int], strides: Sequence[list[int]]) -> None:
+def split_row(dims: list[int], strides: Sequence[list[int]]) -> None:
     """One long row becomes rows of at most 2 * CHUNK elements, where it divides, so that threads may share it."""
     if len(dims) != 1:
         return
@@ -247,7 +247,7 @@ def broadcast2(
     if 0 in dims:
         return
     out, (sa, sb) = collapse(dims, [broadcast_strides(da, dims), broadcast_strides(db, dims)])
-    _split(out, (sa, sb))
+    split_row(out, (sa, sb))
     tasks = int(np.prod(out[:-1], dtype=np.int64))
     ctx.call(
         header, f"edgec_{name}", a, b, y, ctx.sizes(out), ctx.sizes(sa), ctx.sizes(sb), len(out),

@@ -33,7 +33,7 @@ def lower_one_row(op: Op, ctx: Lowering, table: Table, rows_of: Callable[[Value]
         at = None
         if window == SAME and value.const is None:
             at = row_pointer(rows_of(value), rule.rows)
-        elif window == SAME or OPS[op.kind].family == "elementwise":
+        elif window == SAME or OPS[op.kind].family == "elementwise" or op.kind == "qmul":
             at = _broadcast(value, ctx, rank, lead)
         if at is None:
             inputs.append(value)

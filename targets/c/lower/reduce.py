@@ -41,7 +41,7 @@ def _forms(kind: str, dtype: str) -> tuple[str, str, str]:
     raise NotLowered(f"{kind} of {dtype} has no kernel")
 
 
-def _groups(axes: tuple[int, ...], dims: tuple[int, ...]) -> list[tuple[int, int]]:
+def axis_runs(axes: tuple[int, ...], dims: tuple[int, ...]) -> list[tuple[int, int]]:
     """Runs [first, last) of neighbouring reduced axes; axes of length 1 join for free."""
     runs: list[tuple[int, int]] = []
     for axis in sorted(axes):
@@ -60,7 +60,7 @@ def _reduce(op: Op, ctx: Lowering) -> None:
     start, step, final = _forms(op.kind, dtype)
     if op.result.type.size == 0:
         return
-    runs = _groups(axes, x.type.dims)
+    runs = axis_runs(axes, x.type.dims)
     if not runs:
         ctx.alias(op.result, x)
         return

@@ -1,7 +1,8 @@
 """Which ops have row kernels on the CPU targets, by the operator table's row rule: what the schedule may know of them.
 
 Convolution, its transpose, pooling, resizing and matmul by constant weights have kernels of their own, for bytes as for
-floats, and so has the way from channels first. Any other op with a rule runs as what it is on a tensor of one row, once a row (one_row.py).
+floats, and so has the way from channels first. Any other op with a rule runs as what it is on a tensor of one row,
+once a row (one_row.py).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from edgec.targets.c.lower.resize import resize_has_rows
 OWN = ("conv", "conv_transpose", "max_pool", "avg_pool", "matmul", "resize", "qconv", "qmatmul", "qsum_pool")
 ROW_DTYPES = ("f32", "i32", "i8", "u8")
 # the bytes of the result are the operand's, and nothing is computed
-_ALIASES = ("bitcast", "cast", "reshape")
+_ALIASES = ("bitcast", "cast", "encode", "reshape")
 _NHWC = (0, 2, 3, 1)
 _WEIGHTED = ("conv", "conv_transpose", "matmul", "qconv", "qmatmul")
 

@@ -60,7 +60,7 @@ def fill_columns(ctx: Lowering, y: Rows, dims: Dims) -> None:
         if y.size == 1:
             ctx.call("rows.h", "edgec_fill_columns", y.write(), shape, left, right, y.zero)
         else:
-            assert y.size == 4 and not y.zero
+            assert not y.zero, "only bytes have another zero"
             ctx.call("rows.h", "edgec_zero_columns", y.write(), shape, left, right)
 
 

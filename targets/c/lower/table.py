@@ -22,11 +22,11 @@ LOWER: dict[str, LowerOp] = {
     **WINDOW,
     **MATMUL,
     **QMATMUL,
+    **INTEGER,
     **REDUCE,
     **SHAPE,
     **INDEX,
     **RESIZE,
     **RECURRENT,
     **ATTENTION,
-    **INTEGER,
 }

@@ -15,7 +15,7 @@ from edgec.targets.c.lower.strides import dense
 AXES = 3  # edgec_window
 
 
-def _window(op: Op, kernel: tuple[int, ...]) -> dict[str, Any]:
+def window_fields(op: Op, kernel: tuple[int, ...]) -> dict[str, Any]:
     """The fields of edgec_window; arrays are spelled `in[0]` and so on by the caller."""
     attrs: Any = op.attrs
     x, y = op.arg(0).type.dims, op.result.type.dims
@@ -46,7 +46,7 @@ def _window(op: Op, kernel: tuple[int, ...]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _struct(fields: dict[str, Any]) -> Struct:
+def window_struct(fields: dict[str, Any]) -> Struct:
     flat: list[tuple[str, int]] = []
     for name, value in fields.items():
         if isinstance(value, tuple):
@@ -65,12 +65,12 @@ def any_conv(op: Op, ctx: Lowering) -> None:
         return
     bias = op.inputs[2] if len(op.inputs) > 2 else None
     residual = op.inputs[3] if len(op.inputs) > 3 else None
-    fields = _window(op, w.type.dims[2:])
+    fields = window_fields(op, w.type.dims[2:])
     wide = CTYPES[dtype] if dtype[0] == "f" else "uint64_t" if dtype.endswith("64") else "uint32_t"
     images = y.type.dims[0]
     ctx.call(
         "any.h", f"edgec_conv_{dtype}", ctx.read(x), ctx.read(w), ctx.read(bias) if bias is not None else None,
-        ctx.write(y), _struct(fields), tasks=images * fields["outputs"],
+        ctx.write(y), window_struct(fields), tasks=images * fields["outputs"],
         macs=y.type.size * math.prod(w.type.dims[1:]), instances=(f"EDGEC_CONV_ANY({dtype}, {CTYPES[dtype]}, {wide})",),
     )  # fmt: skip
     if residual is not None:
@@ -91,9 +91,9 @@ def any_pool(op: Op, ctx: Lowering) -> None:
     if not y.type.size:
         return
     lowest = "-__builtin_inff()" if dtype[0] == "f" else "0" if dtype[0] == "u" else f"INT{dtype[1:]}_MIN"
-    fields = _window(op, kernel)
+    fields = window_fields(op, kernel)
     ctx.call(
-        "any.h", f"edgec_pool_{dtype}", ctx.read(x), ctx.write(y), _struct(fields),
+        "any.h", f"edgec_pool_{dtype}", ctx.read(x), ctx.write(y), window_struct(fields),
         tasks=y.type.dims[0] * fields["channels"], instances=(f"EDGEC_POOL_ANY({dtype}, {CTYPES[dtype]}, {lowest})",),
     )  # fmt: skip
 

@@ -1,0 +1,154 @@
+"""`--calib SPEC`: the inputs that ranges of activations are measured on.
+
+SPEC is one of
+  FILE.npz         an array for each input; its first axis counts samples (FILE.npy: for a model of one input)
+  FOLDER           files of one sample each, in the order of their names: *.npy or, for a camera's frame (--image),
+                   images; a model of several inputs has NAME_*.npy, or a sub-folder for each input
+  MODULE:FUNCTION  imported from the current folder; the function gives what a file would hold (an array, or a dict of
+                   arrays by input), or it gives or yields samples: arrays, or dicts by input
+
+A sample has the shape of the input; axes of length 1, such as that of the batch, may be missing. Numbers are taken
+where the input's type holds them: int16 tokens for an int32 input, float16 for float32. Of many samples
+`--calib-samples` are taken, evenly spread. Without SPEC inputs are random, as a last resort.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgec.calibration_sources import Samples, from_arrays, from_folder, from_function, read_array
+from edgec.image import Image
+from edgec.ir.errors import UsageError
+from edgec.ir.types import FLOATS, Type
+from edgec.onnx_import.limits import VERIFY_BYTES
+from edgec.sample_inputs import sample_inputs
+from edgec.verify_artifact import read_data
+
+Array = np.ndarray[Any, Any]
+Inputs = Mapping[str, Type]
+
+FEWEST = 2  # one input shows no range of anything that depends on the input
+LEGAL = "FILE.npz, a folder of .npy files or images, or MODULE:FUNCTION"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """`samples` have exactly the inputs' types; `given` is how many there were to choose from; `sha256` is of all their
+    bytes; `warning` says that they are no real data."""
+
+    samples: Sequence[dict[str, Array]]
+    source: str
+    given: int
+    sha256: str
+    warning: str = ""
+
+    def facts(self) -> dict[str, Any]:
+        """For the receipt."""
+        return {"source": self.source, "samples": len(self.samples), "given": self.given, "sha256": self.sha256,
+                "warning": self.warning}  # fmt: skip
+
+
+def read_calibration(
+    spec: str | None, inputs: Inputs, most: int, seed: int, ranges: Mapping[str, tuple[float, float]],
+    images: Mapping[str, Image] | None = None,
+) -> Calibration:  # fmt: skip
+    """At most `most` samples of `inputs`: the graph's by name, camera frames (`images`) included, states not.
+    UsageError names what does not fit."""
+    if most < FEWEST:
+        raise UsageError(f"--calib-samples {most} is not legal; give {FEWEST} or more")
+    _check_memory(inputs, most)
+    if spec is None:
+        made = [sample_inputs(list(inputs.items()), seed + i, ranges) for i in range(most)]
+        warning = (
+            f"without --calib ranges are measured on {most} random inputs, which real ones may exceed or never fill: "
+            "give --calib, or expect to lose accuracy"
+        )
+        return Calibration(made, "random", most, _hash(made), warning)
+    if not inputs:
+        raise UsageError(f"--calib {spec}: the model has no inputs that samples could be given to")
+    found = _opened(spec, inputs, images or {}, most)
+    if found.count < FEWEST:
+        has = "one sample only" if found.count else "no samples"
+        raise UsageError(f"--calib {spec} has {has}; give {FEWEST} or more, better 100, as the model will meet them")
+    samples = [
+        {name: as_input(f"--calib {spec}: sample {i}", name, array, inputs[name]) for name, array in one.items()}
+        for i, one in found.take(most)
+    ]
+    return Calibration(samples, Path(spec).name if Path(spec).exists() else spec, found.count, _hash(samples))
+
+
+def _opened(spec: str, inputs: Inputs, images: Mapping[str, Image], most: int) -> Samples:
+    path, names = Path(spec), list(inputs)
+    module, colon, function = spec.rpartition(":")
+    if path.is_dir():
+        return from_folder(spec, path, inputs, images)
+    if colon and not path.exists() and module and function.isidentifier():
+        return from_function(spec, module, function, names, most)
+    if path.suffix not in (".npz", ".npy"):
+        raise UsageError(f"--calib {spec} is nothing that can be read; legal: {LEGAL}")
+    if path.suffix == ".npz":
+        return from_arrays(f"--calib {spec}", read_data(path), names)
+    if len(names) != 1:
+        raise UsageError(f"--calib {spec} is one array, and the model has the inputs {', '.join(names)}: give an .npz")
+    return from_arrays(f"--calib {spec}", {names[0]: read_array(f"--calib {spec}", path)}, names)
+
+
+def as_input(shown: str, name: str, array: Any, type: Type) -> Array:
+    """The array as exactly what the model takes; UsageError where it would be another tensor, or hold NaN or Inf."""
+    shown = f"{shown} of '{name}'"
+    try:
+        found = np.asarray(array)
+    except (ValueError, TypeError):  # lists of different lengths
+        raise UsageError(f"{shown} is no array, and the model takes {type}: give numbers") from None
+    if found.dtype.kind not in "fiub" and found.dtype != type.numpy:  # bfloat16 is of kind V
+        raise UsageError(f"{shown} is {found.dtype}, and the model takes {type}: give numbers")
+    if [d for d in found.shape if d != 1] != [d for d in type.dims if d != 1]:
+        raise UsageError(f"{shown} has the shape {list(found.shape)}, and the model takes {type}")
+    if found.dtype != type.numpy:
+        found = _cast(shown, found, type)
+    if type.dtype in FLOATS and not np.all(np.isfinite(found)):
+        what = "NaN" if np.any(np.isnan(found)) else "an infinity"
+        raise UsageError(f"{shown} holds {what}, and ranges cannot be measured on it: leave such samples out")
+    return np.ascontiguousarray(found.reshape(type.dims))
+
+
+def _cast(shown: str, found: Array, type: Type) -> Array:
+    """Any number for a float, an integer that fits for an integer, 0 and 1 for a bool."""
+    if type.dtype not in FLOATS:
+        if found.dtype.kind == "f":
+            raise UsageError(f"{shown} is {found.dtype}, and the model takes {type}: give integers")
+        lo, hi = (0, 1) if type.dtype == "bool" else (np.iinfo(type.numpy).min, np.iinfo(type.numpy).max)
+        if found.size and not (lo <= int(found.min()) and int(found.max()) <= hi):
+            worst = int(found.min()) if int(found.min()) < lo else int(found.max())
+            raise UsageError(f"{shown} holds {worst}, and {type.dtype} takes {lo} to {hi}")
+        return found.astype(type.numpy)
+    with np.errstate(over="ignore"):
+        made = found.astype(type.numpy)
+    beyond = np.isfinite(found) & ~np.isfinite(made) if found.dtype.kind == "f" else ~np.isfinite(made)
+    if np.any(beyond):
+        raise UsageError(f"{shown} holds {found[beyond][0]}, which is beyond {type.dtype}")
+    return made
+
+
+def _check_memory(inputs: Inputs, most: int) -> None:
+    each = sum(type.nbytes for type in inputs.values())
+    if each * most > VERIFY_BYTES:
+        raise UsageError(
+            f"{most} samples of {each} bytes are kept, and at most {VERIFY_BYTES} bytes are allowed: "
+            f"--calib-samples {max(FEWEST, VERIFY_BYTES // each)} fit"
+        )
+
+
+def _hash(samples: Sequence[Mapping[str, Array]]) -> str:
+    digest = hashlib.sha256()
+    for one in samples:
+        for name in sorted(one):
+            digest.update(f"{name} {one[name].dtype} {one[name].shape} ".encode())
+            digest.update(one[name].tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,75 @@
+"""`--precision int8`: ranges from samples, encodings, and operators on bytes; what of the model became what."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from edgec.calibration import Calibration
+from edgec.graph_values import graph_values
+from edgec.ir import interp
+from edgec.ir.graph import Graph, Module, Value
+from edgec.ir.macs import macs_of
+from edgec.ir.verify import verify_module
+from edgec.observers import measure_ranges
+from edgec.paired import signal_to_noise
+from edgec.passes import FUSED
+from edgec.pipeline import run_pipeline
+from edgec.quantize import Range, encode_values, nearest, operators_on_bytes, values_to_observe
+from edgec.targets.c.devices import Device
+
+Array = np.ndarray[Any, Any]
+
+
+def ranges_of_values(graph: Graph, values: Sequence[Value], data: Calibration, observer: str) -> dict[Value, Range]:
+    """What each value's bytes should cover."""
+    with graph_values(graph, values) as taps:
+        return measure_ranges(lambda: (found for _, found in taps.stream(data.samples)), observer)
+
+
+def static_int8(module: Module, device: Device, data: Calibration, observer: str) -> dict[str, Any]:
+    """Makes the module's graph one on bytes; what the receipt says of it. The graph stands before FUSED."""
+    (graph,) = module.entries.values()
+    chosen = operators_on_bytes(graph)
+    left = [op for op in graph.ops if op not in chosen]
+    macs = sum(macs_of(op) for op in graph.ops)
+    on_bytes = sum(macs_of(op) for op in chosen)
+    ranges = ranges_of_values(graph, values_to_observe(graph, chosen), data, observer)
+    results = [op.result for op in graph.ops if op in chosen]
+    with graph_values(graph, results) as taps:
+        wide = taps(data.samples[0])
+    encode_values(graph, chosen, ranges, device.isa.byte, nearest)
+    verify_module(module, after="the choice of encodings")
+    layers = _noise(graph, results, wide, data.samples[0])
+    run_pipeline(module, (f"lower_requant{{byte={device.isa.byte}}}", *FUSED))
+    return {
+        "precision": "int8",
+        "calibration": {**data.facts(), "observer": observer},
+        "operators_on_bytes": len(chosen),
+        "operators_in_floats": dict(sorted(Counter(op.kind for op in left).items())),
+        "macs_on_bytes": on_bytes,
+        "macs_share": round(on_bytes / macs, 4) if macs else 0.0,
+        "layers": layers,
+    }  # fmt: skip
+
+
+def _noise(
+    graph: Graph, results: Sequence[Value], wide: Mapping[Value, Array], sample: Mapping[str, Array]
+) -> list[dict[str, Any]]:
+    """Signal to noise of each operator on bytes, that of all before it included, on one sample."""
+    own, graph.outputs = graph.outputs, [(f"value_{i}", value) for i, value in enumerate(results)]
+    try:
+        narrow = interp.run(graph, sample)
+    finally:
+        graph.outputs = own
+    rows = []
+    for i, value in enumerate(results):
+        noise = signal_to_noise(narrow[f"value_{i}"], wide[value])
+        assert value.op is not None
+        label = f"{value.op.kind} {value.op.source}".strip()
+        rows.append({"op": label, "signal_to_noise_db": round(noise, 2) if isfinite(noise) else None})
+    return rows
