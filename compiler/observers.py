@@ -99,6 +99,16 @@ def observe(stream: Stream[K], histograms: bool = True) -> dict[K, Histogram]:
     return made
 
 
+def channel_maxima(stream: Stream[K]) -> dict[K, Array]:
+    """The largest magnitude of each channel (the last axis)."""
+    found: dict[K, Array] = {}
+    for arrays in stream():
+        for key, array in arrays.items():
+            seen = np.abs(array).reshape(-1, array.shape[-1]).max(axis=0, initial=0.0)
+            found[key] = np.maximum(found[key], seen) if key in found else seen
+    return found
+
+
 def measure_ranges(stream: Stream[K], observer: str, percentile: float = PERCENTILE) -> dict[K, Range]:
     """The range of each key by one observer."""
     check_observer(observer, percentile)

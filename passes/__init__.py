@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edgec.passes.absorb_transpose import absorb_transpose
+from edgec.passes.equalize_ranges import equalize_ranges
 from edgec.passes.expand_conv1d import expand_conv1d
 from edgec.passes.expand_doubles import expand_doubles
 from edgec.passes.flatten_transposes import flatten_transposes
@@ -40,6 +41,7 @@ PASSES: dict[str, Callable[..., bool]] = {
     f.__name__: f
     for f in (
         absorb_transpose,
+        equalize_ranges,
         expand_conv1d,
         expand_doubles,
         flatten_transposes,

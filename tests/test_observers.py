@@ -13,6 +13,7 @@ from edgec.observers import (
     MOST_ELEMENTS,
     OBSERVERS,
     Histogram,
+    channel_maxima,
     divergence,
     measure_ranges,
     observe,
@@ -152,6 +153,11 @@ def test_of_a_large_array_each_channel_is_seen() -> None:
     assert len(seen) == channels
     assert found.counts.sum() <= 3 * MOST_ELEMENTS
     assert found.counts[seen].max() <= found.counts[seen].min() + 3
+
+
+def test_maxima_of_channels() -> None:
+    arrays = [np.array([[1.0, -7.0], [2.0, 3.0]]), np.array([[[-4.0, 5.0]]])]
+    np.testing.assert_array_equal(channel_maxima(lambda: [{"v": a} for a in arrays])["v"], [4.0, 7.0])
 
 
 def test_options() -> None:
