@@ -153,7 +153,7 @@ def _by_row(columns: Array, op: Op, factors: Array) -> Array:
     """Columns times a factor for each result channel."""
     groups = int(op.attrs["groups"])  # type: ignore[arg-type]
     each = np.broadcast_to(factors.reshape(groups, 1, -1), (groups, len(columns) // groups, len(factors) // groups))
-    return columns * each.reshape(*columns.shape[:2], 1)
+    return np.asarray(columns * each.reshape(*columns.shape[:2], 1))
 
 
 def _by_column(w: Array, op: Op, factors: Array) -> Array:

@@ -73,8 +73,9 @@ def test_the_same_bytes_twice(tmp_path: Path) -> None:
 
 def test_random_calibration_is_loud(tmp_path: Path) -> None:
     done = command(
-        "build", str(MODEL), "-t", "host", "-o", "out", "--shape", "input=1x1x28x28", "--precision", "int8", cwd=tmp_path
-    )
+        "build", str(MODEL), "-t", "host", "-o", "out", "--shape", "input=1x1x28x28", "--precision", "int8",
+        cwd=tmp_path,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "WARNING" in done.stdout
     assert "--calib" in done.stdout

@@ -71,8 +71,8 @@ def test_between_pointwise(target: str, tmp_path: Path) -> None:
             consts, bounds = _requant(net, isa, kernel[0], int(np.prod(kernel[1:])))
             value = net.build.op(
                 "qconv", value, _weights(net, *kernel), *consts, strides=(stride, stride) if each else (1, 1),
-                pads=(pad, pad, pad, pad), dilations=(1, 1), groups=wide if each else 1, layout="nhwc", x_zero=_zero(isa, 0.4),
-                **bounds,
+                pads=(pad, pad, pad, pad), dilations=(1, 1), groups=wide if each else 1, layout="nhwc",
+                x_zero=_zero(isa, 0.4), **bounds,
             )  # fmt: skip
     net.done(value)
     (expected,) = net.expected().values()
