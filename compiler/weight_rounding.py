@@ -3,10 +3,10 @@
 The error that counts is that of the products x w^T over real rows x[m, k]. With H = x^T x / m it is the sum of e H e^T
 over the channels' rounding errors e, so that rows are added up once and a layer of any number of them costs the same.
 
-Rounding to the nearest ignores how columns of x belong together. `gptq` rounds one column after the other and moves what
-is left into those to come (E. Frantar et al., "GPTQ", 2022). `adaround` chooses for every weight the step below or above
-it (M. Nagel et al., "Up or Down? Adaptive Rounding for Post-Training Quantization", 2020): not by gradients of a soft
-rounding but by coordinate descent, which never raises the error (K. Behdin et al., "QuantEase", 2023).
+Rounding to the nearest ignores how columns of x belong together. `gptq` rounds one column after the other and moves
+what is left into those to come (E. Frantar et al., "GPTQ", 2022). `adaround` chooses for every weight the step below or
+above it (M. Nagel et al., "Up or Down? Adaptive Rounding for Post-Training Quantization", 2020): not by gradients of a
+soft rounding but by coordinate descent, which never raises the error (K. Behdin et al., "QuantEase", 2023).
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def _damped(hessian: Array, damping: float) -> Array:
 
 
 def _inverse_root(h: Array) -> Array:
-    """Upper U with U^T U = H^-1: its rows say what the rounding of a column leaves to those behind it. It comes from the
+    """Upper U with U^T U = H^-1: its rows say what the rounding of a column leaves to those behind it. Made from the
     Cholesky root of H in the opposite order, which needs no inverse but that of a triangle."""
     return _triangle_inverse(np.linalg.cholesky(h[::-1, ::-1]))[::-1, ::-1]
 
