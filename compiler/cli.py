@@ -147,7 +147,7 @@ def _bindings(command: Any) -> Any:
 @click.option("--precision", default="float32", show_default=True, help="float32 or int8.")
 @click.option("--calib", metavar="DATA", help="Samples for int8: file.npz, a folder of .npy, or module:function.")
 @click.option("--calib-samples", default=128, show_default=True, type=click.IntRange(2), help="Most of --calib.")
-@click.option("--observer", default="mse", show_default=True, help="minmax, percentile, entropy or mse.")
+@click.option("--observer", default="percentile", show_default=True, help="minmax, percentile, entropy or mse.")
 @click.option("--force", is_flag=True, help="Build although nothing changed.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what is being done.")
 def build(model: Path, target: str, output: Path | None, shapes: tuple[str, ...], consts: tuple[str, ...],

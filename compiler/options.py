@@ -44,7 +44,7 @@ class BuildOptions:
     precision: str = "float32"
     calib: str | None = None
     calib_samples: int = 128
-    observer: str = "mse"
+    observer: str = "percentile"
     force: bool = False
 
 

@@ -100,9 +100,11 @@ def values_to_observe(graph: Graph, chosen: Collection[Op]) -> list[Value]:
 
 
 def encode_values(
-    graph: Graph, chosen: Collection[Op], ranges: Mapping[Value, Range], byte: str, rounded: RoundWeights
-) -> None:
-    """Sets the encodings of what the chosen operators read and make, and of their weights."""
+    graph: Graph, chosen: Collection[Op], ranges: Mapping[Value, Range], byte: str, rounded: RoundWeights,
+    means: Mapping[Value, Array],
+) -> None:  # fmt: skip
+    """Sets the encodings of what the chosen operators read and make, and of their weights. Biases make up for what
+    rounded weights do to operands with these channel `means` (M. Nagel et al., "Data-Free Quantization", 2019, 4.2)."""
     scales = _grids(graph, chosen, ranges, byte)
     users = graph.users()
     leaving = graph.output_values()
@@ -110,6 +112,7 @@ def encode_values(
     for op in list(graph.ops):
         if op not in chosen:
             continue
+        mean = means.get(op.arg(0)) if heavy(op) else None
         for i, value in enumerate(op.inputs):
             if value is None or value.const is not None:
                 continue
@@ -127,7 +130,7 @@ def encode_values(
                     state.output = plain if state.output is op.result else state.output
         if heavy(op):
             scale = scales[op.result][0] if op.result.type.encodings else None
-            _encode_weights(graph, op, scale, rounded)
+            _encode_weights(graph, op, scale, rounded, mean)
 
 
 def _encoded(graph: Graph, before: Op | None, value: Value, encoding: Quant | None) -> Value:
@@ -178,7 +181,9 @@ def _quant(graph: Graph, grid: tuple[float, int], byte: str) -> Quant:
     )  # fmt: skip
 
 
-def _encode_weights(graph: Graph, op: Op, result_scale: float | None, rounded: RoundWeights) -> None:
+def _encode_weights(
+    graph: Graph, op: Op, result_scale: float | None, rounded: RoundWeights, mean: Array | None
+) -> None:
     value, axes = op.arg(1), weights_of(op)
     w = graph.array(value).transpose(axes)
     flat = w.reshape(w.shape[0], -1).astype(np.float64)
@@ -190,11 +195,26 @@ def _encode_weights(graph: Graph, op: Op, result_scale: float | None, rounded: R
         scale = np.maximum(scale, added / (x_scale * LARGEST_BIAS))
     scale = np.maximum(scale, (result_scale or 1e-3) * LEAST_FACTOR / x_scale).astype(np.float32)
     stored = rounded(op, flat, scale)
+    if mean is not None:
+        _correct_bias(graph, op, (stored * scale[:, None].astype(np.float64) - flat).reshape(w.shape), mean)
     back = stored.reshape(w.shape).transpose(np.argsort(axes))
     encoding = Quant(
         "i8", graph.module.intern(scale), graph.module.intern(np.zeros(len(scale), np.int8)), int(axes[0])
     )
     op.inputs[1] = graph.encoded(np.ascontiguousarray(back), Type("f32", value.type.shape, (encoding,)), value.name)
+
+
+def _correct_bias(graph: Graph, op: Op, error: Array, mean: Array) -> None:
+    """Takes what an error of the weights [results, channels of the group, …] adds on average from the bias."""
+    groups = int(op.attrs["groups"]) if op.kind == "conv" else 1  # type: ignore[arg-type]
+    by_channel = error.reshape(*error.shape[:2], -1).sum(axis=2) if op.kind == "conv" else error.reshape(len(error), -1)
+    each = mean.reshape(groups, 1, -1)
+    shift = (by_channel.reshape(groups, len(error) // groups, -1) * each).sum(axis=2).reshape(-1)
+    bias = op.inputs[2] if len(op.inputs) > 2 else None
+    before = np.broadcast_to(graph.array(bias).reshape(-1), shift.shape) if bias is not None else np.zeros_like(shift)
+    shape = (len(shift),) if bias is None or bias.type.size == 1 else bias.type.dims
+    corrected = graph.constant((before - shift).astype(np.float32).reshape(shape))
+    op.inputs[2:3] = [corrected]
 
 
 def nearest(op: Op, weights: Array, scale: Array) -> Array:

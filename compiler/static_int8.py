@@ -18,8 +18,9 @@ from edgec.ir.verify import verify_module
 from edgec.observers import measure_ranges
 from edgec.paired import signal_to_noise
 from edgec.passes import FUSED
+from edgec.passes.equalize_ranges import equalize_ranges, values_to_equalize
 from edgec.pipeline import run_pipeline
-from edgec.quantize import Range, encode_values, nearest, operators_on_bytes, values_to_observe
+from edgec.quantize import Range, encode_values, heavy, nearest, operators_on_bytes, values_to_observe
 from edgec.targets.c.devices import Device
 
 Array = np.ndarray[Any, Any]
@@ -31,6 +32,28 @@ def ranges_of_values(graph: Graph, values: Sequence[Value], data: Calibration, o
         return measure_ranges(lambda: (found for _, found in taps.stream(data.samples)), observer)
 
 
+def channel_maxima(graph: Graph, values: Sequence[Value], data: Calibration) -> dict[Value, Array]:
+    """The largest magnitude of each channel, the last axis."""
+    found: dict[Value, Array] = {}
+    with graph_values(graph, values) as taps:
+        for _, arrays in taps.stream(data.samples):
+            for value, array in arrays.items():
+                most = np.abs(array).reshape(-1, array.shape[-1]).max(axis=0)
+                found[value] = np.maximum(found[value], most) if value in found else most
+    return found
+
+
+def channel_means(graph: Graph, values: Sequence[Value], data: Calibration) -> dict[Value, Array]:
+    """The mean of each channel, the last axis."""
+    sums: dict[Value, Array] = {}
+    with graph_values(graph, list(dict.fromkeys(values))) as taps:
+        for _, arrays in taps.stream(data.samples):
+            for value, array in arrays.items():
+                mean = array.reshape(-1, array.shape[-1]).mean(axis=0, dtype=np.float64)
+                sums[value] = sums[value] + mean if value in sums else mean
+    return {value: total / len(data.samples) for value, total in sums.items()}
+
+
 def static_int8(module: Module, device: Device, data: Calibration, observer: str) -> dict[str, Any]:
     """Makes the module's graph one on bytes; what the receipt says of it. The graph stands before FUSED."""
     (graph,) = module.entries.values()
@@ -38,11 +61,13 @@ def static_int8(module: Module, device: Device, data: Calibration, observer: str
     left = [op for op in graph.ops if op not in chosen]
     macs = sum(macs_of(op) for op in graph.ops)
     on_bytes = sum(macs_of(op) for op in chosen)
+    equalize_ranges(graph, channel_maxima(graph, values_to_equalize(graph), data))
     ranges = ranges_of_values(graph, values_to_observe(graph, chosen), data, observer)
+    means = channel_means(graph, [op.arg(0) for op in graph.ops if op in chosen and heavy(op)], data)
     results = [op.result for op in graph.ops if op in chosen]
     with graph_values(graph, results) as taps:
         wide = taps(data.samples[0])
-    encode_values(graph, chosen, ranges, device.isa.byte, nearest)
+    encode_values(graph, chosen, ranges, device.isa.byte, nearest, means)
     verify_module(module, after="the choice of encodings")
     layers = _noise(graph, results, wide, data.samples[0])
     run_pipeline(module, (f"lower_requant{{byte={device.isa.byte}}}", *FUSED))

@@ -20,7 +20,7 @@ typedef struct {
   ptrdiff_t x_image, x_row, x_depth; /* rows.h */
   ptrdiff_t y_image, y_row, y_depth;
   ptrdiff_t together; /* pixels that a body takes for one, of so many times the channels */
-  int32_t lo, hi;
+  int32_t exact, lo, hi; /* exact: multipliers are those of edgec_requant, else of edgec_requant_four */
 } edgec_qdw_shape;
 
 /* The bytes under one kernel row, and how far they are from column to column. */
@@ -45,15 +45,11 @@ EDGEC_INLINE edgec_vq edgec_qdw_next(edgec_qdw_line *line) {
 }
 #endif
 
-/* The weights of a group of rows. */
-#define EDGEC_QDW_LOAD(WV, W)                                                                                \
-  EDGEC_UNROLL for (int i_ = 0; i_ < EDGEC_QDW_ROWS; i_++) (WV)[i_] = edgec_load_w((W) + i_ * EDGEC_Q8_BLOCK)
-
-/* acc + products of a group of rows, `count` of which are there. `in` has been through edgec_qdw_weave; w are
-   EDGEC_QDW_ROWS registers of weights. */
+/* A group of EDGEC_QDW_ROWS kernel rows, `count` of which are there: `in` are registers of the lines, which are woven for
+   four products each; `w` are EDGEC_QDW_WEIGHTS registers. Of so many groups, weights stay in registers. */
 #if !defined(EDGEC_SCALAR) && defined(__ARM_NEON) && !defined(__ARM_FEATURE_DOTPROD)
 /* Two products of bytes are added in 16 bits. */
-enum { EDGEC_QDW_ROWS = 2, EDGEC_QDW_HELD = 6 /* groups of weights that stay in registers */ };
+enum { EDGEC_QDW_ROWS = 2, EDGEC_QDW_WEIGHTS = 2, EDGEC_QDW_HELD = 6 };
 EDGEC_INLINE void edgec_qdw_weave(edgec_vq *in, int count) { (void)in, (void)count; }
 EDGEC_INLINE void edgec_qdw_add(edgec_vi *acc, const edgec_vw *w, const edgec_vq *in, int count) {
   const int8x16_t a = (int8x16_t)in[0], v = (int8x16_t)w[0];
@@ -63,16 +59,37 @@ EDGEC_INLINE void edgec_qdw_add(edgec_vi *acc, const edgec_vw *w, const edgec_vq
     low = vmlal_s8(low, vget_low_s8(b), vget_low_s8(u));
     high = vmlal_high_s8(high, b, u);
   }
-  acc[0] = (edgec_vi)vaddw_s16((int32x4_t)acc[0], vget_low_s16(low));
-  acc[1] = (edgec_vi)vaddw_high_s16((int32x4_t)acc[1], low);
-  acc[2] = (edgec_vi)vaddw_s16((int32x4_t)acc[2], vget_low_s16(high));
-  acc[3] = (edgec_vi)vaddw_high_s16((int32x4_t)acc[3], high);
+  edgec_add_lanes(acc, (edgec_vh)low, 0);
+  edgec_add_lanes(acc, (edgec_vh)high, 1);
+}
+#elif !defined(EDGEC_SCALAR) && EDGEC_LANES > 4 && !defined(__AVX512VNNI__)
+/* Products of 16 bits are added in pairs; weights are of 16 bits. */
+enum { EDGEC_QDW_ROWS = 2, EDGEC_QDW_WEIGHTS = 4, EDGEC_QDW_HELD = 0 };
+#if EDGEC_LANES == 16
+#define EDGEC_QDW_UNPACK(SIDE, A, B) (edgec_vq) _mm512_unpack##SIDE##_epi8((__m512i)(A), (__m512i)(B))
+#define EDGEC_QDW_PAIRS(A, B) (edgec_vi) _mm512_madd_epi16((__m512i)(A), (__m512i)(B))
+#else
+#define EDGEC_QDW_UNPACK(SIDE, A, B) (edgec_vq) _mm256_unpack##SIDE##_epi8((__m256i)(A), (__m256i)(B))
+#define EDGEC_QDW_PAIRS(A, B) (edgec_vi) _mm256_madd_epi16((__m256i)(A), (__m256i)(B))
+#endif
+EDGEC_INLINE void edgec_qdw_weave(edgec_vq *in, int count) {
+  const edgec_vq zero = {0}, a = in[0], b = in[count - 1];
+  const edgec_vq low = EDGEC_QDW_UNPACK(lo, a, b), high = EDGEC_QDW_UNPACK(hi, a, b);
+  in[0] = EDGEC_QDW_UNPACK(lo, low, zero);
+  in[1] = EDGEC_QDW_UNPACK(hi, low, zero);
+  in[2] = EDGEC_QDW_UNPACK(lo, high, zero);
+  in[3] = EDGEC_QDW_UNPACK(hi, high, zero);
+}
+EDGEC_INLINE void edgec_qdw_add(edgec_vi *acc, const edgec_vw *w, const edgec_vq *in, int count) {
+  EDGEC_UNROLL for (int j = 0; j < 4; j++) acc[j] += EDGEC_QDW_PAIRS(in[j], w[j]);
+  (void)count;
 }
 #else
+/* Four products of bytes are added at once. */
 #if !defined(EDGEC_SCALAR) && defined(__ARM_NEON)
-enum { EDGEC_QDW_ROWS = 4, EDGEC_QDW_HELD = 3 };
+enum { EDGEC_QDW_ROWS = 4, EDGEC_QDW_WEIGHTS = 4, EDGEC_QDW_HELD = 3 };
 #else
-enum { EDGEC_QDW_ROWS = 4, EDGEC_QDW_HELD = 0 };
+enum { EDGEC_QDW_ROWS = 4, EDGEC_QDW_WEIGHTS = 4, EDGEC_QDW_HELD = 0 };
 #endif
 EDGEC_INLINE void edgec_qdw_weave(edgec_vq *in, int count) {
   const edgec_vq a = in[0], b = in[count > 1 ? 1 : 0], c = in[count > 2 ? 2 : 0], d = in[count > 3 ? 3 : count - 1];
@@ -91,16 +108,10 @@ EDGEC_INLINE void edgec_qdw_weave(edgec_vq *in, int count) {
   in[1] = (edgec_vq)_mm512_unpackhi_epi16(p, r);
   in[2] = (edgec_vq)_mm512_unpacklo_epi16(q, s);
   in[3] = (edgec_vq)_mm512_unpackhi_epi16(q, s);
-#elif EDGEC_LANES == 8
-  const __m256i p = _mm256_unpacklo_epi8((__m256i)a, (__m256i)b), q = _mm256_unpackhi_epi8((__m256i)a, (__m256i)b);
-  const __m256i r = _mm256_unpacklo_epi8((__m256i)c, (__m256i)d), s = _mm256_unpackhi_epi8((__m256i)c, (__m256i)d);
-  in[0] = (edgec_vq)_mm256_unpacklo_epi16(p, r);
-  in[1] = (edgec_vq)_mm256_unpackhi_epi16(p, r);
-  in[2] = (edgec_vq)_mm256_unpacklo_epi16(q, s);
-  in[3] = (edgec_vq)_mm256_unpackhi_epi16(q, s);
 #else
-  const int16x8_t p = (int16x8_t)vzip1q_s8((int8x16_t)a, (int8x16_t)b), q = (int16x8_t)vzip2q_s8((int8x16_t)a, (int8x16_t)b);
-  const int16x8_t r = (int16x8_t)vzip1q_s8((int8x16_t)c, (int8x16_t)d), s = (int16x8_t)vzip2q_s8((int8x16_t)c, (int8x16_t)d);
+  const int8x16_t av = (int8x16_t)a, bv = (int8x16_t)b, cv = (int8x16_t)c, dv = (int8x16_t)d;
+  const int16x8_t p = (int16x8_t)vzip1q_s8(av, bv), q = (int16x8_t)vzip2q_s8(av, bv);
+  const int16x8_t r = (int16x8_t)vzip1q_s8(cv, dv), s = (int16x8_t)vzip2q_s8(cv, dv);
   in[0] = (edgec_vq)vzip1q_s16(p, r);
   in[1] = (edgec_vq)vzip2q_s16(p, r);
   in[2] = (edgec_vq)vzip1q_s16(q, s);
@@ -112,14 +123,14 @@ EDGEC_INLINE void edgec_qdw_add(edgec_vi *acc, const edgec_vw *w, const edgec_vq
   (void)count;
 }
 #endif
+enum { EDGEC_QDW_GROUP = EDGEC_QDW_WEIGHTS * EDGEC_Q8_BLOCK }; /* bytes of the weights of a group and column */
+#define EDGEC_QDW_LOAD(WV, W)                                                                                \
+  EDGEC_UNROLL for (int i_ = 0; i_ < EDGEC_QDW_WEIGHTS; i_++) (WV)[i_] = edgec_load_w((W) + i_ * EDGEC_Q8_BLOCK)
 
 /* Sums as bytes, channel by channel. */
 EDGEC_INLINE edgec_vq edgec_qdw_finish(const edgec_vi *acc, const int32_t *by, int clamp, const edgec_qdw_shape *d) {
-  edgec_vi v[4];
-  EDGEC_UNROLL for (int j = 0; j < 4; j++) v[j] = edgec_requant(acc[j], edgec_load_i(by + j * EDGEC_LANES));
-  edgec_vq q = edgec_narrow_lanes(v);
-  if (clamp) q = edgec_clamp_q(q, edgec_splat_q(d->lo), edgec_splat_q(d->hi));
-  return q;
+  const edgec_vq q = edgec_requant_four(acc, by);
+  return clamp ? edgec_clamp_q(q, edgec_splat_q(d->lo), edgec_splat_q(d->hi)) : q;
 }
 
 /* Any kernel: one row of `pixels` result pixels from ox on, block by block. y are bytes, or int32_t where by is null. */
@@ -133,26 +144,31 @@ EDGEC_NOINLINE void edgec_qdw_any(const edgec_qdw_line *lines, const int8_t *w, 
       edgec_vi acc[4];
       for (int j = 0; j < 4; j++) acc[j] = edgec_load_i(bias + j * EDGEC_LANES);
       for (ptrdiff_t kx = 0; kx < d->kw; kx++)
-        for (ptrdiff_t g = 0; g < groups; g++, weights += EDGEC_QDW_ROWS * EDGEC_Q8_BLOCK) {
-          edgec_vq in[EDGEC_QDW_ROWS];
-          edgec_vw wv[EDGEC_QDW_ROWS];
+        for (ptrdiff_t g = 0; g < groups; g++, weights += EDGEC_QDW_GROUP) {
+          edgec_vq in[4];
+          edgec_vw wv[EDGEC_QDW_WEIGHTS];
+          EDGEC_QDW_LOAD(wv, weights);
           for (ptrdiff_t i = 0; i < EDGEC_QDW_ROWS; i++) {
             const ptrdiff_t ky = g * EDGEC_QDW_ROWS + i;
             const edgec_qdw_line *line = lines + (ky < d->kh ? ky : d->kh - 1);
             in[i] = edgec_load_q(line->at + (line->step ? at : 0) + (p * d->sw + kx * d->dw) * line->step);
-            wv[i] = edgec_load_w(weights + i * EDGEC_Q8_BLOCK);
           }
           edgec_qdw_weave(in, EDGEC_QDW_ROWS);
           edgec_qdw_add(acc, wv, in, EDGEC_QDW_ROWS);
         }
-      if (by) {
+      if (by && d->exact) {
+        edgec_vi q[4];
+        for (int j = 0; j < 4; j++) q[j] = edgec_requant(acc[j], edgec_load_i(by + j * EDGEC_LANES));
+        const edgec_vq lo = edgec_splat_q(d->lo), hi = edgec_splat_q(d->hi);
+        edgec_store_q_n((edgec_q8 *)y + p * d->c + at, edgec_clamp_q(edgec_narrow_lanes(q), lo, hi), n);
+      } else if (by) {
         edgec_store_q_n((edgec_q8 *)y + p * d->c + at, edgec_qdw_finish(acc, by, 1, d), n);
       } else { /* lane by lane: 16 bytes of a register are 16 channels */
         for (ptrdiff_t i = 0; i < n; i++)
           ((int32_t *)y)[p * d->c + at + i] = acc[i % 16 / 4][i / 16 * 4 + i % 4];
       }
     }
-    w += d->kw * groups * EDGEC_QDW_ROWS * EDGEC_Q8_BLOCK;
+    w += d->kw * groups * EDGEC_QDW_GROUP;
     bias += EDGEC_Q8_BLOCK;
     by += by ? EDGEC_Q8_BLOCK : 0;
   }
@@ -160,14 +176,14 @@ EDGEC_NOINLINE void edgec_qdw_any(const edgec_qdw_line *lines, const int8_t *w, 
 
 /* A column goes into the pixels from `first` on that have it under their kernels; `tap` is its place in the first one's.
    Sums of pixel q are in slot q % slots. */
-EDGEC_INLINE void edgec_qdw_column(edgec_vi (*acc)[4], edgec_qdw_line *lines, edgec_vw (*held)[EDGEC_QDW_ROWS],
+EDGEC_INLINE void edgec_qdw_column(edgec_vi (*acc)[4], edgec_qdw_line *lines, edgec_vw (*held)[EDGEC_QDW_WEIGHTS],
                                    const int8_t *w, const int32_t *bias, int kh, int kw, int sw, int first, int tap) {
   EDGEC_OPAQUE(w); /* registers are for sums, and for what is held: all else is loaded again */
   EDGEC_OPAQUE(bias);
   const int groups = (kh + EDGEC_QDW_ROWS - 1) / EDGEC_QDW_ROWS, slots = (kw + sw - 1) / sw;
   EDGEC_UNROLL for (int g = 0; g < groups; g++) {
     const int count = kh - g * EDGEC_QDW_ROWS < EDGEC_QDW_ROWS ? kh - g * EDGEC_QDW_ROWS : EDGEC_QDW_ROWS;
-    edgec_vq in[EDGEC_QDW_ROWS];
+    edgec_vq in[4];
     EDGEC_UNROLL for (int i = 0; i < count; i++) in[i] = edgec_qdw_next(lines + g * EDGEC_QDW_ROWS + i);
     edgec_qdw_weave(in, count);
     EDGEC_UNROLL for (int q = 0; q * sw <= tap; q++) {
@@ -177,8 +193,8 @@ EDGEC_INLINE void edgec_qdw_column(edgec_vi (*acc)[4], edgec_qdw_line *lines, ed
       if (held) {
         edgec_qdw_add(acc[slot], held[kx * groups + g], in, count);
       } else {
-        edgec_vw wv[EDGEC_QDW_ROWS];
-        EDGEC_QDW_LOAD(wv, w + (kx * groups + g) * EDGEC_QDW_ROWS * EDGEC_Q8_BLOCK);
+        edgec_vw wv[EDGEC_QDW_WEIGHTS];
+        EDGEC_QDW_LOAD(wv, w + (kx * groups + g) * EDGEC_QDW_GROUP);
         edgec_qdw_add(acc[slot], wv, in, count);
       }
       EDGEC_UNROLL for (int j = 0; j < 4; j++) EDGEC_TIE(acc[slot][j]);
@@ -192,25 +208,23 @@ EDGEC_INLINE void edgec_qdw_slide(const edgec_qdw_line *from, ptrdiff_t at, cons
                                   const int32_t *by, edgec_q8 *y, ptrdiff_t pixels, ptrdiff_t y_step,
                                   const edgec_qdw_shape *d, int kh, int kw, int sw, int clamp) {
   const int slots = (kw + sw - 1) / sw, overlap = kw > sw ? kw - sw : 0;
-  const int groups = (kh + EDGEC_QDW_ROWS - 1) / EDGEC_QDW_ROWS, holds = kw * groups <= EDGEC_QDW_HELD;
+  const int groups = (kh + EDGEC_QDW_ROWS - 1) / EDGEC_QDW_ROWS, skips = sw > kw ? kh : 0;
+  const int holds = kw * groups <= EDGEC_QDW_HELD ? kw * groups : 0;
   edgec_qdw_line lines[EDGEC_QDW_MOST];
   edgec_vi acc[EDGEC_QDW_MOST][4];
-  edgec_vw held[EDGEC_QDW_HELD + 1][EDGEC_QDW_ROWS];
+  edgec_vw held[EDGEC_QDW_HELD + 1][EDGEC_QDW_WEIGHTS];
   EDGEC_UNROLL for (int ky = 0; ky < kh; ky++) {
     lines[ky] = from[ky];
     if (lines[ky].step) lines[ky].at += at;
   }
-  EDGEC_UNROLL for (int i = 0; i < kw * groups && holds; i++) {
-    EDGEC_UNROLL for (int j = 0; j < EDGEC_QDW_ROWS; j++)
-      held[i][j] = edgec_load_w(w + (i * EDGEC_QDW_ROWS + j) * EDGEC_Q8_BLOCK);
-  }
+  EDGEC_UNROLL for (int i = 0; i < holds; i++) EDGEC_QDW_LOAD(held[i], w + i * EDGEC_QDW_GROUP);
   EDGEC_UNROLL for (int t = 0; t < overlap; t++)
     edgec_qdw_column(acc, lines, holds ? held : 0, w, bias, kh, kw, sw, 0, t);
 #define EDGEC_QDW_PIXEL(U)                                                                                   \
   {                                                                                                          \
     EDGEC_UNROLL for (int t = overlap; t < kw; t++)                                                          \
       edgec_qdw_column(acc, lines, holds ? held : 0, w, bias, kh, kw, sw, U, t);                             \
-    EDGEC_UNROLL for (int ky = 0; ky < kh && sw > kw; ky++) lines[ky].at += (sw - kw) * lines[ky].step;      \
+    EDGEC_UNROLL for (int ky = 0; ky < skips; ky++) lines[ky].at += (sw - kw) * lines[ky].step;      \
     const int32_t *scales = by;                                                                              \
     EDGEC_OPAQUE(scales); /* registers are for weights and sums */                                           \
     *(edgec_vq *)y = edgec_qdw_finish(acc[U], scales, clamp, d);                                             \
@@ -238,7 +252,7 @@ typedef ptrdiff_t (*edgec_qdw_fn)(const edgec_qdw_line *lines, const int8_t *w, 
     for (ptrdiff_t c = 0; c < width; c += EDGEC_Q8_BLOCK) {                                                 \
       const ptrdiff_t last = width < EDGEC_Q8_BLOCK ? 0 : width - EDGEC_Q8_BLOCK, at = c < last ? c : last; \
       edgec_qdw_slide(lines, at, w, bias, by, y + at, pixels, width, d, KH, KW, SW, CLAMP);                  \
-      w += (KW) * GROUPS * EDGEC_QDW_ROWS * EDGEC_Q8_BLOCK;                                                 \
+      w += (KW) * GROUPS * EDGEC_QDW_GROUP;                                                 \
       bias += EDGEC_Q8_BLOCK;                                                                               \
       by += EDGEC_Q8_BLOCK;                                                                                 \
     }                                                                                                        \

@@ -27,22 +27,33 @@ def lower_qdepthwise(op: Op, ctx: Lowering, x: Rows, y: Rows) -> None:
     kh, kw = op.arg(1).type.dims[2:]
     weights = ctx.graph.array(op.arg(1)).reshape(c, kh, kw)
     (sh, sw), (dh, dw) = attrs["strides"], attrs["dilations"]
-    fast = (kh, kw, sw) in _INNER and dw == 1 and finish.by is not None
+    by = _multipliers(isa, finish.by)
+    fast = (kh, kw, sw) in _INNER and dw == 1 and by is not None
     together = _together(isa, c, ow) if fast and sw == 1 else 1
     channels = _blocks(isa, c, together)
-    packed, bias = (_pack(isa, a[channels]) for a in (_groups(isa, weights), finish.folded(weights.sum((1, 2)))))
-    by = ctx.pack(_pack(isa, finish.by[channels])) if finish.by is not None else None
+    groups, bias = _groups(isa, weights), finish.folded(weights.sum((1, 2)))
+    factors = by if by is not None else finish.by
+    # a number more, which may be read
+    packed = np.append(_by_lanes(factors[channels]), np.int32(0)) if factors is not None else None
     zeros = np.full(4 * isa.lanes, finish.x_zero, np.uint8 if isa.byte == "u8" else np.int8)
     fields = {"h": h, "c": c, "ow": ow, "kh": kh, "kw": kw, "sh": sh, "sw": sw, "dh": dh, "dw": dw,
               "top": attrs["pads"][0], "left": attrs["pads"][1], **operand_strides("x", x), **operand_strides("y", y),
-              "together": together, "lo": finish.lo, "hi": finish.hi}  # fmt: skip
+              "together": together, "exact": int(by is None), "lo": finish.lo, "hi": finish.hi}  # fmt: skip
     form = kh, kw, sw * together, int((finish.lo, finish.hi) != _LIMITS[isa.byte])
     ctx.call(
-        "qdepthwise.h", "edgec_qdepthwise", x.read(), ctx.pack(packed), ctx.pack(bias), by, ctx.pack(zeros), y.write(),
-        Struct("edgec_qdw_shape", tuple(fields.items())),
+        "qdepthwise.h", "edgec_qdepthwise", x.read(), ctx.pack(_pack(isa, groups[channels]), "int8_t"),
+        ctx.pack(_by_lanes(bias[channels])), ctx.pack(packed) if packed is not None else None, ctx.pack(zeros),
+        y.write(), Struct("edgec_qdw_shape", tuple(fields.items())),
         Symbol("edgec_qdw_{}x{}s{}_{}".format(*form)) if fast else None, macs=oh * ow * c * kh * kw,
         instances=("EDGEC_QDW_INNER({}, {}, {}, {})".format(*form),) if fast else (),
     )  # fmt: skip
+
+
+def _multipliers(isa: Isa, by: np.ndarray | None) -> np.ndarray | None:
+    """As edgec_requant_four takes them: on x86, twice those of edgec_requant. None where that is beyond 32 bits."""
+    if by is None or isa.byte != "u8":
+        return by
+    return by * 2 if int(by.max(initial=0)) < 1 << 30 else None
 
 
 def _together(isa: Isa, c: int, ow: int) -> int:
@@ -62,22 +73,27 @@ def _blocks(isa: Isa, c: int, together: int) -> np.ndarray:
 
 
 def _groups(isa: Isa, weights: np.ndarray) -> np.ndarray:
-    """[c][kh][kw] as [c][kw][group of rows][row]."""
+    """[c][kh][kw] as [c][kw][group of rows][row] (EDGEC_QDW_ROWS)."""
     c, kh, kw = weights.shape
-    of = 4 if isa.dot or isa.name != "neon" else 2  # EDGEC_QDW_ROWS
+    of = 4 if isa.dot or isa.name == "scalar" else 2
     full = np.zeros((c, kw, -(-kh // of) * of), np.int8)
     full[:, :, :kh] = weights.transpose(0, 2, 1)
     return full.reshape(c, kw, -1, of)
 
 
-def _pack(isa: Isa, per_channel: np.ndarray) -> np.ndarray:
-    """[block][byte]… in the order of registers: that of sums, or of weights [block][byte][kw][group][row]."""
-    blocks, width = per_channel.shape[:2]
-    if per_channel.ndim > 2 and per_channel.shape[-1] == 2:
-        return np.ascontiguousarray(per_channel.transpose(0, 2, 3, 4, 1))  # row by row
-    # register j has four channels of each 128-bit lane
-    order = per_channel.reshape(blocks, width // 16, 4, 4, *per_channel.shape[2:]).swapaxes(1, 2)
-    order = order.reshape(blocks, 4, width // 4, *per_channel.shape[2:])  # [block][register][lane]…
-    if per_channel.ndim == 2:
-        return np.ascontiguousarray(order)
-    return np.ascontiguousarray(order.transpose(0, 3, 4, 1, 2, 5))  # [block][kw][group][register][lane][row]
+def _pack(isa: Isa, groups: np.ndarray) -> np.ndarray:
+    """[block][byte][kw][group][row] as the registers of edgec_qdw_add, [block][kw][group]…"""
+    if isa.dot or isa.name == "scalar":
+        packed = _by_lanes(groups)
+    elif isa.name == "neon":
+        return np.ascontiguousarray(groups.transpose(0, 2, 3, 4, 1))  # row by row
+    else:
+        packed = _by_lanes(groups).astype(np.int16)
+    return np.ascontiguousarray(packed.transpose(0, 3, 4, 1, 2, 5))
+
+
+def _by_lanes(a: np.ndarray) -> np.ndarray:
+    """[block][byte]… as [block][register][lane]…: register j has four channels of each 128-bit lane."""
+    blocks, width, *rest = a.shape
+    order = a.reshape(blocks, width // 16, 4, 4, *rest).swapaxes(1, 2)
+    return np.ascontiguousarray(order.reshape(blocks, 4, width // 4, *rest))
