@@ -1,0 +1,66 @@
+"""The rows that a convolution or matmul multiplies its weights with, and their moments.
+
+A row holds what one result element of each channel is made of, in the order of weights [result channels, k] (see
+`quantize.weights_of`): a convolution's windows, channel by channel, with zeros where the image is padded.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edgec.ir.graph import Op
+from edgec.ir.ops.conv import sliding
+
+Array = np.ndarray[Any, Any]
+
+
+def group_count(op: Op) -> int:
+    """How many groups of channels have rows of their own."""
+    return int(op.attrs["groups"]) if op.kind == "conv" else 1  # type: ignore[arg-type]
+
+
+def operand_rows(op: Op, x: Array, most: int | None = None) -> Array:
+    """Rows [groups, m, k] for the operand `x`; at most `most`, evenly spread over the results."""
+    if op.kind == "matmul":
+        rows = x.reshape(1, -1, x.shape[-1])
+        return rows[:, _chosen(rows.shape[1], most)]
+    assert op.kind == "conv", op.kind
+    assert op.attrs["layout"] == "nhwc", op.attrs["layout"]
+    kernel = op.arg(1).type.dims[2:]
+    windows = sliding(x, kernel, op.attrs, 0)  # [n, *O, c, *K]
+    spatial = windows.shape[: 1 + len(kernel)]
+    at = np.unravel_index(_chosen(int(np.prod(spatial)), most), spatial)
+    groups = group_count(op)
+    chosen = windows[at]  # [m, c, *K]
+    return np.ascontiguousarray(chosen.reshape(len(chosen), groups, -1).transpose(1, 0, 2))
+
+
+def _chosen(count: int, most: int | None) -> Array:
+    taken = count if most is None else min(count, most)
+    return np.arange(taken) * count // max(taken, 1)
+
+
+class Moments:
+    """`hessian` [groups, k, k] is the mean of x^T x over the rows so far, `mean` [groups, k] that of x."""
+
+    def __init__(self, groups: int, k: int) -> None:
+        self.rows = 0
+        self._squares = np.zeros((groups, k, k))
+        self._sums = np.zeros((groups, k))
+
+    def add(self, rows: Array) -> None:
+        """Rows [groups, m, k]."""
+        found = rows.astype(np.float32, copy=False)
+        self._squares += found.transpose(0, 2, 1) @ found
+        self._sums += found.sum(axis=1, dtype=np.float64)
+        self.rows += rows.shape[1]
+
+    @property
+    def hessian(self) -> Array:
+        return self._squares / max(self.rows, 1)
+
+    @property
+    def mean(self) -> Array:
+        return self._sums / max(self.rows, 1)

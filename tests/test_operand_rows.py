@@ -1,0 +1,61 @@
+"""Rows of operands: times the weights they are what the operator computes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgec.ir import interp
+from edgec.ir.build import Builder
+from edgec.ir.graph import Graph, Module
+from edgec.ir.types import Type
+from edgec.operand_rows import Moments, group_count, operand_rows
+from edgec.quantize import weights_of
+
+CONV: dict[str, Any] = {"layout": "nhwc", "dilations": (1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "x", "w", "attrs"),
+    [
+        ("conv", (2, 7, 6, 4), (6, 4, 3, 3), {**CONV, "strides": (2, 1), "pads": (1, 0, 1, 2)}),
+        ("conv", (1, 7, 6, 4), (6, 2, 3, 2), {**CONV, "strides": (1, 1), "pads": (0, 0, 0, 0), "groups": 2}),
+        ("conv", (1, 5, 5, 4), (4, 1, 3, 3),
+         {**CONV, "strides": (1, 1), "pads": (2, 2, 2, 2), "dilations": (2, 2), "groups": 4}),
+        ("matmul", (2, 3, 8), (8, 5), {}),
+        ("matmul", (3, 8), (5, 8), {"trans_b": True}),
+    ],
+)  # fmt: skip
+def test_rows_times_weights_are_the_results(
+    kind: str, x: tuple[int, ...], w: tuple[int, ...], attrs: dict[str, Any]
+) -> None:
+    rng = np.random.default_rng(0)
+    graph = Graph(Module())
+    b = Builder(graph)
+    weights = rng.standard_normal(w)
+    graph.outputs = [("y", b.op(kind, graph.add_input("x", Type("f32", x)), b.const(weights, "f32"), **attrs))]
+    (op,) = graph.ops
+    array = rng.standard_normal(x).astype(np.float32)
+    rows = operand_rows(op, array)
+    groups = group_count(op)
+    flat = graph.array(op.arg(1)).transpose(weights_of(op))
+    flat = flat.reshape(groups, len(flat) // groups, -1)
+    found = np.concatenate([part @ own.T for part, own in zip(rows, flat, strict=True)], axis=1)
+    expected = interp.run(graph, {"x": array})["y"]
+    np.testing.assert_allclose(found, expected.reshape(-1, expected.shape[-1]), rtol=1e-4, atol=1e-5)
+    few = operand_rows(op, array, 4)
+    count = rows.shape[1]
+    np.testing.assert_array_equal(few, rows[:, [i * count // min(4, count) for i in range(min(4, count))]])
+
+
+def test_moments_of_parts() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((2, 50, 7))
+    moments = Moments(2, 7)
+    for part in np.array_split(rows, 3, axis=1):
+        moments.add(part)
+    assert moments.rows == 50
+    np.testing.assert_allclose(moments.hessian, rows.transpose(0, 2, 1) @ rows / 50, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(moments.mean, rows.mean(axis=1), rtol=1e-4, atol=1e-6)
