@@ -12,7 +12,7 @@ from pathlib import Path
 
 STANDARD = ("-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-Wall", "-Wextra", "-Werror")
 OLDEST = {"gcc": 12, "clang": 14}
-# An instruction set, or a device of one, as gcc and clang name it; zig has names of its own (targets/host/devices/*.toml).
+# An instruction set, or a device of one, as gcc and clang name it; zig has names of its own (host/devices/*.toml).
 GNU_FLAGS = {
     "avx2": ("-march=x86-64-v3",),
     "avx512": ("-march=x86-64-v4", "-mprefer-vector-width=512"),
