@@ -31,10 +31,9 @@ EDGEC_FN void edgec_quantize(const float *x, uint8_t *y, ptrdiff_t n, float scal
       *(edgec_vq *)(y + i) = edgec_narrow(v, 4) ^ turned;
     } else {
       EDGEC_UNROLL for (int j = 0; j < 4; j++) {
-        const ptrdiff_t left = count - j * EDGEC_LANES;
+        const ptrdiff_t left = count - j * EDGEC_LANES, some = left < EDGEC_LANES ? left : EDGEC_LANES;
         v[j] = base;
-        if (left > 0)
-          v[j] += edgec_vsteps(edgec_load_n(x + i + j * EDGEC_LANES, left < EDGEC_LANES ? left : EDGEC_LANES), by, lo, hi);
+        if (some > 0) v[j] += edgec_vsteps(edgec_load_n(x + i + j * EDGEC_LANES, some), by, lo, hi);
       }
       edgec_store_few((edgec_q8 *)(y + i), edgec_narrow(v, 4) ^ turned, count);
     }

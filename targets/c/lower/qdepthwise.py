@@ -42,7 +42,8 @@ def lower_qdepthwise(op: Op, ctx: Lowering, x: Rows, y: Rows) -> None:
         "qdepthwise.h", "edgec_qdepthwise", x.read(), ctx.pack(_pack(isa, groups[channels]), "int8_t"),
         ctx.pack(_by_lanes(bias[channels])),
         ctx.pack(_by_lanes(factors[channels])) if factors is not None else None, ctx.pack(zeros), y.write(),
-        Struct("edgec_qdw_shape", tuple(fields.items())), Symbol("edgec_qdw_{}x{}s{}_{}".format(*form)) if fast else None,
+        Struct("edgec_qdw_shape", tuple(fields.items())),
+        Symbol("edgec_qdw_{}x{}s{}_{}".format(*form)) if fast else None,
         macs=oh * ow * c * kh * kw, instances=("EDGEC_QDW_INNER({}, {}, {}, {})".format(*form),) if fast else (),
     )  # fmt: skip
 
