@@ -74,8 +74,11 @@ EDGEC_INLINE int32_t edgec_quantized(float x, float scale, int32_t zero, int32_t
         const uint32_t base = (uint32_t)zero[j];                                                                   \
         const float by = scale[j];                                                                                 \
         ptrdiff_t i = 0;                                                                                           \
-        for (; i + EDGEC_MAP_BLOCK <= inner; i += EDGEC_MAP_BLOCK)                                                 \
-          for (int k = 0; k < EDGEC_MAP_BLOCK; k++) to[i + k] = EDGEC_DEQUANTIZED(from[i + k], base, by);          \
+        for (; i + EDGEC_MAP_BLOCK <= inner; i += EDGEC_MAP_BLOCK) {                                               \
+          T in[EDGEC_MAP_BLOCK]; /* all are read before any is written, for all that compilers know */             \
+          __builtin_memcpy(in, from + i, sizeof in);                                                               \
+          for (int k = 0; k < EDGEC_MAP_BLOCK; k++) to[i + k] = EDGEC_DEQUANTIZED(in[k], base, by);                \
+        }                                                                                                          \
         for (; i < inner; i++) to[i] = EDGEC_DEQUANTIZED(from[i], base, by);                                       \
       }                                                                                                            \
     }                                                                                                              \
