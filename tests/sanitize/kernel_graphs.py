@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 from network import Array, Network
 from test_blocks import cut, network, sliced_image, sliced_tokens, squeeze_excite, transformer, upwards
+from test_integer import network as elements_of_bytes
+from test_qconv import network as products_of_bytes
+from test_qdepthwise import network as depthwise_of_bytes
 
 from edgec.ir import interp
 from edgec.ir.graph import Graph, Value
 from edgec.ir.types import DTYPES
 from edgec.plan.schedule import Segment
+from edgec.targets.c.isa import Isa
 
 INTEGERS = ("i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64")
 LENGTHS = (1, 3, 4, 7, 8, 9, 15, 16, 17, 33)
@@ -212,7 +216,7 @@ def movement() -> Net:
     return net
 
 
-GRAPHS: dict[str, Callable[[], Net]] = {
+_GRAPHS: dict[str, Callable[[], Net]] = {
     "convolutions": convolutions,
     "blocks_of_one_row": lambda: in_blocks(network(2), [12], 1),
     "blocks_of_three_rows": lambda: in_blocks(network(2), [12], 3),
@@ -226,3 +230,19 @@ GRAPHS: dict[str, Callable[[], Net]] = {
     "elements": elements,
     "movement": movement,
 }
+
+# Whose bytes are those of the instruction set.
+_BYTES: dict[str, Callable[[Isa], Network]] = {
+    "products_of_bytes": products_of_bytes,
+    "depthwise_of_bytes": depthwise_of_bytes,
+    "elements_of_bytes": elements_of_bytes,
+}
+GRAPHS = (*_GRAPHS, *_BYTES)
+
+
+def kernel_graph(name: str, isa: Isa) -> Net:
+    if name in _GRAPHS:
+        return _GRAPHS[name]()
+    found, net = _BYTES[name](isa), Net()
+    net.graph, net.feeds = found.graph, found.feeds
+    return net
