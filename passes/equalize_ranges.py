@@ -152,8 +152,8 @@ def _columns(w: Array, op: Op) -> Array:
 def _by_row(columns: Array, op: Op, factors: Array) -> Array:
     """Columns times a factor for each result channel."""
     groups = int(op.attrs["groups"])  # type: ignore[arg-type]
-    each = factors.reshape(groups, 1, -1)
-    return columns * np.broadcast_to(each, (groups, len(columns) // groups, each.shape[2])).reshape(*columns.shape[:2], 1)
+    each = np.broadcast_to(factors.reshape(groups, 1, -1), (groups, len(columns) // groups, len(factors) // groups))
+    return np.asarray(columns * each.reshape(*columns.shape[:2], 1))
 
 
 def _by_column(w: Array, op: Op, factors: Array) -> Array:

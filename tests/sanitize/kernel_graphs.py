@@ -6,17 +6,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import test_integer
+import test_qconv
+import test_qdepthwise
 from network import Array, Network
 from test_blocks import cut, network, sliced_image, sliced_tokens, squeeze_excite, transformer, upwards
-from test_integer import network as elements_of_bytes
-from test_qconv import network as products_of_bytes
-from test_qdepthwise import network as depthwise_of_bytes
 
 from edgec.ir import interp
 from edgec.ir.graph import Graph, Value
 from edgec.ir.types import DTYPES
 from edgec.plan.schedule import Segment
 from edgec.targets.c.isa import Isa
+from edgec.targets.host import target
 
 INTEGERS = ("i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64")
 LENGTHS = (1, 3, 4, 7, 8, 9, 15, 16, 17, 33)
@@ -216,7 +217,14 @@ def movement() -> Net:
     return net
 
 
-_GRAPHS: dict[str, Callable[[], Net]] = {
+def of_bytes(make: Callable[[Isa], Network]) -> Net:
+    """On the bytes of this machine."""
+    made, net = make(target.choose("").isa), Net()
+    net.graph, net.build, net.feeds = made.graph, made.build, made.feeds
+    return net
+
+
+GRAPHS: dict[str, Callable[[], Net]] = {
     "convolutions": convolutions,
     "blocks_of_one_row": lambda: in_blocks(network(2), [12], 1),
     "blocks_of_three_rows": lambda: in_blocks(network(2), [12], 3),
@@ -229,20 +237,7 @@ _GRAPHS: dict[str, Callable[[], Net]] = {
     "products": products,
     "elements": elements,
     "movement": movement,
+    "convolutions_of_bytes": lambda: of_bytes(test_qconv.network),
+    "depthwise_of_bytes": lambda: of_bytes(test_qdepthwise.network),
+    "elements_of_bytes": lambda: of_bytes(test_integer.network),
 }
-
-# Whose bytes are those of the instruction set.
-_BYTES: dict[str, Callable[[Isa], Network]] = {
-    "products_of_bytes": products_of_bytes,
-    "depthwise_of_bytes": depthwise_of_bytes,
-    "elements_of_bytes": elements_of_bytes,
-}
-GRAPHS = (*_GRAPHS, *_BYTES)
-
-
-def kernel_graph(name: str, isa: Isa) -> Net:
-    if name in _GRAPHS:
-        return _GRAPHS[name]()
-    found, net = _BYTES[name](isa), Net()
-    net.graph, net.feeds = found.graph, found.feeds
-    return net

@@ -10,8 +10,7 @@ import pytest
 from compiled import HOSTS
 from sanitize.compilers import zig
 from sanitize.guarded import QUICK, Caught, Unit, check_guarded, check_net
-from sanitize.kernel_graphs import GRAPHS, kernel_graph
-from test_qconv import isa_of
+from sanitize.kernel_graphs import GRAPHS
 
 import edgec
 
@@ -38,7 +37,7 @@ FAULTS = {
 @pytest.mark.parametrize("target", HOSTS)
 @pytest.mark.parametrize("name", GRAPHS)
 def test_kernels(name: str, target: str, tmp_path: Path) -> None:
-    check_net(kernel_graph(name, isa_of(target)), target, tmp_path, zig(), QUICK)
+    check_net(GRAPHS[name](), target, tmp_path, zig(), QUICK)
 
 
 def test_every_kernel_header_is_in_a_graph() -> None:
@@ -48,8 +47,8 @@ def test_every_kernel_header_is_in_a_graph() -> None:
     from edgec.targets.host import target
 
     used: set[str] = set()
-    for name in GRAPHS:
-        net = kernel_graph(name, target.choose("").isa)
+    for graph in GRAPHS.values():
+        net = graph()
         plan = make_plan(net.graph, target.choose(""), "unit", 1, net.segments)
         for header in [c.header for c in plan.calls] + ["block.h"] * any(isinstance(s, Block) for s in plan.steps):
             kernel_text(header, used)

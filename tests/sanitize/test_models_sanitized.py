@@ -9,9 +9,8 @@ import pytest
 from compiled import HOSTS, assert_close, compiled
 from sanitize.compilers import Compiler, gnu, zig
 from sanitize.guarded import ADDRESS, QUICK, TRAP, Caught, Spread, Unit, check_guarded, check_net
-from sanitize.kernel_graphs import GRAPHS, kernel_graph
+from sanitize.kernel_graphs import GRAPHS
 from sanitize.model_folder import Source, sources
-from test_qconv import isa_of
 
 from edgec.ir.types import Type
 from edgec.onnx_import.importer import import_model
@@ -66,7 +65,7 @@ def test_model(source: Source, target: str, tmp_path: Path) -> None:
 def test_kernels(name: str, target: str, compiler: Compiler, tmp_path: Path) -> None:
     """As zig optimises for a model that ships, and by the others with ASan."""
     sanitizers = ("-O2", *TRAP) if compiler.name == "zig" else ADDRESS
-    check_net(kernel_graph(name, isa_of(target)), target, tmp_path, compiler, sanitizers)
+    check_net(GRAPHS[name](), target, tmp_path, compiler, sanitizers)
 
 
 @pytest.fixture(scope="module", params=address_compilers(), ids=str)

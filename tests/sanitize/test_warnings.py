@@ -13,9 +13,8 @@ import pytest
 from compiled import compiled, native
 from program import zig
 from sanitize.compilers import STANDARD, ZIG_FLAGS, Compiler, found, needed
-from sanitize.kernel_graphs import GRAPHS, kernel_graph
+from sanitize.kernel_graphs import GRAPHS
 from sanitize.model_folder import Source, sources
-from test_qconv import isa_of
 
 import edgec
 from edgec.runtime.manifest import read_manifest
@@ -155,7 +154,7 @@ def test_every_model(source: Source, target: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("name", GRAPHS)
 def test_every_kernel_in_use(name: str, target: str, tmp_path: Path) -> None:
-    net = kernel_graph(name, isa_of(target))
+    net = GRAPHS[name]()
     compiled(net.graph, target, tmp_path, segments=net.segments).close()
     isa = read_manifest(tmp_path).raw["isa"]
     for compiler in needed("gcc", "clang"):

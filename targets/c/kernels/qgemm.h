@@ -164,7 +164,7 @@ EDGEC_NOINLINE void edgec_qgemm_store_part(const void *rows, ptrdiff_t count, pt
 
 /* Sums become bytes in registers, NV vectors of a row at most four at a time. SHORT: all results fit 16 bits before
    they are clamped, as they do in nearly all layers; that saves instructions. */
-#define EDGEC_QGEMM_FINISH_BYTES(MR, NV) EDGEC_QGEMM_FINISH(MR, NV, edgec_narrow)
+#define EDGEC_QGEMM_FINISH_BYTES(MR, NV) EDGEC_QGEMM_FINISH(MR, NV, edgec_narrow_middle)
 #define EDGEC_QGEMM_FINISH_SHORT(MR, NV) EDGEC_QGEMM_FINISH(MR, NV, edgec_narrow_short)
 #define EDGEC_QGEMM_FINISH(MR, NV, NARROW)                                                              \
   enum { PARTS = ((NV) + 3) / 4 };                                                                      \
