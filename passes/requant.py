@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from edgec.ir.ops.elementwise import activate
-from edgec.ir.ops.integer import ACC, SHIFTS
+from edgec.ir.ops.integer import ACC, MIDDLE, SHIFTS
 from edgec.ir.types import DTYPES
 
 Array = np.ndarray[Any, Any]
@@ -85,9 +85,9 @@ def multiplier(factor: float) -> tuple[int, int]:
     return m, s
 
 
-def zero_in_sum(zero: int, m: int, s: int) -> int:
-    """What a sum is more by, so that its result is `zero` more: within half a multiplier of a step."""
-    return round(zero * math.ldexp(1.0, s) / m)
+def zero_in_sum(grid: Grid, m: int, s: int) -> int:
+    """What a sum is more by, so that its result has the grid's zero point: within half a multiplier of a step."""
+    return round((grid.zero - MIDDLE[grid.dtype]) * math.ldexp(1.0, s) / m)
 
 
 def check_sum(largest: Array | int) -> None:

@@ -87,7 +87,7 @@ def _products(f: Form, kind: str, w: Array, w_scale: Array, bias: Array | None, 
         y = b.op("dequantize", sums, b.const(step.astype(np.float32)), b.const(zeros), axis=axis)
         return _activated(b, y, act)
     pairs = [multiplier(s / f.result.scale) for s in step.tolist()]
-    zero = np.array([zero_in_sum(f.result.zero, m, s) for m, s in pairs], np.float64)
+    zero = np.array([zero_in_sum(f.result, m, s) for m, s in pairs], np.float64)
     check_sum(reach + np.abs(added + zero))
     m, s = (np.array(v, np.int32) for v in zip(*pairs, strict=True))
     bounds = _clamped(f.result, act)
@@ -163,7 +163,7 @@ def _mul(f: Form) -> Value:
     if not fits or x.type.dims != f.op.result.type.dims:
         raise NotInIntegers("NO_INTEGER_FORM")
     m, s = multiplier(gx.scale * gy.scale / result.scale)
-    return f.build.op("qmul", x, y, x_zero=gx.zero, y_zero=gy.zero, bias=zero_in_sum(result.zero, m, s), multiplier=m,
+    return f.build.op("qmul", x, y, x_zero=gx.zero, y_zero=gy.zero, bias=zero_in_sum(result, m, s), multiplier=m,
                       shift=s, **_clamped(result, str(f.attrs.get("act", ""))))  # fmt: skip
 
 
@@ -171,7 +171,7 @@ def _mean(f: Form) -> Value:
     (x, grid), result = f.byte(0), f.target()
     count = math.prod(x.type.dims[i] for i in f.attrs["axes"])
     m, s = multiplier(grid.scale / (result.scale * (count if f.op.kind == "reduce_mean" else 1)))
-    bias = zero_in_sum(result.zero, m, s) - grid.zero * count
+    bias = zero_in_sum(result, m, s) - grid.zero * count
     check_sum(255 * count + abs(bias))
     return f.build.op("qsum", x, axes=tuple(sorted(f.attrs["axes"])), keepdims=bool(f.attrs["keepdims"]), bias=bias,
                       multiplier=m, shift=s, **_clamped(result, ""))  # fmt: skip
@@ -183,7 +183,7 @@ def _avg_pool(f: Form) -> Value:
         raise NotInIntegers("NO_INTEGER_FORM")  # windows of several counts
     count = math.prod(a["kernel"])
     m, s = multiplier(grid.scale / (result.scale * count))
-    bias = zero_in_sum(result.zero, m, s) - grid.zero * count
+    bias = zero_in_sum(result, m, s) - grid.zero * count
     check_sum(255 * count + abs(bias))
     window = {n: a[n] for n in ("kernel", "strides", "pads", "dilations", "layout")}
     return f.build.op("qsum_pool", x, x_zero=grid.zero, bias=bias, multiplier=m, shift=s, **window,

@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import test_integer
+import test_qconv
+import test_qdepthwise
 from network import Array, Network
 from test_blocks import cut, network, sliced_image, sliced_tokens, squeeze_excite, transformer, upwards
 
@@ -13,6 +16,8 @@ from edgec.ir import interp
 from edgec.ir.graph import Graph, Value
 from edgec.ir.types import DTYPES
 from edgec.plan.schedule import Segment
+from edgec.targets.c.isa import Isa
+from edgec.targets.host import target
 
 INTEGERS = ("i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64")
 LENGTHS = (1, 3, 4, 7, 8, 9, 15, 16, 17, 33)
@@ -212,6 +217,13 @@ def movement() -> Net:
     return net
 
 
+def of_bytes(make: Callable[[Isa], Network]) -> Net:
+    """On the bytes of this machine."""
+    made, net = make(target.choose("").isa), Net()
+    net.graph, net.build, net.feeds = made.graph, made.build, made.feeds
+    return net
+
+
 GRAPHS: dict[str, Callable[[], Net]] = {
     "convolutions": convolutions,
     "blocks_of_one_row": lambda: in_blocks(network(2), [12], 1),
@@ -225,4 +237,7 @@ GRAPHS: dict[str, Callable[[], Net]] = {
     "products": products,
     "elements": elements,
     "movement": movement,
+    "convolutions_of_bytes": lambda: of_bytes(test_qconv.network),
+    "depthwise_of_bytes": lambda: of_bytes(test_qdepthwise.network),
+    "elements_of_bytes": lambda: of_bytes(test_integer.network),
 }

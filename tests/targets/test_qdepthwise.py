@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from compiled import compiled
 from network import Network
 from test_qconv import SCALAR_DEVICE, TARGETS, _bytes, _requant, _weights, _zero, isa_of
 
@@ -55,3 +56,26 @@ def test_against_interpreter(target: str, tmp_path: Path, monkeypatch: pytest.Mo
     found, expected = net.run(target, tmp_path), net.expected()
     for name, value in net.graph.outputs:
         np.testing.assert_array_equal(found[name], expected[name], f"{target} {name} {value.op} {value.type}")
+
+
+@pytest.mark.parametrize("target", ["host", "arm:cortex-a76", "arm:cortex-a72"])
+def test_between_pointwise(target: str, tmp_path: Path) -> None:
+    """In a block the image is a ring of rows, and bands of rows begin anywhere."""
+    isa = isa_of(target)
+    net = Network(11)
+    value = _bytes(net, isa, 1, 40, 21, 16)
+    for stride, size, wide, out in ((1, 3, 96, 24), (2, 5, 72, 40), (1, 5, 200, 16)):
+        expand, each_one, project = (wide, value.type.dims[3], 1, 1), (wide, 1, size, size), (out, wide, 1, 1)
+        for kernel in (expand, each_one, project):
+            each, pad = kernel is each_one, kernel[2] // 2
+            consts, bounds = _requant(net, isa, kernel[0], int(np.prod(kernel[1:])))
+            value = net.build.op(
+                "qconv", value, _weights(net, *kernel), *consts, strides=(stride, stride) if each else (1, 1),
+                pads=(pad, pad, pad, pad), dilations=(1, 1), groups=wide if each else 1, layout="nhwc",
+                x_zero=_zero(isa, 0.4), **bounds,
+            )  # fmt: skip
+    net.done(value)
+    (expected,) = net.expected().values()
+    for threads in (1, 3):
+        with compiled(net.graph, target, tmp_path, threads=threads) as session:
+            np.testing.assert_array_equal(session.run(None, net.feeds)[0], expected)

@@ -3,10 +3,11 @@
 One formula serves all (design page "The IR", integer arithmetic): an i32 sum, a 16-bit multiplier, one shift, one
 rounding, half up:
 
-    q = clamp((acc * m + 2^(s-1)) >> s, lo, hi)        1 <= m < 2^16, 17 <= s <= 31
+    q = clamp(((acc * m + 2^(s-1)) >> s) + middle, lo, hi)        1 <= m < 2^16, 17 <= s <= 31
 
-A result's zero point is part of the sum, as round(zero * 2^s / m): it shifts the result by less than m / 2^(s+1) of a
-step. Operands' zero points are attributes, where a kernel must know them to pad. `x` is i8 or u8; weights are i8 with
+`middle` is 0 for i8 and 128 for u8: a u8 result is the i8 result and 128, bit by bit, whichever a target stores. A
+result's zero point is part of the sum, as round((zero - middle) * 2^s / m): it shifts the result by less than
+m / 2^(s+1) of a step. Operands' zero points are attributes, where a kernel must know them to pad. `x` is i8 or u8; weights are i8 with
 result channels first, in [-127, 127], so that two products fit 16 bits.
 """
 
@@ -27,6 +28,7 @@ from edgec.ir.types import DTYPES, Type
 
 Array = np.ndarray[Any, Any]
 BYTES = ("i8", "u8")
+MIDDLE = {"i8": 0, "u8": 128}
 SHIFTS = (17, 31)  # least and largest s
 ACC = np.iinfo(np.int32)
 
@@ -35,7 +37,7 @@ def requantised(acc: Array, m: Any, s: Any, a: Any) -> Array:
     """The formula above, for i32 sums and what broadcasts to them."""
     m, s = np.asarray(m, np.int64), np.asarray(s, np.int64)
     scaled = (acc.astype(np.int64) * m + (np.int64(1) << (s - 1))) >> s
-    return np.asarray(np.clip(scaled, a["lo"], a["hi"]).astype(DTYPES[a["to"]]))
+    return np.asarray(np.clip(scaled + MIDDLE[a["to"]], a["lo"], a["hi"]).astype(DTYPES[a["to"]]))
 
 
 def _byte(types: Sequence[Type | None], i: int, kind: str) -> Type:

@@ -22,16 +22,6 @@ typedef struct {
 
 typedef void (*edgec_conv_act_fn)(float *y, ptrdiff_t n);
 
-/* Kernel rows [*ky0, *ky1) whose input row, iy + ky*dh, is inside the image. */
-EDGEC_INLINE void edgec_kernel_rows(ptrdiff_t iy, ptrdiff_t kh, ptrdiff_t dh, ptrdiff_t h, ptrdiff_t *ky0,
-                                    ptrdiff_t *ky1) {
-  ptrdiff_t from = 0, to = kh;
-  while (from < to && iy + from * dh < 0) from++;
-  while (to > from && iy + (to - 1) * dh >= h) to--;
-  *ky0 = from;
-  *ky1 = to;
-}
-
 /* Result rows from oy on, at most `most`, that have every kernel row and no ring's end between their rows. */
 EDGEC_INLINE ptrdiff_t edgec_conv_lines(const edgec_conv_shape *d, ptrdiff_t oy, ptrdiff_t most, int residual) {
   const ptrdiff_t first = oy * d->sh - d->top, reach = (d->kh - 1) * d->dh;

@@ -10,7 +10,7 @@
 #ifndef EDGEC_GEMM_H
 #define EDGEC_GEMM_H
 
-#include "isa.h"
+#include "rows.h"
 
 typedef struct {
   const float *const *a; /* segments pointers */
@@ -193,19 +193,6 @@ typedef struct {
   ptrdiff_t k, skip;          /* rows of B in all, and rows at its top that are left out */
 } edgec_gemm_lines;
 
-/* Offsets of `rows` pixels from pixel p on. */
-EDGEC_INLINE void edgec_gemm_at(ptrdiff_t *at, ptrdiff_t p, ptrdiff_t rows, ptrdiff_t pixels, ptrdiff_t line,
-                                ptrdiff_t pixel) {
-  ptrdiff_t x = p % pixels, row = p / pixels * line;
-  for (ptrdiff_t m = 0; m < rows; m++) {
-    at[m] = row + x * pixel;
-    if (++x == pixels) {
-      x = 0;
-      row += line;
-    }
-  }
-}
-
 /* `n` columns; the pointers of `whole` stand at the first pixel of the first line, column 0. There must be at least mr
    pixels: where mr does not divide them, the last tile goes over rows that are done, to the same bits. Tiles that go on
    from C need an mr that divides them. */
@@ -229,8 +216,8 @@ EDGEC_FN void edgec_gemm(const edgec_gemm_args *whole, ptrdiff_t n, const edgec_
   t.a_step = down ? l->a_line : mr * t.a_stride;
   t.c_step = down ? l->c_line : mr * l->c_pixel;
   t.r_step = down ? l->r_line : mr * l->r_pixel;
-  edgec_gemm_at(c_at, 0, mr, mr, 0, l->c_pixel);
-  edgec_gemm_at(r_at, 0, mr, mr, 0, l->r_pixel);
+  edgec_pixels_at(c_at, 0, mr, mr, 0, l->c_pixel);
+  edgec_pixels_at(r_at, 0, mr, mr, 0, l->r_pixel);
   for (ptrdiff_t j = 0, width, wide = f->wide; j < n; j += width, wide--) {
     const edgec_gemm_fn tile = wide > 0 ? f->tile : f->last_tile;
     width = (wide > 0 ? f->nv : f->last_nv) * EDGEC_LANES;
@@ -244,8 +231,8 @@ EDGEC_FN void edgec_gemm(const edgec_gemm_args *whole, ptrdiff_t n, const edgec_
         t.tiles = uneven ? 1 : down ? lines : (pixels - p) / mr;
         for (ptrdiff_t s = 0; s < t.segments; s++) a[s] = whole->a[s] + line * l->a_line + p * t.a_stride;
         if (uneven) {
-          edgec_gemm_at(c_at, p, mr, l->pixels, l->c_line, l->c_pixel);
-          if (r) edgec_gemm_at(r_at, p, mr, l->pixels, l->r_line, l->r_pixel);
+          edgec_pixels_at(c_at, p, mr, l->pixels, l->c_line, l->c_pixel);
+          if (r) edgec_pixels_at(r_at, p, mr, l->pixels, l->r_line, l->r_pixel);
         }
         t.c = uneven ? c : c + p * l->c_pixel;
         t.r = r && !uneven ? r + p * l->r_pixel : r;

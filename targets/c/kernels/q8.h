@@ -11,10 +11,12 @@
 typedef uint8_t edgec_q8;
 #define EDGEC_Q8_MIN 0
 #define EDGEC_Q8_MAX 255
+#define EDGEC_Q8_MIDDLE 128 /* what is added to requantised sums */
 #else
 typedef int8_t edgec_q8;
 #define EDGEC_Q8_MIN (-128)
 #define EDGEC_Q8_MAX 127
+#define EDGEC_Q8_MIDDLE 0
 #endif
 
 /* A vector register of values, and of weights. edgec_vi has EDGEC_LANES sums. */
@@ -141,6 +143,27 @@ EDGEC_INLINE edgec_vq edgec_narrow(const edgec_vi *v, int count) {
   const int16x4_t c16 = vqmovn_s32((int32x4_t)c);
   const int16x8_t cd = count > 3 ? vqmovn_high_s32(c16, (int32x4_t)d) : vcombine_s16(c16, c16);
   return (edgec_vq)vqmovn_high_s16(low, cd);
+#endif
+}
+
+/* The same with EDGEC_Q8_MIDDLE added: signed bytes with their first bit turned over. */
+EDGEC_INLINE edgec_vq edgec_narrow_middle(const edgec_vi *v, int count) {
+#if !defined(EDGEC_SCALAR) && EDGEC_LANES == 16
+  const edgec_vi a = v[0], b = v[count > 1 ? 1 : 0], c = v[count > 2 ? 2 : 0], d = v[count > 3 ? 3 : count > 2 ? 2 : 0];
+  const __m512i ab = _mm512_packs_epi32((__m512i)a, (__m512i)b);
+  const __m512i cd = count > 2 ? _mm512_packs_epi32((__m512i)c, (__m512i)d) : ab;
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m512i packed = _mm512_permutexvar_epi32(order, _mm512_packs_epi16(ab, cd));
+  return (edgec_vq)_mm512_xor_si512(packed, _mm512_set1_epi8((char)EDGEC_Q8_MIDDLE));
+#elif !defined(EDGEC_SCALAR) && EDGEC_LANES == 8
+  const edgec_vi a = v[0], b = v[count > 1 ? 1 : 0], c = v[count > 2 ? 2 : 0], d = v[count > 3 ? 3 : count > 2 ? 2 : 0];
+  const __m256i ab = _mm256_packs_epi32((__m256i)a, (__m256i)b);
+  const __m256i cd = count > 2 ? _mm256_packs_epi32((__m256i)c, (__m256i)d) : ab;
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  const __m256i packed = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(ab, cd), order);
+  return (edgec_vq)_mm256_xor_si256(packed, _mm256_set1_epi8((char)EDGEC_Q8_MIDDLE));
+#else
+  return edgec_narrow(v, count);
 #endif
 }
 

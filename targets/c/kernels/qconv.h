@@ -1,7 +1,7 @@
 /* Convolution over channels-last images of bytes as a GEMM whose left operand is the image itself (conv.h, qgemm.h).
 
    Columns beside the image are bytes equal to its zero point; rows above and below are left out of the sum. The bias
-   makes up for the zero point of those that are in it: there is one for each number of rows left out above and below. */
+   makes up for the zero point of those that are in it: there is one for each number of rows left out above, below. */
 #ifndef EDGEC_QCONV_H
 #define EDGEC_QCONV_H
 
@@ -19,15 +19,6 @@ typedef struct {
   ptrdiff_t below;            /* most kernel rows that are left out below the image */
   int32_t lo, hi;
 } edgec_qconv_shape;
-
-/* Kernel rows [*ky0, *ky1) whose input row, iy + ky*dh, is inside the image. */
-EDGEC_INLINE void edgec_qconv_kernel_rows(const edgec_qconv_shape *d, ptrdiff_t iy, ptrdiff_t *ky0, ptrdiff_t *ky1) {
-  ptrdiff_t from = 0, to = d->kh;
-  while (from < to && iy + from * d->dh < 0) from++;
-  while (to > from && iy + (to - 1) * d->dh >= d->h) to--;
-  *ky0 = from;
-  *ky1 = to;
-}
 
 /* Result rows from oy on, at most `most`, that have every kernel row and no ring's end between their rows. */
 EDGEC_INLINE ptrdiff_t edgec_qconv_lines(const edgec_qconv_shape *d, ptrdiff_t oy, ptrdiff_t most) {
@@ -52,7 +43,7 @@ EDGEC_NOINLINE void edgec_qconv(const edgec_q8 *x, const int8_t *b, const int32_
   for (ptrdiff_t oy = y0; oy < y1;) {
     const ptrdiff_t iy = oy * d->sh - d->top, lines = edgec_qconv_lines(d, oy, y1 - oy);
     ptrdiff_t ky0, ky1;
-    edgec_qconv_kernel_rows(d, iy, &ky0, &ky1);
+    edgec_kernel_rows(iy, d->kh, d->dh, d->h, &ky0, &ky1);
     const int32_t *variant = bias + (ky0 * (d->below + 1) + d->kh - ky1) * d->groups * d->columns;
     char *yr = (char *)y + (image * d->y_image + oy % d->y_depth * d->y_row) * tiles->size;
     for (ptrdiff_t g = 0; g < d->groups; g++) {

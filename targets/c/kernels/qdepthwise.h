@@ -86,11 +86,7 @@ EDGEC_INLINE void edgec_qdw_add(edgec_vi *acc, const edgec_vw *w, const edgec_vq
 }
 #else
 /* Four products of bytes are added at once. */
-#if !defined(EDGEC_SCALAR) && defined(__ARM_NEON)
 enum { EDGEC_QDW_ROWS = 4, EDGEC_QDW_WEIGHTS = 4, EDGEC_QDW_HELD = 3 };
-#else
-enum { EDGEC_QDW_ROWS = 4, EDGEC_QDW_WEIGHTS = 4, EDGEC_QDW_HELD = 0 };
-#endif
 EDGEC_INLINE void edgec_qdw_weave(edgec_vq *in, int count) {
   const edgec_vq a = in[0], b = in[count > 1 ? 1 : 0], c = in[count > 2 ? 2 : 0], d = in[count > 3 ? 3 : count - 1];
 #if defined(EDGEC_SCALAR)
@@ -133,32 +129,49 @@ EDGEC_INLINE edgec_vq edgec_qdw_finish(const edgec_vi *acc, const int32_t *by, i
   return clamp ? edgec_clamp_q(q, edgec_splat_q(d->lo), edgec_splat_q(d->hi)) : q;
 }
 
+/* Whole groups of a kernel's rows. Of a last row that is left over alone, neighbouring columns make a group: it is added
+   where the last of them goes by, and behind the last tap with zero weights in front. */
+EDGEC_INLINE int edgec_qdw_groups(ptrdiff_t kh) {
+  return (int)(kh % EDGEC_QDW_ROWS == 1 ? kh / EDGEC_QDW_ROWS : (kh + EDGEC_QDW_ROWS - 1) / EDGEC_QDW_ROWS);
+}
+EDGEC_INLINE int edgec_qdw_last(ptrdiff_t kh, ptrdiff_t kw) { /* groups of the last row */
+  return (int)(kh % EDGEC_QDW_ROWS == 1 ? (kw + EDGEC_QDW_ROWS - 1) / EDGEC_QDW_ROWS : 0);
+}
+EDGEC_INLINE int edgec_qdw_ends(int kx, int kw) { return kx % EDGEC_QDW_ROWS == EDGEC_QDW_ROWS - 1 || kx == kw - 1; }
+
 /* Any kernel: one row of `pixels` result pixels from ox on, block by block. y are bytes, or int32_t where by is null. */
 EDGEC_NOINLINE void edgec_qdw_any(const edgec_qdw_line *lines, const int8_t *w, const int32_t *bias, const int32_t *by,
                                   void *y, const edgec_qdw_shape *d, ptrdiff_t ox, ptrdiff_t pixels) {
-  const ptrdiff_t groups = (d->kh + EDGEC_QDW_ROWS - 1) / EDGEC_QDW_ROWS;
+  const ptrdiff_t groups = edgec_qdw_groups(d->kh), last = edgec_qdw_last(d->kh, d->kw), all = d->kw * groups + last;
   for (ptrdiff_t c = 0; c < d->c; c += EDGEC_Q8_BLOCK) {
     const ptrdiff_t n = d->c < EDGEC_Q8_BLOCK ? d->c : EDGEC_Q8_BLOCK, at = c + n <= d->c ? c : d->c - n;
     for (ptrdiff_t p = ox; p < ox + pixels; p++) {
-      const int8_t *weights = w;
       edgec_vi acc[4];
       for (int j = 0; j < 4; j++) acc[j] = edgec_load_i(bias + j * EDGEC_LANES);
-      for (ptrdiff_t kx = 0; kx < d->kw; kx++)
-        for (ptrdiff_t g = 0; g < groups; g++, weights += EDGEC_QDW_GROUP) {
-          edgec_vq in[4];
-          edgec_vw wv[EDGEC_QDW_WEIGHTS];
-          EDGEC_QDW_LOAD(wv, weights);
-          for (ptrdiff_t i = 0; i < EDGEC_QDW_ROWS; i++) {
-            const ptrdiff_t ky = g * EDGEC_QDW_ROWS + i;
-            const edgec_qdw_line *line = lines + (ky < d->kh ? ky : d->kh - 1);
-            in[i] = edgec_load_q(line->at + (line->step ? at : 0) + (p * d->sw + kx * d->dw) * line->step);
+      for (ptrdiff_t g = 0; g < all; g++) {
+        edgec_vq in[4];
+        edgec_vw wv[EDGEC_QDW_WEIGHTS];
+        EDGEC_QDW_LOAD(wv, w + g * EDGEC_QDW_GROUP);
+        for (ptrdiff_t i = 0; i < EDGEC_QDW_ROWS; i++) {
+          ptrdiff_t ky, kx;
+          if (g < d->kw * groups) {
+            ky = g % groups * EDGEC_QDW_ROWS + i;
+            kx = g / groups;
+          } else { /* columns that end at the last one's, or at the last tap */
+            const ptrdiff_t end = (g - d->kw * groups + 1) * EDGEC_QDW_ROWS;
+            ky = d->kh - 1;
+            kx = (end < d->kw ? end : d->kw) - EDGEC_QDW_ROWS + i;
           }
-          edgec_qdw_weave(in, EDGEC_QDW_ROWS);
-          edgec_qdw_add(acc, wv, in, EDGEC_QDW_ROWS);
+          const edgec_qdw_line *line = lines + (ky < d->kh ? ky : d->kh - 1);
+          in[i] = edgec_load_q(line->at + (line->step ? at : 0) + (p * d->sw + (kx < 0 ? 0 : kx) * d->dw) * line->step);
         }
+        edgec_qdw_weave(in, EDGEC_QDW_ROWS);
+        edgec_qdw_add(acc, wv, in, EDGEC_QDW_ROWS);
+      }
       if (by && d->exact) {
         edgec_vi q[4];
-        for (int j = 0; j < 4; j++) q[j] = edgec_requant(acc[j], edgec_load_i(by + j * EDGEC_LANES));
+        for (int j = 0; j < 4; j++)
+          q[j] = edgec_requant(acc[j], edgec_load_i(by + j * EDGEC_LANES)) + edgec_splat_i(EDGEC_Q8_MIDDLE);
         const edgec_vq lo = edgec_splat_q(d->lo), hi = edgec_splat_q(d->hi);
         edgec_store_q_n((edgec_q8 *)y + p * d->c + at, edgec_clamp_q(edgec_narrow_lanes(q), lo, hi), n);
       } else if (by) {
@@ -168,7 +181,7 @@ EDGEC_NOINLINE void edgec_qdw_any(const edgec_qdw_line *lines, const int8_t *w, 
           ((int32_t *)y)[p * d->c + at + i] = acc[i % 16 / 4][i / 16 * 4 + i % 4];
       }
     }
-    w += d->kw * groups * EDGEC_QDW_GROUP;
+    w += all * EDGEC_QDW_GROUP;
     bias += EDGEC_Q8_BLOCK;
     by += by ? EDGEC_Q8_BLOCK : 0;
   }
@@ -180,26 +193,47 @@ EDGEC_INLINE void edgec_qdw_column(edgec_vi (*acc)[4], edgec_qdw_line *lines, ed
                                    const int8_t *w, const int32_t *bias, int kh, int kw, int sw, int first, int tap) {
   EDGEC_OPAQUE(w); /* registers are for sums, and for what is held: all else is loaded again */
   EDGEC_OPAQUE(bias);
-  const int groups = (kh + EDGEC_QDW_ROWS - 1) / EDGEC_QDW_ROWS, slots = (kw + sw - 1) / sw;
+  const int groups = edgec_qdw_groups(kh), slots = (kw + sw - 1) / sw;
+  if (tap % sw == 0)
+    EDGEC_UNROLL for (int j = 0; j < 4; j++) acc[(first + tap / sw) % slots][j] = edgec_load_i(bias + j * EDGEC_LANES);
+#define EDGEC_QDW_INTO(KX, GROUP, SKIP, IN, COUNT)                                                              \
+  {                                                                                                          \
+    edgec_vi *to = acc[(first + (tap - (KX)) / sw) % slots];                                                 \
+    if (held) {                                                                                              \
+      edgec_qdw_add(to, held[GROUP] + (SKIP), (IN) + (SKIP), (COUNT) - (SKIP));                              \
+    } else {                                                                                                 \
+      edgec_vw wv[EDGEC_QDW_WEIGHTS];                                                                        \
+      EDGEC_QDW_LOAD(wv, w + (GROUP) * EDGEC_QDW_GROUP);                                                     \
+      edgec_qdw_add(to, wv + (SKIP), (IN) + (SKIP), (COUNT) - (SKIP));                                       \
+    }                                                                                                        \
+    EDGEC_UNROLL for (int j = 0; j < 4; j++) EDGEC_TIE(to[j]);                                               \
+  }
   EDGEC_UNROLL for (int g = 0; g < groups; g++) {
     const int count = kh - g * EDGEC_QDW_ROWS < EDGEC_QDW_ROWS ? kh - g * EDGEC_QDW_ROWS : EDGEC_QDW_ROWS;
     edgec_vq in[4];
     EDGEC_UNROLL for (int i = 0; i < count; i++) in[i] = edgec_qdw_next(lines + g * EDGEC_QDW_ROWS + i);
     edgec_qdw_weave(in, count);
-    EDGEC_UNROLL for (int q = 0; q * sw <= tap; q++) {
-      const int kx = tap - q * sw, slot = (first + q) % slots;
-      if (kx == 0 && g == 0)
-        EDGEC_UNROLL for (int j = 0; j < 4; j++) acc[slot][j] = edgec_load_i(bias + j * EDGEC_LANES);
-      if (held) {
-        edgec_qdw_add(acc[slot], held[kx * groups + g], in, count);
-      } else {
-        edgec_vw wv[EDGEC_QDW_WEIGHTS];
-        EDGEC_QDW_LOAD(wv, w + (kx * groups + g) * EDGEC_QDW_GROUP);
-        edgec_qdw_add(acc[slot], wv, in, count);
-      }
-      EDGEC_UNROLL for (int j = 0; j < 4; j++) EDGEC_TIE(acc[slot][j]);
-    }
+    EDGEC_UNROLL for (int kx = tap; kx >= 0; kx -= sw) EDGEC_QDW_INTO(kx, kx * groups + g, 0, in, count)
   }
+  if (edgec_qdw_last(kh, kw)) {
+    edgec_qdw_line *line = lines + kh - 1;
+    int used = 0;
+    EDGEC_UNROLL for (int kx = tap; kx >= 0; kx -= sw) used |= edgec_qdw_ends(kx, kw);
+    if (used) {
+      edgec_vq in[4];
+      EDGEC_UNROLL for (int i = 0; i < EDGEC_QDW_ROWS; i++)
+        in[i] = edgec_load_q(line->at - (EDGEC_QDW_ROWS - 1 - i) * line->step);
+      edgec_qdw_weave(in, EDGEC_QDW_ROWS);
+      EDGEC_UNROLL for (int kx = tap; kx >= 0; kx -= sw) {
+        const int skip = EDGEC_QDW_WEIGHTS == 2 && kx % 2 == 0; /* a tap alone */
+        if (edgec_qdw_ends(kx, kw))
+          EDGEC_QDW_INTO(kx, kw * groups + kx / EDGEC_QDW_ROWS, skip, in, EDGEC_QDW_ROWS)
+      }
+    }
+    line->at += line->step;
+    EDGEC_OPAQUE(line->at);
+  }
+#undef EDGEC_QDW_INTO
 }
 
 /* One row of one block of channels: columns go by, each into the sums of all pixels that it is part of. Whole registers
@@ -208,8 +242,8 @@ EDGEC_INLINE void edgec_qdw_slide(const edgec_qdw_line *from, ptrdiff_t at, cons
                                   const int32_t *by, edgec_q8 *y, ptrdiff_t pixels, ptrdiff_t y_step,
                                   const edgec_qdw_shape *d, int kh, int kw, int sw, int clamp) {
   const int slots = (kw + sw - 1) / sw, overlap = kw > sw ? kw - sw : 0;
-  const int groups = (kh + EDGEC_QDW_ROWS - 1) / EDGEC_QDW_ROWS, skips = sw > kw ? kh : 0;
-  const int holds = kw * groups <= EDGEC_QDW_HELD ? kw * groups : 0;
+  const int all = kw * edgec_qdw_groups(kh) + edgec_qdw_last(kh, kw), skips = sw > kw ? kh : 0;
+  const int holds = all <= EDGEC_QDW_HELD ? all : 0;
   edgec_qdw_line lines[EDGEC_QDW_MOST];
   edgec_vi acc[EDGEC_QDW_MOST][4];
   edgec_vw held[EDGEC_QDW_HELD + 1][EDGEC_QDW_WEIGHTS];
@@ -245,14 +279,14 @@ typedef ptrdiff_t (*edgec_qdw_fn)(const edgec_qdw_line *lines, const int8_t *w, 
   EDGEC_FN ptrdiff_t edgec_qdw_##KH##x##KW##s##SW##_##CLAMP(const edgec_qdw_line *lines, const int8_t *w,    \
                                                             const int32_t *bias, const int32_t *by,          \
                                                             edgec_q8 *y, const edgec_qdw_shape *d) {         \
-    enum { GROUPS = ((KH) + EDGEC_QDW_ROWS - 1) / EDGEC_QDW_ROWS };                                          \
+    const ptrdiff_t groups = (KW) * edgec_qdw_groups(KH) + edgec_qdw_last(KH, KW);                           \
     const ptrdiff_t width = d->together * d->c, over = width < EDGEC_Q8_BLOCK ? (EDGEC_Q8_BLOCK - 1) / width : 0; \
     const ptrdiff_t pixels = d->ow / d->together - over;                                                     \
     if (pixels <= 0) return 0;                                                                               \
     for (ptrdiff_t c = 0; c < width; c += EDGEC_Q8_BLOCK) {                                                 \
       const ptrdiff_t last = width < EDGEC_Q8_BLOCK ? 0 : width - EDGEC_Q8_BLOCK, at = c < last ? c : last; \
       edgec_qdw_slide(lines, at, w, bias, by, y + at, pixels, width, d, KH, KW, SW, CLAMP);                  \
-      w += (KW) * GROUPS * EDGEC_QDW_GROUP;                                                 \
+      w += groups * EDGEC_QDW_GROUP;                                                          \
       bias += EDGEC_Q8_BLOCK;                                                                               \
       by += EDGEC_Q8_BLOCK;                                                                                 \
     }                                                                                                        \

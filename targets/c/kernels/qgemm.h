@@ -10,6 +10,7 @@
 #define EDGEC_QGEMM_H
 
 #include "q8.h"
+#include "rows.h"
 
 typedef struct {
   const edgec_q8 *const *a; /* segments pointers */
@@ -77,8 +78,8 @@ EDGEC_INLINE void edgec_load_run_w(edgec_vw *v, const int8_t *p, int n) {
   if (groups & 1) EDGEC_QGEMM_STEP(MR, NV, 1)
 
 /* Without dot products: 16-bit sums of two products, added in pairs. Half a register of A is four pairs of bytes, and
-   lane j of B's vector for step s has the weights of pair j ^ s: a reversal of A leads from step to step, and four steps
-   are all pairs. Two halves, of one group each, share the pairwise addition. Steps run 0, 1, 3, 2. */
+   lane j of B's vector for step s has the weights of pair j ^ s: a reversal of A leads from step to step, and four
+   steps are all pairs. Two halves, of one group each, share the pairwise addition. Steps run 0, 1, 3, 2. */
 #define EDGEC_QGEMM_PAIR_STEP(MR, NV, HALVES)                                                           \
   {                                                                                                     \
     edgec_vq av[MR];                                                                                    \
@@ -98,11 +99,13 @@ EDGEC_INLINE void edgec_load_run_w(edgec_vw *v, const int8_t *p, int n) {
         else                                                                                            \
           edgec_load_halves(bv, b, n);                                                                  \
         EDGEC_ADVANCE(b, n * 8 * (HALVES));                                                             \
-        EDGEC_UNROLL for (int i = 0; i < n; i++) {                                                      \
-          EDGEC_UNROLL for (int m = 0; m < (MR); m++) acc[m][at + i] = edgec_pairs(acc[m][at + i], bv[i], av[m], HALVES); \
-        }                                                                                               \
-        EDGEC_UNROLL for (int i = 0; i < n; i++) {                                                      \
-          EDGEC_UNROLL for (int m = 0; m < (MR); m++) EDGEC_TIE(acc[m][at + i]);                        \
+        EDGEC_UNROLL for (int from = 0; from < n * (MR); from += 4) { /* four products at a time */     \
+          const int to = from + 4 < n * (MR) ? from + 4 : n * (MR);                                     \
+          EDGEC_UNROLL for (int i = from / (MR); i <= (to - 1) / (MR); i++) EDGEC_TIE(bv[i]);           \
+          EDGEC_UNROLL for (int p = from; p < to; p++)                                                  \
+            acc[p % (MR)][at + p / (MR)] =                                                              \
+                edgec_pairs(acc[p % (MR)][at + p / (MR)], bv[p / (MR)], av[p % (MR)], HALVES);          \
+          EDGEC_UNROLL for (int p = from; p < to; p++) EDGEC_TIE(acc[p % (MR)][at + p / (MR)]);         \
         }                                                                                               \
       }                                                                                                 \
     }                                                                                                   \
@@ -159,9 +162,9 @@ EDGEC_NOINLINE void edgec_qgemm_store_part(const void *rows, ptrdiff_t count, pt
     for (ptrdiff_t i = 0; i < columns; i++) c[c_at[m] + i] = from[i];
 }
 
-/* Sums become bytes in registers, NV vectors of a row at most four at a time. SHORT: all results fit 16 bits before they
-   are clamped, as they do in nearly all layers; that saves instructions. */
-#define EDGEC_QGEMM_FINISH_BYTES(MR, NV) EDGEC_QGEMM_FINISH(MR, NV, edgec_narrow)
+/* Sums become bytes in registers, NV vectors of a row at most four at a time. SHORT: all results fit 16 bits before
+   they are clamped, as they do in nearly all layers; that saves instructions. */
+#define EDGEC_QGEMM_FINISH_BYTES(MR, NV) EDGEC_QGEMM_FINISH(MR, NV, edgec_narrow_middle)
 #define EDGEC_QGEMM_FINISH_SHORT(MR, NV) EDGEC_QGEMM_FINISH(MR, NV, edgec_narrow_short)
 #define EDGEC_QGEMM_FINISH(MR, NV, NARROW)                                                              \
   enum { PARTS = ((NV) + 3) / 4 };                                                                      \
@@ -262,19 +265,6 @@ typedef struct {
   ptrdiff_t k, skip;         /* groups of B in all, and groups at its top that are left out */
 } edgec_qgemm_lines;
 
-/* Bytes to `rows` pixels from pixel p on. */
-EDGEC_INLINE void edgec_qgemm_at(ptrdiff_t *at, ptrdiff_t p, ptrdiff_t rows, ptrdiff_t pixels, ptrdiff_t line,
-                                 ptrdiff_t pixel) {
-  ptrdiff_t x = p % pixels, row = p / pixels * line;
-  for (ptrdiff_t m = 0; m < rows; m++) {
-    at[m] = row + x * pixel;
-    if (++x == pixels) {
-      x = 0;
-      row += line;
-    }
-  }
-}
-
 /* `n` columns; the pointers of `whole` stand at the first pixel of the first line, column 0. There must be at least mr
    pixels: where mr does not divide them, the last tile goes over rows that are done, to the same bits. */
 EDGEC_FN void edgec_qgemm(const edgec_qgemm_args *whole, ptrdiff_t n, const edgec_qgemm_lines *l,
@@ -294,7 +284,7 @@ EDGEC_FN void edgec_qgemm(const edgec_qgemm_args *whole, ptrdiff_t n, const edge
   t.c_at = c_at;
   t.a_step = down ? l->a_line : mr * t.a_stride;
   t.c_step = down ? c_line : mr * c_pixel;
-  edgec_qgemm_at(c_at, 0, mr, mr, 0, c_pixel);
+  edgec_pixels_at(c_at, 0, mr, mr, 0, c_pixel);
   for (ptrdiff_t j = 0, width, wide = f->wide; j < n; j += width, wide--) {
     const edgec_qgemm_fn tile = wide > 0 ? f->tile : f->last_tile;
     width = (wide > 0 ? f->nv : f->last_nv) * EDGEC_LANES;
@@ -306,7 +296,7 @@ EDGEC_FN void edgec_qgemm(const edgec_qgemm_args *whole, ptrdiff_t n, const edge
         if (p > pixels - mr) p = pixels - mr;
         t.tiles = uneven ? 1 : down ? lines : (pixels - p) / mr;
         for (ptrdiff_t s = 0; s < t.segments; s++) a[s] = whole->a[s] + line * l->a_line + p * t.a_stride;
-        if (uneven) edgec_qgemm_at(c_at, p, mr, l->pixels, c_line, c_pixel);
+        if (uneven) edgec_pixels_at(c_at, p, mr, l->pixels, c_line, c_pixel);
         t.c = uneven ? c : c + p * c_pixel;
         tile(&t);
       }

@@ -15,6 +15,29 @@ typedef struct {
   ptrdiff_t y_image, y_row, y_depth;
 } edgec_rows_shape;
 
+/* Kernel rows [*ky0, *ky1) whose input row, iy + ky*dh, is inside the image. */
+EDGEC_INLINE void edgec_kernel_rows(ptrdiff_t iy, ptrdiff_t kh, ptrdiff_t dh, ptrdiff_t h, ptrdiff_t *ky0,
+                                    ptrdiff_t *ky1) {
+  ptrdiff_t from = 0, to = kh;
+  while (from < to && iy + from * dh < 0) from++;
+  while (to > from && iy + (to - 1) * dh >= h) to--;
+  *ky0 = from;
+  *ky1 = to;
+}
+
+/* Offsets of `rows` pixels from pixel p on, of lines of so many pixels. */
+EDGEC_INLINE void edgec_pixels_at(ptrdiff_t *at, ptrdiff_t p, ptrdiff_t rows, ptrdiff_t pixels, ptrdiff_t line,
+                                  ptrdiff_t pixel) {
+  ptrdiff_t x = p % pixels, row = p / pixels * line;
+  for (ptrdiff_t m = 0; m < rows; m++) {
+    at[m] = row + x * pixel;
+    if (++x == pixels) {
+      x = 0;
+      row += line;
+    }
+  }
+}
+
 EDGEC_FN void edgec_fill_zero(float *y, ptrdiff_t n) {
   for (ptrdiff_t i = 0; i < n; i++) y[i] = 0.0f;
 }

@@ -93,7 +93,7 @@ def _qgemm_rows(
 
 
 def _left_out(h: int, oh: int, kh: int, sizes: dict[str, int]) -> tuple[int, int]:
-    """Most kernel rows of a result row that lie above the image, and below it (edgec_qconv_kernel_rows)."""
+    """Most kernel rows of a result row that lie above the image, and below it (edgec_kernel_rows)."""
     above = below = 0
     for oy in range(oh):
         rows = [oy * sizes["sh"] - sizes["top"] + ky * sizes["dh"] for ky in range(kh)]

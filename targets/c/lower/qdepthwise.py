@@ -33,8 +33,6 @@ def lower_qdepthwise(op: Op, ctx: Lowering, x: Rows, y: Rows) -> None:
     channels = _blocks(isa, c, together)
     groups, bias = _groups(isa, weights), finish.folded(weights.sum((1, 2)))
     factors = by if by is not None else finish.by
-    # a number more, which may be read
-    packed = np.append(_by_lanes(factors[channels]), np.int32(0)) if factors is not None else None
     zeros = np.full(4 * isa.lanes, finish.x_zero, np.uint8 if isa.byte == "u8" else np.int8)
     fields = {"h": h, "c": c, "ow": ow, "kh": kh, "kw": kw, "sh": sh, "sw": sw, "dh": dh, "dw": dw,
               "top": attrs["pads"][0], "left": attrs["pads"][1], **operand_strides("x", x), **operand_strides("y", y),
@@ -42,10 +40,10 @@ def lower_qdepthwise(op: Op, ctx: Lowering, x: Rows, y: Rows) -> None:
     form = kh, kw, sw * together, int((finish.lo, finish.hi) != _LIMITS[isa.byte])
     ctx.call(
         "qdepthwise.h", "edgec_qdepthwise", x.read(), ctx.pack(_pack(isa, groups[channels]), "int8_t"),
-        ctx.pack(_by_lanes(bias[channels])), ctx.pack(packed) if packed is not None else None, ctx.pack(zeros),
-        y.write(), Struct("edgec_qdw_shape", tuple(fields.items())),
-        Symbol("edgec_qdw_{}x{}s{}_{}".format(*form)) if fast else None, macs=oh * ow * c * kh * kw,
-        instances=("EDGEC_QDW_INNER({}, {}, {}, {})".format(*form),) if fast else (),
+        ctx.pack(_by_lanes(bias[channels])),
+        ctx.pack(_by_lanes(factors[channels])) if factors is not None else None, ctx.pack(zeros), y.write(),
+        Struct("edgec_qdw_shape", tuple(fields.items())), Symbol("edgec_qdw_{}x{}s{}_{}".format(*form)) if fast else None,
+        macs=oh * ow * c * kh * kw, instances=("EDGEC_QDW_INNER({}, {}, {}, {})".format(*form),) if fast else (),
     )  # fmt: skip
 
 
@@ -73,23 +71,33 @@ def _blocks(isa: Isa, c: int, together: int) -> np.ndarray:
 
 
 def _groups(isa: Isa, weights: np.ndarray) -> np.ndarray:
-    """[c][kh][kw] as [c][kw][group of rows][row] (EDGEC_QDW_ROWS)."""
+    """[c][kh][kw] as [c][group][place in it] (EDGEC_QDW_ROWS): of rows, column by column, then of the columns of a last
+    row that is left over alone."""
     c, kh, kw = weights.shape
     of = 4 if isa.dot or isa.name == "scalar" else 2
-    full = np.zeros((c, kw, -(-kh // of) * of), np.int8)
-    full[:, :, :kh] = weights.transpose(0, 2, 1)
-    return full.reshape(c, kw, -1, of)
+    alone = kh % of == 1
+    rows = kh - 1 if alone else kh
+    full = np.zeros((c, kw, -(-rows // of) * of), np.int8)
+    full[:, :, :rows] = weights[:, :rows].transpose(0, 2, 1)
+    found = [full.reshape(c, -1, of)]
+    if alone:
+        last = np.zeros((c, -(-kw // of), of), np.int8)
+        for i, start in enumerate(range(0, kw, of)):
+            taps = weights[:, kh - 1, start : start + of]
+            last[:, i, of - taps.shape[1] :] = taps
+        found.append(last)
+    return np.concatenate(found, axis=1)
 
 
 def _pack(isa: Isa, groups: np.ndarray) -> np.ndarray:
-    """[block][byte][kw][group][row] as the registers of edgec_qdw_add, [block][kw][group]…"""
+    """[block][byte][group][place] as the registers of edgec_qdw_add, [block][group]…"""
     if isa.dot or isa.name == "scalar":
         packed = _by_lanes(groups)
     elif isa.name == "neon":
-        return np.ascontiguousarray(groups.transpose(0, 2, 3, 4, 1))  # row by row
+        return np.ascontiguousarray(groups.transpose(0, 2, 3, 1))  # place by place
     else:
         packed = _by_lanes(groups).astype(np.int16)
-    return np.ascontiguousarray(packed.transpose(0, 3, 4, 1, 2, 5))
+    return np.ascontiguousarray(packed.transpose(0, 3, 1, 2, 4))
 
 
 def _by_lanes(a: np.ndarray) -> np.ndarray:

@@ -1,0 +1,105 @@
+"""`--precision int8` from ONNX to an artifact: the same bits everywhere, few answers lost, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_build import EXAMPLES, MODEL, command
+
+import edgec
+from edgec.ir.errors import UsageError
+
+CALIB = EXAMPLES / "fashion_mnist_calib.npz"
+DATA = EXAMPLES / "fashion_mnist_200.npz"
+SHAPES = {"input": (1, 1, 28, 28)}
+
+
+def built(target: str, folder: Path, **options: Any) -> dict[str, Any]:
+    given = {"shapes": SHAPES, "precision": "int8", "calib": str(CALIB), **options}
+    receipt: dict[str, Any] = edgec.compile(MODEL, target, folder, **given)
+    return receipt
+
+
+def test_receipt_of_the_example(tmp_path: Path) -> None:
+    receipt = built("host", tmp_path / "int8", data=DATA)
+    wide = edgec.compile(MODEL, "host", tmp_path / "float", shapes=SHAPES, verify="none")
+    verification = receipt["verification"]
+    assert verification["reference"] == "edgec's interpreter on the same integers"
+    assert verification["outputs"]["logits"]["max_abs_error"] == 0.0
+    assert 28.0 < verification["against_model"]["signal_to_noise_db"]["logits"] < 60.0
+    accuracy = receipt["accuracy"]
+    assert accuracy["newly_wrong"] - accuracy["newly_right"] <= 2
+    low, high = accuracy["drop_confidence_95"]
+    assert low <= accuracy["drop"] <= high
+    facts = receipt["quantization"]
+    assert facts["macs_on_bytes"] == receipt["macs"]
+    assert facts["macs_share"] == 1.0
+    assert {layer["op"].split()[0] for layer in facts["layers"]} >= {"conv", "add", "matmul"}
+    assert all(layer["signal_to_noise_db"] > 15 for layer in facts["layers"])
+    assert receipt["memory"]["weights_bytes"] < 0.35 * wide["memory"]["weights_bytes"]
+    assert receipt["memory"]["scratch_bytes"] < 0.5 * wide["memory"]["scratch_bytes"]
+
+
+def test_the_same_bits_on_every_target(tmp_path: Path) -> None:
+    """With unsigned bytes and vpdpbusd, with sdot, and with neither."""
+    targets = ("host", "arm:cortex-a76", "arm:cortex-a72")
+    with np.load(DATA) as arrays:
+        images = arrays["input"][:5]
+    found = []
+    for target in targets:
+        folder = tmp_path / target.replace(":", "-")
+        built(target, folder, verify_inputs=1)
+        with edgec.load(folder) as session:
+            found.append([session.run(None, {"input": image[None]})[0] for image in images])
+    for target, outputs in zip(targets[1:], found[1:], strict=True):
+        np.testing.assert_array_equal(np.stack(outputs), np.stack(found[0]), err_msg=target)
+    assert len({out.tobytes() for out in found[0]}) == len(images)
+
+
+def test_the_same_bytes_twice(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        done = command(
+            "build", str(MODEL), "-t", "arm", "-o", folder, "--shape", "input=1x1x28x28", "--precision", "int8",
+            "--calib", str(CALIB), cwd=tmp_path,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "100.0% of the multiply-adds work on bytes" in done.stdout
+    for path in sorted((tmp_path / "one").iterdir()):
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), f"{path.name} differs"
+
+
+def test_random_calibration_is_loud(tmp_path: Path) -> None:
+    done = command(
+        "build", str(MODEL), "-t", "host", "-o", "out", "--shape", "input=1x1x28x28", "--precision", "int8",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" in done.stdout
+    assert "--calib" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"precision": "int4"}, "--precision int4 is not legal; legal: float32, int8"),
+        ({"observer": "best"}, "--observer best is not legal; legal: minmax"),
+        ({"precision": "float32"}, "--calib gives samples to int8"),
+        ({"calib": "missing.npz"}, "missing.npz"),
+    ],
+)
+def test_wrong_options(options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=message):
+        built("host", tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_calibration_of_another_shape_leaves_the_old_artifact(tmp_path: Path) -> None:
+    built("host", tmp_path / "out", verify="none")
+    before = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
+    np.savez(tmp_path / "wrong.npz", input=np.zeros((4, 3, 28, 28), np.float32))
+    with pytest.raises(UsageError, match="input"):
+        built("host", tmp_path / "out", calib=str(tmp_path / "wrong.npz"))
+    assert {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} == before

@@ -1,0 +1,104 @@
+"""Which operators work on bytes, and which encodings their values get."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from network import Network
+
+from edgec.ir import interp
+from edgec.ir.graph import Graph, Op, Value
+from edgec.ir.types import Quant
+from edgec.ir.verify import verify_module
+from edgec.paired import signal_to_noise
+from edgec.passes import FUSED
+from edgec.pipeline import run_pipeline
+from edgec.quantize import encode_values, grid_of, nearest, operators_on_bytes, values_to_observe
+
+PLAIN: dict[str, Any] = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1), "layout": "nhwc"}
+
+
+def two_branches() -> Network:
+    """conv -> tanh, conv -> concat -> conv -> sigmoid -> y."""
+    net = Network(3)
+    x = net.floats(1, 6, 6, 4)
+    a = net.build.op("tanh", net.build.op("conv", x, net.const(8, 4, 1, 1), net.const(8), **PLAIN))
+    b = net.build.op("conv", x, net.const(8, 4, 1, 1), **PLAIN, act="relu")
+    joined = net.build.op("concat", a, b, axis=3)
+    y = net.build.op("conv", joined, net.const(5, 16, 1, 1), net.const(5), **PLAIN)
+    net.named("y", net.build.op("sigmoid", y))
+    return net
+
+
+def kinds(ops: set[Op]) -> list[str]:
+    return sorted(op.kind for op in ops)
+
+
+def ranges(graph: Graph, values: list[Value], feeds: dict[str, Any]) -> dict[Value, tuple[float, float]]:
+    own, graph.outputs = graph.outputs, [(f"v{i}", v) for i, v in enumerate(values)]
+    found = interp.run(graph, feeds)
+    graph.outputs = own
+    return {v: (float(found[f"v{i}"].min()), float(found[f"v{i}"].max())) for i, v in enumerate(values)}
+
+
+def test_what_only_leads_to_an_output_stays_float() -> None:
+    graph = two_branches().graph
+    assert kinds(operators_on_bytes(graph)) == ["concat", "conv", "conv", "conv", "tanh"]
+
+
+def test_what_reads_a_float_operator_stays_float() -> None:
+    graph = two_branches().graph
+    first = next(op for op in graph.ops if op.kind == "conv")
+    assert kinds(operators_on_bytes(graph, kept=[first])) == ["conv", "conv"]
+
+
+def test_encodings_and_what_they_compute() -> None:
+    net = two_branches()
+    graph, module = net.graph, net.graph.module
+    expected = interp.run(graph, net.feeds)["y"]
+    chosen = operators_on_bytes(graph)
+    known = ranges(graph, values_to_observe(graph, chosen), net.feeds)
+    encode_values(graph, chosen, known, "i8", nearest, {})
+    verify_module(module)
+    by_kind = {op.kind: op for op in graph.ops}
+    concat = by_kind["concat"]
+    encodings = {v.type.encodings for v in (concat.result, *concat.inputs) if v is not None}
+    assert len(encodings) == 1, "a concatenation and its operands share one scale"
+    assert not by_kind["sigmoid"].arg(0).type.encodings, "the last sums are not rounded to bytes"
+    for op in graph.ops:
+        if op.kind == "conv":
+            (encoding,) = op.arg(1).type.encodings
+            assert isinstance(encoding, Quant)
+            assert (encoding.stored, encoding.axis) == ("i8", 0)
+            assert np.abs(graph.stored(op.arg(1)).astype(int)).max() == 127
+    encoded = interp.run(graph, net.feeds)["y"]
+    assert 30 < signal_to_noise(encoded, expected) < 70
+    run_pipeline(module, ("lower_requant{byte=u8}", *FUSED))
+    integers = interp.run(graph, net.feeds)["y"]
+    assert signal_to_noise(integers, encoded) > 40
+    assert {"qconv", "table", "quantize"} <= {op.kind for op in graph.ops}
+
+
+def test_biases_make_up_for_rounded_weights() -> None:
+    """On operands that are their mean everywhere, rounding costs nothing."""
+    net = Network(4)
+    x = net.source(np.broadcast_to([0.5, -2.0, 3.0, 1.0], (1, 3, 3, 4)))
+    net.named("y", net.build.op("conv", x, net.const(6, 4, 1, 1), net.const(6), **PLAIN))
+    expected = interp.run(net.graph, net.feeds)["y"]
+    chosen = operators_on_bytes(net.graph)
+    known = ranges(net.graph, values_to_observe(net.graph, chosen), net.feeds)
+    coarse = lambda op, w, s: (nearest(op, w, s) // 16 * 16).astype(np.int8)  # noqa: E731
+    encode_values(net.graph, chosen, known, "i8", coarse, {x: np.array([0.5, -2.0, 3.0, 1.0])})
+    found = interp.run(net.graph, net.feeds)["y"]
+    # what is left is the rounding of x itself
+    assert signal_to_noise(found, expected) > 35
+
+
+def test_grid_by_hand() -> None:
+    assert grid_of(0.0, 2.55, "u8") == (float(np.float32(0.01)), 0)
+    assert grid_of(-1.0, 1.55, "i8") == (float(np.float32(0.01)), -28)
+    assert grid_of(0.5, 2.55, "u8")[1] == 0, "0 is always among the numbers"
+    scale, zero = grid_of(0.0, 0.0, "i8")
+    assert scale > 0
+    assert -128 <= zero <= 127
