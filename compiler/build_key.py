@@ -13,6 +13,7 @@ import edgec.passes
 import edgec.runtime
 import edgec.targets
 from edgec.artifact import RECEIPT
+from edgec.calibration import calibration_digest
 from edgec.ir.errors import ModelError, UsageError
 from edgec.onnx_import.reader import external_files
 from edgec.options import BuildOptions
@@ -36,6 +37,7 @@ def build_key(model: Path, target: str, device: Device, options: BuildOptions) -
             digest.update(given.read_bytes() if given is not None else b"")
         except OSError as error:
             raise UsageError(f"{option} {given} cannot be read: {error.strerror}") from None
+    digest.update(calibration_digest(options.calib))
     facts = asdict(options) | {"consts": {k: (v.dtype.str, v.tolist()) for k, v in options.consts.items()}}
     del facts["force"]
     versions = [version(p) for p in ("edgec", "ziglang", "onnx", "numpy", "onnxruntime")]

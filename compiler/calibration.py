@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from edgec.calibration_sources import Samples, from_arrays, from_folder, from_function, read_array
+from edgec.calibration_sources import Samples, from_arrays, from_folder, from_function, read_array, sample_files
 from edgec.image import Image
 from edgec.ir.errors import UsageError
 from edgec.ir.types import FLOATS, Type
@@ -97,6 +97,20 @@ def _opened(spec: str, inputs: Inputs, images: Mapping[str, Image], most: int) -
     if len(names) != 1:
         raise UsageError(f"--calib {spec} is one array, and the model has the inputs {', '.join(names)}: give an .npz")
     return from_arrays(f"--calib {spec}", {names[0]: read_array(f"--calib {spec}", path)}, names)
+
+
+def calibration_digest(spec: str | None) -> bytes:
+    """Changes with what is read, for the key of a build: the bytes of the file or of the folder's files. Of a function it
+    is the module's file; what the function reads may change unseen, and --force builds then."""
+    digest = hashlib.sha256()
+    for path in () if spec is None else sample_files(spec):
+        digest.update(f"{path.name} ".encode())
+        try:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            raise UsageError(f"--calib {spec}: {path} cannot be read: {error.strerror or error}") from None
+    return digest.digest()
 
 
 def as_input(shown: str, name: str, array: Any, type: Type) -> Array:

@@ -41,6 +41,17 @@ class Samples:
             yield number, self.read(number)
 
 
+def sample_files(spec: str) -> list[Path]:
+    """The files that a specification names, in order; of a function its module, where that is a file here."""
+    path = Path(spec)
+    if path.is_dir():
+        return sorted(p for p in path.rglob("*") if p.suffix.lower() in (".npy", *PICTURES) and p.is_file())
+    if path.exists() or ":" not in spec:
+        return [path]
+    module = Path(*spec.rpartition(":")[0].split("."))
+    return [p for p in (module.with_suffix(".py"), module / "__init__.py") if p.is_file()]
+
+
 def from_arrays(shown: str, arrays: Mapping[str, Any], names: Sequence[str]) -> Samples:
     """The first axis counts; arrays that are no input's are not looked at."""
     given = {name: np.asarray(arrays[name]) for name in _known(shown, arrays, names)}

@@ -3,7 +3,8 @@
     minmax      all that was seen
     percentile  all but a share of the elements, half of it at each end
     entropy     least Kullback-Leibler divergence between the histogram and its quantised form (S. Migacz, "8-bit
-                Inference with TensorRT", 2017), with an end of its own on each side of 0
+                Inference with TensorRT", 2017), with an end of its own on each side of 0, among ranges whose squared
+                error is at most twice that of all that was seen
     mse         least squared error of rounding and clamping together
 
 Values are streamed twice: first for their extremes, then into histograms of 2,048 bins between them. Exact zeros are
@@ -31,6 +32,7 @@ BINS = 2048
 STEPS = 255  # between the ends
 MOST_ELEMENTS = 1 << 16  # of an array that go into a histogram
 BLOCK = 1 << 15  # elements at a time, which stay in the cache
+SPOILT = 2.0  # times the squared error that `entropy` may have
 ROUNDS = 3  # of searching one end after the other
 CANDIDATES = 64  # for an end in a round
 
@@ -152,10 +154,15 @@ def mse_range(histogram: Histogram) -> Range:
 
 
 def entropy_range(histogram: Histogram) -> Range:
-    """Least divergence, searched as the error is; ends stand on the edges of bins."""
+    """Least divergence, searched as the error is; ends stand on the edges of bins. A spike, such as the background of
+    images, diverges so much from a step that spans several bins that clamping half of the rest would look better: hence
+    the bound on the error."""
     width = histogram.edges[1] - histogram.edges[0]
+    most = SPOILT * squared_error(histogram, histogram.lo, histogram.hi)
 
     def measure(lo: float, hi: float) -> float:
+        if squared_error(histogram, lo, hi) > most:
+            return math.inf
         return divergence(histogram, round((lo - histogram.lo) / width), round((hi - histogram.lo) / width))
 
     return _searched(histogram, measure)

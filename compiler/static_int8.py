@@ -15,7 +15,7 @@ from edgec.ir import interp
 from edgec.ir.graph import Graph, Module, Value
 from edgec.ir.macs import macs_of
 from edgec.ir.verify import verify_module
-from edgec.observers import measure_ranges
+from edgec.observers import channel_maxima, measure_ranges
 from edgec.paired import signal_to_noise
 from edgec.passes import FUSED
 from edgec.passes.equalize_ranges import equalize_ranges, values_to_equalize
@@ -30,17 +30,6 @@ def ranges_of_values(graph: Graph, values: Sequence[Value], data: Calibration, o
     """What each value's bytes should cover."""
     with graph_values(graph, values) as taps:
         return measure_ranges(lambda: (found for _, found in taps.stream(data.samples)), observer)
-
-
-def channel_maxima(graph: Graph, values: Sequence[Value], data: Calibration) -> dict[Value, Array]:
-    """The largest magnitude of each channel, the last axis."""
-    found: dict[Value, Array] = {}
-    with graph_values(graph, values) as taps:
-        for _, arrays in taps.stream(data.samples):
-            for value, array in arrays.items():
-                most = np.abs(array).reshape(-1, array.shape[-1]).max(axis=0)
-                found[value] = np.maximum(found[value], most) if value in found else most
-    return found
 
 
 def channel_means(graph: Graph, values: Sequence[Value], data: Calibration) -> dict[Value, Array]:
@@ -61,7 +50,8 @@ def static_int8(module: Module, device: Device, data: Calibration, observer: str
     left = [op for op in graph.ops if op not in chosen]
     macs = sum(macs_of(op) for op in graph.ops)
     on_bytes = sum(macs_of(op) for op in chosen)
-    equalize_ranges(graph, channel_maxima(graph, values_to_equalize(graph), data))
+    with graph_values(graph, values_to_equalize(graph)) as taps:
+        equalize_ranges(graph, channel_maxima(lambda: (found for _, found in taps.stream(data.samples))))
     ranges = ranges_of_values(graph, values_to_observe(graph, chosen), data, observer)
     means = channel_means(graph, [op.arg(0) for op in graph.ops if op in chosen and heavy(op)], data)
     results = [op.result for op in graph.ops if op in chosen]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgec.calibration import Calibration, read_calibration
+from edgec.calibration import Calibration, calibration_digest, read_calibration
 from edgec.image import parse_image
 from edgec.ir.errors import UsageError
 from edgec.ir.types import Type
@@ -137,6 +137,24 @@ def test_without_data_there_is_a_warning() -> None:
     assert found.facts()["warning"] == found.warning
     assert found.sha256 == read(None, X, ranges={"x": (5.0, 6.0)}, most=10, seed=3).sha256
     assert found.sha256 != read(None, X, ranges={"x": (5.0, 6.0)}, most=10, seed=4).sha256
+
+
+def test_the_digest_changes_with_the_data() -> None:
+    Path("folder/x").mkdir(parents=True)
+    name = module("def samples(): pass")
+    found = set()
+    for i in range(2):
+        np.save("a.npy", numbers(2, 2, 3) + i)
+        np.save("folder/x/s.npy", numbers(2, 3) + i)
+        Path(f"{name}.py").write_text(f"# {i}")
+        found |= {calibration_digest(spec) for spec in ("a.npy", "folder", f"{name}:samples")}
+    assert len(found) == 6
+    np.save("folder/x/t.npy", numbers(2, 3))
+    assert calibration_digest("folder") not in found
+    assert calibration_digest("a.npy") in found
+    assert calibration_digest(None) == calibration_digest("json:loads")
+    with pytest.raises(UsageError, match=r"--calib missing.npz: missing.npz cannot be read: No such file"):
+        calibration_digest("missing.npz")
 
 
 def refused(words: str, spec: str | None, *inputs: tuple[str, Type], **rest: Any) -> None:

@@ -102,11 +102,22 @@ def test_percentile_leaves_half_of_the_rest_on_each_side() -> None:
     assert (lo, hi) == (0.0, pytest.approx(0.5, abs=0.002))
 
 
-def test_entropy_gives_up_a_lonely_outlier_and_keeps_a_uniform() -> None:
-    lo, hi = range_of(histogram(drawn("outlier")), "entropy")
-    assert lo < -3.0
-    assert 3.0 < hi < 15.0
+def test_entropy_shrinks_tails_and_keeps_a_uniform() -> None:
+    student = histogram(drawn("student"))
+    lo, hi = range_of(student, "entropy")
+    assert student.lo < lo < -5.0
+    assert 5.0 < hi < 0.9 * student.hi
+    first, last = (int(np.searchsorted(student.edges, end - 1e-9)) for end in (lo, hi))
+    assert divergence(student, first, last) < 0.9 * divergence(student, 0, 2048)
     assert range_of(histogram(drawn("uniform")), "entropy") == pytest.approx((-1.0, 3.0), abs=0.01)
+
+
+def test_entropy_does_not_clamp_half_for_a_spike() -> None:
+    """The background of images is one number, and not 0."""
+    rng = np.random.default_rng(0)
+    array = np.concatenate([np.full(COUNT, -0.81), rng.uniform(-0.81, 2.02, COUNT)]).astype(np.float32)
+    lo, hi = range_of(histogram(array), "entropy")
+    assert error(array, lo, hi) <= 2.1 * error(array, -0.81, 2.02)
 
 
 def test_divergence_by_hand() -> None:

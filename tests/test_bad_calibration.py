@@ -1,0 +1,57 @@
+"""`--calib` on the command line: what does not fit is one sentence and an exit code, and nothing is left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_bad_input import fails
+from test_build import MODEL, SHAPE
+
+INT8 = ("build", str(MODEL), "-t", "host", "-o", "out", *SHAPE, "--precision", "int8")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    images = np.zeros((3, 1, 28, 28), np.float32)
+    np.savez(tmp_path / "names.npz", image=images)
+    np.savez(tmp_path / "shape.npz", input=images[..., 1:])
+    np.savez(tmp_path / "nan.npz", input=images * np.nan)
+    np.savez(tmp_path / "one.npz", input=images[:1])
+    np.savez(tmp_path / "text.npz", input=np.full(images.shape, "a"))
+    (tmp_path / "zip.npz").write_bytes(b"PK\x03\x04" + bytes(50))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"")
+    (tmp_path / "raises.py").write_text("def samples():\n    raise ValueError('the disk\\nis away')\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("names.npz", "--calib names.npz has no array 'input'; the model takes input, and it has image"),
+        ("shape.npz", "sample 0 of 'input' has the shape [1, 28, 27], and the model takes f32[1,1,28,28]"),
+        ("nan.npz", "sample 0 of 'input' holds NaN"),
+        ("one.npz", "has one sample only; give 2 or more"),
+        ("text.npz", "sample 0 of 'input' is <U1, and the model takes f32[1,1,28,28]: give numbers"),
+        ("zip.npz", "zip.npz is not an .npz file"),
+        ("missing.npz", "missing.npz cannot be read: No such file"),
+        ("data.csv", "data.csv cannot be read: No such file"),
+        ("empty", "--calib empty has no samples"),
+        ("photos", "a.jpg is an image, and 'input' takes none; images are frames as a camera gives them: build with"),
+        ("nothing:samples", "importing nothing raised ModuleNotFoundError"),
+        ("raises:other", "raises has no function 'other'; write MODULE:FUNCTION"),
+        ("raises:samples", "samples() raised ValueError: the disk\\nis away"),
+    ],
+)
+def test_data_that_does_not_fit(folder: Path, spec: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    fails(folder, 2, words, *INT8, "--calib", spec)
+
+
+def test_options_that_do_not_go_together(folder: Path) -> None:
+    fails(folder, 2, "--calib gives samples to int8", *INT8[:-1], "float32", "--calib", "one.npz")
+    fails(folder, 2, "1 is not in the range x>=2", *INT8, "--calib", "one.npz", "--calib-samples", "1")
+    fails(folder, 2, "legal: minmax, percentile, entropy, mse", *INT8, "--observer", "best")
