@@ -12,20 +12,22 @@ from pathlib import Path
 
 STANDARD = ("-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-Wall", "-Wextra", "-Werror")
 OLDEST = {"gcc": 12, "clang": 14}
-# An instruction set as gcc and clang name it; zig has names of its own (targets/host/devices/*.toml).
+# An instruction set, or a device of one, as gcc and clang name it; zig has names of its own (host/devices/*.toml).
 GNU_FLAGS = {
     "avx2": ("-march=x86-64-v3",),
     "avx512": ("-march=x86-64-v4", "-mprefer-vector-width=512"),
+    "avx512vnni": ("-march=x86-64-v4", "-mavx512vnni", "-mprefer-vector-width=512"),
     "neon": ("-mcpu=generic",),
 }
 X86_64, AARCH64 = ("-target", "x86_64-linux-gnu.2.28"), ("-target", "aarch64-linux-musl")
 ZIG_FLAGS = {
     "avx2": (*X86_64, "-mcpu=x86_64_v3"),
     "avx512": (*X86_64, "-mcpu=x86_64_v4", "-mprefer-vector-width=512"),
+    "avx512vnni": (*X86_64, "-mcpu=x86_64_v4+avx512vnni", "-mprefer-vector-width=512"),
     "neon": (*AARCH64, "-mcpu=generic"),
 }
 # As the product links: zig makes runtime libraries for each -mcpu, and more of them without -O2.
-ZIG_LINKS = {"avx2": (*X86_64, "-O2"), "avx512": (*X86_64, "-O2"), "neon": (*AARCH64, "-O2")}
+ZIG_LINKS = {**dict.fromkeys(("avx2", "avx512", "avx512vnni"), (*X86_64, "-O2")), "neon": (*AARCH64, "-O2")}
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Compiler:
 def _machine() -> tuple[str, ...]:
     import platform
 
-    return ("neon",) if platform.machine() in ("aarch64", "arm64") else ("avx2", "avx512")
+    return ("neon",) if platform.machine() in ("aarch64", "arm64") else ("avx2", "avx512", "avx512vnni")
 
 
 def zig() -> Compiler:

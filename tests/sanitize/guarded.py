@@ -61,7 +61,8 @@ class Spread:
 def compile_guarded(artifact: Path, program: Path, compiler: Compiler, sanitizers: Sequence[str]) -> None:
     """The artifact's source, guarded.c and the weights between guard pages, as one program."""
     manifest = read_manifest(artifact)
-    name, isa = manifest.name, manifest.raw["isa"]
+    name, cpu = manifest.name, manifest.raw["cpu"]
+    isa = cpu if cpu in compiler.flags else manifest.raw["isa"]
     for file in ("guarded.c", "guarded_weights.S"):
         shutil.copy(HERE / file, artifact / file)
     weights = (artifact / f"{name}_weights.bin").stat().st_size

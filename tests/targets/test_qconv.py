@@ -12,11 +12,14 @@ import pytest
 from compiled import HOSTS, compiled
 from network import Network
 
+from edgec.ir.errors import ToolError
 from edgec.ir.graph import Value
 from edgec.plan.schedule import Segment
 from edgec.targets.arm import target as arm
 from edgec.targets.c import qtiles
+from edgec.targets.c.build import Platform, make_files, make_plan
 from edgec.targets.c.devices import Device
+from edgec.targets.c.emit import Identity
 from edgec.targets.c.isa import SCALAR, Isa
 from edgec.targets.c.lower import qmatmul
 from edgec.targets.c.qtiles import QTiles
@@ -157,3 +160,12 @@ def test_a_block(target: str, step: int, tmp_path: Path) -> None:
         x = net.build.op("qconv", x, _weights(net, o, c, size, size), *consts, **attrs, **bounds)
     net.done(x)
     check(net, target, tmp_path, [Segment(tuple(net.graph.ops), step)])
+
+
+def test_flags_of_another_core_are_refused(tmp_path: Path) -> None:
+    """Packed weights mean something else there."""
+    known = host.devices()
+    wrong = replace(known["avx512vnni"], flags=known["avx512"].flags)
+    plan = make_plan(network(wrong.isa).graph, wrong, "unit", 1)
+    with pytest.raises(ToolError, match=r"flags of CMakeLists\.txt"):
+        make_files(plan, wrong, Identity("", ""), Platform("x86_64-linux-gnu.2.28"), lambda _: None)

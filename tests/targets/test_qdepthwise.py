@@ -45,7 +45,20 @@ def network(isa: Isa) -> Network:
         net.op("qconv", x, weights, *consts, **attrs, **bounds)
         if i % 4 == 0:
             net.op("qconv", x, weights, consts[0], **attrs)  # sums
+    _extremes(net, isa)
     return net
+
+
+def _extremes(net: Network, isa: Isa) -> None:
+    """Sums at the ends of 32 bits, ties, and the least shift, with which multipliers are largest."""
+    c, low = 80, 0 if isa.byte == "u8" else -128
+    limits = np.array([2**31 - 3 * 10**5, -(2**31) + 3 * 10**5, 0, 1, -1, 5, -700, 40000])
+    for m, s in ((65535, 17), (1, 17), (65535, 31), (1, 31), (32768, 18), (49152, 24)):
+        consts = [net.build.const(np.resize(v, c), "i32") for v in (limits, [m, 1], [s, 31])]
+        weights = net.build.const(net.rng.integers(-1, 1, (c, 1, 3, 3), endpoint=True), "i8")
+        net.op("qconv", _bytes(net, isa, 1, 5, 6, c), weights, *consts, strides=(1, 1), pads=(1, 1, 1, 1),
+               dilations=(1, 1), groups=c, layout="nhwc", x_zero=_zero(isa, 0.5), lo=low, hi=low + 255,
+               to=isa.byte)  # fmt: skip
 
 
 @pytest.mark.parametrize("target", TARGETS)

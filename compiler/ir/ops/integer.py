@@ -7,8 +7,8 @@ rounding, half up:
 
 `middle` is 0 for i8 and 128 for u8: a u8 result is the i8 result and 128, bit by bit, whichever a target stores. A
 result's zero point is part of the sum, as round((zero - middle) * 2^s / m): it shifts the result by less than
-m / 2^(s+1) of a step. Operands' zero points are attributes, where a kernel must know them to pad. `x` is i8 or u8; weights are i8 with
-result channels first, in [-127, 127], so that two products fit 16 bits.
+m / 2^(s+1) of a step. Operands' zero points are attributes, where a kernel must know them to pad. `x` is i8 or u8;
+weights are i8 with result channels first, in [-127, 127], so that two products fit 16 bits.
 """
 
 from __future__ import annotations

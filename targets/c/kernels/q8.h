@@ -19,6 +19,15 @@ typedef int8_t edgec_q8;
 #define EDGEC_Q8_MIDDLE 0
 #endif
 
+/* Weights are laid out for cores that have dot products of bytes, or that have not. */
+#if !defined(EDGEC_SCALAR) && (defined(__AVX512VNNI__) || defined(__ARM_FEATURE_DOTPROD))
+#define EDGEC_DOT 1
+#else
+#define EDGEC_DOT 0
+#endif
+#define EDGEC_LAID_OUT(DOT) \
+  _Static_assert((DOT) == EDGEC_DOT, "edgec: compile with the flags of CMakeLists.txt: weights are for another core");
+
 /* A vector register of values, and of weights. edgec_vi has EDGEC_LANES sums. */
 typedef edgec_q8 edgec_vq __attribute__((vector_size(4 * EDGEC_LANES), aligned(1), may_alias));
 typedef int8_t edgec_vw __attribute__((vector_size(4 * EDGEC_LANES), aligned(1), may_alias));

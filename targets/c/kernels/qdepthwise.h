@@ -1,8 +1,8 @@
 /* Depthwise convolution over channels-last images of bytes: one weight a tap and channel.
 
    A block of channels is as many as a register has bytes. For a column of the image, a group of EDGEC_QDW_ROWS kernel
-   rows is loaded and, where products of bytes are added by fours, woven: four registers with the four rows of each
-   channel side by side. They serve every pixel that has the column under its kernel. On x86 a register of sums so has
+   rows is loaded and woven: registers with the rows of each channel side by side, whose products an instruction adds.
+   They serve every pixel that has the column under its kernel. On x86 a register of sums so has
    four channels of each 128-bit lane: weights, biases and multipliers are packed in that order (lower/qdepthwise.py).
 
    Columns beside the image are bytes equal to its zero point. A kernel row above or below the image is a line of such
@@ -45,8 +45,9 @@ EDGEC_INLINE edgec_vq edgec_qdw_next(edgec_qdw_line *line) {
 }
 #endif
 
-/* A group of EDGEC_QDW_ROWS kernel rows, `count` of which are there: `in` are registers of the lines, which are woven for
-   four products each; `w` are EDGEC_QDW_WEIGHTS registers. Of so many groups, weights stay in registers. */
+/* A group of EDGEC_QDW_ROWS kernel rows, `count` of which are there: `in` are registers of the lines, and are woven so
+   that a lane has the bytes of one sum; `w` are EDGEC_QDW_WEIGHTS registers. The weights of a kernel of at most
+   EDGEC_QDW_HELD groups stay in registers. */
 #if !defined(EDGEC_SCALAR) && defined(__ARM_NEON) && !defined(__ARM_FEATURE_DOTPROD)
 /* Two products of bytes are added in 16 bits. */
 enum { EDGEC_QDW_ROWS = 2, EDGEC_QDW_WEIGHTS = 2, EDGEC_QDW_HELD = 6 };
@@ -129,8 +130,8 @@ EDGEC_INLINE edgec_vq edgec_qdw_finish(const edgec_vi *acc, const int32_t *by, i
   return clamp ? edgec_clamp_q(q, edgec_splat_q(d->lo), edgec_splat_q(d->hi)) : q;
 }
 
-/* Whole groups of a kernel's rows. Of a last row that is left over alone, neighbouring columns make a group: it is added
-   where the last of them goes by, and behind the last tap with zero weights in front. */
+/* Whole groups of a kernel's rows. Of a last row that is left over alone, neighbouring columns make a group: it is
+   added where the last of them goes by, and at the last tap with zero weights in front. */
 EDGEC_INLINE int edgec_qdw_groups(ptrdiff_t kh) {
   return (int)(kh % EDGEC_QDW_ROWS == 1 ? kh / EDGEC_QDW_ROWS : (kh + EDGEC_QDW_ROWS - 1) / EDGEC_QDW_ROWS);
 }
@@ -139,7 +140,7 @@ EDGEC_INLINE int edgec_qdw_last(ptrdiff_t kh, ptrdiff_t kw) { /* groups of the l
 }
 EDGEC_INLINE int edgec_qdw_ends(int kx, int kw) { return kx % EDGEC_QDW_ROWS == EDGEC_QDW_ROWS - 1 || kx == kw - 1; }
 
-/* Any kernel: one row of `pixels` result pixels from ox on, block by block. y are bytes, or int32_t where by is null. */
+/* Any kernel: `pixels` result pixels of a row from ox on. y are bytes, or int32_t where by is null. */
 EDGEC_NOINLINE void edgec_qdw_any(const edgec_qdw_line *lines, const int8_t *w, const int32_t *bias, const int32_t *by,
                                   void *y, const edgec_qdw_shape *d, ptrdiff_t ox, ptrdiff_t pixels) {
   const ptrdiff_t groups = edgec_qdw_groups(d->kh), last = edgec_qdw_last(d->kh, d->kw), all = d->kw * groups + last;
@@ -187,8 +188,8 @@ EDGEC_NOINLINE void edgec_qdw_any(const edgec_qdw_line *lines, const int8_t *w, 
   }
 }
 
-/* A column goes into the pixels from `first` on that have it under their kernels; `tap` is its place in the first one's.
-   Sums of pixel q are in slot q % slots. */
+/* A column goes into the pixels from `first` on that have it under their kernels; `tap` is its place in the first
+   one's. Sums of pixel q are in slot q % slots. */
 EDGEC_INLINE void edgec_qdw_column(edgec_vi (*acc)[4], edgec_qdw_line *lines, edgec_vw (*held)[EDGEC_QDW_WEIGHTS],
                                    const int8_t *w, const int32_t *bias, int kh, int kw, int sw, int first, int tap) {
   EDGEC_OPAQUE(w); /* registers are for sums, and for what is held: all else is loaded again */
@@ -293,7 +294,7 @@ typedef ptrdiff_t (*edgec_qdw_fn)(const edgec_qdw_line *lines, const int8_t *w, 
     return pixels * d->together;                                                                             \
   }
 
-/* `zeros` are EDGEC_Q8_BLOCK bytes equal to x's zero point. inner is null for kernels that have no body of their own. */
+/* `zeros` are EDGEC_Q8_BLOCK bytes equal to x's zero point. inner is null for kernels without a body of their own. */
 EDGEC_NOINLINE void edgec_qdepthwise(const edgec_q8 *x, const int8_t *w, const int32_t *bias, const int32_t *by,
                                      const edgec_q8 *zeros, void *y, const edgec_qdw_shape *d, edgec_qdw_fn inner,
                                      ptrdiff_t image, ptrdiff_t y0, ptrdiff_t y1) {

@@ -31,10 +31,9 @@ EDGEC_FN void edgec_quantize(const float *x, uint8_t *y, ptrdiff_t n, float scal
       *(edgec_vq *)(y + i) = edgec_narrow(v, 4) ^ turned;
     } else {
       EDGEC_UNROLL for (int j = 0; j < 4; j++) {
-        const ptrdiff_t left = count - j * EDGEC_LANES;
+        const ptrdiff_t left = count - j * EDGEC_LANES, some = left < EDGEC_LANES ? left : EDGEC_LANES;
         v[j] = base;
-        if (left > 0)
-          v[j] += edgec_vsteps(edgec_load_n(x + i + j * EDGEC_LANES, left < EDGEC_LANES ? left : EDGEC_LANES), by, lo, hi);
+        if (some > 0) v[j] += edgec_vsteps(edgec_load_n(x + i + j * EDGEC_LANES, some), by, lo, hi);
       }
       edgec_store_few((edgec_q8 *)(y + i), edgec_narrow(v, 4) ^ turned, count);
     }
@@ -75,8 +74,11 @@ EDGEC_INLINE int32_t edgec_quantized(float x, float scale, int32_t zero, int32_t
         const uint32_t base = (uint32_t)zero[j];                                                                   \
         const float by = scale[j];                                                                                 \
         ptrdiff_t i = 0;                                                                                           \
-        for (; i + EDGEC_MAP_BLOCK <= inner; i += EDGEC_MAP_BLOCK)                                                 \
-          for (int k = 0; k < EDGEC_MAP_BLOCK; k++) to[i + k] = EDGEC_DEQUANTIZED(from[i + k], base, by);          \
+        for (; i + EDGEC_MAP_BLOCK <= inner; i += EDGEC_MAP_BLOCK) {                                               \
+          T in[EDGEC_MAP_BLOCK]; /* all are read before any is written, for all that compilers know */             \
+          __builtin_memcpy(in, from + i, sizeof in);                                                               \
+          for (int k = 0; k < EDGEC_MAP_BLOCK; k++) to[i + k] = EDGEC_DEQUANTIZED(in[k], base, by);                \
+        }                                                                                                          \
         for (; i < inner; i++) to[i] = EDGEC_DEQUANTIZED(from[i], base, by);                                       \
       }                                                                                                            \
     }                                                                                                              \

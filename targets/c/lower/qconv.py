@@ -17,7 +17,7 @@ from edgec.plan.plan import Struct
 from edgec.targets.c.lower.context import Lowering, Rows
 from edgec.targets.c.lower.conv import is_depthwise, operand_strides
 from edgec.targets.c.lower.qdepthwise import lower_qdepthwise
-from edgec.targets.c.lower.qmatmul import Finish, finish_of, owned, packed_qmatmul
+from edgec.targets.c.lower.qmatmul import Finish, finish_of, laid_out, owned, packed_qmatmul
 from edgec.targets.c.qtiles import choose_qtiles
 
 
@@ -88,7 +88,7 @@ def _qgemm_rows(
         "qconv.h", "edgec_qconv", x.read(), ctx.pack(np.concatenate(parts)),
         ctx.pack(tiles.pack_columns(np.stack(biases))), by, y.write(),
         Struct("edgec_qconv_shape", tuple(fields.items())), tiles.struct(), macs=oh * ow * o * kh * kw * gc,
-        instances=tiles.instances(),
+        instances=(laid_out(ctx.isa), *tiles.instances()),
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from edgec.plan.plan import Struct, Symbol
 from edgec.targets.c.isa import Isa
 from edgec.targets.c.lower.context import Lowering, Rows
 from edgec.targets.c.lower.conv import operand_strides
-from edgec.targets.c.lower.qmatmul import finish_of
+from edgec.targets.c.lower.qmatmul import finish_of, laid_out
 
 # Kernel sizes and strides with a body of their own.
 _INNER = {(3, 3, 1), (3, 3, 2), (5, 5, 1), (5, 5, 2)}
@@ -42,8 +42,11 @@ def lower_qdepthwise(op: Op, ctx: Lowering, x: Rows, y: Rows) -> None:
         "qdepthwise.h", "edgec_qdepthwise", x.read(), ctx.pack(_pack(isa, groups[channels]), "int8_t"),
         ctx.pack(_by_lanes(bias[channels])),
         ctx.pack(_by_lanes(factors[channels])) if factors is not None else None, ctx.pack(zeros), y.write(),
-        Struct("edgec_qdw_shape", tuple(fields.items())), Symbol("edgec_qdw_{}x{}s{}_{}".format(*form)) if fast else None,
-        macs=oh * ow * c * kh * kw, instances=("EDGEC_QDW_INNER({}, {}, {}, {})".format(*form),) if fast else (),
+        Struct("edgec_qdw_shape", tuple(fields.items())),
+        Symbol("edgec_qdw_{}x{}s{}_{}".format(*form)) if fast else None,
+        macs=oh * ow * c * kh * kw, instances=(
+            laid_out(isa), *(("EDGEC_QDW_INNER({}, {}, {}, {})".format(*form),) if fast else ()),
+        ),
     )  # fmt: skip
 
 

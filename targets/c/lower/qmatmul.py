@@ -69,6 +69,11 @@ def finish_of(op: Op, ctx: Lowering) -> Finish:
     )
 
 
+def laid_out(isa: Isa) -> str:
+    """A check of the C compiler's flags: with others, packed weights would be read in another order."""
+    return f"EDGEC_LAID_OUT({int(isa.dot)})"
+
+
 def owned(ctx: Lowering, value: Value) -> Pointer:
     """A dense value where bytes behind it may be read: what the caller owns is copied first."""
     source = ctx.read(value)
@@ -95,7 +100,7 @@ def packed_qmatmul(
     ctx.call(
         "qmatmul.h", "edgec_qmatmul", x, ctx.pack(tiles.pack(weights.T[np.newaxis])), ctx.pack(bias), by, y, rows, n,
         k, chunk, finish.lo, finish.hi, tiles.struct(), tasks=rows // chunk, macs=rows * n * k,
-        instances=tiles.instances(),
+        instances=(laid_out(ctx.isa), *tiles.instances()),
     )  # fmt: skip
 
 
