@@ -87,7 +87,7 @@ def build(
     if options.precision == "int8":
         types = {v.name: v.type for v in graph.inputs if v not in {s.input for s in graph.states}}
         data = read_calibration(
-            options.calib, types, options.calib_samples, options.seed, ranges_of(options, images)
+            options.calib, types, options.calib_samples, options.seed, ranges_of(options, images), images
         )
         if data.warning:
             progress(f"WARNING: {data.warning}")
