@@ -49,7 +49,6 @@ def static_int8(module: Module, device: Device, data: Calibration, observer: str
     chosen = operators_on_bytes(graph)
     left = [op for op in graph.ops if op not in chosen]
     macs = sum(macs_of(op) for op in graph.ops)
-    on_bytes = sum(macs_of(op) for op in chosen)
     with graph_values(graph, values_to_equalize(graph)) as taps:
         equalize_ranges(graph, channel_maxima(lambda: (found for _, found in taps.stream(data.samples))))
     ranges = ranges_of_values(graph, values_to_observe(graph, chosen), data, observer)
@@ -61,6 +60,8 @@ def static_int8(module: Module, device: Device, data: Calibration, observer: str
     verify_module(module, after="the choice of encodings")
     layers = _noise(graph, results, wide, data.samples[0])
     run_pipeline(module, (f"lower_requant{{byte={device.isa.byte}}}", *FUSED))
+    # what was chosen and has no integer form after all is not counted
+    on_bytes = sum(macs_of(op) for op in graph.ops if op.kind in ("qconv", "qmatmul"))
     return {
         "precision": "int8",
         "calibration": {**data.facts(), "observer": observer},
