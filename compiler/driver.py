@@ -83,7 +83,7 @@ def build(
     operators = len(graph.ops)
     check_ranges([(v.name, v.type) for v in graph.inputs], options.ranges)
     use_images(graph, images)
-    narrowed = None
+    narrowed, quantized = None, {}
     if options.precision == "int8":
         types = {v.name: v.type for v in graph.inputs if v not in {s.input for s in graph.states}}
         data = read_calibration(
@@ -93,7 +93,7 @@ def build(
             progress(f"WARNING: {data.warning}")
         effects = run_pipeline(module, BEFORE_ENCODING)
         progress(f"calibrating on {len(data.samples)} samples")
-        quantized = static_int8(module, device, data, options.observer)
+        quantized = {"quantization": static_int8(module, device, data, options.observer)}
         narrowed = Narrowed(graph, data.samples)
     else:
         effects = run_pipeline(module, CPU_FLOAT)
@@ -111,7 +111,7 @@ def build(
     files = {**built.files, PLAN: to_json(facts), **named.files}
     manifest = manifest_of(plan, device, family, options, platform.triple, key) | named.manifest
     receipt = receipt_of(plan, model, target, device, options, key, operators, built)
-    receipt |= {"quantization": quantized} if narrowed is not None else {}
+    receipt |= quantized
     receipt |= account(graph, device, segments, plan, costs, effects, options.threads)
 
     if options.verify != "none":

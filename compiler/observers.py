@@ -14,6 +14,7 @@ counted apart: a grid always holds 0, so that they cost nothing wherever the end
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -109,6 +110,18 @@ def channel_maxima(stream: Stream[K]) -> dict[K, Array]:
             seen = np.abs(array).reshape(-1, array.shape[-1]).max(axis=0, initial=0.0)
             found[key] = np.maximum(found[key], seen) if key in found else seen
     return found
+
+
+def channel_means(stream: Stream[K]) -> dict[K, Array]:
+    """The mean of each channel (the last axis)."""
+    sums: dict[K, Array] = {}
+    counts: Counter[K] = Counter()
+    for arrays in stream():
+        for key, array in arrays.items():
+            mean = array.reshape(-1, array.shape[-1]).mean(axis=0, dtype=np.float64)
+            sums[key] = sums[key] + mean if key in sums else mean
+            counts[key] += 1
+    return {key: total / counts[key] for key, total in sums.items()}
 
 
 def measure_ranges(stream: Stream[K], observer: str, percentile: float = PERCENTILE) -> dict[K, Range]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgec.ir.errors import UsageError
-from edgec.observers import OBSERVERS
+from edgec.observers import PERCENTILE, check_observer
 from edgec.targets.c.weights import STORAGES, Storage
 
 PRECISIONS = ("float32", "int8")
@@ -60,8 +60,7 @@ def check_options(options: BuildOptions, family: str) -> None:
         )
     if options.precision not in PRECISIONS:
         raise UsageError(f"--precision {options.precision} is not legal; legal: {', '.join(PRECISIONS)}")
-    if options.observer not in OBSERVERS:
-        raise UsageError(f"--observer {options.observer} is not legal; legal: {', '.join(OBSERVERS)}")
+    check_observer(options.observer, PERCENTILE)
     if options.calib is not None and options.precision != "int8":
         raise UsageError("--calib gives samples to int8: give --precision int8 with it")
     if options.weights not in STORAGES:

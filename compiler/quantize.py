@@ -19,7 +19,9 @@ import numpy as np
 
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.types import Quant, Type
-from edgec.passes.requant_forms import FORMS
+from edgec.passes.requant import is_clamp
+from edgec.passes.requant_forms import FORMS, windows_count_alike
+from edgec.weight_rounding import corrected_bias, round_nearest
 
 Array = np.ndarray[Any, Any]
 Range = tuple[float, float]
@@ -47,8 +49,7 @@ def heavy(op: Op) -> bool:
         return False
     if any(v is not None and v.const is None for v in op.inputs[2:]):
         return False
-    act = str(op.attrs["act"])
-    if act and act not in ("relu", "relu6") and not act.startswith("clip:"):
+    if not is_clamp(str(op.attrs["act"])):
         return False
     if op.kind == "conv":
         return op.arg(0).type.rank == 4 and op.attrs["layout"] == "nhwc"
@@ -84,10 +85,9 @@ def _light(op: Op, found: Collection[Op]) -> bool:
         return False
     if op.kind == "resize" and op.attrs["mode"] != "nearest":
         return False
-    if op.kind == "avg_pool" and any(op.attrs["pads"]) and (not op.attrs["count_include_pad"] or op.attrs["ceil_pads"]):  # type: ignore[arg-type]
+    if op.kind == "avg_pool" and not windows_count_alike(op.attrs):
         return False
-    act = str(op.attrs.get("act", ""))
-    return not act or act in ("relu", "relu6") or act.startswith("clip:")
+    return is_clamp(str(op.attrs.get("act", "")))
 
 
 def values_to_observe(graph: Graph, chosen: Collection[Op]) -> list[Value]:
@@ -196,7 +196,7 @@ def _encode_weights(
     scale = np.maximum(scale, (result_scale or 1e-3) * LEAST_FACTOR / x_scale).astype(np.float32)
     stored = rounded(op, flat, scale)
     if mean is not None:
-        _correct_bias(graph, op, (stored * scale[:, None].astype(np.float64) - flat).reshape(w.shape), mean)
+        _correct_bias(graph, op, stored, flat, scale, mean)
     back = stored.reshape(w.shape).transpose(np.argsort(axes))
     encoding = Quant(
         "i8", graph.module.intern(scale), graph.module.intern(np.zeros(len(scale), np.int8)), int(axes[0])
@@ -204,19 +204,18 @@ def _encode_weights(
     op.inputs[1] = graph.encoded(np.ascontiguousarray(back), Type("f32", value.type.shape, (encoding,)), value.name)
 
 
-def _correct_bias(graph: Graph, op: Op, error: Array, mean: Array) -> None:
-    """Takes what an error of the weights [results, channels of the group, …] adds on average from the bias."""
+def _correct_bias(graph: Graph, op: Op, stored: Array, flat: Array, scale: Array, mean: Array) -> None:
+    """The bias with which rounded weights [results, k] give the mean that the others give."""
     groups = int(op.attrs["groups"]) if op.kind == "conv" else 1  # type: ignore[arg-type]
-    by_channel = error.reshape(*error.shape[:2], -1).sum(axis=2) if op.kind == "conv" else error.reshape(len(error), -1)
-    each = mean.reshape(groups, 1, -1)
-    shift = (by_channel.reshape(groups, len(error) // groups, -1) * each).sum(axis=2).reshape(-1)
+    results, k = flat.shape
+    each = mean.reshape(groups, 1, -1, 1)  # [group][result][channel][tap]
+    rows = np.broadcast_to(each, (groups, results // groups, each.shape[2], k // each.shape[2])).reshape(results, k)
     bias = op.inputs[2] if len(op.inputs) > 2 else None
-    before = np.broadcast_to(graph.array(bias).reshape(-1), shift.shape) if bias is not None else np.zeros_like(shift)
-    shape = (len(shift),) if bias is None or bias.type.size == 1 else bias.type.dims
-    corrected = graph.constant((before - shift).astype(np.float32).reshape(shape))
-    op.inputs[2:3] = [corrected]
+    before = None if bias is None else np.broadcast_to(graph.array(bias).reshape(-1), (results,))
+    shape = (results,) if bias is None or bias.type.size == 1 else bias.type.dims
+    op.inputs[2:3] = [graph.constant(corrected_bias(before, flat, stored, scale, rows).reshape(shape))]
 
 
 def nearest(op: Op, weights: Array, scale: Array) -> Array:
     """Weights [channels, k] rounded to the nearest step of their channel."""
-    return np.clip(np.rint(weights / scale[:, None].astype(np.float64)), -127, 127).astype(np.int8)
+    return round_nearest(weights, scale)

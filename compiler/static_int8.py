@@ -10,37 +10,20 @@ from typing import Any
 import numpy as np
 
 from edgec.calibration import Calibration
-from edgec.graph_values import graph_values
+from edgec.graph_values import graph_values, tapped
 from edgec.ir import interp
 from edgec.ir.graph import Graph, Module, Value
 from edgec.ir.macs import macs_of
 from edgec.ir.verify import verify_module
-from edgec.observers import channel_maxima, measure_ranges
+from edgec.observers import channel_maxima, channel_means, measure_ranges
 from edgec.paired import signal_to_noise
 from edgec.passes import FUSED
 from edgec.passes.equalize_ranges import equalize_ranges, values_to_equalize
 from edgec.pipeline import run_pipeline
-from edgec.quantize import Range, encode_values, heavy, nearest, operators_on_bytes, values_to_observe
+from edgec.quantize import encode_values, heavy, nearest, operators_on_bytes, values_to_observe
 from edgec.targets.c.devices import Device
 
 Array = np.ndarray[Any, Any]
-
-
-def ranges_of_values(graph: Graph, values: Sequence[Value], data: Calibration, observer: str) -> dict[Value, Range]:
-    """What each value's bytes should cover."""
-    with graph_values(graph, values) as taps:
-        return measure_ranges(lambda: (found for _, found in taps.stream(data.samples)), observer)
-
-
-def channel_means(graph: Graph, values: Sequence[Value], data: Calibration) -> dict[Value, Array]:
-    """The mean of each channel, the last axis."""
-    sums: dict[Value, Array] = {}
-    with graph_values(graph, list(dict.fromkeys(values))) as taps:
-        for _, arrays in taps.stream(data.samples):
-            for value, array in arrays.items():
-                mean = array.reshape(-1, array.shape[-1]).mean(axis=0, dtype=np.float64)
-                sums[value] = sums[value] + mean if value in sums else mean
-    return {value: total / len(data.samples) for value, total in sums.items()}
 
 
 def static_int8(module: Module, device: Device, data: Calibration, observer: str) -> dict[str, Any]:
@@ -51,8 +34,11 @@ def static_int8(module: Module, device: Device, data: Calibration, observer: str
     macs = sum(macs_of(op) for op in graph.ops)
     with graph_values(graph, values_to_equalize(graph)) as taps:
         equalize_ranges(graph, channel_maxima(lambda: (found for _, found in taps.stream(data.samples))))
-    ranges = ranges_of_values(graph, values_to_observe(graph, chosen), data, observer)
-    means = channel_means(graph, [op.arg(0) for op in graph.ops if op in chosen and heavy(op)], data)
+    multiplied = {op.arg(0) for op in chosen if heavy(op)}
+    with graph_values(graph, values_to_observe(graph, chosen)) as taps:
+        ranges = measure_ranges(lambda: (found for _, found in taps.stream(data.samples)), observer)
+        means = channel_means(lambda: ({v: found[v] for v in multiplied & found.keys()} for _, found in
+                                       taps.stream(data.samples)))  # fmt: skip
     results = [op.result for op in graph.ops if op in chosen]
     with graph_values(graph, results) as taps:
         wide = taps(data.samples[0])
@@ -77,14 +63,11 @@ def _noise(
     graph: Graph, results: Sequence[Value], wide: Mapping[Value, Array], sample: Mapping[str, Array]
 ) -> list[dict[str, Any]]:
     """Signal to noise of each operator on bytes, that of all before it included, on one sample."""
-    own, graph.outputs = graph.outputs, [(f"value_{i}", value) for i, value in enumerate(results)]
-    try:
+    with tapped(graph, results) as names:
         narrow = interp.run(graph, sample)
-    finally:
-        graph.outputs = own
     rows = []
-    for i, value in enumerate(results):
-        noise = signal_to_noise(narrow[f"value_{i}"], wide[value])
+    for value in results:
+        noise = signal_to_noise(narrow[names[value]], wide[value])
         assert value.op is not None
         label = f"{value.op.kind} {value.op.source}".strip()
         rows.append({"op": label, "signal_to_noise_db": round(noise, 2) if isfinite(noise) else None})

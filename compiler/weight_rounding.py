@@ -120,11 +120,10 @@ def corrected_bias(
     bias: Array | None, w: Array, stored: Array, scale: Array, mean: Array, wanted_mean: Array | None = None
 ) -> Array:
     """The bias with which the mean of each channel's sum is what it would be with `w` (M. Nagel et al., "Data-Free
-    Quantization", 2019, section 4.2). `mean`[k] is that of the rows that the stored weights meet, `wanted_mean` that of
-    the rows in the float model, when they differ. Float32[n]."""
-    w = np.asarray(w, np.float64)
-    should = w @ (mean if wanted_mean is None else wanted_mean)
-    found = stored.astype(np.float64) * np.asarray(scale, np.float64)[:, None] @ mean
+    Quantization", 2019, section 4.2). `mean`, [k] or [n, k], is that of the rows that the stored weights meet,
+    `wanted_mean` that of the rows in the float model, when they differ. Float32[n]."""
+    should = (np.asarray(w, np.float64) * (mean if wanted_mean is None else wanted_mean)).sum(axis=1)
+    found = (stored.astype(np.float64) * np.asarray(scale, np.float64)[:, None] * mean).sum(axis=1)
     return np.asarray((0.0 if bias is None else bias) + should - found, np.float32)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from edgec.ir.encodings import nearest_steps
 from edgec.ir.ops.elementwise import activate
 from edgec.ir.ops.integer import ACC, MIDDLE, SHIFTS
 from edgec.ir.types import DTYPES
@@ -31,6 +32,11 @@ REASONS = {
     "NO_INTEGER_FORM": "there is no integer form of it",
     "WEIGHTS_ASYMMETRIC": "its weights have zero points, or -128",
 }
+
+
+def is_clamp(act: str) -> bool:
+    """A fused activation that only bounds the result, or none."""
+    return act in ("", "relu", "relu6") or act.startswith("clip:")
 
 
 @dataclass(frozen=True)
@@ -60,13 +66,11 @@ class Grid:
         return (steps * np.float32(self.scale)).astype(np.float32)
 
     def encode(self, real: Array) -> Array:
-        with np.errstate(all="ignore"):
-            steps = np.nan_to_num(np.clip(np.rint(real / np.float32(self.scale)), -(2.0**20), 2.0**20))
-        return np.asarray(np.clip(steps + self.zero, self.least, self.most).astype(DTYPES[self.dtype]))
+        return nearest_steps(real, np.array(self.scale, np.float32), np.array(self.zero, DTYPES[self.dtype]))
 
     def bounds(self, act: str) -> tuple[int, int]:
         """Bytes between which a fused clamp keeps the result; NotInIntegers for other activations."""
-        if act and act not in ("relu", "relu6") and not act.startswith("clip:"):
+        if not is_clamp(act):
             raise NotInIntegers("NO_INTEGER_FORM")
         ends = activate(np.array([-np.inf, np.inf], np.float32), act)
         return self.nearest(float(ends[0])), self.nearest(float(ends[1]))

@@ -177,10 +177,15 @@ def _mean(f: Form) -> Value:
                       multiplier=m, shift=s, **_clamped(result, ""))  # fmt: skip
 
 
+def windows_count_alike(attrs: Any) -> bool:
+    """Whether every window of an average pool divides by the same number."""
+    return not any(attrs["pads"]) or (attrs["count_include_pad"] and not attrs["ceil_pads"])
+
+
 def _avg_pool(f: Form) -> Value:
     (x, grid), result, a = f.byte(0), f.target(), f.attrs
-    if any(a["pads"]) and (not a["count_include_pad"] or a["ceil_pads"]):
-        raise NotInIntegers("NO_INTEGER_FORM")  # windows of several counts
+    if not windows_count_alike(a):
+        raise NotInIntegers("NO_INTEGER_FORM")
     count = math.prod(a["kernel"])
     m, s = multiplier(grid.scale / (result.scale * count))
     bias = zero_in_sum(result, m, s) - grid.zero * count

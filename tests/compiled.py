@@ -19,6 +19,7 @@ from edgec.targets.arm import target as arm
 from edgec.targets.c.build import Platform, make_files, make_plan, make_sources
 from edgec.targets.c.devices import Device
 from edgec.targets.c.emit import Identity
+from edgec.targets.c.isa import SCALAR
 from edgec.targets.host import target as host
 
 
@@ -35,6 +36,7 @@ def native() -> list[Device]:
     return sorted(found, key=lambda device: device != best)
 
 
+SCALAR_DEVICE = Device("scalar", "no vectors but the compiler's", SCALAR, ("-DEDGEC_SCALAR",), ())
 HOSTS = [f"host:{device.name}" for device in native()]
 TARGETS = [*HOSTS, "arm"]
 PLAIN = [HOSTS[0], "arm"]  # for kernels that know no instruction set: one compiler, two machines

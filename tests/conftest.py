@@ -3,5 +3,18 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE / "targets"), str(HERE.parent / "benchmarks")]
+
+
+@pytest.fixture
+def scalar_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`host:scalar` is a target, too: kernels without vectors."""
+    from compiled import SCALAR_DEVICE
+
+    from edgec.targets.host import target
+
+    with_scalar = {**target.devices(), "scalar": SCALAR_DEVICE}
+    monkeypatch.setattr(target, "devices", lambda: with_scalar)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from network import Network
 
+from edgec.graph_values import tapped
 from edgec.ir import interp
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.types import Quant
@@ -36,10 +37,9 @@ def kinds(ops: set[Op]) -> list[str]:
 
 
 def ranges(graph: Graph, values: list[Value], feeds: dict[str, Any]) -> dict[Value, tuple[float, float]]:
-    own, graph.outputs = graph.outputs, [(f"v{i}", v) for i, v in enumerate(values)]
-    found = interp.run(graph, feeds)
-    graph.outputs = own
-    return {v: (float(found[f"v{i}"].min()), float(found[f"v{i}"].max())) for i, v in enumerate(values)}
+    with tapped(graph, values) as names:
+        found = interp.run(graph, feeds)
+    return {v: (float(found[name].min()), float(found[name].max())) for v, name in names.items()}
 
 
 def test_what_only_leads_to_an_output_stays_float() -> None:

@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 
 from edgec.ir.errors import IRError
-from edgec.ir.types import DTYPES, Encoding, Float8, Quant, Type, dtype_name
+from edgec.ir.types import Encoding, Float8, Quant, Type, dtype_name
 
 Array = np.ndarray[Any, Any]
 Constants = Mapping[str, Array]  # of a module, by key
@@ -51,19 +51,24 @@ def decode(constants: Constants, stored: Array, type: Type) -> Array:
 
 
 def encode(constants: Constants, real: Array, type: Type) -> Array:
-    """The nearest numbers that can be stored: integers by saturate(round(x / scale) + zero), half to even (ONNX,
-    QuantizeLinear), a NaN as the zero point; 8-bit floats saturated."""
+    """The nearest numbers that can be stored: integers by `nearest_steps` (ONNX, QuantizeLinear); 8-bit floats
+    saturated."""
     encoding = _only(type)
     scale = _along(constants[encoding.scale], encoding.axis, type.rank)
+    if isinstance(encoding, Float8):
+        largest = float(ml_dtypes.finfo(FLOAT8[encoding.format]).max)
+        with np.errstate(all="ignore"):
+            bounded = np.clip(real / scale, -largest, largest)
+            return np.asarray(bounded.astype(FLOAT8[encoding.format]).view(np.uint8))
+    return nearest_steps(real, scale, _along(constants[encoding.zero], encoding.axis, type.rank))
+
+
+def nearest_steps(real: Array, scale: Array, zero: Array) -> Array:
+    """saturate(round(real / scale) + zero), half to even, in the zero points' dtype; a NaN becomes the zero point."""
+    info = np.iinfo(zero.dtype)
     with np.errstate(all="ignore"):
-        steps = real / scale
-        if isinstance(encoding, Float8):
-            largest = float(ml_dtypes.finfo(FLOAT8[encoding.format]).max)
-            return np.asarray(np.clip(steps, -largest, largest).astype(FLOAT8[encoding.format]).view(np.uint8))
-        info = np.iinfo(DTYPES[encoding.stored])
-        whole = np.nan_to_num(np.clip(np.rint(steps), -(2.0**33), 2.0**33), nan=0.0).astype(np.int64)
-    zero = _along(constants[encoding.zero], encoding.axis, type.rank)
-    return np.asarray(np.clip(whole + zero.astype(np.int64), info.min, info.max).astype(DTYPES[encoding.stored]))
+        steps = np.nan_to_num(np.clip(np.rint(real / scale), -(2.0**33), 2.0**33), nan=0.0).astype(np.int64)
+    return np.asarray(np.clip(steps + zero.astype(np.int64), info.min, info.max).astype(zero.dtype))
 
 
 def _only(type: Type) -> Encoding:

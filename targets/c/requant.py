@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from edgec.ir.graph import Op
+from edgec.ir.graph import Op, Value
 from edgec.ir.ops.integer import SHIFTS
 from edgec.targets.c.isa import Isa
 from edgec.targets.c.lower.context import NotLowered
@@ -29,8 +30,8 @@ def scale_fields(op: Op, isa: Isa, prefix: str = "") -> dict[str, int]:
     return {prefix + name: value for name, value in fields.items()}
 
 
-def check_bytes(op: Op, isa: Isa) -> None:
-    """NotLowered when kernels of this instruction set have other bytes than the op."""
-    for value in (*op.inputs, op.result):
+def check_bytes(op: Op, isa: Isa, values: Iterable[Value | None] | None = None) -> None:
+    """NotLowered when kernels of this instruction set have other bytes than `values`: the op's operands and result."""
+    for value in (*op.inputs, op.result) if values is None else values:
         if value is not None and value.type.dtype != isa.byte:
             raise NotLowered(f"{op.kind} has kernels for bytes of {isa.byte} here, not of {value.type.dtype}")

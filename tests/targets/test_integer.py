@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from compiled import compiled
 from network import Network
-from test_qconv import SCALAR_DEVICE, TARGETS, _bytes, _zero, isa_of
+from test_qconv import TARGETS, _bytes, _zero, check, isa_of
 
 from edgec.ir.types import DTYPES
 from edgec.targets.c.isa import Isa
-from edgec.targets.host import target as host
 
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-40, 1e30, -1e30, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 127.5, -128.5]
 LENGTHS = (1, 7, 16, 31, 64, 65, 200)
@@ -147,14 +146,10 @@ def network(isa: Isa) -> Network:
     return net
 
 
+@pytest.mark.usefixtures("scalar_host")
 @pytest.mark.parametrize("target", TARGETS)
-def test_against_interpreter(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with_scalar = {**host.devices(), "scalar": SCALAR_DEVICE}
-    monkeypatch.setattr(host, "devices", lambda: with_scalar)
-    net = network(isa_of(target))
-    found, expected = net.run(target, tmp_path), net.expected()
-    for name, value in net.graph.outputs:
-        np.testing.assert_array_equal(found[name], expected[name], f"{target} {name} {value.op} {value.type}")
+def test_against_interpreter(target: str, tmp_path: Path) -> None:
+    check(network(isa_of(target)), target, tmp_path)
 
 
 def test_row_by_row(tmp_path: Path) -> None:

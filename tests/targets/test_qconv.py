@@ -18,15 +18,14 @@ from edgec.plan.schedule import Segment
 from edgec.targets.arm import target as arm
 from edgec.targets.c import qtiles
 from edgec.targets.c.build import Platform, make_files, make_plan
-from edgec.targets.c.devices import Device
 from edgec.targets.c.emit import Identity
-from edgec.targets.c.isa import SCALAR, Isa
+from edgec.targets.c.isa import Isa
 from edgec.targets.c.lower import qmatmul
 from edgec.targets.c.qtiles import QTiles
 from edgec.targets.c.tiles import Tiles
 from edgec.targets.host import target as host
 
-SCALAR_DEVICE = Device("scalar", "no vectors but the compiler's", SCALAR, ("-DEDGEC_SCALAR",), ())
+pytestmark = pytest.mark.usefixtures("scalar_host")
 TARGETS = [*HOSTS, "host:scalar", "arm:cortex-a76", "arm:cortex-a72"]
 
 # (image NHWC, kernel OIHW, strides, pads, dilations, groups, x_zero, spread)
@@ -102,12 +101,6 @@ def network(isa: Isa) -> Network:
 def isa_of(target: str) -> Isa:
     family, _, cpu = target.partition(":")
     return {"arm": arm, "host": host}[family].choose(cpu).isa  # type: ignore[attr-defined, no-any-return]
-
-
-@pytest.fixture(autouse=True)
-def scalar(monkeypatch: pytest.MonkeyPatch) -> None:
-    with_scalar = {**host.devices(), "scalar": SCALAR_DEVICE}
-    monkeypatch.setattr(host, "devices", lambda: with_scalar)
 
 
 def check(net: Network, target: str, folder: Path, segments: Sequence[Segment] | None = None) -> None:

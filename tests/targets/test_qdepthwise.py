@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 from compiled import compiled
 from network import Network
-from test_qconv import SCALAR_DEVICE, TARGETS, _bytes, _requant, _weights, _zero, isa_of
+from test_qconv import TARGETS, _bytes, _requant, _weights, _zero, check, isa_of
 
 from edgec.targets.c.isa import Isa
-from edgec.targets.host import target as host
 
 # (rows, columns, channels, kernel, strides, pads, dilations, x_zero, spread): channels below, at and above a register
 # of each instruction set, columns below and above the pixels that are in flight
@@ -61,14 +60,10 @@ def _extremes(net: Network, isa: Isa) -> None:
                to=isa.byte)  # fmt: skip
 
 
+@pytest.mark.usefixtures("scalar_host")
 @pytest.mark.parametrize("target", TARGETS)
-def test_against_interpreter(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with_scalar = {**host.devices(), "scalar": SCALAR_DEVICE}
-    monkeypatch.setattr(host, "devices", lambda: with_scalar)
-    net = network(isa_of(target))
-    found, expected = net.run(target, tmp_path), net.expected()
-    for name, value in net.graph.outputs:
-        np.testing.assert_array_equal(found[name], expected[name], f"{target} {name} {value.op} {value.type}")
+def test_against_interpreter(target: str, tmp_path: Path) -> None:
+    check(network(isa_of(target)), target, tmp_path)
 
 
 @pytest.mark.parametrize("target", ["host", "arm:cortex-a76", "arm:cortex-a72"])

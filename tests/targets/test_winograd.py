@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import pytest
 import unicorn
-from compiled import native
+from compiled import SCALAR_DEVICE, native
 from unicorn import arm64_const as a64
 
 from edgec.plan.plan import Symbol
@@ -23,11 +23,10 @@ from edgec.targets.arm import target as arm
 from edgec.targets.c import toolchain, winograd
 from edgec.targets.c.build import EMULATED
 from edgec.targets.c.devices import Device
-from edgec.targets.c.isa import NEON, SCALAR
+from edgec.targets.c.isa import NEON
 from edgec.targets.c.winograd import Layer, WinogradTiles
 from edgec.targets.host import target as host
 
-SCALAR_DEVICE = Device("scalar", "no vectors but the compiler's", SCALAR, ("-DEDGEC_SCALAR",), ())
 # Largest error, relative to the largest result, against float64. F(4) over 512 channels comes to 2.8e-6.
 TOLERANCE = 3e-6
 INF = float("inf")

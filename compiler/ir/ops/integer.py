@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from edgec.ir.encodings import nearest_steps
 from edgec.ir.errors import IRError
 from edgec.ir.ops import row_rules
 from edgec.ir.ops.conv import conv_dims, conv_sum, from_channels_last, pool_dims, sliding, to_channels_last
@@ -219,13 +220,8 @@ def _infer_quantize(types: Sequence[Type | None], a: Any) -> list[Type]:
 
 
 def _evaluate_quantize(v: Sequence[Any], a: Any) -> list[Array]:
-    """saturate(round(x / scale) + zero), half to even (ONNX, QuantizeLinear); a NaN becomes the zero point."""
-    info, rank = np.iinfo(v[2].dtype), v[0].ndim
-    with np.errstate(all="ignore"):
-        steps = np.rint(v[0] / _along(v[1], rank, a["axis"]))
-        steps = np.nan_to_num(np.clip(steps, -(2.0**20), 2.0**20), nan=0.0)
-    q = steps.astype(np.int64) + _along(v[2], rank, a["axis"]).astype(np.int64)
-    return [np.clip(q, info.min, info.max).astype(v[2].dtype)]
+    """ONNX, QuantizeLinear."""
+    return [nearest_steps(v[0], *(_along(given, v[0].ndim, a["axis"]) for given in v[1:]))]
 
 
 def _infer_dequantize(types: Sequence[Type | None], a: Any) -> list[Type]:

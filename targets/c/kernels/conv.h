@@ -22,18 +22,6 @@ typedef struct {
 
 typedef void (*edgec_conv_act_fn)(float *y, ptrdiff_t n);
 
-/* Result rows from oy on, at most `most`, that have every kernel row and no ring's end between their rows. */
-EDGEC_INLINE ptrdiff_t edgec_conv_lines(const edgec_conv_shape *d, ptrdiff_t oy, ptrdiff_t most, int residual) {
-  const ptrdiff_t first = oy * d->sh - d->top, reach = (d->kh - 1) * d->dh;
-  ptrdiff_t n = 1;
-  for (; n < most; n++) {
-    const ptrdiff_t last = first + n * d->sh + reach, y = oy + n;
-    if (first < 0 || last >= d->h || first / d->x_depth != last / d->x_depth) break;
-    if (oy / d->y_depth != y / d->y_depth || (residual && oy / d->r_depth != y / d->r_depth)) break;
-  }
-  return n;
-}
-
 /* b and bias are packed per group (b_group, bias_group floats apart), r is added before the clamp or null. act runs on
    finished rows, or is null. */
 EDGEC_NOINLINE void edgec_conv(const float *x, const float *b, const float *bias, const float *r, float *y,
@@ -43,7 +31,9 @@ EDGEC_NOINLINE void edgec_conv(const float *x, const float *b, const float *bias
   const int runs = d->dw == 1 && d->groups == 1; /* a kernel row is one run of floats */
   const ptrdiff_t per_row = d->kw * d->gc;       /* rows of B that belong to a kernel row */
   for (ptrdiff_t oy = y0; oy < y1;) {
-    const ptrdiff_t iy = oy * d->sh - d->top, lines = edgec_conv_lines(d, oy, y1 - oy, r != 0);
+    const ptrdiff_t iy = oy * d->sh - d->top, reach = (d->kh - 1) * d->dh;
+    const ptrdiff_t lines =
+        edgec_even_lines(oy, y1 - oy, iy, d->sh, reach, d->h, d->x_depth, d->y_depth, r ? d->r_depth : 0);
     ptrdiff_t ky0, ky1;
     edgec_kernel_rows(iy, d->kh, d->dh, d->h, &ky0, &ky1);
     float *yr = y + image * d->y_image + oy % d->y_depth * d->y_row;

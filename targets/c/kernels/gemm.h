@@ -181,9 +181,6 @@ typedef struct {
   ptrdiff_t mr, nv, last_nv, wide;
 } edgec_gemm_tiles;
 
-#define EDGEC_SEGMENTS 64
-#define EDGEC_GEMM_ROWS 16 /* most rows of a tile */
-
 /* The rows of C are the pixels of `lines` image rows, so that a panel of B is read once for all of them. */
 typedef struct {
   ptrdiff_t lines, pixels;
@@ -203,12 +200,11 @@ EDGEC_FN void edgec_gemm(const edgec_gemm_args *whole, ptrdiff_t n, const edgec_
   edgec_gemm_args t = *whole;
   const ptrdiff_t mr = f->mr;
   const int a_even = l->lines == 1 || l->a_line == l->pixels * t.a_stride; /* A's pixels are evenly spaced */
-  const int even = a_even && (l->lines == 1 || (l->c_line == l->pixels * l->c_pixel &&
-                                                (!t.r || l->r_line == l->pixels * l->r_pixel)));
-  const int merged = even || (a_even && l->pixels % mr); /* tiles run over the ends of lines */
-  const ptrdiff_t pixels = merged ? l->lines * l->pixels : l->pixels, lines = merged ? 1 : l->lines;
-  const int uneven = merged && !even;
-  const int down = !merged && (pixels + mr - 1) / mr < lines; /* one call takes the tiles of all lines at a pixel */
+  const int c_even = l->lines == 1 || (l->c_line == l->pixels * l->c_pixel &&
+                                       (!t.r || l->r_line == l->pixels * l->r_pixel));
+  const edgec_gemm_way way = edgec_way(l->lines, l->pixels, mr, a_even, c_even);
+  const ptrdiff_t pixels = way.pixels, lines = way.lines;
+  const int uneven = way.uneven, down = way.down;
   const float *panel = whole->b;
   t.a = a;
   t.c_at = c_at;

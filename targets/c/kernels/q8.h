@@ -123,12 +123,13 @@ EDGEC_INLINE edgec_vq edgec_clamp_q(edgec_vq x, edgec_vq lo, edgec_vq hi) {
 }
 
 /* `count` vectors of sums as bytes, saturated, side by side; what follows them is any. 1 <= count <= 4, and known when
-   it is compiled. */
-EDGEC_INLINE edgec_vq edgec_narrow(const edgec_vi *v, int count) {
+   it is compiled. `middle` is 0, or EDGEC_Q8_MIDDLE: that is added, as the first bit of signed bytes turned over. */
+EDGEC_INLINE edgec_vq edgec_narrow_by(const edgec_vi *v, int count, int middle) {
   const edgec_vi a = v[0], b = v[count > 1 ? 1 : 0], c = v[count > 2 ? 2 : 0], d = v[count > 3 ? 3 : count > 2 ? 2 : 0];
 #if defined(EDGEC_SCALAR)
   const edgec_vi all[4] = {a, b, c, d};
   edgec_vq x;
+  (void)middle;
   for (int i = 0; i < 4 * EDGEC_LANES; i++) {
     const int32_t s = all[i / EDGEC_LANES][i % EDGEC_LANES];
     x[i] = (edgec_q8)(s < EDGEC_Q8_MIN ? EDGEC_Q8_MIN : s > EDGEC_Q8_MAX ? EDGEC_Q8_MAX : s);
@@ -138,13 +139,16 @@ EDGEC_INLINE edgec_vq edgec_narrow(const edgec_vi *v, int count) {
   const __m512i ab = _mm512_packs_epi32((__m512i)a, (__m512i)b);
   const __m512i cd = count > 2 ? _mm512_packs_epi32((__m512i)c, (__m512i)d) : ab;
   const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  return (edgec_vq)_mm512_permutexvar_epi32(order, _mm512_packus_epi16(ab, cd));
+  const __m512i bytes = middle ? _mm512_packs_epi16(ab, cd) : _mm512_packus_epi16(ab, cd);
+  return (edgec_vq)_mm512_permutexvar_epi32(order, bytes) ^ edgec_splat_q(middle);
 #elif EDGEC_LANES == 8
   const __m256i ab = _mm256_packs_epi32((__m256i)a, (__m256i)b);
   const __m256i cd = count > 2 ? _mm256_packs_epi32((__m256i)c, (__m256i)d) : ab;
   const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-  return (edgec_vq)_mm256_permutevar8x32_epi32(_mm256_packus_epi16(ab, cd), order);
+  const __m256i bytes = middle ? _mm256_packs_epi16(ab, cd) : _mm256_packus_epi16(ab, cd);
+  return (edgec_vq)_mm256_permutevar8x32_epi32(bytes, order) ^ edgec_splat_q(middle);
 #else
+  (void)middle;
   const int16x4_t a16 = vqmovn_s32((int32x4_t)a);
   const int16x8_t ab = count > 1 ? vqmovn_high_s32(a16, (int32x4_t)b) : vcombine_s16(a16, a16);
   const int8x8_t low = vqmovn_s16(ab);
@@ -154,26 +158,9 @@ EDGEC_INLINE edgec_vq edgec_narrow(const edgec_vi *v, int count) {
   return (edgec_vq)vqmovn_high_s16(low, cd);
 #endif
 }
-
-/* The same with EDGEC_Q8_MIDDLE added: signed bytes with their first bit turned over. */
+EDGEC_INLINE edgec_vq edgec_narrow(const edgec_vi *v, int count) { return edgec_narrow_by(v, count, 0); }
 EDGEC_INLINE edgec_vq edgec_narrow_middle(const edgec_vi *v, int count) {
-#if !defined(EDGEC_SCALAR) && EDGEC_LANES == 16
-  const edgec_vi a = v[0], b = v[count > 1 ? 1 : 0], c = v[count > 2 ? 2 : 0], d = v[count > 3 ? 3 : count > 2 ? 2 : 0];
-  const __m512i ab = _mm512_packs_epi32((__m512i)a, (__m512i)b);
-  const __m512i cd = count > 2 ? _mm512_packs_epi32((__m512i)c, (__m512i)d) : ab;
-  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  const __m512i packed = _mm512_permutexvar_epi32(order, _mm512_packs_epi16(ab, cd));
-  return (edgec_vq)_mm512_xor_si512(packed, _mm512_set1_epi8((char)EDGEC_Q8_MIDDLE));
-#elif !defined(EDGEC_SCALAR) && EDGEC_LANES == 8
-  const edgec_vi a = v[0], b = v[count > 1 ? 1 : 0], c = v[count > 2 ? 2 : 0], d = v[count > 3 ? 3 : count > 2 ? 2 : 0];
-  const __m256i ab = _mm256_packs_epi32((__m256i)a, (__m256i)b);
-  const __m256i cd = count > 2 ? _mm256_packs_epi32((__m256i)c, (__m256i)d) : ab;
-  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-  const __m256i packed = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(ab, cd), order);
-  return (edgec_vq)_mm256_xor_si256(packed, _mm256_set1_epi8((char)EDGEC_Q8_MIDDLE));
-#else
-  return edgec_narrow(v, count);
-#endif
+  return edgec_narrow_by(v, count, EDGEC_Q8_MIDDLE);
 }
 
 /* The same for sums that are known to fit 16 bits. */

@@ -20,18 +20,6 @@ typedef struct {
   int32_t lo, hi;
 } edgec_qconv_shape;
 
-/* Result rows from oy on, at most `most`, that have every kernel row and no ring's end between their rows. */
-EDGEC_INLINE ptrdiff_t edgec_qconv_lines(const edgec_qconv_shape *d, ptrdiff_t oy, ptrdiff_t most) {
-  const ptrdiff_t first = oy * d->sh - d->top, reach = (d->kh - 1) * d->dh;
-  ptrdiff_t n = 1;
-  for (; n < most; n++) {
-    const ptrdiff_t last = first + n * d->sh + reach;
-    if (first < 0 || last >= d->h || first / d->x_depth != last / d->x_depth) break;
-    if (oy / d->y_depth != (oy + n) / d->y_depth) break;
-  }
-  return n;
-}
-
 /* b and by are packed per group, bias per variant and group. y are bytes, or int32_t where by is null. */
 EDGEC_NOINLINE void edgec_qconv(const edgec_q8 *x, const int8_t *b, const int32_t *bias, const int32_t *by, void *y,
                                 const edgec_qconv_shape *d, const edgec_qgemm_tiles *tiles, ptrdiff_t image,
@@ -41,13 +29,14 @@ EDGEC_NOINLINE void edgec_qconv(const edgec_q8 *x, const int8_t *b, const int32_
   const ptrdiff_t of_run = (length + tiles->group - 1) / tiles->group;
   const ptrdiff_t per_row = of_run * (runs ? 1 : d->kw); /* groups of B that belong to a kernel row */
   for (ptrdiff_t oy = y0; oy < y1;) {
-    const ptrdiff_t iy = oy * d->sh - d->top, lines = edgec_qconv_lines(d, oy, y1 - oy);
+    const ptrdiff_t iy = oy * d->sh - d->top, reach = (d->kh - 1) * d->dh;
+    const ptrdiff_t lines = edgec_even_lines(oy, y1 - oy, iy, d->sh, reach, d->h, d->x_depth, d->y_depth, 0);
     ptrdiff_t ky0, ky1;
     edgec_kernel_rows(iy, d->kh, d->dh, d->h, &ky0, &ky1);
     const int32_t *variant = bias + (ky0 * (d->below + 1) + d->kh - ky1) * d->groups * d->columns;
     char *yr = (char *)y + (image * d->y_image + oy % d->y_depth * d->y_row) * tiles->size;
     for (ptrdiff_t g = 0; g < d->groups; g++) {
-      const edgec_q8 *a[EDGEC_QGEMM_SEGMENTS];
+      const edgec_q8 *a[EDGEC_SEGMENTS];
       ptrdiff_t s = 0;
       for (ptrdiff_t ky = ky0; ky < ky1; ky++) {
         const edgec_q8 *row = x + image * d->x_image + (iy + ky * d->dh) % d->x_depth * d->x_row - d->left * d->c;

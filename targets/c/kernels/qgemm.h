@@ -66,13 +66,13 @@ EDGEC_INLINE void edgec_load_run_w(edgec_vw *v, const int8_t *p, int n) {
       }                                                                                                 \
     }                                                                                                   \
   }
-#define EDGEC_QGEMM_ROWS_OF_A(MR)                                                                       \
+#define EDGEC_GEMM_ROWS_OF_A(MR)                                                                       \
   const edgec_q8 *row[MR];                                                                              \
   row[0] = starts[s] + skip;                                                                            \
   EDGEC_UNROLL for (int m = 1; m < (MR); m++) row[m] = row[m - 1] + stride;                             \
   EDGEC_UNROLL for (int m = 0; m < (MR); m++) EDGEC_OPAQUE(row[m]);
 #define EDGEC_QGEMM_DOTS(MR, NV)                                                                        \
-  EDGEC_QGEMM_ROWS_OF_A(MR)                                                                             \
+  EDGEC_GEMM_ROWS_OF_A(MR)                                                                             \
   for (ptrdiff_t left = groups >> 2; left != 0; left--) EDGEC_QGEMM_STEP(MR, NV, 4)                     \
   if (groups & 2) EDGEC_QGEMM_STEP(MR, NV, 2)                                                           \
   if (groups & 1) EDGEC_QGEMM_STEP(MR, NV, 1)
@@ -124,7 +124,7 @@ EDGEC_INLINE edgec_vi edgec_pairs(edgec_vi acc, edgec_vw b, edgec_vq a, int halv
   return (edgec_vi)vpadalq_s16((int32x4_t)acc, sums);
 }
 #define EDGEC_QGEMM_PAIRED(MR, NV)                                                                      \
-  EDGEC_QGEMM_ROWS_OF_A(MR)                                                                             \
+  EDGEC_GEMM_ROWS_OF_A(MR)                                                                             \
   for (ptrdiff_t left = groups >> 1; left != 0; left--) EDGEC_QGEMM_PAIR_STEP(MR, NV, 2)                \
   if (groups & 1) EDGEC_QGEMM_PAIR_STEP(MR, NV, 1)
 #else
@@ -254,9 +254,6 @@ typedef struct {
   ptrdiff_t mr, nv, last_nv, wide, size, group;
 } edgec_qgemm_tiles;
 
-#define EDGEC_QGEMM_SEGMENTS 64
-#define EDGEC_QGEMM_ROWS 16 /* most rows of a tile */
-
 /* The rows of C are the pixels of `lines` image rows, so that a panel of B is read once for all of them. */
 typedef struct {
   ptrdiff_t lines, pixels;
@@ -269,16 +266,14 @@ typedef struct {
    pixels: where mr does not divide them, the last tile goes over rows that are done, to the same bits. */
 EDGEC_FN void edgec_qgemm(const edgec_qgemm_args *whole, ptrdiff_t n, const edgec_qgemm_lines *l,
                           const edgec_qgemm_tiles *f) {
-  const edgec_q8 *a[EDGEC_QGEMM_SEGMENTS];
-  ptrdiff_t c_at[EDGEC_QGEMM_ROWS];
+  const edgec_q8 *a[EDGEC_SEGMENTS];
+  ptrdiff_t c_at[EDGEC_GEMM_ROWS];
   edgec_qgemm_args t = *whole;
   const ptrdiff_t mr = f->mr, c_line = l->c_line * f->size, c_pixel = l->c_pixel * f->size;
   const int a_even = l->lines == 1 || l->a_line == l->pixels * t.a_stride; /* A's pixels are evenly spaced */
-  const int even = a_even && (l->lines == 1 || c_line == l->pixels * c_pixel);
-  const int merged = even || (a_even && l->pixels % mr); /* tiles run over the ends of lines */
-  const ptrdiff_t pixels = merged ? l->lines * l->pixels : l->pixels, lines = merged ? 1 : l->lines;
-  const int uneven = merged && !even;
-  const int down = !merged && (pixels + mr - 1) / mr < lines; /* one call takes the tiles of all lines at a pixel */
+  const edgec_gemm_way way = edgec_way(l->lines, l->pixels, mr, a_even, l->lines == 1 || c_line == l->pixels * c_pixel);
+  const ptrdiff_t pixels = way.pixels, lines = way.lines;
+  const int uneven = way.uneven, down = way.down;
   const int8_t *panel = whole->b;
   t.a = a;
   t.c_at = c_at;

@@ -25,6 +25,36 @@ EDGEC_INLINE void edgec_kernel_rows(ptrdiff_t iy, ptrdiff_t kh, ptrdiff_t dh, pt
   *ky1 = to;
 }
 
+/* Result rows from oy on, at most `most`, that have every kernel row and no ring's end between their rows. Their operand
+   begins at rows iy, iy + sh …, of h, and ends `reach` further; r_depth is 0 where nothing is added. */
+EDGEC_INLINE ptrdiff_t edgec_even_lines(ptrdiff_t oy, ptrdiff_t most, ptrdiff_t iy, ptrdiff_t sh, ptrdiff_t reach,
+                                        ptrdiff_t h, ptrdiff_t x_depth, ptrdiff_t y_depth, ptrdiff_t r_depth) {
+  ptrdiff_t n = 1;
+  for (; n < most; n++) {
+    const ptrdiff_t last = iy + n * sh + reach, y = oy + n;
+    if (iy < 0 || last >= h || iy / x_depth != last / x_depth) break;
+    if (oy / y_depth != y / y_depth || (r_depth && oy / r_depth != y / r_depth)) break;
+  }
+  return n;
+}
+
+#define EDGEC_SEGMENTS 64  /* most runs of a GEMM's left operand */
+#define EDGEC_GEMM_ROWS 16 /* most rows of a GEMM's tile */
+
+/* How tiles of mr rows go over `lines` lines of `pixels` pixels: over the ends of lines, as if they were one line of
+   more pixels, or line by line. `uneven`: results do not lie evenly, so that each tile needs the places of its own.
+   `down`: one call takes the tiles of all lines at a pixel. */
+typedef struct {
+  ptrdiff_t pixels, lines;
+  int uneven, down;
+} edgec_gemm_way;
+EDGEC_INLINE edgec_gemm_way edgec_way(ptrdiff_t lines, ptrdiff_t pixels, ptrdiff_t mr, int a_even, int c_even) {
+  const int even = a_even && c_even, merged = even || (a_even && pixels % mr);
+  const ptrdiff_t each = merged ? lines * pixels : pixels, left = merged ? 1 : lines;
+  const edgec_gemm_way way = {each, left, merged && !even, !merged && (each + mr - 1) / mr < left};
+  return way;
+}
+
 /* Offsets of `rows` pixels from pixel p on, of lines of so many pixels. */
 EDGEC_INLINE void edgec_pixels_at(ptrdiff_t *at, ptrdiff_t p, ptrdiff_t rows, ptrdiff_t pixels, ptrdiff_t line,
                                   ptrdiff_t pixel) {

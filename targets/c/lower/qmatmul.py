@@ -14,7 +14,7 @@ from edgec.targets.c.isa import Isa
 from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered
 from edgec.targets.c.lower.matmul import task_count
 from edgec.targets.c.qtiles import Result, choose_qtiles
-from edgec.targets.c.requant import packed_multipliers
+from edgec.targets.c.requant import check_bytes, packed_multipliers
 
 READ_BEHIND = 15  # bytes behind a run that qgemm.h may read
 
@@ -52,9 +52,7 @@ class Finish:
 def finish_of(op: Op, ctx: Lowering) -> Finish:
     """The finish of a qconv or qmatmul; NotLowered when kernels of this instruction set have other bytes."""
     x, y, attrs = op.arg(0), op.result, op.attrs
-    for value in (x, y) if y.type.dtype != "i32" else (x,):
-        if value.type.dtype != ctx.isa.byte:
-            raise NotLowered(f"{op.kind} has kernels for bytes of {ctx.isa.byte} here, not of {value.type.dtype}")
+    check_bytes(op, ctx.isa, (x, y) if y.type.dtype != "i32" else (x,))
     if any(v is not None and v.const is None for v in op.inputs[1:]):
         raise NotLowered(f"{op.kind} needs weights that are known at compile time")
     bias, m, s = (
