@@ -50,6 +50,8 @@ def _quantization(q: Facts) -> Iterator[str]:
     kept = ", ".join(f"{n} {kind}" for kind, n in q["operators_in_floats"].items())
     if kept:
         yield f"  in floats: {kept}"
+    for (code, why), count in Counter((row["code"], row["why"]) for row in q["refused"]).most_common():
+        yield f"  in floats between bytes: {code}: {count}, {why}"
     known = [layer for layer in q["layers"] if layer["signal_to_noise_db"] is not None]
     if known:
         worst = min(known, key=lambda layer: float(layer["signal_to_noise_db"]))

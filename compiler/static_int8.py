@@ -19,6 +19,8 @@ from edgec.observers import channel_maxima, channel_means, measure_ranges
 from edgec.paired import signal_to_noise
 from edgec.passes import FUSED
 from edgec.passes.equalize_ranges import equalize_ranges, values_to_equalize
+from edgec.passes.lower_requant import requantise
+from edgec.passes.requant import REASONS
 from edgec.pipeline import run_pipeline
 from edgec.quantize import encode_values, heavy, nearest, operators_on_bytes, values_to_observe
 from edgec.targets.c.devices import Device
@@ -45,7 +47,9 @@ def static_int8(module: Module, device: Device, data: Calibration, observer: str
     encode_values(graph, chosen, ranges, device.isa.byte, nearest, means)
     verify_module(module, after="the choice of encodings")
     layers = _noise(graph, results, wide, data.samples[0])
-    run_pipeline(module, (f"lower_requant{{byte={device.isa.byte}}}", *FUSED))
+    refused = requantise(graph, device.isa.byte)
+    verify_module(module, after="lower_requant")
+    run_pipeline(module, FUSED)
     # what was chosen and has no integer form after all is not counted
     on_bytes = sum(macs_of(op) for op in graph.ops if op.kind in ("qconv", "qmatmul"))
     return {
@@ -53,6 +57,7 @@ def static_int8(module: Module, device: Device, data: Calibration, observer: str
         "calibration": {**data.facts(), "observer": observer},
         "operators_on_bytes": len(chosen),
         "operators_in_floats": dict(sorted(Counter(op.kind for op in left).items())),
+        "refused": [{"op": op, "code": code, "why": REASONS[code]} for op, code in refused],
         "macs_on_bytes": on_bytes,
         "macs_share": round(on_bytes / macs, 4) if macs else 0.0,
         "layers": layers,

@@ -22,8 +22,16 @@ from edgec.passes.requant_forms import FORMS, Form, rescaled
 def lower_requant(graph: Graph, byte: str = "i8") -> bool:
     if not any(v.type.encodings for op in graph.ops for v in (*op.results, *op.inputs) if v is not None):
         return False
-    _Lowering(graph, byte).run()
+    requantise(graph, byte)
     return True
+
+
+def requantise(graph: Graph, byte: str) -> list[tuple[str, str]]:
+    """The same for a graph with encodings; operators that are done in floats all the same, each with its code of
+    requant.REASONS."""
+    lowering = _Lowering(graph, byte)
+    lowering.run()
+    return lowering.refused
 
 
 class _Lowering:
@@ -35,6 +43,7 @@ class _Lowering:
         self.bytes: dict[Value, Value] = {}
         self.floats: dict[Value, Value] = {}
         self.renamed: dict[Value, Value] = {}
+        self.refused: list[tuple[str, str]] = []
 
     def run(self) -> None:
         old, self.graph.ops = self.graph.ops, []
@@ -50,7 +59,7 @@ class _Lowering:
 
     def _op(self, op: Op, b: Builder) -> None:
         result = self._grid(op.result) if len(op.results) == 1 and op.result.type.encodings else None
-        made = None
+        made, code = None, "NO_INTEGER_FORM"
         if op.kind == "encode":
             self._encode(op, b, result)
             return
@@ -59,11 +68,13 @@ class _Lowering:
             at = len(self.graph.ops)
             try:
                 made = FORMS[op.kind](Form(op, b, operands, result))
-            except NotInIntegers:
+            except NotInIntegers as refusal:
+                code = str(refusal)
                 del self.graph.ops[at:]
         if made is not None:
             self._name(op.result, made, result is not None)
             return
+        self.refused.append((f"{op.kind} {op.source}".strip(), code))
         values = b.ops(op.kind, *(self._float(b, v) if v is not None else None for v in op.inputs), **op.attrs)
         for value, y in zip(op.results, values, strict=True):
             if value.type.encodings:

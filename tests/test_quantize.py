@@ -14,6 +14,8 @@ from edgec.ir.types import Quant
 from edgec.ir.verify import verify_module
 from edgec.paired import signal_to_noise
 from edgec.passes import FUSED
+from edgec.passes.lower_requant import requantise
+from edgec.passes.requant import REASONS
 from edgec.pipeline import run_pipeline
 from edgec.quantize import encode_values, grid_of, nearest, operators_on_bytes, values_to_observe
 
@@ -93,6 +95,22 @@ def test_biases_make_up_for_rounded_weights() -> None:
     found = interp.run(net.graph, net.feeds)["y"]
     # what is left is the rounding of x itself
     assert signal_to_noise(found, expected) > 35
+
+
+def test_what_has_no_integer_form_is_said() -> None:
+    """Steps of the result that are finer than half a step of its products."""
+    net = Network(5)
+    x = net.floats(1, 3, 3, 4)
+    first = net.build.op("conv", x, net.const(8, 4, 1, 1), **PLAIN)
+    net.named("y", net.build.op("conv", first, net.const(2, 8, 1, 1), **PLAIN))
+    graph = net.graph
+    chosen = operators_on_bytes(graph)
+    encode_values(graph, chosen, {x: (-3.0, 3.0), first: (-0.01, 0.01)}, "i8", nearest, {})
+    ((op, code),) = requantise(graph, "i8")
+    assert (op, code) == ("conv", "REQUANT_RANGE")
+    assert code in REASONS
+    verify_module(graph.module)
+    assert [op.kind for op in graph.ops].count("qconv") == 1
 
 
 def test_grid_by_hand() -> None:
