@@ -18,7 +18,7 @@ from edgec.ir.verify import verify_module
 from edgec.observers import channel_maxima, channel_means, measure_ranges
 from edgec.paired import signal_to_noise
 from edgec.passes import FUSED
-from edgec.passes.equalize_ranges import equalize_ranges, values_to_equalize
+from edgec.passes.equalize_ranges import equalize_ranges, values_that_bound, values_to_equalize
 from edgec.passes.lower_requant import requantise
 from edgec.passes.requant import REASONS
 from edgec.pipeline import run_pipeline
@@ -34,7 +34,7 @@ def static_int8(module: Module, device: Device, data: Calibration, observer: str
     chosen = operators_on_bytes(graph)
     left = [op for op in graph.ops if op not in chosen]
     macs = sum(macs_of(op) for op in graph.ops)
-    with graph_values(graph, values_to_equalize(graph)) as taps:
+    with graph_values(graph, {*values_to_equalize(graph), *values_that_bound(graph)}) as taps:
         equalize_ranges(graph, channel_maxima(lambda: (found for _, found in taps.stream(data.samples))))
     multiplied = {op.arg(0) for op in chosen if heavy(op)}
     with graph_values(graph, values_to_observe(graph, chosen)) as taps:

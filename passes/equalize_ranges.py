@@ -11,7 +11,8 @@ With `maxima`, the largest magnitudes of each channel of %1 on real data, weight
 result channel. Then a depthwise reader loses nothing by any s, and every channel gets the range of the largest; a dense
 one has its columns under one scale, and s = sqrt(a/r2) shares the differences between both (G. Xiao et al.,
 "SmoothQuant", 2022). A clip from 0 to a bound stays what it is where channels are enlarged to no more than the bound,
-with room for what the data does not show; so it takes maxima to do that.
+with room for what the data does not show; so it takes maxima to do that. With those of the first's operand, too, a
+channel is enlarged no further than integers can scale its sums (`requant.multiplier`).
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ SWEEPS = 100  # along a chain of convolutions each sweep undoes a part of the on
 STILL = 1e-3  # a factor this near to 1 moves nothing
 LEAST = 1e-20  # a channel below it is dead
 ROOM = 1.25  # an enlarged channel may be so much larger than on the data
+TOP = 127  # of a weight's steps
+FINEST = 0.4  # of a result's step, that a sum's may be
 MOST = 256.0  # times that a channel is enlarged or shrunk by maxima
 
 
@@ -79,6 +82,11 @@ def equalize_ranges(graph: Graph, maxima: Mapping[Value, Array] | None = None) -
 def values_to_equalize(graph: Graph) -> list[Value]:
     """Values between two convolutions, whose channels' maxima the pass can use."""
     return [pair.value for pair in _pairs(graph)]
+
+
+def values_that_bound(graph: Graph) -> list[Value]:
+    """Operands of the first of two convolutions: by their maxima, scales stay within what integers can multiply by."""
+    return list(dict.fromkeys(pair.first.arg(0) for pair in _pairs(graph) if pair.first.arg(0).const is None))
 
 
 def _pairs(graph: Graph) -> list[Pair]:
@@ -134,7 +142,18 @@ def _factors(pair: Pair, weights: Mapping[Op, Array], maxima: Mapping[Value, Arr
         factors *= (seen / factors).max() / max(float(seen.max()), LEAST)  # the tensor's range stays
     if pair.bound is not None:
         factors = np.clip(factors, np.minimum(ROOM * seen / pair.bound, 1.0), 1.0)
-    return np.clip(factors, 1.0 / MOST, MOST)
+    return np.clip(np.maximum(factors, np.minimum(_least(pair, weights, maxima, seen), 1.0)), 1.0 / MOST, MOST)
+
+
+def _least(pair: Pair, weights: Mapping[Op, Array], maxima: Mapping[Value, Array], seen: Array) -> Array:
+    """Factors below which a sum of bytes would have steps coarser than half of its result's, which integers cannot
+    scale (requant.multiplier): FINEST of them, since observers may find a narrower result. An operand has at most twice
+    its maximum between its ends."""
+    if pair.first.arg(0) not in maxima:
+        return np.zeros(len(seen))
+    rows = np.abs(weights[pair.first]).reshape(len(seen), -1).max(axis=1)
+    step = 2.0 * float(maxima[pair.first.arg(0)].max(initial=0.0)) * rows / TOP
+    return np.asarray(step / (FINEST * max(float(pair.bound or seen.max()), LEAST)))
 
 
 def _root(a: Array, b: Array) -> Array:

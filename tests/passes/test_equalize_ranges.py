@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from network import Network
 
 from edgec.ir import interp
 from edgec.ir.build import Builder
 from edgec.ir.graph import Graph, Module, Value
 from edgec.ir.types import Type
 from edgec.ir.verify import verify_module
-from edgec.passes.equalize_ranges import ROOM, equalize_ranges, values_to_equalize
+from edgec.passes.equalize_ranges import ROOM, equalize_ranges, values_that_bound, values_to_equalize
 
 Array = np.ndarray[Any, Any]
 CHANNELS = 6
@@ -96,6 +97,23 @@ def test_dense_readers_share_the_difference() -> None:
     filled = maxima(runs(graph, wide)[1])
     expected = np.sqrt(seen * r)
     np.testing.assert_allclose(filled / filled.max(), expected / expected.max(), rtol=1e-4)
+
+
+def test_sums_stay_coarse_enough_for_integers() -> None:
+    """A channel that is far below the largest is enlarged only until a step of its sums is 0.4 of the result's."""
+    net = Network(3)
+    x = net.floats(1, 4, 4, 3)
+    weights = np.ones((2, 3, 1, 1), np.float32)
+    window: dict[str, Any] = dict(strides=(1, 1), pads=(0, 0, 0, 0), dilations=(1, 1), layout="nhwc")
+    wide = net.build.op("conv", x, net.build.const(weights, "f32"), **window)
+    after = net.build.const(np.ones((2, 1, 1, 1)), "f32")
+    net.named("y", net.build.op("conv", wide, after, groups=2, **window))
+    assert values_that_bound(net.graph) == [x]
+    seen = {wide: np.array([1.0, 0.001]), x: np.array([3.0, 1.0, 2.0])}
+    assert equalize_ranges(net.graph, seen)
+    scaled = net.graph.array(net.graph.ops[0].arg(1))
+    # without the bound 1 / 256 (the most), with it 2 * 3 * 1 / 127 / (0.4 * 1)
+    np.testing.assert_allclose(1.0 / scaled[:, 0, 0, 0], [1.0, 6.0 / 127 / 0.4], rtol=1e-5)
 
 
 def test_values_without_maxima_and_dead_channels_stay() -> None:
