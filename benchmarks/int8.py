@@ -1,11 +1,12 @@
 """Measures INT8 beside float and onnxruntime's quantisation, on the models and data of two folders.
 
-    python benchmarks/int8.py MODELS DATA flips|latency|instructions|agreement|noise [MODEL ...] [--target TARGET]
+    python benchmarks/int8.py MODELS DATA BAR [MODEL ...] [--target TARGET]
 
 flips         answers lost and won on the labelled sets, calibrated on their `calib`, beside quantize_static
 latency       one thread on this machine: our INT8, our float, onnxruntime's INT8 forms, in one interleaved run
 instructions  executed A64 instructions of an inference in INT8 and in float, by the emulator
 agreement     top-1 of efficientnet_lite0 in INT8 and in float on crops of scikit-image's photographs (needs it)
+bits          every model for this machine and cores with and without dot products against the same integers
 noise         signal to noise of the first output beside onnxruntime's quantize_static, on held-out inputs
 """
 
@@ -30,6 +31,7 @@ from onnxruntime import quantization
 
 from edgec.bench import _interleaved
 from edgec.driver import build
+from edgec.ir.errors import EdgecError
 from edgec.paired import signal_to_noise
 from edgec.reference import fast_session
 from edgec.runtime.session import load
@@ -250,7 +252,30 @@ def noise(folder: Path, data: Path, names: Sequence[str], target: str, work: Pat
             print(f"{model.name:24} onnxruntime {observer} {signal_to_noise(found, wide):.2f} dB", flush=True)
 
 
-BARS = {f.__name__: f for f in (flips, latency, instructions, agreement, noise)}
+def bits(folder: Path, data: Path, names: Sequence[str], target: str, work: Path) -> None:
+    """Exact, or how far off: behind operators in floats, a byte here and there may be a step off."""
+    good, total = 0, 0
+    for model in read_models(folder, names):
+        for chosen in (target,) if target else ("host", "arm:cortex-a76", "arm:cortex-a72"):
+            total += 1
+            out = work / f"{model.name}-{chosen.replace(':', '-')}"
+            options = model.options(precision="int8", verify_inputs=2, calib_samples=8)
+            try:
+                receipt = build(model.path, chosen, out, options).receipt
+            except EdgecError as error:
+                print(f"{model.name:28} {chosen:15} FAILED {error}", flush=True)
+                continue
+            good += 1
+            outputs = receipt["verification"]["outputs"].values()
+            worst = max(o.get("relative_to_max", 0.0) for o in outputs)
+            behind = min((o.get("behind_float_islands_db", math.inf) for o in outputs), default=math.inf)
+            said = "exact" if not worst else f"{worst:.1e} of the largest" if behind == math.inf else f"{behind} dB"
+            share = receipt["quantization"]["macs_share"]
+            print(f"{model.name:28} {chosen:15} {said}, {share:.1%} of the multiply-adds on bytes", flush=True)
+    print(f"{good} of {total} right")
+
+
+BARS = {f.__name__: f for f in (flips, latency, instructions, agreement, bits, noise)}
 
 
 def main() -> None:

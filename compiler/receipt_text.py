@@ -94,7 +94,9 @@ def account_lines(receipt: Facts) -> Iterator[str]:
 def _verification(verification: Facts) -> Iterator[str]:
     yield f"  executed on {verification['executed_on']}, compared with {verification['reference']}"
     for name, result in verification["outputs"].items():
-        yield f"  output {name}: {'ok' if result['pass'] else 'FAILED'}, {figures(result)}"
+        behind = result.get("behind_float_islands_db")
+        said = "" if behind is None else f"; behind operators in floats, signal to noise {behind} dB"
+        yield f"  output {name}: {'ok' if result['pass'] else 'FAILED'}, {figures(result)}{said}"
     if "against_model" in verification:
         of_model = verification["against_model"]
         for name, noise in of_model["signal_to_noise_db"].items():

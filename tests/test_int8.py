@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from network import Network
 from test_build import EXAMPLES, MODEL, command
 
 import edgec
 from edgec.ir.errors import UsageError
+from edgec.passes.lower_requant import requantise
+from edgec.quantize import encode_values, nearest, operators_on_bytes, values_to_observe
+from edgec.verify_artifact import Narrowed, _behind_islands
 
 CALIB = EXAMPLES / "fashion_mnist_calib.npz"
 DATA = EXAMPLES / "fashion_mnist_200.npz"
@@ -70,6 +74,26 @@ def test_the_same_bytes_twice(tmp_path: Path) -> None:
         assert "100.0% of the multiply-adds work on bytes" in done.stdout
     for path in sorted((tmp_path / "one").iterdir()):
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), f"{path.name} differs"
+
+
+def test_a_float_island_may_move_a_byte_and_no_more(tmp_path: Path) -> None:
+    """A softmax between two layers of bytes."""
+    net = Network(6)
+    x = net.floats(2, 8)
+    hidden = net.build.op("softmax", net.build.op("matmul", x, net.const(8, 8)), axis=1)
+    net.named("y", net.build.op("matmul", hidden, net.const(8, 4)))
+    plain = Narrowed(net.graph, [])
+    assert not plain.has_islands()
+    chosen = operators_on_bytes(net.graph)
+    ranges = dict.fromkeys(values_to_observe(net.graph, chosen), (-4.0, 4.0))
+    encode_values(net.graph, chosen, ranges, "i8", nearest, {})
+    requantise(net.graph, "i8")
+    assert plain.has_islands()
+    expected = np.array([1.0, -2.0, 3.0])
+    assert _behind_islands(expected, expected)["pass"]
+    assert _behind_islands(expected + 0.02, expected)["pass"]
+    assert not _behind_islands(expected + 0.2, expected)["pass"]
+    assert not _behind_islands(expected[:2], expected)["pass"]
 
 
 def test_random_calibration_is_loud(tmp_path: Path) -> None:
