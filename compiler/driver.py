@@ -22,7 +22,6 @@ from edgec.artifact import (
 )
 from edgec.build_facts import manifest_of, receipt_of
 from edgec.build_key import build_key, unchanged
-from edgec.calibration import read_calibration
 from edgec.gains import account
 from edgec.image import parse_image, use_images
 from edgec.ir.errors import VerifyError
@@ -32,14 +31,12 @@ from edgec.onnx_import.importer import import_model
 from edgec.onnx_import.options import ImportOptions
 from edgec.onnx_import.reader import check_file
 from edgec.options import RUNNER, BuildOptions, check_options
-from edgec.passes import BEFORE_ENCODING, CPU_FLOAT
-from edgec.pipeline import run_pipeline
 from edgec.plan_facts import FILE as PLAN
 from edgec.plan_facts import plan_facts
+from edgec.precision import settle
 from edgec.report import FILE as REPORT
 from edgec.report import report
 from edgec.sample_inputs import check_ranges, sample_inputs
-from edgec.static_int8 import static_int8
 from edgec.step_costs import step_costs
 from edgec.target_table import TARGETS, choose_device
 from edgec.targets.c.build import make_files, make_plan
@@ -47,7 +44,7 @@ from edgec.targets.c.emit import Identity
 from edgec.targets.c.emit_interface import c_name
 from edgec.targets.c.lower.blocks import schedule_graph
 from edgec.targets.c.toolchain import zig
-from edgec.verify_artifact import Narrowed, ranges_of, reference_for, verify_staged
+from edgec.verify_artifact import ranges_of, reference_for, verify_staged
 
 
 @dataclass(frozen=True)
@@ -83,20 +80,7 @@ def build(
     operators = len(graph.ops)
     check_ranges([(v.name, v.type) for v in graph.inputs], options.ranges)
     use_images(graph, images)
-    narrowed, quantized = None, {}
-    if options.precision == "int8":
-        types = {v.name: v.type for v in graph.inputs if v not in {s.input for s in graph.states}}
-        data = read_calibration(
-            options.calib, types, options.calib_samples, options.seed, ranges_of(options, images), images
-        )
-        if data.warning:
-            progress(f"WARNING: {data.warning}")
-        effects = run_pipeline(module, BEFORE_ENCODING)
-        progress(f"calibrating on {len(data.samples)} samples")
-        quantized = {"quantization": static_int8(module, device, data, options.observer)}
-        narrowed = Narrowed(graph, data.samples)
-    else:
-        effects = run_pipeline(module, CPU_FLOAT)
+    settled = settle(module, device, options, images, progress)
 
     progress(f"lowering {len(graph.ops)} operators for {device.name}")
     name = c_name(options.name or model.stem)
@@ -111,14 +95,14 @@ def build(
     files = {**built.files, PLAN: to_json(facts), **named.files}
     manifest = manifest_of(plan, device, family, options, platform.triple, key) | named.manifest
     receipt = receipt_of(plan, model, target, device, options, key, operators, built)
-    receipt |= quantized
-    receipt |= account(graph, device, segments, plan, costs, effects, options.threads)
+    receipt |= settled.facts
+    receipt |= account(graph, device, segments, plan, costs, settled.effects, options.threads)
 
     if options.verify != "none":
         progress("verifying against the reference")
         original = import_model(model, imported).entries["main"]
         with staged(files, manifest) as folder:
-            receipt |= verify_staged(folder, model, original, options, images, plan, narrowed)
+            receipt |= verify_staged(folder, model, original, options, images, plan, settled.narrowed)
         if options.layers:
             progress("comparing layer by layer")
             feeds = sample_inputs([(p.name, p.type) for p in plan.inputs], options.seed, ranges_of(options, images))

@@ -1,0 +1,52 @@
+"""`--precision`: the passes that settle a graph, and for narrower arithmetic what stands in for float32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgec.calibration import Calibration, read_calibration
+from edgec.image import Image
+from edgec.ir.graph import Module
+from edgec.options import BuildOptions
+from edgec.passes import BEFORE_ENCODING, CPU_FLOAT
+from edgec.pipeline import Effect, run_pipeline
+from edgec.static_int8 import static_int8
+from edgec.targets.c.devices import Device
+from edgec.verify_artifact import Narrowed, ranges_of
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What passes did, what the receipt says of narrower arithmetic, and how that is verified (None: as float32)."""
+
+    effects: Mapping[str, Effect]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    narrowed: Narrowed | None = None
+
+
+def settle(
+    module: Module, device: Device, options: BuildOptions, images: Mapping[str, Image], progress: Callable[[str], None]
+) -> Settled:
+    """Runs the passes over an imported module; it is what the target computes afterwards."""
+    if options.precision == "float32":
+        return Settled(run_pipeline(module, CPU_FLOAT))
+    data = _calibration(module, options, images, progress)
+    effects = run_pipeline(module, BEFORE_ENCODING)
+    progress(f"calibrating on {len(data.samples)} samples")
+    facts = {"quantization": static_int8(module, device, data, options.observer)}
+    return Settled(effects, facts, Narrowed(module.entries["main"], data.samples))
+
+
+def _calibration(
+    module: Module, options: BuildOptions, images: Mapping[str, Image], progress: Callable[[str], None]
+) -> Calibration:
+    graph = module.entries["main"]
+    types = {v.name: v.type for v in graph.inputs if v not in {s.input for s in graph.states}}
+    data = read_calibration(
+        options.calib, types, options.calib_samples, options.seed, ranges_of(options, images), images
+    )
+    if data.warning:
+        progress(f"WARNING: {data.warning}")
+    return data
