@@ -35,7 +35,7 @@ def settle(
     data = _calibration(module, options, images, progress)
     effects = run_pipeline(module, BEFORE_ENCODING)
     progress(f"calibrating on {len(data.samples)} samples")
-    facts = {"quantization": static_int8(module, device, data, options.observer)}
+    facts = {"quantization": static_int8(module, device, data, options.observer, options.force)}
     return Settled(effects, facts, Narrowed(module.entries["main"], data.samples))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,8 +16,9 @@ import numpy as np
 from edgec.image import Image, channel_axis, prepare
 from edgec.ir import interp
 from edgec.ir.errors import ToolError, UsageError
-from edgec.ir.graph import Graph, Value
+from edgec.ir.graph import Graph
 from edgec.ir.types import FLOATS, Type
+from edgec.islands import Open, island_ends, islands_of
 from edgec.onnx_import.limits import VERIFY_BYTES
 from edgec.options import RUNNER, BuildOptions
 from edgec.paired import paired, signal_to_noise
@@ -29,8 +31,6 @@ from edgec.sample_inputs import sample_inputs
 
 Array = np.ndarray[Any, Any]
 Run = Callable[[Mapping[str, Array]], dict[str, Array]]
-ISLAND_DB = 30.0  # signal to noise that outputs behind a float island must keep against the same integers
-_MOVES = ("pad", "reshape", "slice", "transpose")
 SAME_INTEGERS = "edgec's interpreter on the same integers"
 
 
@@ -62,21 +62,20 @@ class Narrowed:
     graph: Graph
     samples: Sequence[Mapping[str, Array]]
 
-    def has_islands(self) -> bool:
-        """Whether bytes are made of floats that were computed: there, the last bit of a float may decide a byte."""
-        return any(op.kind == "quantize" and _computed(op.arg(0)) for op in self.graph.ops)
-
-
-def _computed(value: Value) -> bool:
-    """Made by arithmetic, not only moved from an input or out of bytes."""
-    while value.op is not None and value.op.kind in _MOVES:
-        value = value.op.arg(0)
-    return value.op is not None
+    @contextmanager
+    def meaning(self, opened: Open) -> Iterator[tuple[Run, Callable[[], dict[str, Any]]]]:
+        """What outputs mean for inputs, and afterwards what the receipt says of float islands, if there are any."""
+        ends = island_ends(self.graph)
+        if not ends:
+            yield partial(interp.run, self.graph), dict
+            return
+        with islands_of(self.graph, ends, opened) as islands:
+            yield islands.run, lambda: {"float_islands": islands.facts()}
 
 
 def verify_staged(
     folder: Path, model: Path, graph: Graph, options: BuildOptions, images: Mapping[str, Image], plan: Plan,
-    narrowed: Narrowed | None = None,
+    narrowed: Narrowed | None, opened: Open,
 ) -> dict[str, Any]:  # fmt: skip
     """The receipt's `verification` and `accuracy` for an artifact in `folder`. ToolError when it cannot be run here."""
     ports = (*plan.inputs, *plan.outputs)
@@ -94,35 +93,40 @@ def verify_staged(
         ) from None
     with session:
         count = emulated and session.counts
-        verification, scored = verify_session(session, model, graph, options, images, count, narrowed)
+        if narrowed is None:
+            verification, scored = verify_session(session, model, graph, options, images, count)
+        else:
+            with narrowed.meaning(opened) as (meant, islands):
+                verification, scored = verify_session(session, model, graph, options, images, count, narrowed, meant)
+                _judge_islands(verification, islands())
     return {"verification": verification} if scored is None else {"verification": verification, "accuracy": scored}
 
 
 def verify_session(
     session: Session, model: Path, graph: Graph, options: BuildOptions, images: Mapping[str, Image], count: bool,
-    narrowed: Narrowed | None = None,
+    narrowed: Narrowed | None = None, meant: Run | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:  # fmt: skip
-    """The receipt's `verification` and `accuracy`. `graph` is the imported graph, before any pass or image."""
+    """The receipt's `verification` and `accuracy`. `graph` is the imported graph, before any pass or image; `meant` is
+    what a narrowed graph means, if there is one."""
     run, label = reference_for(model, options.consts, graph, images)
-    meant, meant_label = (run, label) if narrowed is None else (partial(interp.run, narrowed.graph), SAME_INTEGERS)
+    expect, expect_label = (run, label) if meant is None else (meant, SAME_INTEGERS)
     ports = [(t.name, Type(t.dtype, t.shape)) for t in session.inputs]
     ranges = ranges_of(options, images)
     names = [name for name, _ in graph.outputs]
-    judge = _behind_islands if narrowed is not None and narrowed.has_islands() else compare
     outputs: dict[str, Any] = {}
     pairs: dict[str, list[tuple[Array, Array]]] = {}
     for i in range(options.verify_inputs):
         real = narrowed.samples[i : i + 1] if narrowed is not None else ()
         feeds = dict(real[0]) if real else sample_inputs(ports, options.seed + i, ranges)
-        expected = meant(feeds)
+        expected = expect(feeds)
         wide = expected if narrowed is None else run(feeds)
         session.reset()
         for name, found in zip(names, session.run(None, feeds), strict=True):
-            outputs[name] = worse(outputs.get(name), judge(found, expected[name]))
+            outputs[name] = worse(outputs.get(name), compare(found, expected[name]))
             pairs.setdefault(name, []).append((found, wide[name]))
     result: dict[str, Any] = {
         "executed_on": session.executed_on,
-        "reference": meant_label,
+        "reference": expect_label,
         "inputs": options.verify_inputs,
         "seed": options.seed,
         "outputs": outputs,
@@ -140,13 +144,13 @@ def verify_session(
     return result, scored
 
 
-def _behind_islands(found: Array, expected: Array) -> dict[str, Any]:
-    """As `compare`; where that fails, a byte here and there may be a step off, which is little noise."""
-    result = compare(found, expected)
-    if not result["pass"] and "max_abs_error" in result:
-        noise = signal_to_noise(found, expected)
-        result |= {"pass": noise >= ISLAND_DB, "behind_float_islands_db": round(noise, 2)}
-    return result
+def _judge_islands(verification: dict[str, Any], islands: dict[str, Any]) -> None:
+    """No output is right behind an island whose bytes are more than a step off."""
+    verification |= islands
+    if islands and not islands["float_islands"]["pass"]:
+        for result in verification["outputs"].values():
+            result["pass"] = False
+        verification["pass"] = False
 
 
 def _noise(pairs: Sequence[tuple[Array, Array]]) -> float | None:
