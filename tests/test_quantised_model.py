@@ -16,8 +16,8 @@ from test_build import EXAMPLES, MODEL, command
 import edgec
 from edgec.ir.errors import UsageError
 from edgec.onnx_import.importer import import_model
-from edgec.paired import signal_to_noise
 from edgec.options import BuildOptions
+from edgec.paired import signal_to_noise
 from edgec.precision import settle
 from edgec.targets.host import target as host
 
