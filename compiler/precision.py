@@ -8,10 +8,12 @@ from typing import Any
 
 from edgec.calibration import Calibration, read_calibration
 from edgec.image import Image
+from edgec.ir.errors import UsageError
 from edgec.ir.graph import Module
 from edgec.options import BuildOptions
 from edgec.passes import BEFORE_ENCODING, CPU_FLOAT
 from edgec.pipeline import Effect, run_pipeline
+from edgec.quantised_model import is_quantised, settle_quantised
 from edgec.static_int8 import static_int8
 from edgec.targets.c.devices import Device
 from edgec.verify_artifact import Narrowed, ranges_of
@@ -30,6 +32,14 @@ def settle(
     module: Module, device: Device, options: BuildOptions, images: Mapping[str, Image], progress: Callable[[str], None]
 ) -> Settled:
     """Runs the passes over an imported module; it is what the target computes afterwards."""
+    graph = module.entries["main"]
+    if is_quantised(graph):
+        if options.precision != "float32":
+            raise UsageError(
+                f"--precision {options.precision}: the model is quantised already, by scales of its own; leave it out"
+            )
+        effects, facts = settle_quantised(module, device)
+        return Settled(effects, {"quantization": facts}, Narrowed(graph, ()))
     if options.precision == "float32":
         return Settled(run_pipeline(module, CPU_FLOAT))
     data = _calibration(module, options, images, progress)

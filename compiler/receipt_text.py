@@ -41,12 +41,15 @@ def _lines(receipt: Facts) -> Iterator[str]:
 
 def _quantization(q: Facts) -> Iterator[str]:
     data = q["calibration"]
-    if data["warning"]:
+    if data and data["warning"]:
         yield f"  WARNING: {data['warning']}"
+    source = f"ranges by {data['observer']} of {data['samples']} samples of {data['source']}" if data else "its scales"
     yield (
         f"  {q['precision']}: {q['operators_on_bytes']} operators with {q['macs_share']:.1%} of the multiply-adds work "
-        f"on bytes; ranges by {data['observer']} of {data['samples']} samples of {data['source']}"
+        f"on bytes; {source}"
     )
+    if q.get("channels_rounded_again"):
+        yield f"  weights beyond [-127, 127], rounded again: {q['channels_rounded_again']} channels"
     kept = ", ".join(f"{n} {kind}" for kind, n in q["operators_in_floats"].items())
     if kept:
         yield f"  in floats: {kept}"
