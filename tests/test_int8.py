@@ -14,7 +14,8 @@ import edgec
 from edgec.ir.errors import UsageError
 from edgec.passes.lower_requant import requantise
 from edgec.quantize import encode_values, nearest, operators_on_bytes, values_to_observe
-from edgec.verify_artifact import Narrowed, _behind_islands
+from edgec.receipt import compare
+from edgec.verify_artifact import _behind_islands, on_integers
 
 CALIB = EXAMPLES / "fashion_mnist_calib.npz"
 DATA = EXAMPLES / "fashion_mnist_200.npz"
@@ -82,13 +83,12 @@ def test_a_float_island_may_move_a_byte_and_no_more(tmp_path: Path) -> None:
     x = net.floats(2, 8)
     hidden = net.build.op("softmax", net.build.op("matmul", x, net.const(8, 8)), axis=1)
     net.named("y", net.build.op("matmul", hidden, net.const(8, 4)))
-    plain = Narrowed(net.graph, [])
-    assert not plain.has_islands()
+    assert on_integers(net.graph, []).judge is compare
     chosen = operators_on_bytes(net.graph)
     ranges = dict.fromkeys(values_to_observe(net.graph, chosen), (-4.0, 4.0))
     encode_values(net.graph, chosen, ranges, "i8", nearest, {})
     requantise(net.graph, "i8")
-    assert plain.has_islands()
+    assert on_integers(net.graph, []).judge is _behind_islands
     expected = np.array([1.0, -2.0, 3.0])
     assert _behind_islands(expected, expected)["pass"]
     assert _behind_islands(expected + 0.02, expected)["pass"]
@@ -109,9 +109,9 @@ def test_random_calibration_is_loud(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"precision": "int4"}, "--precision int4 is not legal; legal: float32, int8"),
+        ({"precision": "int4"}, "--precision int4 is not legal; legal: float32, fp16, int8"),
         ({"observer": "best"}, "--observer best is not legal; legal: minmax"),
-        ({"precision": "float32"}, "--calib gives samples to int8"),
+        ({"precision": "float32"}, "--calib gives samples to narrower arithmetic"),
         ({"calib": "missing.npz"}, "missing.npz"),
     ],
 )
