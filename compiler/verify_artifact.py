@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -18,7 +15,8 @@ from edgec.ir import interp
 from edgec.ir.errors import ToolError, UsageError
 from edgec.ir.graph import Graph
 from edgec.ir.types import FLOATS, Type
-from edgec.islands import Open, island_ends, islands_of
+from edgec.islands import Open
+from edgec.narrowed import Judge, Narrowed, Run
 from edgec.onnx_import.limits import VERIFY_BYTES
 from edgec.options import RUNNER, BuildOptions
 from edgec.paired import paired, signal_to_noise
@@ -30,8 +28,6 @@ from edgec.runtime.session import Session, load
 from edgec.sample_inputs import sample_inputs
 
 Array = np.ndarray[Any, Any]
-Run = Callable[[Mapping[str, Array]], dict[str, Array]]
-SAME_INTEGERS = "edgec's interpreter on the same integers"
 
 
 def reference_for(
@@ -52,25 +48,6 @@ def reference_for(
         return run({n: prepare(images[n], x, types[n], axes[n]) if n in images else x for n, x in feeds.items()})
 
     return (run_prepared if images else run), label
-
-
-@dataclass(frozen=True)
-class Narrowed:
-    """A graph of narrower arithmetic than the model's, and samples of real inputs. The artifact must compute what this
-    graph means; how far that is from the model is stated, not judged."""
-
-    graph: Graph
-    samples: Sequence[Mapping[str, Array]]
-
-    @contextmanager
-    def meaning(self, opened: Open) -> Iterator[tuple[Run, Callable[[], dict[str, Any]]]]:
-        """What outputs mean for inputs, and afterwards what the receipt says of float islands, if there are any."""
-        ends = island_ends(self.graph)
-        if not ends:
-            yield partial(interp.run, self.graph), dict
-            return
-        with islands_of(self.graph, ends, opened) as islands:
-            yield islands.run, lambda: {"float_islands": islands.facts()}
 
 
 def verify_staged(
@@ -109,7 +86,10 @@ def verify_session(
     """The receipt's `verification` and `accuracy`. `graph` is the imported graph, before any pass or image; `meant` is
     what a narrowed graph means, if there is one."""
     run, label = reference_for(model, options.consts, graph, images)
-    expect, expect_label = (run, label) if meant is None else (meant, SAME_INTEGERS)
+    expect, expect_label = run, label
+    judge: Judge = compare
+    if narrowed is not None and meant is not None:
+        expect, expect_label, judge = meant, narrowed.label, narrowed.judge
     ports = [(t.name, Type(t.dtype, t.shape)) for t in session.inputs]
     ranges = ranges_of(options, images)
     names = [name for name, _ in graph.outputs]
@@ -122,7 +102,7 @@ def verify_session(
         wide = expected if narrowed is None else run(feeds)
         session.reset()
         for name, found in zip(names, session.run(None, feeds), strict=True):
-            outputs[name] = worse(outputs.get(name), compare(found, expected[name]))
+            outputs[name] = worse(outputs.get(name), judge(found, expected[name]))
             pairs.setdefault(name, []).append((found, wide[name]))
     result: dict[str, Any] = {
         "executed_on": session.executed_on,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgec.ir.rows import row_view
 from edgec.ir.types import Type
@@ -59,8 +59,14 @@ def fill_columns(ctx: Lowering, y: Rows, dims: Dims) -> None:
         shape, left, right = rows_struct(dims, None, y), y.left * dims[3], y.right * dims[3]
         if y.size == 1:
             ctx.call("rows.h", "edgec_fill_columns", y.write(), shape, left, right, y.zero)
+            return
+        assert not y.zero, "only bytes have another zero"
+        if y.size == 2:
+            n, h, w, c = dims
+            wide = replace(y, image=2 * y.image, row=2 * y.row)
+            shape = rows_struct((n, h, w, 2 * c), None, wide)
+            ctx.call("rows.h", "edgec_fill_columns", y.write(), shape, 2 * left, 2 * right, 0)
         else:
-            assert not y.zero, "only bytes have another zero"
             ctx.call("rows.h", "edgec_zero_columns", y.write(), shape, left, right)
 
 
