@@ -94,8 +94,9 @@ class _Narrowing:
             self.halves[op.result] = made
             self.narrowed.add(op.result)
         b = Builder(self.graph, fold=False)
-        leaving = self.graph.output_values() & self.narrowed
-        self.graph.replace_leaving({v: self._float(b, v) or v for v in leaving} | self.cast)
+        leaving = self.graph.output_values()
+        floats = {v: self._float(b, v) or v for op in old for v in op.results if v in leaving & self.narrowed}
+        self.graph.replace_leaving(floats | self.cast)
         return wide
 
     def _half(self, b: Builder, value: Value | None) -> Value | None:

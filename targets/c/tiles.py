@@ -16,7 +16,7 @@ from edgec.targets.c.isa import Isa
 # keep enough accumulators to hide the latency of a multiply-add.
 ROWS: dict[str, dict[int, int]] = {
     "neon": {8: 3, 7: 3, 6: 4, 5: 4, 4: 5, 3: 7, 2: 8, 1: 8},
-    "neon_halves": {8: 3, 7: 3, 6: 4, 5: 4, 4: 5, 3: 7, 2: 8, 1: 12},
+    "neon_halves": {8: 3, 7: 3, 6: 4, 5: 4, 4: 5, 3: 6, 2: 8, 1: 12},
     "scalar": {4: 1, 2: 4, 1: 4},
     "avx2": {8: 1, 4: 2, 3: 4, 2: 6, 1: 8},
     "avx512": {8: 1, 4: 7, 3: 9, 2: 14, 1: 14},
@@ -137,7 +137,7 @@ def tile_instructions(isa: Isa, mr: int, nv: int, k: int, segments: int = 1) -> 
         return waits + k * (mr * nv + nv + 0.5) + 4 * mr * nv + 60
     lanes = isa.lanes
     steps, rest = divmod(k // segments, 2 * lanes)
-    pairs = mr * nv + 2 * mr + 4 <= isa.registers
+    pairs = mr * nv + 2 * mr + 4 <= isa.registers and mr * lanes <= 32
     run = steps * (2 * lanes * mr * nv + (1 if pairs else 2) * mr + lanes // 2 * nv + 2) + 9 + mr
     run += (lanes * mr * nv + mr + lanes // 4 * nv) * (rest // lanes)
     run += (mr * nv + mr + -(-nv // 4) + 2) * (rest % lanes)

@@ -35,8 +35,23 @@ typedef struct {
   ptrdiff_t a_step, c_step, r_step; /* floats from one to the next */
 } edgec_gemm_args;
 
+/* Sums of halves lose a bit of each product that is smaller than they are. A sum over K goes in chunks of so many times
+   16 products; those before the last are added up in `kept`. */
+#define EDGEC_GEMM_CHUNK 4
+#define EDGEC_GEMM_CHUNKED (sizeof(edgec_lane) == 2)
+#define EDGEC_GEMM_KEEP(MR, NV)                                \
+  EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                \
+    EDGEC_UNROLL for (int v = 0; v < (NV); v++) {              \
+      kept[m][v] = keeps ? kept[m][v] + acc[m][v] : acc[m][v]; \
+      acc[m][v] = (edgec_vf){0};                               \
+    }                                                          \
+  }                                                            \
+  keeps = 1;
+
 /* acc += rows of A times rows of B, over one segment: `row` are pointers to A's rows. */
 #if !defined(EDGEC_SCALAR) && defined(__ARM_NEON)
+/* Whether A comes in two vectors a row: half of the registers can be broadcast from where lanes are halves. */
+#define EDGEC_GEMM_PAIRS(MR, NV) ((MR) * (NV) + 2 * (MR) + 4 <= 32 && (MR) * EDGEC_LANES <= 32)
 /* K products of each sum. A comes in as vectors over k and is broadcast by lane inside the multiply-add, B four vectors
    at once. The accumulators, A and those four fill the registers: EDGEC_TIE keeps compilers from loading further
    ahead. */
@@ -64,16 +79,32 @@ typedef struct {
       }                                                                                                   \
     }                                                                                                     \
   }
-#define EDGEC_GEMM_SEGMENT(MR, NV)                                       \
-  for (ptrdiff_t left = length / (2 * EDGEC_LANES); left != 0; left--) { \
-    if ((MR) * (NV) + 2 * (MR) + 4 <= 32) {                              \
-      EDGEC_GEMM_STEP(MR, NV, 2 * EDGEC_LANES)                           \
-    } else {                                                             \
-      EDGEC_GEMM_STEP(MR, NV, EDGEC_LANES)                               \
-      EDGEC_GEMM_STEP(MR, NV, EDGEC_LANES)                               \
-    }                                                                    \
-  }                                                                      \
-  if (length & EDGEC_LANES) EDGEC_GEMM_STEP(MR, NV, EDGEC_LANES)         \
+#define EDGEC_GEMM_STEPS(MR, NV, COUNT)               \
+  for (ptrdiff_t left = (COUNT); left != 0; left--) { \
+    if (EDGEC_GEMM_PAIRS(MR, NV)) {                   \
+      EDGEC_GEMM_STEP(MR, NV, 2 * EDGEC_LANES)        \
+    } else {                                          \
+      EDGEC_GEMM_STEP(MR, NV, EDGEC_LANES)            \
+      EDGEC_GEMM_STEP(MR, NV, EDGEC_LANES)            \
+    }                                                 \
+  }
+#define EDGEC_GEMM_SEGMENT(MR, NV)                               \
+  ptrdiff_t steps = length / (2 * EDGEC_LANES);                  \
+  if (EDGEC_GEMM_CHUNKED) {                                      \
+    while (steps != 0) {                                         \
+      const ptrdiff_t now = steps < room ? steps : room;         \
+      EDGEC_GEMM_STEPS(MR, NV, now)                              \
+      steps -= now;                                              \
+      room -= now;                                               \
+      if (room == 0) {                                           \
+        EDGEC_GEMM_KEEP(MR, NV)                                  \
+        room = EDGEC_GEMM_CHUNK;                                 \
+      }                                                          \
+    }                                                            \
+  } else {                                                       \
+    EDGEC_GEMM_STEPS(MR, NV, steps)                              \
+  }                                                              \
+  if (length & EDGEC_LANES) EDGEC_GEMM_STEP(MR, NV, EDGEC_LANES) \
   for (ptrdiff_t left = length & (EDGEC_LANES - 1); left != 0; left--) EDGEC_GEMM_STEP(MR, NV, 1)
 #else
 #define EDGEC_GEMM_SEGMENT(MR, NV)                                         \
@@ -146,7 +177,9 @@ EDGEC_NOINLINE void edgec_gemm_load_part(edgec_vf *acc, ptrdiff_t rows, ptrdiff_
     ptrdiff_t skip = 0;                                                                             \
     edgec_real *to = t->c;                                                                          \
     for (ptrdiff_t i = 0; i < tiles; i++, skip += a_step, to += t->c_step) {                        \
-      edgec_vf acc[MR][NV];                                                                         \
+      edgec_vf acc[MR][NV], kept[MR][NV];                                                           \
+      ptrdiff_t room = EDGEC_GEMM_CHUNK;                                                            \
+      int keeps = 0;                                                                                \
       const edgec_real *b = t->b;                                                                   \
       EDGEC_GEMM_FROM_##START(MR, NV)                                                               \
       for (ptrdiff_t s = 0; s < segments; s++) {                                                    \
@@ -156,6 +189,12 @@ EDGEC_NOINLINE void edgec_gemm_load_part(edgec_vf *acc, ptrdiff_t rows, ptrdiff_
         EDGEC_UNROLL for (int m = 0; m < (MR); m++) EDGEC_OPAQUE(row[m]);                           \
         EDGEC_GEMM_SEGMENT(MR, NV)                                                                  \
       }                                                                                             \
+      if (keeps) {                                                                                  \
+        EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                               \
+          EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] += kept[m][v];                      \
+        }                                                                                           \
+      }                                                                                             \
+      (void)room;                                                                                   \
       if (part) {                                                                                   \
         edgec_vf sums[MR][NV]; /* a copy: accumulators whose address is taken leave registers */    \
         EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                               \

@@ -68,15 +68,18 @@ EDGEC_INLINE void edgec_pixels_at(ptrdiff_t *at, ptrdiff_t p, ptrdiff_t rows, pt
   }
 }
 
-EDGEC_FN void edgec_fill_zero(float *y, ptrdiff_t n) {
+/* A float of zero, or two halves of it. */
+typedef float edgec_zero __attribute__((may_alias));
+
+EDGEC_FN void edgec_fill_zero(edgec_zero *y, ptrdiff_t n) {
   for (ptrdiff_t i = 0; i < n; i++) y[i] = 0.0f;
 }
 
 /* Zeros `left` floats in front of and `right` floats behind the w*c of each row. */
-EDGEC_NOINLINE void edgec_zero_columns(float *y, const edgec_rows_shape *d, ptrdiff_t left, ptrdiff_t right,
+EDGEC_NOINLINE void edgec_zero_columns(edgec_zero *y, const edgec_rows_shape *d, ptrdiff_t left, ptrdiff_t right,
                                        ptrdiff_t image, ptrdiff_t y0, ptrdiff_t y1) {
   for (ptrdiff_t oy = y0; oy < y1; oy++) {
-    float *row = y + image * d->y_image + oy % d->y_depth * d->y_row;
+    edgec_zero *row = y + image * d->y_image + oy % d->y_depth * d->y_row;
     edgec_fill_zero(row - left, left);
     edgec_fill_zero(row + d->w * d->c, right);
   }

@@ -61,13 +61,15 @@ def fill_columns(ctx: Lowering, y: Rows, dims: Dims) -> None:
             ctx.call("rows.h", "edgec_fill_columns", y.write(), shape, left, right, y.zero)
             return
         assert not y.zero, "only bytes have another zero"
-        if y.size == 2:
-            n, h, w, c = dims
-            wide = replace(y, image=2 * y.image, row=2 * y.row)
-            shape = rows_struct((n, h, w, 2 * c), None, wide)
-            ctx.call("rows.h", "edgec_fill_columns", y.write(), shape, 2 * left, 2 * right, 0)
-        else:
-            ctx.call("rows.h", "edgec_zero_columns", y.write(), shape, left, right)
+        n, h, w, c = dims
+        if y.size == 2 and c % 2:
+            as_bytes = rows_struct((n, h, w, 2 * c), None, replace(y, image=2 * y.image, row=2 * y.row))
+            ctx.call("rows.h", "edgec_fill_columns", y.write(), as_bytes, 2 * left, 2 * right, 0)
+            return
+        pair = 4 // y.size  # two halves of zero are a float of zero
+        shape = rows_struct((n, h, w, c // pair), None, replace(y, image=y.image // pair, row=y.row // pair))
+        at = replace(y.write(), ctype="float")
+        ctx.call("rows.h", "edgec_zero_columns", at, shape, left // pair, right // pair)
 
 
 def copy_rows(ctx: Lowering, x: Rows, y: Rows, dims: Dims) -> None:
