@@ -227,7 +227,7 @@ def _best(scores: Any, labels: tuple[str, ...], top: int) -> list[str]:
 def _feeds(inputs: tuple[str, ...], names: list[str]) -> dict[str, Any]:
     import numpy as np
 
-    from edgec.verify_artifact import read_data
+    from edgec.labelled import read_data
 
     feeds: dict[str, Any] = {}
     for item in inputs:
