@@ -101,7 +101,7 @@ def _opened(spec: str, inputs: Inputs, images: Mapping[str, Image], most: int) -
 
 def calibration_digest(spec: str | None) -> bytes:
     """Changes with what is read, for the key of a build: the bytes of the file or of the folder's files. Of a function
-    it is the module's file; what the function reads may change unseen, and --force builds then."""
+    it is the module's file; what the function reads may change unseen, and --rebuild builds then."""
     digest = hashlib.sha256()
     for path in () if spec is None else sample_files(spec):
         digest.update(f"{path.name} ".encode())

@@ -148,7 +148,8 @@ def _bindings(command: Any) -> Any:
 @click.option("--calib", metavar="DATA", help="Samples: file.npz, a folder of .npy, or module:function.")
 @click.option("--calib-samples", default=128, show_default=True, type=click.IntRange(2), help="Most of --calib.")
 @click.option("--observer", default="percentile", show_default=True, help="minmax, percentile, entropy or mse.")
-@click.option("--force", is_flag=True, help="Build although nothing changed.")
+@click.option("--force", is_flag=True, help="Narrow operators even where that is predicted to be slower.")
+@click.option("--rebuild", is_flag=True, help="Build although nothing changed.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what is being done.")
 def build(model: Path, target: str, output: Path | None, shapes: tuple[str, ...], consts: tuple[str, ...],
           ranges: tuple[str, ...], images: tuple[str, ...], system: str, verbose: bool, single_file: bool, weights: str,

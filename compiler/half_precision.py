@@ -12,7 +12,16 @@ from edgec.graph_values import graph_values
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.macs import macs_of
 from edgec.ir.verify import verify_module
-from edgec.passes.narrow_to_halves import LARGEST, NO_KERNEL, RANGE, REASONS, constants_beyond, is_float, narrow
+from edgec.passes.narrow_to_halves import (
+    LARGEST,
+    NO_KERNEL,
+    RANGE,
+    REASONS,
+    constants_beyond,
+    halves_hold,
+    is_float,
+    narrow,
+)
 from edgec.pipeline import run_pipeline
 from edgec.targets.c.devices import Device
 from edgec.targets.c.lower.halves import has_half_form
@@ -57,11 +66,15 @@ def half_precision(module: Module, device: Device, samples: Sequence[Mapping[str
 
 
 def _values_beyond(graph: Graph, samples: Sequence[Mapping[str, Array]]) -> set[Value]:
-    """Values that some sample brings near to what halves cannot hold, or that are no numbers."""
+    """Values that some sample brings near to what overflows, or to where halves end, or that are no numbers."""
     given = {s.input for s in graph.states} ^ set(graph.inputs)
     values = [v for v in (*given, *(op.result for op in graph.ops if is_float(op))) if v.type.dtype == "f32"]
     beyond: set[Value] = set()
     with graph_values(graph, values) as taps:
         for _, found in taps.stream(samples):
-            beyond |= {v for v, array in found.items() if not np.all(np.abs(array) <= LARGEST / HEADROOM)}
+            beyond |= {v for v, array in found.items() if not _held(array)}
     return beyond
+
+
+def _held(array: Array) -> bool:
+    return bool(np.all(np.abs(array) <= LARGEST / HEADROOM)) and halves_hold(array)

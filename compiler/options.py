@@ -25,7 +25,8 @@ class BuildOptions:
     an input and `labels`), `images` makes inputs camera frames (see edgec.image), `labels` is a file with a name for
     each class, `weights` says where they live: linked, inline (in the C source) or file (the caller brings them),
     `layers` adds the error of every operator to the receipt. `precision` is float32, fp16 or int8; the ranges of int8
-    come from at most `calib_samples` samples of `calib` (edgec.calibration), by an `observer` (edgec.observers)."""
+    come from at most `calib_samples` samples of `calib` (edgec.calibration), by an `observer` (edgec.observers);
+    `force` narrows operators even where that is predicted to be slower. `rebuild` builds although nothing changed."""
 
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     consts: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
@@ -46,6 +47,7 @@ class BuildOptions:
     calib_samples: int = 128
     observer: str = "percentile"
     force: bool = False
+    rebuild: bool = False
 
 
 def check_options(options: BuildOptions, family: str) -> None:

@@ -9,14 +9,16 @@ from typing import Any
 from edgec.calibration import Calibration, read_calibration
 from edgec.half_precision import half_precision
 from edgec.image import Image
+from edgec.ir.errors import UsageError
 from edgec.ir.graph import Module
 from edgec.options import BuildOptions
 from edgec.passes import BEFORE_ENCODING, CPU_FLOAT
 from edgec.pipeline import Effect, run_pipeline
+from edgec.quantised_model import is_quantised, settle_quantised
 from edgec.sample_inputs import sample_inputs
 from edgec.static_int8 import static_int8
 from edgec.targets.c.devices import Device
-from edgec.verify_artifact import Narrowed, in_halves, on_integers, ranges_of
+from edgec.verify_artifact import Narrowed, in_halves, ranges_of
 
 RANDOM_SAMPLES = 3  # where no --calib is given to fp16
 
@@ -34,6 +36,14 @@ def settle(
     module: Module, device: Device, options: BuildOptions, images: Mapping[str, Image], progress: Callable[[str], None]
 ) -> Settled:
     """Runs the passes over an imported module; it is what the target computes afterwards."""
+    graph = module.entries["main"]
+    if is_quantised(graph):
+        if options.precision != "float32":
+            raise UsageError(
+                f"--precision {options.precision}: the model is quantised already, by scales of its own; leave it out"
+            )
+        effects, facts = settle_quantised(module, device)
+        return Settled(effects, {"quantization": facts}, Narrowed(graph, ()))
     if options.precision == "float32":
         return Settled(run_pipeline(module, CPU_FLOAT))
     if options.precision == "fp16":
@@ -41,8 +51,8 @@ def settle(
     data = _calibration(module, options, images, progress)
     effects = run_pipeline(module, BEFORE_ENCODING)
     progress(f"calibrating on {len(data.samples)} samples")
-    facts = {"quantization": static_int8(module, device, data, options.observer)}
-    return Settled(effects, facts, on_integers(module.entries["main"], data.samples))
+    facts = {"quantization": static_int8(module, device, data, options.observer, options.force)}
+    return Settled(effects, facts, Narrowed(module.entries["main"], data.samples))
 
 
 def _halves(

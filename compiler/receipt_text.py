@@ -43,15 +43,20 @@ def _lines(receipt: Facts) -> Iterator[str]:
 
 def _quantization(q: Facts) -> Iterator[str]:
     data = q["calibration"]
-    if data["warning"]:
+    if data and data["warning"]:
         yield f"  WARNING: {data['warning']}"
+    source = f"ranges by {data['observer']} of {data['samples']} samples of {data['source']}" if data else "its scales"
     yield (
         f"  {q['precision']}: {q['operators_on_bytes']} operators with {q['macs_share']:.1%} of the multiply-adds work "
-        f"on bytes; ranges by {data['observer']} of {data['samples']} samples of {data['source']}"
+        f"on bytes; {source}"
     )
+    if q.get("channels_rounded_again"):
+        yield f"  weights beyond [-127, 127], rounded again: {q['channels_rounded_again']} channels"
     kept = ", ".join(f"{n} {kind}" for kind, n in q["operators_in_floats"].items())
     if kept:
         yield f"  in floats: {kept}"
+    for (code, why), count in Counter((row["code"], row["why"]) for row in q["kept_in_floats"]).most_common():
+        yield f"  stays in floats: {code}: {count}, {why}"
     for (code, why), count in Counter((row["code"], row["why"]) for row in q["refused"]).most_common():
         yield f"  in floats between bytes: {code}: {count}, {why}"
     known = [layer for layer in q["layers"] if layer["signal_to_noise_db"] is not None]
@@ -109,9 +114,13 @@ def account_lines(receipt: Facts) -> Iterator[str]:
 def _verification(verification: Facts) -> Iterator[str]:
     yield f"  executed on {verification['executed_on']}, compared with {verification['reference']}"
     for name, result in verification["outputs"].items():
-        behind = result.get("behind_float_islands_db")
-        said = "" if behind is None else f"; behind operators in floats, signal to noise {behind} dB"
-        yield f"  output {name}: {'ok' if result['pass'] else 'FAILED'}, {figures(result)}{said}"
+        yield f"  output {name}: {'ok' if result['pass'] else 'FAILED'}, {figures(result)}"
+    if "float_islands" in verification:
+        found = verification["float_islands"]
+        yield (
+            f"  float islands: {found['islands']}; of {found['bytes']:,} bytes behind them "
+            f"{found['bytes_off']:,} are off, by {found['largest_step']} steps at most"
+        )
     if "against_model" in verification:
         of_model = verification["against_model"]
         for name, noise in of_model["signal_to_noise_db"].items():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,8 +16,9 @@ import numpy as np
 from edgec.image import Image, channel_axis, prepare
 from edgec.ir import interp
 from edgec.ir.errors import ToolError, UsageError
-from edgec.ir.graph import Graph, Value
+from edgec.ir.graph import Graph
 from edgec.ir.types import FLOATS, Type
+from edgec.islands import Open, island_ends, islands_of
 from edgec.onnx_import.limits import VERIFY_BYTES
 from edgec.options import RUNNER, BuildOptions
 from edgec.paired import paired, signal_to_noise
@@ -30,11 +32,9 @@ from edgec.sample_inputs import sample_inputs
 Array = np.ndarray[Any, Any]
 Run = Callable[[Mapping[str, Array]], dict[str, Array]]
 Judge = Callable[[Array, Array], dict[str, Any]]
-ISLAND_DB = 30.0  # signal to noise that outputs behind a float island must keep against the same integers
-_MOVES = ("pad", "reshape", "slice", "transpose")
-HALVES_DB = 30.0  # the same for sums in halves: their rounding error alone leaves 45 dB and more
 SAME_INTEGERS = "edgec's interpreter on the same integers"
 SAME_HALVES = "edgec's interpreter on the same halves"
+HALVES_DB = 30.0  # signal to noise that sums in halves must keep beside it: their rounding alone leaves 34 and more
 
 
 def reference_for(
@@ -60,36 +60,41 @@ def reference_for(
 @dataclass(frozen=True)
 class Narrowed:
     """A graph of narrower arithmetic than the model's, and samples of real inputs. The artifact must compute what this
-    graph means, as `judge` has it; how far that is from the model is stated, not judged."""
+    graph means, as `judge` has it; how far that is from the model is stated, not judged. `label` says what means it."""
 
     graph: Graph
     samples: Sequence[Mapping[str, Array]]
-    label: str
-    judge: Judge
+    label: str = SAME_INTEGERS
+    judge: Judge = compare
 
-
-def on_integers(graph: Graph, samples: Sequence[Mapping[str, Array]]) -> Narrowed:
-    """Bit for bit, unless bytes are made of floats that were computed: there, the last bit of a float may decide a
-    byte."""
-    islands = any(op.kind == "quantize" and _computed(op.arg(0)) for op in graph.ops)
-    return Narrowed(graph, samples, SAME_INTEGERS, _behind_islands if islands else compare)
+    @contextmanager
+    def meaning(self, opened: Open) -> Iterator[tuple[Run, Callable[[], dict[str, Any]]]]:
+        """What outputs mean for inputs, and afterwards what the receipt says of float islands, if there are any."""
+        ends = island_ends(self.graph)
+        if not ends:
+            yield partial(interp.run, self.graph), dict
+            return
+        with islands_of(self.graph, ends, opened) as islands:
+            yield islands.run, lambda: {"float_islands": islands.facts()}
 
 
 def in_halves(graph: Graph, samples: Sequence[Mapping[str, Array]]) -> Narrowed:
-    """As near as sums in halves are: the interpreter rounds once an operator, kernels each time they add."""
-    return Narrowed(graph, samples, SAME_HALVES, _in_halves)
+    """As near as sums in halves come: the interpreter rounds once an operator, kernels each time they add."""
+    return Narrowed(graph, samples, SAME_HALVES, _compare_halves)
 
 
-def _computed(value: Value) -> bool:
-    """Made by arithmetic, not only moved from an input or out of bytes."""
-    while value.op is not None and value.op.kind in _MOVES:
-        value = value.op.arg(0)
-    return value.op is not None
+def _compare_halves(found: Array, expected: Array) -> dict[str, Any]:
+    """As `compare`; where that fails, finite numbers may differ by little noise."""
+    result = compare(found, expected)
+    if not result["pass"] and "max_abs_error" in result:
+        noise = signal_to_noise(found, expected)
+        result |= {"pass": noise >= HALVES_DB, "halves_db": round(noise, 2)}
+    return result
 
 
 def verify_staged(
     folder: Path, model: Path, graph: Graph, options: BuildOptions, images: Mapping[str, Image], plan: Plan,
-    narrowed: Narrowed | None = None,
+    narrowed: Narrowed | None, opened: Open,
 ) -> dict[str, Any]:  # fmt: skip
     """The receipt's `verification` and `accuracy` for an artifact in `folder`. ToolError when it cannot be run here."""
     ports = (*plan.inputs, *plan.outputs)
@@ -107,20 +112,24 @@ def verify_staged(
         ) from None
     with session:
         count = emulated and session.counts
-        verification, scored = verify_session(session, model, graph, options, images, count, narrowed)
+        if narrowed is None:
+            verification, scored = verify_session(session, model, graph, options, images, count)
+        else:
+            with narrowed.meaning(opened) as (meant, islands):
+                verification, scored = verify_session(session, model, graph, options, images, count, narrowed, meant)
+                _judge_islands(verification, islands())
     return {"verification": verification} if scored is None else {"verification": verification, "accuracy": scored}
 
 
 def verify_session(
     session: Session, model: Path, graph: Graph, options: BuildOptions, images: Mapping[str, Image], count: bool,
-    narrowed: Narrowed | None = None,
+    narrowed: Narrowed | None = None, meant: Run | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:  # fmt: skip
-    """The receipt's `verification` and `accuracy`. `graph` is the imported graph, before any pass or image."""
+    """The receipt's `verification` and `accuracy`. `graph` is the imported graph, before any pass or image; `meant` is
+    what a narrowed graph means, if there is one."""
     run, label = reference_for(model, options.consts, graph, images)
-    judge: Judge = compare
-    meant, meant_label = run, label
-    if narrowed is not None:
-        meant, meant_label, judge = partial(interp.run, narrowed.graph), narrowed.label, narrowed.judge
+    expect, expect_label = (run, label) if narrowed is None or meant is None else (meant, narrowed.label)
+    judge = compare if narrowed is None else narrowed.judge
     ports = [(t.name, Type(t.dtype, t.shape)) for t in session.inputs]
     ranges = ranges_of(options, images)
     names = [name for name, _ in graph.outputs]
@@ -129,7 +138,7 @@ def verify_session(
     for i in range(options.verify_inputs):
         real = narrowed.samples[i : i + 1] if narrowed is not None else ()
         feeds = dict(real[0]) if real else sample_inputs(ports, options.seed + i, ranges)
-        expected = meant(feeds)
+        expected = expect(feeds)
         wide = expected if narrowed is None else run(feeds)
         session.reset()
         for name, found in zip(names, session.run(None, feeds), strict=True):
@@ -137,7 +146,7 @@ def verify_session(
             pairs.setdefault(name, []).append((found, wide[name]))
     result: dict[str, Any] = {
         "executed_on": session.executed_on,
-        "reference": meant_label,
+        "reference": expect_label,
         "inputs": options.verify_inputs,
         "seed": options.seed,
         "outputs": outputs,
@@ -155,22 +164,13 @@ def verify_session(
     return result, scored
 
 
-def _behind_islands(found: Array, expected: Array) -> dict[str, Any]:
-    """As `compare`; where that fails, a byte here and there may be a step off, which is little noise."""
-    result = compare(found, expected)
-    if not result["pass"] and "max_abs_error" in result:
-        noise = signal_to_noise(found, expected)
-        result |= {"pass": noise >= ISLAND_DB, "behind_float_islands_db": round(noise, 2)}
-    return result
-
-
-def _in_halves(found: Array, expected: Array) -> dict[str, Any]:
-    """As `compare`; where that fails, finite numbers may differ by little noise."""
-    result = compare(found, expected)
-    if not result["pass"] and "max_abs_error" in result:
-        noise = signal_to_noise(found, expected)
-        result |= {"pass": noise >= HALVES_DB, "halves_db": round(noise, 2)}
-    return result
+def _judge_islands(verification: dict[str, Any], islands: dict[str, Any]) -> None:
+    """No output is right behind an island whose bytes are more than a step off."""
+    verification |= islands
+    if islands and not islands["float_islands"]["pass"]:
+        for result in verification["outputs"].values():
+            result["pass"] = False
+        verification["pass"] = False
 
 
 def _noise(pairs: Sequence[tuple[Array, Array]]) -> float | None:

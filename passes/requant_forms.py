@@ -17,6 +17,7 @@ from edgec.ir.types import Quant
 from edgec.passes.requant import Grid, NotInIntegers, check_sum, multiplier, table, zero_in_sum
 
 Array = np.ndarray[Any, Any]
+SAME_STEP = 1e-5  # scales of biases are products of two, rounded to float32
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,12 @@ def _weights(f: Form, axis: int) -> tuple[Array, Array]:
     return np.ascontiguousarray(stored.astype(np.int8)), scale
 
 
-def _products(f: Form, kind: str, w: Array, w_scale: Array, bias: Array | None, attrs: dict[str, Any]) -> Value:
+def _products(f: Form, kind: str, w: Array, w_scale: Array, attrs: dict[str, Any]) -> Value:
     """qconv or qmatmul: i32 sums scaled to bytes, or to floats where the result is plain."""
     x, grid = f.byte(0)
     act = str(f.attrs["act"])
     step = grid.scale * w_scale  # of the sums, a channel
-    added = np.zeros(len(step)) if bias is None else np.rint(np.broadcast_to(bias, step.shape) / step)
+    added = _bias(f, step)
     reach = np.abs(w.reshape(len(step), -1).astype(np.int64)).sum(1) * max(
         grid.most - grid.zero, grid.zero - grid.least
     )
@@ -109,14 +110,19 @@ def _activated(b: Builder, y: Value, act: str) -> Value:
     raise NotInIntegers("NO_INTEGER_FORM")
 
 
-def _constant(f: Form, i: int) -> Array | None:
-    """A constant float operand; None where there is none."""
-    value = f.op.inputs[i] if len(f.op.inputs) > i else None
+def _bias(f: Form, step: Array) -> Array:
+    """Operand 2 in steps of the sums, one a channel: the integers themselves where those are its steps, too."""
+    value = f.op.inputs[2] if len(f.op.inputs) > 2 else None
     if value is None:
-        return None
-    if value.const is None or value.type.encodings:
+        return np.zeros(len(step))
+    if value.const is None or value.type.size not in (1, len(step)):
         raise NotInIntegers("NO_INTEGER_FORM")
-    return f.build.graph.array(value).astype(np.float64)
+    graph, encoding = f.build.graph, value.type.encodings[0] if value.type.encodings else None
+    if not isinstance(encoding, Quant):
+        return np.rint(np.broadcast_to(graph.array(value).reshape(-1).astype(np.float64), step.shape) / step)
+    scale, zero = (graph.module.constants[key].astype(np.float64) for key in encoding.constants)
+    stored = np.broadcast_to((graph.stored(value).reshape(-1) - zero).astype(np.float64), step.shape)
+    return np.where(np.isclose(scale, step, rtol=SAME_STEP, atol=0.0), stored, np.rint(stored * scale / step))
 
 
 def _conv(f: Form) -> Value:
@@ -124,7 +130,7 @@ def _conv(f: Form) -> Value:
         raise NotInIntegers("NO_INTEGER_FORM")
     w, scale = _weights(f, 0)
     names = ("strides", "pads", "dilations", "groups", "layout")
-    return _products(f, "qconv", w, scale, _constant(f, 2), {n: f.attrs[n] for n in names})
+    return _products(f, "qconv", w, scale, {n: f.attrs[n] for n in names})
 
 
 def _matmul(f: Form) -> Value:
@@ -132,11 +138,8 @@ def _matmul(f: Form) -> Value:
     if math.prod(dims[:-2]) != 1 or f.op.arg(0).type.rank != f.op.result.type.rank:
         raise NotInIntegers("NO_INTEGER_FORM")
     w, scale = _weights(f, len(dims) - (2 if f.attrs["trans_b"] else 1))
-    bias = _constant(f, 2)
     n = f.op.result.type.dims[-1]
-    if bias is not None and bias.size not in (1, n):
-        raise NotInIntegers("NO_INTEGER_FORM")
-    return _products(f, "qmatmul", w.reshape(n, -1), scale, bias.reshape(-1) if bias is not None else None, {})
+    return _products(f, "qmatmul", w.reshape(n, -1), scale, {})
 
 
 def _add(f: Form) -> Value:
