@@ -26,8 +26,8 @@ from edgec.targets.c.tiles import ROWS, choose_tiles
 COMPUTED = "arm:cortex-a76"
 TARGETS = [*HOSTS, "arm:cortex-a72", COMPUTED]
 # What kernels leave beside the interpreter, which rounds once an operator. Stored halves are rounded as it does, but
-# for values between two halves; sums in halves are rounded each time something is added.
-NOISE_DB = {COMPUTED: 48.0}
+# for values between two halves; sums in halves are rounded each time something is added, and F(4) magnifies that.
+NOISE_DB = {COMPUTED: 42.0}
 
 
 def narrowed(graph: Graph) -> list[str]:
@@ -43,6 +43,17 @@ def check(graph: Graph, feeds: dict[str, Any], target: str, folder: Path) -> Non
         made = value.op.arg(0).op if value.op is not None and value.op.kind == "cast" else value.op
         noise = signal_to_noise(array, expected[name])
         assert noise > NOISE_DB.get(target, 60.0), f"{name} of {made}: {noise:.1f} dB"
+
+
+def winograds() -> Network:
+    """By F(4) and by F(2), whole tiles and cut ones, channels that fill no vector, residuals."""
+    net = Network(8)
+    for c, oc, size in ((32, 50, (22, 19)), (16, 24, (24, 24)), (36, 40, (6, 6)), (64, 64, (16, 16))):
+        attrs: Any = dict(strides=(1, 1), pads=(1, 1, 1, 1), dilations=(1, 1), layout="nhwc")
+        weights = net.build.const(net.rng.standard_normal((oc, c, 3, 3)) / 9, "f32")
+        y = net.op("conv", net.floats(1, *size, c), weights, net.const(oc), **attrs, act="relu")
+        net.op("conv", net.floats(1, *size, c), weights, None, net.floats(*y.type.dims), **attrs, act="silu")
+    return net
 
 
 def elements() -> Network:
@@ -77,11 +88,15 @@ def elements() -> Network:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("make", [convolutions, elements])
+@pytest.mark.parametrize("make", [convolutions, winograds, elements])
 def test_against_interpreter(make: Callable[[], Network], target: str, tmp_path: Path) -> None:
     net = make()
     assert not narrowed(net.graph)
     check(net.graph, net.feeds, target, tmp_path)
+    if make is winograds and target == COMPUTED:
+        text = (tmp_path / "unit.c").read_text()
+        assert "edgec_hwinograd_input_4," in text
+        assert "edgec_hwinograd_input_2," in text
 
 
 @pytest.mark.parametrize("target", [HOSTS[0], "arm:cortex-a72", COMPUTED])
