@@ -35,14 +35,21 @@ def narrowed(graph: Graph) -> list[str]:
     return [op.kind for op, _ in narrow(graph, lambda op: "" if has_half_form(op) else NO_KERNEL)]
 
 
+def assert_little_noise(found: Any, expected: Any, label: str, least: float = 60.0) -> None:
+    """Halves are rounded elsewhere than in the interpreter; what is no finite half is the same."""
+    finite = np.isfinite(expected.astype(np.float64))
+    np.testing.assert_array_equal(found[~finite], expected[~finite], label)
+    noise = signal_to_noise(found[finite], expected[finite])
+    assert noise > least, f"{label}: {noise:.1f} dB"
+
+
 def check(graph: Graph, feeds: dict[str, Any], target: str, folder: Path) -> None:
     expected = interp.run(graph, feeds)
     with compiled(graph, target, folder) as session:
         found = session.run(None, feeds)
     for (name, value), array in zip(graph.outputs, found, strict=True):
         made = value.op.arg(0).op if value.op is not None and value.op.kind == "cast" else value.op
-        noise = signal_to_noise(array, expected[name])
-        assert noise > NOISE_DB.get(target, 60.0), f"{name} of {made}: {noise:.1f} dB"
+        assert_little_noise(array, expected[name], f"{name} of {made}", NOISE_DB.get(target, 60.0))
 
 
 def winograds() -> Network:
@@ -153,7 +160,7 @@ def test_long_sums_keep_what_they_add(target: str, tmp_path: Path) -> None:
     net = Network(5)
     net.op("matmul", net.source(np.ones((1, 8000))), net.build.const(np.ones((8000, 9)), "f32"))
     image, kernel = net.source(np.ones((1, 5, 5, 512))), net.build.const(np.ones((8, 512, 3, 3)), "f32")
-    net.op("conv", image, kernel, strides=(1, 1), pads=(0, 0, 0, 0), dilations=(1, 1), layout="nhwc")
+    net.op("conv", image, kernel, strides=(2, 2), pads=(0, 0, 0, 0), dilations=(1, 1), layout="nhwc")
     narrowed(net.graph)
     found = net.run(target, tmp_path)
     np.testing.assert_array_equal(found["y0"], 8000.0)
