@@ -20,7 +20,7 @@ Array = np.ndarray[Any, Any]
 Run = Callable[[Mapping[str, Array]], dict[str, Array]]
 Judge = Callable[[Array, Array], dict[str, Any]]
 
-HALVES_DB = 30.0  # signal to noise of sums in halves: their rounding error alone leaves 45 dB and more
+HALVES_DB = 30.0  # signal to noise that sums in halves must keep: their rounding alone leaves 34 and more
 SAME_INTEGERS = "edgec's interpreter on the same integers"
 SAME_HALVES = "edgec's interpreter on the same halves"
 

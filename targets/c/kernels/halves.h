@@ -126,6 +126,8 @@ EDGEC_INLINE void edgec_hstore_run(edgec_half *p, const edgec_vf16 *v, int n) {
   EDGEC_UNROLL for (int i = 0; i < n; i++) edgec_hstore(p + 8 * i, v[i]);
 }
 EDGEC_INLINE edgec_vf16 edgec_hsplat(edgec_half x) { return x - (edgec_vf16){0}; }
+#define EDGEC_MINUS_LANE_F16(x, a, k, LANE) \
+  ((edgec_vf16)vfmsq_laneq_f16((float16x8_t)(x), (float16x8_t)(a), (float16x8_t)(k), LANE))
 EDGEC_INLINE edgec_vf16 edgec_hselect(edgec_vi16 mask, edgec_vf16 a, edgec_vf16 b) {
   return (edgec_vf16)((mask & (edgec_vi16)a) | (~mask & (edgec_vi16)b));
 }

@@ -56,7 +56,7 @@ def _dequantize(op: Op, ctx: Lowering) -> None:
     if not op.result.type.size:
         return
     name = f"dequantize_{x.type.dtype}"
-    if op.attrs["axis"] < 0 and x.type.dtype in BYTES and scale.const is not None and zero.const is not None:
+    if op.attrs["axis"] == -1 and x.type.dtype in BYTES and scale.const is not None and zero.const is not None:
         n, name = op.result.type.size, f"{name}_all"
         ctx.call(
             "qmap.h", f"edgec_{name}", ctx.read(x), ctx.write(op.result), n, float(ctx.graph.array(scale)),
