@@ -86,12 +86,15 @@ LINEAR = [
     (linear(D, BYTES, vector(1, 2), TWO), "has 2 numbers as its scale for a length of 3; legal are 1 and 3"),
     (linear(D, BYTES, vector(1, 2), TWO, axis=-3), "has the axis -3, which must lie in [-2, 1]"),
     (linear(D, BYTES, np.float32(-1), NONE), "has a scale of -1.0; legal are positive finite numbers"),
-    (linear(D, WIDE, np.float32(1), np.int32(5)), "has a zero point other than 0 beside the scale of a tensor of int32"),
-    (linear(D, BYTES, BLOCKS, np.zeros((2, 2), np.uint8), block_size=1), "has a scale of the shape [2, 2] for the shape "
-     "[2, 3] in blocks of 1 along axis 1; legal is [2, 3]"),
+    (linear(D, WIDE, np.float32(1), np.int32(5)),
+     "has a zero point other than 0 beside the scale of a tensor of int32; "
+     "legal is 0"),
+    (linear(D, BYTES, BLOCKS, np.zeros((2, 2), np.uint8), block_size=1),
+     "has a scale of the shape [2, 2] for the shape [2, 3] in blocks of 1 along axis 1; legal is [2, 3]"),
     (linear(Q, (2, 3), np.float32(np.nan), NONE), "has a scale of nan; legal are positive finite numbers"),
     (linear(Q, (2, 3), vector(1, 2, 3, 4), np.zeros(4, np.int8)), "has 4 numbers as its scale for a length of 3"),
-    (linear(Q, (2, 3), vector(1, 2, 3), np.zeros(2, np.int8)), "has zero points of the shape [2] beside a scale of [3]"),
+    (linear(Q, (2, 3), vector(1, 2, 3), np.zeros(2, np.int8)),
+     "has zero points of the shape [2] beside a scale of [3]"),
 ]  # fmt: skip
 
 
