@@ -15,6 +15,7 @@ from edgec.ir import interp
 from edgec.ir.graph import Graph, Module, Value
 from edgec.ir.macs import macs_of
 from edgec.ir.verify import verify_module
+from edgec.no_regret import slower_on_bytes
 from edgec.observers import channel_maxima, channel_means, measure_ranges
 from edgec.paired import signal_to_noise
 from edgec.passes import FUSED
@@ -28,10 +29,14 @@ from edgec.targets.c.devices import Device
 Array = np.ndarray[Any, Any]
 
 
-def static_int8(module: Module, device: Device, data: Calibration, observer: str) -> dict[str, Any]:
-    """Makes the module's graph one on bytes; what the receipt says of it. The graph stands before FUSED."""
+def static_int8(module: Module, device: Device, data: Calibration, observer: str, force: bool) -> dict[str, Any]:
+    """Makes the module's graph one on bytes; what the receipt says of it. The graph stands before FUSED. Operators that
+    are predicted to be no faster so stay in floats, unless `force`."""
     (graph,) = module.entries.values()
     chosen = operators_on_bytes(graph)
+    slower = [] if force else slower_on_bytes(graph, chosen, device.isa)
+    kept = [k.facts() for k in slower]
+    chosen = operators_on_bytes(graph, {k.op for k in slower})
     left = [op for op in graph.ops if op not in chosen]
     macs = sum(macs_of(op) for op in graph.ops)
     with graph_values(graph, {*values_to_equalize(graph), *values_that_bound(graph)}) as taps:
@@ -57,6 +62,7 @@ def static_int8(module: Module, device: Device, data: Calibration, observer: str
         "calibration": {**data.facts(), "observer": observer},
         "operators_on_bytes": len(chosen),
         "operators_in_floats": dict(sorted(Counter(op.kind for op in left).items())),
+        "kept_in_floats": kept,
         "refused": [{"op": op, "code": code, "why": REASONS[code]} for op, code in refused],
         "macs_on_bytes": on_bytes,
         "macs_share": round(on_bytes / macs, 4) if macs else 0.0,

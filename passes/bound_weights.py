@@ -11,6 +11,7 @@ halved as often as the weights can be doubled.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -56,10 +57,12 @@ def bound_weights(graph: Graph) -> bool:
 
 
 def channels_axis(op: Op) -> int | None:
-    """The axis of the result's channels in byte weights that have one scale, or one for each of them."""
+    """The axis of result channels in weights of bytes that meet bytes and have one scale, or one a channel."""
     if op.kind not in ("conv", "matmul") or op.arg(1).const is None or len(op.arg(1).type.encodings) != 1:
         return None
     encoding, rank = op.arg(1).type.encodings[0], op.arg(1).type.rank
+    if not op.arg(0).type.encodings or (op.kind == "matmul" and math.prod(op.arg(1).type.dims[:-2]) != 1):
+        return None
     axis = 0 if op.kind == "conv" else rank - (2 if op.attrs["trans_b"] else 1)
     fits = isinstance(encoding, Quant) and encoding.stored in ("i8", "u8") and encoding.axis in (None, axis)
     return axis if fits and rank >= 2 else None
@@ -68,10 +71,8 @@ def channels_axis(op: Op) -> int | None:
 def _finest(graph: Graph, op: Op, channels: int) -> Array:
     """The least scale of each channel's weights with which their sums can be scaled and biases fit."""
     constants = graph.module.constants
-    x, y = (v.type.encodings[0] if v.type.encodings else None for v in (op.arg(0), op.result))
-    if x is None:
-        return np.zeros(channels)
-    x_scale = float(constants[x.scale])
+    x_scale = float(constants[op.arg(0).type.encodings[0].scale])
+    y = op.result.type.encodings[0] if op.result.type.encodings else None
     least = np.full(channels, float(constants[y.scale]) * LEAST_FACTOR / x_scale if y is not None else 0.0)
     bias = op.inputs[2] if len(op.inputs) > 2 else None
     if bias is None or bias.const is None or bias.type.size not in (1, channels):
@@ -83,8 +84,9 @@ def _finest(graph: Graph, op: Op, channels: int) -> Array:
 def _coarsest(graph: Graph, op: Op) -> float:
     """The largest scale of weights with which sums can be scaled."""
     constants = graph.module.constants
-    x, y = (v.type.encodings[0] if v.type.encodings else None for v in (op.arg(0), op.result))
-    return np.inf if x is None or y is None else float(constants[y.scale] * MOST_FACTOR / constants[x.scale])
+    x_scale = float(constants[op.arg(0).type.encodings[0].scale])
+    y = op.result.type.encodings[0] if op.result.type.encodings else None
+    return np.inf if y is None else float(constants[y.scale]) * MOST_FACTOR / x_scale
 
 
 def _doubled(steps: Array, scale: Array, coarsest: float) -> tuple[Array, Array]:

@@ -24,19 +24,19 @@ from edgec.targets.c.winograd import Layer, best, choose_tiles, transform_weight
 
 def winograd_convs(graph: Graph, isa: Isa) -> dict[Op, int]:
     """The convolutions that are done so, with the m of their F(m x m, 3 x 3)."""
-    return {op: m for op in graph.ops if has_winograd_form(op) and (m := best(_layer(op), isa))}
+    return {op: m for op in graph.ops if has_winograd_form(op) and (m := best(layer_of(op), isa))}
 
 
 def has_winograd_form(op: Op) -> bool:
     """A convolution of the one form that the kernel is written for, so that its price alone decides."""
-    if op.kind != "conv" or op.arg(1).type.dims[2:] != (3, 3) or row_op(op) is None:
+    if op.kind != "conv" or op.result.type.dtype != "f32" or op.arg(1).type.dims[2:] != (3, 3) or row_op(op) is None:
         return False
     attrs: Any = op.attrs
     unit = attrs["strides"] == attrs["dilations"] == (1, 1) and attrs["groups"] == 1
     return unit and set(attrs["pads"]) <= {0, 1}
 
 
-def _layer(op: Op) -> Layer:
+def layer_of(op: Op) -> Layer:
     _, oh, ow, oc = op.result.type.dims
     return Layer(oh, ow, op.arg(0).type.dims[3], oc, oh)
 
@@ -45,7 +45,7 @@ def lower_winograd(op: Op, ctx: Lowering, m: int, x: Rows, r: Rows | None, y: Ro
     attrs: Any = op.attrs
     n, h, w, c = op.arg(0).type.dims
     _, oh, ow, oc = op.result.type.dims
-    tiles = choose_tiles(ctx.isa, _layer(op), m)
+    tiles = choose_tiles(ctx.isa, layer_of(op), m)
     weights = tiles.pack(transform_weights(ctx.graph.array(op.arg(1)), m))
     bias = op.inputs[2] if len(op.inputs) > 2 else None
     packed_bias = tiles.pack_bias(ctx.graph.array(bias) if bias is not None else None, oc)
