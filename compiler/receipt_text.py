@@ -34,14 +34,15 @@ def _lines(receipt: Facts) -> Iterator[str]:
         + ("stack unknown" if memory["stack_bytes"] is None else f"stack below {memory['stack_bytes']:,} B")
     )
     if "quantization" in receipt:
-        yield from _quantization(receipt["quantization"])
+        yield from quantization_lines(receipt["quantization"])
     if "halves" in receipt:
         yield from _halves(receipt["halves"])
     yield from account_lines(receipt)
     yield from checked_lines(receipt)
 
 
-def _quantization(q: Facts) -> Iterator[str]:
+def quantization_lines(q: Facts) -> Iterator[str]:
+    """What works on bytes, and what does not."""
     data = q["calibration"]
     if data and data["warning"]:
         yield f"  WARNING: {data['warning']}"
