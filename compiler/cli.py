@@ -147,7 +147,8 @@ def _bindings(command: Any) -> Any:
 @click.option("--precision", default="float32", show_default=True, help="float32, fp16 or int8.")
 @click.option("--calib", metavar="DATA", help="Samples: file.npz, a folder of .npy, or module:function.")
 @click.option("--calib-samples", default=128, show_default=True, type=click.IntRange(2), help="Most of --calib.")
-@click.option("--observer", default="percentile", show_default=True, help="minmax, percentile, entropy or mse.")
+@click.option("--observer", default="auto", show_default=True,
+              help="minmax, percentile, entropy or mse; auto tries them all.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Narrow operators even where that is predicted to be slower.")
 @click.option("--rebuild", is_flag=True, help="Build although nothing changed.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what is being done.")

@@ -45,7 +45,7 @@ class BuildOptions:
     precision: str = "float32"
     calib: str | None = None
     calib_samples: int = 128
-    observer: str = "percentile"
+    observer: str = "auto"
     force: bool = False
     rebuild: bool = False
 
