@@ -149,6 +149,8 @@ def _bindings(command: Any) -> Any:
 @click.option("--calib-samples", default=128, show_default=True, type=click.IntRange(2), help="Most of --calib.")
 @click.option("--observer", default="auto", show_default=True,
               help="minmax, percentile, entropy or mse; auto tries them all.")  # fmt: skip
+@click.option("--max-drop", metavar="SHARE", help="Most accuracy that int8 may lose, such as 0.5%.")
+@click.option("--max-error", metavar="SHARE", help="Most error of outputs that int8 may make, such as 2%.")
 @click.option("--force", is_flag=True, help="Narrow operators even where that is predicted to be slower.")
 @click.option("--rebuild", is_flag=True, help="Build although nothing changed.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what is being done.")

@@ -97,10 +97,10 @@ class Trials:
         )  # fmt: skip
         self._judge(observer, "nearest", module, twins)
 
-    def settle(self) -> None:
-        """Biases, and weights with them, settled on what the best ranges so far make."""
+    def settle(self, ways: Sequence[str] = ("biases", "rounding")) -> None:
+        """Biases, and weights with them, settled on what the best ranges so far make; `ways` are keys of SETTLED."""
         start = self.best
-        for weights in ("biases", "rounding"):
+        for weights in ways:
             module, moved = copy_module(start.module)
             twins = {v: moved[twin] for v, twin in start.twins.items() if twin in moved}
             narrow = module.entries[self.graph.name]

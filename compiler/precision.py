@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from edgec.bounds import MostDrop, MostError, share
 from edgec.calibration import Calibration, read_calibration
 from edgec.half_precision import half_precision
 from edgec.image import Image
 from edgec.ir.errors import UsageError
 from edgec.ir.graph import Module
+from edgec.labelled import Ports, read_labelled
 from edgec.narrowed import Narrowed, in_halves, on_integers
 from edgec.options import BuildOptions
 from edgec.passes import BEFORE_ENCODING, CPU_FLOAT
@@ -20,6 +23,7 @@ from edgec.sample_inputs import sample_inputs
 from edgec.static_int8 import static_int8
 from edgec.targets.c.devices import Device
 from edgec.verify_artifact import ranges_of
+from edgec.within_bound import MakeBound
 
 RANDOM_SAMPLES = 3  # where no --calib is given to fp16
 
@@ -52,7 +56,8 @@ def settle(
     data = _calibration(module, options, images, progress)
     effects = run_pipeline(module, BEFORE_ENCODING)
     progress(f"calibrating on {len(data.samples)} samples")
-    facts = {"quantization": static_int8(module, device, data, options.observer, options.force)}
+    bounded = _bound(options, [(v.name, v.type) for v in graph.inputs], data)
+    facts = {"quantization": static_int8(module, device, data, options.observer, options.force, bounded)}
     return Settled(effects, facts, on_integers(graph, data.samples))
 
 
@@ -70,6 +75,17 @@ def _halves(
     facts = half_precision(module, device, samples)
     facts["calibration"] = data.facts() if data else None
     return Settled(effects, {"halves": facts}, in_halves(graph, data.samples if data else ()))
+
+
+def _bound(options: BuildOptions, ports: Ports, data: Calibration) -> MakeBound | None:
+    """What --max-drop or --max-error asks for; labelled items are those of --calib."""
+    if options.max_drop is not None:
+        most, items = share("--max-drop", options.max_drop), read_labelled(Path(str(options.calib)), ports)
+        return lambda wide: MostDrop(most, items, wide)
+    if options.max_error is not None:
+        allowed = share("--max-error", options.max_error)
+        return lambda wide: MostError(allowed, data.samples, wide)
+    return None
 
 
 def _calibration(

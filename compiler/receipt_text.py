@@ -56,6 +56,10 @@ def quantization_lines(q: Facts) -> Iterator[str]:
     kept = ", ".join(f"{n} {kind}" for kind, n in q["operators_in_floats"].items())
     if kept:
         yield f"  in floats: {kept}"
+    if "search" in q:
+        found = q["search"]
+        facts = ", ".join(f"{name} {value}" for name, value in found["measured"].items())
+        yield f"  {found['bound']}: met with {found['in_floats']} operators in floats: {facts}"
     for (code, why), count in Counter((row["code"], row["why"]) for row in q["kept_in_floats"]).most_common():
         yield f"  stays in floats: {code}: {count}, {why}"
     for (code, why), count in Counter((row["code"], row["why"]) for row in q["refused"]).most_common():
