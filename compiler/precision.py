@@ -14,7 +14,8 @@ from edgec.passes import BEFORE_ENCODING, CPU_FLOAT
 from edgec.pipeline import Effect, run_pipeline
 from edgec.static_int8 import static_int8
 from edgec.targets.c.devices import Device
-from edgec.verify_artifact import Narrowed, ranges_of
+from edgec.verify_artifact import SAME_WEIGHTS, Narrowed, ranges_of
+from edgec.weight_only import WEIGHT_ONLY, weight_only
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,12 @@ def settle(
     """Runs the passes over an imported module; it is what the target computes afterwards."""
     if options.precision == "float32":
         return Settled(run_pipeline(module, CPU_FLOAT))
+    if options.precision in WEIGHT_ONLY:
+        effects = run_pipeline(module, CPU_FLOAT)
+        data = _calibration(module, options, images, progress) if options.calib is not None else None
+        facts = {"quantization": weight_only(module, options.precision, data)}
+        samples = data.samples if data is not None else ()
+        return Settled(effects, facts, Narrowed(module.entries["main"], samples, SAME_WEIGHTS))
     data = _calibration(module, options, images, progress)
     effects = run_pipeline(module, BEFORE_ENCODING)
     progress(f"calibrating on {len(data.samples)} samples")

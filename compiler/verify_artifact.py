@@ -31,6 +31,7 @@ Array = np.ndarray[Any, Any]
 Run = Callable[[Mapping[str, Array]], dict[str, Array]]
 ISLAND_DB = 30.0  # signal to noise that outputs behind a float island must keep against the same integers
 _MOVES = ("pad", "reshape", "slice", "transpose")
+SAME_WEIGHTS = "edgec's interpreter with the same weights"
 SAME_INTEGERS = "edgec's interpreter on the same integers"
 
 
@@ -61,6 +62,7 @@ class Narrowed:
 
     graph: Graph
     samples: Sequence[Mapping[str, Array]]
+    same: str = SAME_INTEGERS
 
     def has_islands(self) -> bool:
         """Whether bytes are made of floats that were computed: there, the last bit of a float may decide a byte."""
@@ -104,7 +106,7 @@ def verify_session(
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:  # fmt: skip
     """The receipt's `verification` and `accuracy`. `graph` is the imported graph, before any pass or image."""
     run, label = reference_for(model, options.consts, graph, images)
-    meant, meant_label = (run, label) if narrowed is None else (partial(interp.run, narrowed.graph), SAME_INTEGERS)
+    meant, meant_label = (run, label) if narrowed is None else (partial(interp.run, narrowed.graph), narrowed.same)
     ports = [(t.name, Type(t.dtype, t.shape)) for t in session.inputs]
     ranges = ranges_of(options, images)
     names = [name for name, _ in graph.outputs]

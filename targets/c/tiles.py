@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -35,6 +36,7 @@ class Tiles:
     last_nv: int
     wide: int
     onto: bool = False
+    kind: ClassVar[str] = "float32"
 
     @property
     def _prefix(self) -> str:

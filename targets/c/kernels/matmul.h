@@ -7,10 +7,12 @@
 
 typedef void (*edgec_act_fn)(float *y, ptrdiff_t n);
 
-/* Matmul with a packed right operand: a [m][k] -> y [m][n]; a task is `chunk` rows, the last task what is left too. */
-EDGEC_FN void edgec_matmul(const float *a, const float *b, const float *bias, const float *r, float *y, ptrdiff_t m,
-                           ptrdiff_t n, ptrdiff_t k, ptrdiff_t chunk, float lo, float hi,
-                           const edgec_gemm_tiles *tiles, edgec_act_fn act, ptrdiff_t begin, ptrdiff_t end) {
+/* Matmul with a packed right operand: a [m][k] -> y [m][n]; a task is `chunk` rows, the last task what is left too. A
+   column of b is b_column bytes. */
+EDGEC_FN void edgec_matmul_packed(const float *a, const float *b, const float *bias, const float *r, float *y,
+                                  ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, ptrdiff_t b_column, ptrdiff_t chunk, float lo,
+                                  float hi, const edgec_gemm_tiles *tiles, edgec_act_fn act, ptrdiff_t begin,
+                                  ptrdiff_t end) {
   for (ptrdiff_t task = begin; task < end; task++) {
     const ptrdiff_t first = task * chunk, rows = m - first < 2 * chunk ? m - first : chunk;
     const float *from[1] = {a + first * k};
@@ -25,10 +27,17 @@ EDGEC_FN void edgec_matmul(const float *a, const float *b, const float *bias, co
                                .lo = lo,
                                .hi = hi,
                                .n = 0};
-    const edgec_gemm_lines l = {.lines = 1, .pixels = rows, .c_pixel = n, .r_pixel = n, .k = k};
+    const edgec_gemm_lines l = {.lines = 1, .pixels = rows, .c_pixel = n, .r_pixel = n, .k = b_column};
     edgec_gemm(&t, n, &l, tiles);
     if (act) act(y + first * n, rows * n);
   }
+}
+
+/* The same for floats. */
+EDGEC_FN void edgec_matmul(const float *a, const float *b, const float *bias, const float *r, float *y, ptrdiff_t m,
+                           ptrdiff_t n, ptrdiff_t k, ptrdiff_t chunk, float lo, float hi,
+                           const edgec_gemm_tiles *tiles, edgec_act_fn act, ptrdiff_t begin, ptrdiff_t end) {
+  edgec_matmul_packed(a, b, bias, r, y, m, n, k, 4 * k, chunk, lo, hi, tiles, act, begin, end);
 }
 
 /* Columns of the panels of n columns. */
