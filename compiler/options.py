@@ -14,7 +14,8 @@ from edgec.ir.errors import UsageError
 from edgec.observers import PERCENTILE, check_observer
 from edgec.targets.c.weights import STORAGES, Storage
 
-PRECISIONS = ("float32", "fp16", "int8")
+PRECISIONS = ("float32", "fp16", "int8", "w8", "w4")
+CALIBRATED = ("int8", "fp16", "w4")  # those that look at samples
 # --verify -> the runner; None chooses what fits, and `none` runs nothing
 RUNNER = {"auto": None, "host": "host", "emulate": "emulator", "qemu": "qemu", "none": None}
 
@@ -67,8 +68,8 @@ def check_options(options: BuildOptions, family: str) -> None:
     if options.precision not in PRECISIONS:
         raise UsageError(f"--precision {options.precision} is not legal; legal: {', '.join(PRECISIONS)}")
     check_observer(options.observer, PERCENTILE)
-    if options.calib is not None and options.precision == "float32":
-        raise UsageError("--calib gives samples to narrower arithmetic: give --precision int8 or fp16 with it")
+    if options.calib is not None and options.precision not in CALIBRATED:
+        raise UsageError(f"--calib gives samples to {', '.join(CALIBRATED)}: give --precision with one of them")
     bounds = {"--max-drop": options.max_drop, "--max-error": options.max_error}
     given = [(name, text) for name, text in bounds.items() if text is not None]
     for name, text in given:

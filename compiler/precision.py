@@ -14,7 +14,7 @@ from edgec.image import Image
 from edgec.ir.errors import UsageError
 from edgec.ir.graph import Module
 from edgec.labelled import Ports, read_labelled
-from edgec.narrowed import Narrowed, in_halves, on_integers
+from edgec.narrowed import Narrowed, in_halves, on_integers, with_coded_weights
 from edgec.options import BuildOptions
 from edgec.passes import BEFORE_ENCODING, CPU_FLOAT
 from edgec.pipeline import Effect, run_pipeline
@@ -23,6 +23,7 @@ from edgec.sample_inputs import sample_inputs
 from edgec.static_int8 import static_int8
 from edgec.targets.c.devices import Device
 from edgec.verify_artifact import ranges_of
+from edgec.weight_only import WEIGHT_ONLY, weight_only
 from edgec.within_bound import MakeBound
 
 RANDOM_SAMPLES = 3  # where no --calib is given to fp16
@@ -53,6 +54,8 @@ def settle(
         return Settled(run_pipeline(module, CPU_FLOAT))
     if options.precision == "fp16":
         return _halves(module, device, options, images, progress)
+    if options.precision in WEIGHT_ONLY:
+        return _coded_weights(module, options, images, progress)
     data = _calibration(module, options, images, progress)
     effects = run_pipeline(module, BEFORE_ENCODING)
     progress(f"calibrating on {len(data.samples)} samples")
@@ -86,6 +89,16 @@ def _bound(options: BuildOptions, ports: Ports, data: Calibration) -> MakeBound 
         allowed = share("--max-error", options.max_error)
         return lambda wide: MostError(allowed, data.samples, wide)
     return None
+
+
+def _coded_weights(
+    module: Module, options: BuildOptions, images: Mapping[str, Image], progress: Callable[[str], None]
+) -> Settled:
+    """Samples are those of --calib; without them, weights are rounded to nearest."""
+    effects = run_pipeline(module, CPU_FLOAT)
+    data = _calibration(module, options, images, progress) if options.calib is not None else None
+    facts = {"quantization": weight_only(module, options.precision, data)}
+    return Settled(effects, facts, with_coded_weights(module.entries["main"], data.samples if data else ()))
 
 
 def _calibration(

@@ -33,6 +33,9 @@ def _lines(receipt: Facts) -> Iterator[str]:
         f"state {memory['state_bytes']:,} B   code {memory['code_bytes']:,} B   "
         + ("stack unknown" if memory["stack_bytes"] is None else f"stack below {memory['stack_bytes']:,} B")
     )
+    if len(memory.get("weights_by_kind", {})) > 1:
+        parts = sorted(memory["weights_by_kind"].items(), key=lambda item: -int(item[1]))
+        yield "  weights: " + ", ".join(f"{size:,} B of {kind}" for kind, size in parts)
     if "quantization" in receipt:
         yield from quantization_lines(receipt["quantization"])
     if "halves" in receipt:
@@ -43,6 +46,9 @@ def _lines(receipt: Facts) -> Iterator[str]:
 
 def quantization_lines(q: Facts) -> Iterator[str]:
     """What works on bytes, and what does not."""
+    if "weights" in q:
+        yield from _coded_weights(q)
+        return
     data = q["calibration"]
     if data and data["warning"]:
         yield f"  WARNING: {data['warning']}"
@@ -81,6 +87,20 @@ def _halves(h: Facts) -> Iterator[str]:
         kinds = Counter(row["op"].partition(" ")[0] for row in h["refused"] if row["code"] == code)
         shown = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))
         yield f"  in floats: {code}: {count} ({shown}), {why}"
+
+
+def _coded_weights(q: Facts) -> Iterator[str]:
+    formats = ", ".join(f"{n} {name}" for name, n in sorted(Counter(row["format"] for row in q["weights"]).items()))
+    yield (
+        f"  {q['precision']}: weights of {q['coded_operators']} operators with {q['coded_macs_share']:.1%} of the "
+        f"multiply-adds are coded ({formats})"
+    )
+    if q["weights_in_floats"]:
+        yield f"  weights in floats: {', '.join(q['weights_in_floats'])}"
+    known = [row for row in q["weights"] if row["signal_to_noise_db"] is not None]
+    if known:
+        worst = min(known, key=lambda row: float(row["signal_to_noise_db"]))
+        yield f"  noisiest weights: {worst['op']}, {worst['signal_to_noise_db']} dB"
 
 
 def checked_lines(receipt: Facts) -> Iterator[str]:

@@ -57,7 +57,7 @@ def _weights(f: Form, axis: int) -> tuple[Array, Array]:
     """The stored bytes of operand 1, result channels first, and the scale of each."""
     value = f.op.arg(1)
     encoding = value.type.encodings[0] if value.type.encodings else None
-    if value.const is None or not isinstance(encoding, Quant) or encoding.stored not in ("i8", "u8"):
+    if value.const is None or not isinstance(encoding, Quant) or encoding.format not in ("i8", "u8"):
         raise NotInIntegers("NO_INTEGER_FORM")
     constants = f.build.graph.module.constants
     zero, stored = constants[encoding.zero].astype(np.int64), f.build.graph.stored(value).astype(np.int64)

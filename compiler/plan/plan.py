@@ -150,6 +150,7 @@ class Plan:
     steps: list[Call | Block] = field(default_factory=list)
     buffers: list[Buffer] = field(default_factory=list)  # scratch buffers in order of first use
     weights: bytes = b""
+    weight_kinds: dict[str, int] = field(default_factory=dict)  # bytes of weights by what they are
     scratch_bytes: int = 0
     state_bytes: int = 0
 

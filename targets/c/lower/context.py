@@ -172,8 +172,9 @@ class Lowering:
         self.plan.buffers.append(buffer)
         return buffer
 
-    def pack(self, array: np.ndarray, ctype: str | None = None) -> Pointer:
-        """The array as bytes among the weights, 64-byte aligned, once per content."""
+    def pack(self, array: np.ndarray, ctype: str | None = None, kind: str = "") -> Pointer:
+        """The array as bytes among the weights, 64-byte aligned, once per content. `kind` is for the receipt, by
+        default the dtype."""
         data = np.ascontiguousarray(array)
         raw = data.tobytes()
         key = (self.graph.module.intern(data.reshape(-1).view(np.uint8)) if raw else "empty", "")
@@ -184,6 +185,8 @@ class Lowering:
             self._weights += [raw, bytes(padding)]
             self._weights_size += len(raw) + padding
             self._packed[key] = buffer
+            kind = kind or str(data.dtype)
+            self.plan.weight_kinds[kind] = self.plan.weight_kinds.get(kind, 0) + len(raw)
         return Pointer(self._packed[key], ctype or CTYPES[dtype_name(data.dtype)])
 
     def sizes(self, values: Iterable[int]) -> Pointer:

@@ -39,6 +39,8 @@ def has_winograd_form(op: Op) -> bool:
     """A convolution of the one form that the kernel is written for, so that its price alone decides."""
     if op.kind != "conv" or op.arg(1).type.dims[2:] != (3, 3) or row_op(op) is None:
         return False
+    if op.arg(1).type.encodings:  # transformed weights are floats, four times as many
+        return False
     attrs: Any = op.attrs
     unit = attrs["strides"] == attrs["dilations"] == (1, 1) and attrs["groups"] == 1
     return unit and set(attrs["pads"]) <= {0, 1}
