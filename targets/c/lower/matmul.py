@@ -25,7 +25,7 @@ def packed_matmul(
     if not rows or not n:
         return
     numbers = ctx.element(dtype_name(weights.dtype))
-    form = fused(act, numbers.dtype)
+    form = fused(act, numbers)
     tiles = choose_tiles(numbers, rows, n, k)
     # whole tiles in every chunk but the last, which has the rows left over too
     chunk = max(1, rows // (task_count(rows, n * k) * tiles.mr)) * tiles.mr
@@ -102,7 +102,7 @@ def _batched(op: Op, ctx: Lowering, vector: np.ndarray | None, act: str) -> None
     k = a.type.dims[-1]
     dims, sa, sb = _batches(a, b, y)
     numbers = ctx.element(y.type.dtype)
-    form = fused(act, numbers.dtype)
+    form = fused(act, numbers)
     tiles = choose_tiles(numbers, m, n, k)
     panel = ctx.temp(y.type.numpy.itemsize * k * tiles.packed_columns(n), CTYPES[numbers.dtype])
     batches = math.prod(dims)
