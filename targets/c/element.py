@@ -43,6 +43,11 @@ def section_of(header: str) -> str:
     return SECTIONS.get(header[0], "") if header[1:] in SHARED else ""
 
 
+def lanes_of(header: str, isa: Isa) -> int:
+    """Numbers that kernels of a header compute at once."""
+    return isa.half_lanes if section_of(header) == SECTIONS["h"] else isa.lanes
+
+
 def element_of(isa: Isa, dtype: str, wide: bool = False) -> Element:
     """How an instruction set computes numbers of a dtype; `wide`: halves are to become floats first."""
     if dtype == "f32":

@@ -135,7 +135,7 @@ def gemm_rows(
     ]
     weights = np.concatenate([part for part, _ in packed])
     biases = [tiles.pack_bias(None if bias is None else bias[g * oc : (g + 1) * oc], oc) for g in range(groups)]
-    form = fused(act, numbers.dtype)
+    form = fused(act, numbers)
     fields = {"h": h, "c": c, "ow": ow, "oc": oc, "kh": kh, "kw": kw, **sizes, "groups": groups, "gc": gc,
               "b_row": packed[0][1] * segments // kh, "taps": int(taps),
               **operand_strides("x", x), **operand_strides("y", y), "y_pixel": y_pixel,
@@ -165,7 +165,7 @@ def _depthwise(
     full = np.zeros(cp, w.dtype)
     if bias is not None:
         full[:c] = bias
-    form = fused(attrs["act"], numbers.dtype)
+    form = fused(attrs["act"], numbers)
     early = form if r is None else fused("")
     fields = {"h": h, "c": c, "cp": cp, "ow": ow, "kh": kh, "kw": kw, "sh": sh, "sw": sw, "dh": dh, "dw": dw,
               "top": attrs["pads"][0], "left": attrs["pads"][1], **operand_strides("x", x), **operand_strides("y", y),

@@ -26,7 +26,7 @@ def packed_matmul(
     if not rows or not n:
         return
     numbers = ctx.element(dtype_name(weights.dtype))
-    form = fused(act, numbers.dtype)
+    form = fused(act, numbers)
     if isinstance(weights, Coded):
         tiles: AnyTiles = choose_coded_tiles(numbers.isa, weights.form, rows, n, k)
     else:
@@ -116,7 +116,7 @@ def _batched(op: Op, ctx: Lowering, vector: np.ndarray | None, act: str) -> None
     k = a.type.dims[-1]
     dims, sa, sb = _batches(a, b, y)
     numbers = ctx.element(y.type.dtype)
-    form = fused(act, numbers.dtype)
+    form = fused(act, numbers)
     tiles = choose_tiles(numbers, m, n, k)
     panel = ctx.temp(y.type.numpy.itemsize * k * tiles.packed_columns(n), CTYPES[numbers.dtype])
     batches = math.prod(dims)

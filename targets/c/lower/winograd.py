@@ -65,7 +65,7 @@ def lower_winograd(op: Op, ctx: Lowering, m: int, x: Rows, r: Rows | None, y: Ro
     scratch = ctx.pointer(
         ctx.scratch(share * bands * n, "winograd"), 0, share if bands * n > 1 else 0, numbers.dtype
     )
-    form = fused(attrs["act"], numbers.dtype)
+    form = fused(attrs["act"], numbers)
     fields = {"h": h, "w": w, "c": c, "oh": oh, "ow": ow, "oc": oc, "top": attrs["pads"][0], "left": attrs["pads"][1],
               **operand_strides("x", x), **operand_strides("y", y), **operand_strides("r", r), "lo": form.lo,
               "hi": form.hi}  # fmt: skip
