@@ -56,6 +56,9 @@ def quantization_lines(q: Facts) -> Iterator[str]:
     kept = ", ".join(f"{n} {kind}" for kind, n in q["operators_in_floats"].items())
     if kept:
         yield f"  in floats: {kept}"
+    plain = ", ".join(f"{n} {kind}" for kind, n in q.get("operators_in_plain_integers", {}).items())
+    if plain:
+        yield f"  in plain loops: {plain}"
     for (code, why), count in Counter((row["code"], row["why"]) for row in q["kept_in_floats"]).most_common():
         yield f"  stays in floats: {code}: {count}, {why}"
     for (code, why), count in Counter((row["code"], row["why"]) for row in q["refused"]).most_common():
