@@ -24,6 +24,7 @@ from edgec.passes.sweep import sweep
 Array = np.ndarray[Any, Any]
 LARGEST = 127
 MOST = 1 << 18  # sums of weights of a convolution that pads
+MOVES = ("reshape", "transpose")
 BYTES = ("i8", "u8")
 
 
@@ -34,7 +35,8 @@ def lower_integer_matmul(graph: Graph, byte: str = "i8") -> bool:
 def _lowered(graph: Graph, b: Builder, op: Op, byte: str) -> Value | None:
     if op.kind not in ("conv", "matmul") or op.result.type.dtype != "i32" or op.arg(1).const is None:
         return None
-    source = _bytes_and_zero(op.arg(0))
+    moves, under = _peeled(op.arg(0))
+    source = _bytes_and_zero(under)
     w = _weights(graph, op)
     if source is None or w is None or any(v is not None for v in op.inputs[2:]) or op.attrs["act"]:
         return None
@@ -46,6 +48,8 @@ def _lowered(graph: Graph, b: Builder, op: Op, byte: str) -> Value | None:
     if columns is None:
         return None
     made = turned(b, x, byte)
+    for move in moves:
+        made = b.op(move.kind, made, **move.attrs)
     if op.kind == "matmul":
         y = b.op("qmatmul", made, b.const(w.astype(np.int8)))
     else:
@@ -55,6 +59,15 @@ def _lowered(graph: Graph, b: Builder, op: Op, byte: str) -> Value | None:
         return b.op("add", y, b.const(moved * columns)) if moved else y
     less = b.op("sub", zero, b.const(moved, "i32")) if moved else zero
     return b.op("sub", y, b.op("mul", less, b.const(columns)))
+
+
+def _peeled(value: Value) -> tuple[list[Op], Value]:
+    """What only moves elements, in order, and what it moves."""
+    moves: list[Op] = []
+    while value.op is not None and value.op.kind in MOVES:
+        moves.insert(0, value.op)
+        value = value.op.arg(0)
+    return moves, value
 
 
 def _bytes_and_zero(value: Value) -> tuple[Value, Value | None] | None:
@@ -82,8 +95,9 @@ def _sums(op: Op, w: Array) -> Array | None:
     """The sum of the weights that meet the operand, for each result channel, or for each pixel of an image too."""
     attrs: Any = op.attrs
     if op.kind == "matmul" or not any(attrs["pads"]):
-        return w.reshape(len(w), -1).sum(axis=1, dtype=np.int64).astype(np.int32)
+        return np.asarray(w.reshape(len(w), -1).sum(axis=1, dtype=np.int64).astype(np.int32))
     if math.prod(op.result.type.dims[1:]) > MOST:
         return None
     ones = np.ones((1, *op.arg(0).type.dims[1:]), np.int32)
-    return np.asarray(OPS["conv"].evaluate([ones, w.astype(np.int32)], op.attrs)[0])
+    (sums,) = OPS["conv"].evaluate([ones, w.astype(np.int32)], op.attrs)
+    return np.asarray(sums)
