@@ -1,6 +1,6 @@
 """Models that onnxruntime quantised, run by edgec and by onnxruntime: the same file, in one interleaved run.
 
-    python benchmarks/qdq.py MODELS DATA [MODEL ...] [--form u8|i8|qoperator] [--target TARGET]
+    python benchmarks/qdq.py MODELS DATA [MODEL ...] [--form u8|i8|qoperator|dynamic] [--target TARGET]
 
 For each: the share of multiply-adds on bytes, what fell back to floats, signal to noise against onnxruntime's answers,
 latency on one thread (host) or executed instructions (emulated targets), and on the labelled sets both accuracies.
@@ -19,21 +19,26 @@ from typing import Any
 import numpy as np
 from int8 import SPEED, Labelled, feeds_of, judge, labelled, reference_scores, samples, scores, theirs
 from model_set import Model, read_models
+from onnxruntime import quantization
 
 from edgec.bench import _interleaved
 from edgec.driver import build
 from edgec.reference import fast_session
 from edgec.runtime.session import load
 
-FORMS = {"u8": (False, "QDQ"), "i8": (True, "QDQ"), "qoperator": (False, "QOperator")}
+FORMS = {"u8": (False, "QDQ"), "i8": (True, "QDQ"), "qoperator": (False, "QOperator"), "dynamic": None}
 SETS = ("resnet8_fashion_mnist", "dscnn_kws_espeak10")
 
 
 def compare(model: Model, form: str, target: str, of: Labelled | None, work: Path) -> float:
     """One line a model; how many times as fast as onnxruntime, or NaN."""
-    signed, file_format = FORMS[form]
     feeds = samples(model, of.calib) if of is not None else _drawn(model)
-    path = theirs(model, feeds, work, "minmax", signed, file_format)
+    static = FORMS[form]
+    if static is not None:
+        path = theirs(model, feeds, work, "minmax", static[0], static[1])
+    else:
+        path = work / f"{model.name}-dynamic.onnx"
+        quantization.quantize_dynamic(str(model.path), str(path), weight_type=quantization.QuantType.QInt8)
     out = work / f"{path.stem}-edgec"
     receipt = build(path, target, out, model.options(threads=1, verify_inputs=2)).receipt
     facts = receipt["quantization"]

@@ -66,6 +66,9 @@ def quantization_lines(q: Facts) -> Iterator[str]:
         found = q["search"]
         facts = ", ".join(f"{name} {value}" for name, value in found["measured"].items())
         yield f"  {found['bound']}: met with {found['in_floats']} operators in floats: {facts}"
+    plain = ", ".join(f"{n} {kind}" for kind, n in q.get("operators_in_plain_integers", {}).items())
+    if plain:
+        yield f"  in plain loops: {plain}"
     for (code, why), count in Counter((row["code"], row["why"]) for row in q["kept_in_floats"]).most_common():
         yield f"  stays in floats: {code}: {count}, {why}"
     for (code, why), count in Counter((row["code"], row["why"]) for row in q["refused"]).most_common():

@@ -136,12 +136,21 @@ def quantised(node: Node, x: Value, given: Scales, dtype: str, work: str = "f32"
             real = node.walk.graph.array(x)
             return node.constant(nearest_steps(real, scale.reshape(along), zero.reshape(along)))
         return node.op("quantize", x, node.constant(scale), node.constant(zero), axis=-1 if axis is None else axis)
+    if work == x.type.dtype == "f32" and dtype in QUANTISED and _numbers(node, given):
+        start = node.constant(np.zeros((), DTYPES[dtype])) if given.zero is None else node.reshape(given.zero, ())
+        return node.op("quantize", x, node.reshape(given.scale, ()), start)
     wide = "f32" if work in ("f16", "bf16") else work
     scale_ = node.cast(fitted(node, given.scale, shape, given.axis, given.label), wide)
     steps = node.op("round", node.op("div", node.cast(x, wide), scale_))
     if given.zero is not None:
         steps = node.op("add", steps, node.cast(fitted(node, given.zero, shape, given.axis, "zero point"), wide))
     return node.cast(node.op("clip", steps, lo=float(lo), hi=float(hi)), dtype)
+
+
+def _numbers(node: Node, given: Scales) -> bool:
+    """One scale for the tensor, in float32, and one zero point."""
+    each = [v for v in (given.scale, given.zero) if v is not None]
+    return given.scale.type.dtype == "f32" and all(node.shape(v) in ((), (1,)) for v in each)
 
 
 def limits_of(node: Node, dtype: str) -> tuple[int, int]:

@@ -150,7 +150,7 @@ class Lowering:
         """Where the rows of a value lie; dense unless said otherwise before."""
         if value in self.rows:
             return self.rows[value]
-        view = row_view(value.type.dims)
+        view = row_view(value.type.dims or (1,))
         row = view.columns * view.channels
         at = self.write(value) if write else self.read(value)
         return Rows(at, view.rows * row, row, max(1, view.rows), size=value.type.numpy.itemsize)
