@@ -4,7 +4,7 @@
 
 flips         answers lost and won on the labelled sets, calibrated on their `calib`, beside quantize_static
 latency       one thread on this machine: our INT8, our float, onnxruntime's INT8 forms, in one interleaved run
-instructions  executed A64 instructions of an inference in INT8 and in float, by the emulator
+instructions  executed A64 instructions of an inference in INT8, fp16 and float, by the emulator
 agreement     top-1 of efficientnet_lite0 in INT8 and in float on crops of scikit-image's photographs (needs it)
 bits          every model for this machine and cores with and without dot products against the same integers
 noise         signal to noise of the first output beside onnxruntime's quantize_static, on held-out inputs
@@ -215,12 +215,15 @@ def feeds_of(model: Model, ports: Sequence[Any]) -> dict[str, Array]:
 def instructions(folder: Path, data: Path, names: Sequence[str], target: str, work: Path) -> None:
     for model in read_models(folder, names or COUNTED):
         counts = []
-        for precision in ("int8", "float32"):
+        for precision in ("int8", "fp16", "float32"):
             out = work / f"{model.name}-{precision}"
             options = model.options(precision=precision, verify_inputs=1)
-            receipt = build(model.path, target or "arm:cortex-a76", out, options).receipt
-            counts.append(receipt["verification"]["instructions"] / 1e6)
-        print(f"{model.name:28} INT8 {counts[0]:.3f} M, float {counts[1]:.3f} M", flush=True)
+            verification = build(model.path, target or "arm:cortex-a76", out, options).receipt["verification"]
+            noise = verification.get("against_model", {}).get("signal_to_noise_db", {})
+            counts.append(f"{precision} {verification['instructions'] / 1e6:.3f} M")
+            worst = min((n for n in noise.values() if n is not None), default=math.inf)
+            counts[-1] += f" ({worst:.1f} dB)" if noise else ""
+        print(f"{model.name:28} {', '.join(counts)}", flush=True)
 
 
 def agreement(folder: Path, data: Path, names: Sequence[str], target: str, work: Path) -> None:

@@ -144,8 +144,8 @@ def _bindings(command: Any) -> Any:
 @click.option("--weights", default="linked", show_default=True,
               help="linked, or file: NAME_weights.bin is not linked in, the program hands it over.")
 @click.option("--layers", is_flag=True, help="Add the error of each operator to the receipt (builds twice).")
-@click.option("--precision", default="float32", show_default=True, help="float32 or int8.")
-@click.option("--calib", metavar="DATA", help="Samples for int8: file.npz, a folder of .npy, or module:function.")
+@click.option("--precision", default="float32", show_default=True, help="float32, fp16 or int8.")
+@click.option("--calib", metavar="DATA", help="Samples: file.npz, a folder of .npy, or module:function.")
 @click.option("--calib-samples", default=128, show_default=True, type=click.IntRange(2), help="Most of --calib.")
 @click.option("--observer", default="auto", show_default=True,
               help="minmax, percentile, entropy or mse; auto tries them all.")  # fmt: skip
@@ -228,7 +228,7 @@ def _best(scores: Any, labels: tuple[str, ...], top: int) -> list[str]:
 def _feeds(inputs: tuple[str, ...], names: list[str]) -> dict[str, Any]:
     import numpy as np
 
-    from edgec.verify_artifact import read_data
+    from edgec.labelled import read_data
 
     feeds: dict[str, Any] = {}
     for item in inputs:

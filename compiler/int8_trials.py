@@ -98,14 +98,16 @@ class Trials:
         self._judge(observer, "nearest", module, twins)
 
     def settle(self) -> None:
-        """Biases, and weights with them, settled on what the best ranges so far make."""
+        """Weights and biases settled on what the best ranges so far make; biases alone where that is no better."""
         start = self.best
-        for weights in ("biases", "rounding"):
+        for weights in ("rounding", "biases"):
             module, moved = copy_module(start.module)
             twins = {v: moved[twin] for v, twin in start.twins.items() if twin in moved}
             narrow = module.entries[self.graph.name]
             settle_weights(self.graph, narrow, twins, self.samples, rounding=weights == "rounding")
             self._judge(start.observer, weights, module, twins)
+            if self.best is not start:
+                return
 
     def _judge(self, observer: str, weights: str, module: Module, twins: Mapping[Value, Value]) -> None:
         tried, _ = copy_module(module)

@@ -13,7 +13,7 @@ from edgec.ir.errors import UsageError
 from edgec.observers import PERCENTILE, check_observer
 from edgec.targets.c.weights import STORAGES, Storage
 
-PRECISIONS = ("float32", "int8")
+PRECISIONS = ("float32", "fp16", "int8")
 # --verify -> the runner; None chooses what fits, and `none` runs nothing
 RUNNER = {"auto": None, "host": "host", "emulate": "emulator", "qemu": "qemu", "none": None}
 
@@ -24,7 +24,7 @@ class BuildOptions:
     `shapes` and `consts` bind inputs, `ranges` are where sample inputs lie, `data` is labelled data (.npz with an array
     an input and `labels`), `images` makes inputs camera frames (see edgec.image), `labels` is a file with a name for
     each class, `weights` says where they live: linked, inline (in the C source) or file (the caller brings them),
-    `layers` adds the error of every operator to the receipt. `precision` is float32 or int8; the ranges of int8 come
+    `layers` adds the error of every operator to the receipt. `precision` is one of PRECISIONS; the ranges of int8 come
     from at most `calib_samples` samples of `calib` (edgec.calibration), by an `observer` (edgec.observers); `force`
     narrows operators even where that is predicted to be slower. `rebuild` builds although nothing changed."""
 
@@ -63,7 +63,7 @@ def check_options(options: BuildOptions, family: str) -> None:
     if options.precision not in PRECISIONS:
         raise UsageError(f"--precision {options.precision} is not legal; legal: {', '.join(PRECISIONS)}")
     check_observer(options.observer, PERCENTILE)
-    if options.calib is not None and options.precision != "int8":
-        raise UsageError("--calib gives samples to int8: give --precision int8 with it")
+    if options.calib is not None and options.precision == "float32":
+        raise UsageError("--calib gives samples to narrower arithmetic: give --precision int8 or fp16 with it")
     if options.weights not in STORAGES:
         raise UsageError(f"--weights {options.weights} is not legal; legal: {', '.join(STORAGES)}")

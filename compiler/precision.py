@@ -7,16 +7,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgec.calibration import Calibration, read_calibration
+from edgec.half_precision import half_precision
 from edgec.image import Image
 from edgec.ir.errors import UsageError
 from edgec.ir.graph import Module
+from edgec.narrowed import Narrowed, in_halves, on_integers
 from edgec.options import BuildOptions
 from edgec.passes import BEFORE_ENCODING, CPU_FLOAT
 from edgec.pipeline import Effect, run_pipeline
 from edgec.quantised_model import is_quantised, settle_quantised
+from edgec.sample_inputs import sample_inputs
 from edgec.static_int8 import static_int8
 from edgec.targets.c.devices import Device
-from edgec.verify_artifact import Narrowed, ranges_of
+from edgec.verify_artifact import ranges_of
+
+RANDOM_SAMPLES = 3  # where no --calib is given to fp16
 
 
 @dataclass(frozen=True)
@@ -39,14 +44,32 @@ def settle(
                 f"--precision {options.precision}: the model is quantised already, by scales of its own; leave it out"
             )
         effects, facts = settle_quantised(module, device)
-        return Settled(effects, {"quantization": facts}, Narrowed(graph, ()))
+        return Settled(effects, {"quantization": facts}, on_integers(graph, ()))
     if options.precision == "float32":
         return Settled(run_pipeline(module, CPU_FLOAT))
+    if options.precision == "fp16":
+        return _halves(module, device, options, images, progress)
     data = _calibration(module, options, images, progress)
     effects = run_pipeline(module, BEFORE_ENCODING)
     progress(f"calibrating on {len(data.samples)} samples")
     facts = {"quantization": static_int8(module, device, data, options.observer, options.force)}
-    return Settled(effects, facts, Narrowed(module.entries["main"], data.samples))
+    return Settled(effects, facts, on_integers(graph, data.samples))
+
+
+def _halves(
+    module: Module, device: Device, options: BuildOptions, images: Mapping[str, Image], progress: Callable[[str], None]
+) -> Settled:
+    """Samples are those of --calib, or random ones: they only say which values are beyond what halves hold."""
+    graph = module.entries["main"]
+    data = _calibration(module, options, images, progress) if options.calib is not None else None
+    ports = [(v.name, v.type) for v in graph.inputs if v not in {s.input for s in graph.states}]
+    ranges = ranges_of(options, images)
+    samples = data.samples if data else [sample_inputs(ports, options.seed + i, ranges) for i in range(RANDOM_SAMPLES)]
+    effects = run_pipeline(module, CPU_FLOAT)
+    progress(f"measuring values on {len(samples)} samples")
+    facts = half_precision(module, device, samples)
+    facts["calibration"] = data.facts() if data else None
+    return Settled(effects, {"halves": facts}, in_halves(graph, data.samples if data else ()))
 
 
 def _calibration(

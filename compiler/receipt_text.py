@@ -35,6 +35,8 @@ def _lines(receipt: Facts) -> Iterator[str]:
     )
     if "quantization" in receipt:
         yield from _quantization(receipt["quantization"])
+    if "halves" in receipt:
+        yield from _halves(receipt["halves"])
     yield from account_lines(receipt)
     yield from checked_lines(receipt)
 
@@ -61,6 +63,19 @@ def _quantization(q: Facts) -> Iterator[str]:
     if known:
         worst = min(known, key=lambda layer: float(layer["signal_to_noise_db"]))
         yield f"  noisiest operator: {worst['op']}, {worst['signal_to_noise_db']} dB"
+
+
+def _halves(h: Facts) -> Iterator[str]:
+    yield (
+        f"  {h['precision']}: {h['operators_in_halves']} operators with {h['macs_share']:.1%} of the multiply-adds "
+        f"work on halves"
+    )
+    if h["code"]:
+        yield f"  {h['code']}: {h['why']}"
+    for (code, why), count in Counter((row["code"], row["why"]) for row in h["refused"]).most_common():
+        kinds = Counter(row["op"].partition(" ")[0] for row in h["refused"] if row["code"] == code)
+        shown = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))
+        yield f"  in floats: {code}: {count} ({shown}), {why}"
 
 
 def checked_lines(receipt: Facts) -> Iterator[str]:

@@ -21,6 +21,7 @@ from edgec.passes.gather_to_slice import gather_to_slice
 from edgec.passes.lay_flat import lay_flat
 from edgec.passes.lower_requant import lower_requant
 from edgec.passes.merge_duplicates import merge_duplicates
+from edgec.passes.narrow_to_halves import narrow_to_halves
 from edgec.passes.raise_dequantize import raise_dequantize
 from edgec.passes.recognize_attention import recognize_attention
 from edgec.passes.recognize_gelu import recognize_gelu
@@ -60,6 +61,7 @@ PASSES: dict[str, Callable[..., bool]] = {
         lay_flat,
         lower_requant,
         merge_duplicates,
+        narrow_to_halves,
         raise_dequantize,
         recognize_attention,
         recognize_gelu,

@@ -173,7 +173,8 @@ def test_biases_are_the_integers_of_the_model(tmp_path: Path) -> None:
     bias = np.array([16_777_217, -33_554_435], np.int32)
     step = np.float32(0.02) * np.float32(0.01)
     constants = {"xs": np.float32(0.02), "xz": np.uint8(0), "w": np.array([[1, 2], [3, 4]], np.int8),
-                 "ws": np.float32(0.01), "b": bias, "bs": step, "ys": np.float32(step * 2**18), "yz": np.int8(0)}  # fmt: skip
+                 "ws": np.float32(0.01), "b": bias, "bs": step,
+                 "ys": np.float32(step * 2**18), "yz": np.int8(0)}  # fmt: skip
     node = helper.make_node
     nodes = [
         node("QuantizeLinear", ["x", "xs", "xz"], ["x1"]),

@@ -13,6 +13,7 @@ from typing import Any
 
 from edgec.ir.graph import Op
 from edgec.targets.c import qtiles, tiles
+from edgec.targets.c.element import element_of
 from edgec.targets.c.isa import Isa
 from edgec.targets.c.lower.conv import is_depthwise
 from edgec.targets.c.lower.winograd import has_winograd_form, layer_of
@@ -108,7 +109,7 @@ def _gemm(isa: Isa, on_bytes: bool, rows: int, columns: int, k: int, line: int, 
         each = {nv: qtiles.tile_instructions(isa, t.mr, nv, k // segments, segments) for nv in (t.nv, t.last_nv)}
         pace = PACE.get((isa.name, "bytes" if isa.dot else "pairs"), 1.0)
     else:
-        t = tiles.choose_tiles(isa, rows, columns, k, line, segments)
+        t = tiles.choose_tiles(element_of(isa, "f32"), rows, columns, k, line, segments)
         each = {nv: tiles.tile_instructions(isa, t.mr, nv, k, segments) for nv in (t.nv, t.last_nv)}
         pace = 1.0
     return -(-rows // t.mr) * sum(each[nv] for _, nv in t.panels(columns)) / pace

@@ -12,6 +12,7 @@ import numpy as np
 
 from edgec.plan.plan import Struct, Symbol
 from edgec.targets.c import tiles
+from edgec.targets.c.element import element_of
 from edgec.targets.c.isa import Isa
 
 # ISA -> vectors per tile function -> tiles (rows of the products). The largest is EDGEC_WINOGRAD_ROWS in the header.
@@ -192,7 +193,7 @@ def instructions(layer: Layer, isa: Isa, m: int) -> float:
 def direct_instructions(layer: Layer, isa: Isa) -> float:
     """Of the same layer as a GEMM over image rows (kernels/gemm.h)."""
     k = 9 * layer.c
-    t = tiles.choose_tiles(isa, layer.ow, layer.oc, k, segments=3)
+    t = tiles.choose_tiles(element_of(isa, "f32"), layer.ow, layer.oc, k, segments=3)
     products = sum(tiles.tile_instructions(isa, t.mr, nv, k, 3) for _, nv in t.panels(layer.oc))
     if isa.broadcast_load:  # loads of A that are no operand of a multiply-add, which _four_channels counts too
         products += sum(k * t.mr for _, nv in t.panels(layer.oc) if nv > 1)

@@ -5,6 +5,7 @@ EDGEC_BLESS=1 rewrites the expectations; read the difference before committing i
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,13 @@ from edgec.ir import interp
 from edgec.ir.graph import Module
 from edgec.ir.text import parse_module, print_module
 from edgec.ir.verify import verify_module
+from edgec.paired import signal_to_noise
 from edgec.passes import PASSES
 from edgec.pipeline import parse_passes, run_pass, run_pipeline
 from edgec.receipt import compare
 
 HERE = Path(__file__).parent
+ROUNDS = {"narrow_to_halves": 50.0}  # passes that round numbers, and the signal to noise that they leave, in dB
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,9 @@ def test_case(case: Case) -> None:
     feeds = feeds_of(reference, 0)
     expected, found = interp.run(before, feeds), interp.run(after, feeds)
     for name, array in expected.items():
-        assert compare(found[name], array)["pass"], f"{name} computes something else"
+        same = compare(found[name], array)["pass"]
+        rounded = signal_to_noise(found[name], array) > ROUNDS.get(Path(case.file).stem, math.inf)
+        assert same or rounded, f"{name} computes something else"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c.file}:{c.name}")

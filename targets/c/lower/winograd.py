@@ -29,7 +29,7 @@ def winograd_convs(graph: Graph, isa: Isa) -> dict[Op, int]:
 
 def has_winograd_form(op: Op) -> bool:
     """A convolution of the one form that the kernel is written for, so that its price alone decides."""
-    if op.kind != "conv" or op.arg(1).type.dims[2:] != (3, 3) or row_op(op) is None:
+    if op.kind != "conv" or op.result.type.dtype != "f32" or op.arg(1).type.dims[2:] != (3, 3) or row_op(op) is None:
         return False
     attrs: Any = op.attrs
     unit = attrs["strides"] == attrs["dilations"] == (1, 1) and attrs["groups"] == 1
