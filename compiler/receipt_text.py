@@ -50,6 +50,8 @@ def _quantization(q: Facts) -> Iterator[str]:
         f"  {q['precision']}: {q['operators_on_bytes']} operators with {q['macs_share']:.1%} of the multiply-adds work "
         f"on bytes; {source}"
     )
+    if q.get("trials"):
+        yield _trials(q["trials"], data)
     if q.get("channels_rounded_again"):
         yield f"  weights beyond [-127, 127], rounded again: {q['channels_rounded_again']} channels"
     kept = ", ".join(f"{n} {kind}" for kind, n in q["operators_in_floats"].items())
@@ -76,6 +78,12 @@ def _halves(h: Facts) -> Iterator[str]:
         kinds = Counter(row["op"].partition(" ")[0] for row in h["refused"] if row["code"] == code)
         shown = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))
         yield f"  in floats: {code}: {count} ({shown}), {why}"
+
+
+def _trials(trials: Facts, data: Facts) -> str:
+    levels = [row["signal_to_noise_db"] for row in trials["tried"] if row["signal_to_noise_db"] is not None]
+    heard = f", which heard {min(levels)} to {max(levels)} dB" if levels else ""
+    return f"  {data['weights']}; the best of {len(trials['tried'])} ways on {trials['samples']} other samples{heard}"
 
 
 def checked_lines(receipt: Facts) -> Iterator[str]:
