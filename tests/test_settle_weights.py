@@ -1,4 +1,4 @@
-"""Biases and weights settled on quantised operands: shifts of channels go, and outputs come nearer to the float ones."""
+"""Biases and weights settled on quantised operands: shifts of channels go, outputs come nearer to the float ones."""
 
 from __future__ import annotations
 
