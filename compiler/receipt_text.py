@@ -10,6 +10,9 @@ Facts = Mapping[str, Any]
 SAVED = {"bytes_saved": "B of traffic", "scratch_bytes_saved": "B of scratch", "macs_saved": "multiply-adds"}
 
 
+SHOWN = 10  # items of a kind
+
+
 def render(receipt: Facts) -> str:
     """What `edgec build` prints."""
     return "\n".join(_lines(receipt))
@@ -33,6 +36,9 @@ def _lines(receipt: Facts) -> Iterator[str]:
         f"state {memory['state_bytes']:,} B   code {memory['code_bytes']:,} B   "
         + ("stack unknown" if memory["stack_bytes"] is None else f"stack below {memory['stack_bytes']:,} B")
     )
+    kinds = memory["weights_bytes_by_kind"]
+    if len(kinds) > 1:
+        yield "  weights by kind: " + ", ".join(f"{kind} {size:,} B" for kind, size in kinds.items())
     if "quantization" in receipt:
         yield from _quantization(receipt["quantization"])
     if "halves" in receipt:
@@ -157,12 +163,27 @@ def _accuracy(a: Facts) -> Iterator[str]:
         f"  accuracy {a['accuracy']:.3f} ({a['right']}/{a['images']}, 95 % confidence "
         f"{low:.3f} to {high:.3f}); reference {a['reference_accuracy']:.3f}; {len(a['flipped'])} answers differ"
     )
-    if "drop" in a and a["flipped"]:
+    if a["newly_wrong"] or a["newly_right"]:
         low, high = a["drop_confidence_95"]
         yield (
             f"  {a['newly_wrong']} newly wrong, {a['newly_right']} newly right: a drop of {a['drop']:.2%}, 95 % "
             f"confidence {low:.2%} to {high:.2%}"
         )
+        yield from _flipped(a)
     worst = a["worst_class"]
     name = worst.get("label", f"class {worst['class']}")
     yield f"  worst class: {name}, {worst['accuracy']:.3f} of {worst['images']}"
+
+
+def _flipped(a: Facts) -> Iterator[str]:
+    """Which items, and the class that loses most."""
+    for what in ("newly_wrong", "newly_right"):
+        shown = ", ".join(map(str, a[f"{what}_items"][:SHOWN]))
+        if shown:
+            yield f"  {what.replace('_', ' ')}: items {shown}{', …' if a[what] > SHOWN else ''}"
+    most = a["class_that_loses_most"]
+    if most is not None:
+        yield (
+            f"  the class that loses most: {most.get('label', most['class'])}, {most['before']:.3f} to "
+            f"{most['after']:.3f} of {most['items']}"
+        )

@@ -6,6 +6,7 @@ gives every scratch buffer an offset; the emitter prints them. Nothing downstrea
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -150,6 +151,7 @@ class Plan:
     steps: list[Call | Block] = field(default_factory=list)
     buffers: list[Buffer] = field(default_factory=list)  # scratch buffers in order of first use
     weights: bytes = b""
+    weights_by_kind: Counter[str] = field(default_factory=Counter)  # bytes without padding, by element type
     scratch_bytes: int = 0
     state_bytes: int = 0
 

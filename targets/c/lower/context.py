@@ -183,6 +183,7 @@ class Lowering:
             padding = -len(raw) % ALIGNMENT
             self._weights += [raw, bytes(padding)]
             self._weights_size += len(raw) + padding
+            self.plan.weights_by_kind[dtype_name(data.dtype)] += len(raw)
             self._packed[key] = buffer
         return Pointer(self._packed[key], ctype or CTYPES[dtype_name(data.dtype)])
 
