@@ -110,11 +110,17 @@ def theirs(
         onnx.save(source, str(prepared))
         quantization.shape_inference.quant_pre_process(str(prepared), str(prepared), skip_symbolic_shape=True)
     activation = quantization.QuantType.QInt8 if signed else quantization.QuantType.QUInt8
-    quantization.quantize_static(
-        str(prepared), str(out), Feeder(feeds), per_channel=True, calibrate_method=OBSERVERS[observer],
-        activation_type=activation, weight_type=quantization.QuantType.QInt8,
-        quant_format=quantization.QuantFormat[form],
-    )  # fmt: skip
+    options = {"per_channel": True, "calibrate_method": OBSERVERS[observer], "activation_type": activation,
+               "weight_type": quantization.QuantType.QInt8, "quant_format": quantization.QuantFormat[form]}  # fmt: skip
+    try:
+        quantization.quantize_static(str(prepared), str(out), Feeder(feeds), **options)
+    except ValueError:
+        # its adjustment of weights' scales to biases stops at biases that are no vectors, as magika's are; without it,
+        # norms written in long hand lose everything, so that only products are quantised
+        quantization.quantize_static(
+            str(prepared), str(out), Feeder(feeds), op_types_to_quantize=["Conv", "Gemm", "MatMul"],
+            extra_options={"QDQDisableWeightAdjustForInt32Bias": True}, **options,
+        )  # fmt: skip
     return out
 
 

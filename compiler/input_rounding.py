@@ -34,7 +34,9 @@ def readers_of_inputs(graph: Graph, chosen: Collection[Op]) -> list[Op]:
 
 
 def noise_of_inputs(graph: Graph, readers: Sequence[Op], ranges: Mapping[Value, Range], judge: Judge) -> float:
-    """At the outputs, when nothing but the operands of `readers` is rounded to bytes."""
+    """At the outputs, when nothing but the operands of `readers` is rounded to bytes; 0 without any."""
+    if not readers:
+        return 0.0
     module, twins = copy_module(graph.module)
     copied = module.entries[graph.name]
     for value in dict.fromkeys(op.arg(0) for op in readers):

@@ -97,8 +97,9 @@ class Trials:
         )  # fmt: skip
         self._judge(observer, "nearest", module, twins)
 
-    def settle(self, ways: Sequence[str] = ("biases", "rounding")) -> None:
-        """Biases, and weights with them, settled on what the best ranges so far make; `ways` are keys of SETTLED."""
+    def settle(self, ways: Sequence[str] = ("rounding", "biases")) -> None:
+        """Weights and biases settled on what the best ranges so far make; the first of `ways` (keys of SETTLED) that is
+        better will do."""
         start = self.best
         for weights in ways:
             module, moved = copy_module(start.module)
@@ -106,6 +107,8 @@ class Trials:
             narrow = module.entries[self.graph.name]
             settle_weights(self.graph, narrow, twins, self.samples, rounding=weights == "rounding")
             self._judge(start.observer, weights, module, twins)
+            if self.best is not start:
+                return
 
     def _judge(self, observer: str, weights: str, module: Module, twins: Mapping[Value, Value]) -> None:
         tried, _ = copy_module(module)

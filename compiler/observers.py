@@ -112,13 +112,6 @@ def channel_maxima(stream: Stream[K]) -> dict[K, Array]:
     return found
 
 
-def measure_ranges(stream: Stream[K], observer: str, percentile: float = PERCENTILE) -> dict[K, Range]:
-    """The range of each key by one observer."""
-    check_observer(observer, percentile)
-    found = observe(stream, histograms=observer != "minmax")
-    return {key: range_of(histogram, observer, percentile) for key, histogram in found.items()}
-
-
 def check_observer(observer: str, percentile: float) -> None:
     """UsageError for what is no observer or percentile."""
     if observer not in (AUTO, *OBSERVERS):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from edgec.receipt import named
+
 Array = np.ndarray[Any, Any]
 
 Z = 1.959964  # of 95 %
+MOST_ITEMS = 50  # that are listed
 
 
 def signal_to_noise(found: Array, expected: Array) -> float:
@@ -60,13 +63,28 @@ def items_to_show(drop: float) -> int:
     return math.ceil(Z * Z * (1 - drop) / drop)
 
 
-def paired(found: Array, expected: Array, labels: Array) -> dict[str, Any]:
-    """Of scores [n, classes]: items that only one of the two gets right, and the drop with its interval."""
+def paired(found: Array, expected: Array, labels: Array, names: Sequence[str] = ()) -> dict[str, Any]:
+    """Of scores [n, classes]: items that only one of the two gets right, the drop with its interval, and the class that
+    loses most of its items (None where none loses any)."""
     before, after = expected.argmax(-1).ravel() == labels, found.argmax(-1).ravel() == labels
     low, high = drop_interval(before, after)
+    wrong, right = np.flatnonzero(before & ~after), np.flatnonzero(~before & after)
     return {
-        "newly_wrong": int(np.sum(before & ~after)),
-        "newly_right": int(np.sum(~before & after)),
+        "newly_wrong": len(wrong),
+        "newly_right": len(right),
+        "newly_wrong_items": wrong[:MOST_ITEMS].tolist(),
+        "newly_right_items": right[:MOST_ITEMS].tolist(),
         "drop": float(before.mean() - after.mean()),
         "drop_confidence_95": [round(low, 4), round(high, 4)],
+        "class_that_loses_most": _loses_most(before, after, labels, names),
     }
+
+
+def _loses_most(before: Array, after: Array, labels: Array, names: Sequence[str]) -> dict[str, Any] | None:
+    losses = [(float(before[labels == c].mean() - after[labels == c].mean()), int(c)) for c in np.unique(labels)]
+    loss, worst = max(losses, key=lambda pair: pair[0], default=(0.0, -1))
+    if loss <= 0:
+        return None
+    own = labels == worst
+    return {**named(worst, names), "items": int(own.sum()), "before": float(before[own].mean()),
+            "after": float(after[own].mean())}  # fmt: skip

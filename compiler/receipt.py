@@ -56,16 +56,18 @@ def wilson(right: int, total: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+def named(number: int, names: Sequence[str]) -> dict[str, Any]:
+    """A class with its label, when there is one."""
+    known = 0 <= number < len(names)
+    return {"class": number, "label": names[number]} if known else {"class": number}
+
+
 def accuracy(found: Array, expected: Array, labels: Array, names: Sequence[str] = ()) -> dict[str, Any]:
     """Top-1 accuracy of the artifact and of the reference over scores [n, classes]; the class with the lowest accuracy;
     every item where the two answer differently. `names` are the classes' labels, when there are any."""
     mine, theirs = found.argmax(-1).ravel(), expected.argmax(-1).ravel()
     right = mine == labels
     low, high = wilson(int(right.sum()), len(labels))
-
-    def named(number: int) -> dict[str, Any]:
-        known = 0 <= number < len(names)
-        return {"class": number, "label": names[number]} if known else {"class": number}
 
     classes = [(float(right[labels == c].mean()), int(c)) for c in np.unique(labels)]
     worst = min(classes, default=(0.0, -1))
@@ -75,10 +77,10 @@ def accuracy(found: Array, expected: Array, labels: Array, names: Sequence[str] 
         "accuracy": float(right.mean()),
         "confidence_95": [round(low, 4), round(high, 4)],
         "reference_accuracy": float((theirs == labels).mean()),
-        "worst_class": {**named(worst[1]), "accuracy": worst[0], "images": int((labels == worst[1]).sum())},
+        "worst_class": {**named(worst[1], names), "accuracy": worst[0], "images": int((labels == worst[1]).sum())},
         "flipped": [
-            {"item": int(i), "truth": named(int(labels[i])), "answer": named(int(mine[i])),
-             "reference": named(int(theirs[i]))}
+            {"item": int(i), "truth": named(int(labels[i]), names), "answer": named(int(mine[i]), names),
+             "reference": named(int(theirs[i]), names)}
             for i in np.flatnonzero(mine != theirs)
         ],
     }  # fmt: skip

@@ -10,6 +10,9 @@ Facts = Mapping[str, Any]
 SAVED = {"bytes_saved": "B of traffic", "scratch_bytes_saved": "B of scratch", "macs_saved": "multiply-adds"}
 
 
+SHOWN = 10  # items of a kind
+
+
 def render(receipt: Facts) -> str:
     """What `edgec build` prints."""
     return "\n".join(_lines(receipt))
@@ -57,6 +60,8 @@ def quantization_lines(q: Facts) -> Iterator[str]:
         f"  {q['precision']}: {q['operators_on_bytes']} operators with {q['macs_share']:.1%} of the multiply-adds work "
         f"on bytes; {source}"
     )
+    if q.get("trials"):
+        yield _trials(q["trials"], data)
     if q.get("channels_rounded_again"):
         yield f"  weights beyond [-127, 127], rounded again: {q['channels_rounded_again']} channels"
     kept = ", ".join(f"{n} {kind}" for kind, n in q["operators_in_floats"].items())
@@ -104,6 +109,10 @@ def _coded_weights(q: Facts) -> Iterator[str]:
     if known:
         worst = min(known, key=lambda row: float(row["signal_to_noise_db"]))
         yield f"  noisiest weights: {worst['op']}, {worst['signal_to_noise_db']} dB"
+def _trials(trials: Facts, data: Facts) -> str:
+    levels = [row["signal_to_noise_db"] for row in trials["tried"] if row["signal_to_noise_db"] is not None]
+    heard = f", which heard {min(levels)} to {max(levels)} dB" if levels else ""
+    return f"  {data['weights']}; the best of {len(trials['tried'])} ways on {trials['samples']} other samples{heard}"
 
 
 def checked_lines(receipt: Facts) -> Iterator[str]:
@@ -177,12 +186,27 @@ def _accuracy(a: Facts) -> Iterator[str]:
         f"  accuracy {a['accuracy']:.3f} ({a['right']}/{a['images']}, 95 % confidence "
         f"{low:.3f} to {high:.3f}); reference {a['reference_accuracy']:.3f}; {len(a['flipped'])} answers differ"
     )
-    if "drop" in a and a["flipped"]:
+    if a["newly_wrong"] or a["newly_right"]:
         low, high = a["drop_confidence_95"]
         yield (
             f"  {a['newly_wrong']} newly wrong, {a['newly_right']} newly right: a drop of {a['drop']:.2%}, 95 % "
             f"confidence {low:.2%} to {high:.2%}"
         )
+        yield from _flipped(a)
     worst = a["worst_class"]
     name = worst.get("label", f"class {worst['class']}")
     yield f"  worst class: {name}, {worst['accuracy']:.3f} of {worst['images']}"
+
+
+def _flipped(a: Facts) -> Iterator[str]:
+    """Which items, and the class that loses most."""
+    for what in ("newly_wrong", "newly_right"):
+        shown = ", ".join(map(str, a[f"{what}_items"][:SHOWN]))
+        if shown:
+            yield f"  {what.replace('_', ' ')}: items {shown}{', …' if a[what] > SHOWN else ''}"
+    most = a["class_that_loses_most"]
+    if most is not None:
+        yield (
+            f"  the class that loses most: {most.get('label', most['class'])}, {most['before']:.3f} to "
+            f"{most['after']:.3f} of {most['items']}"
+        )

@@ -130,6 +130,14 @@ def _accuracy(receipt: Facts) -> Iterator[str]:
         ("reference", f"{a['reference_accuracy']:.4f}"),
         ("worst class", f"{_class(worst)}: {worst['accuracy']:.4f} of {worst['images']}"),
     ]
+    low, high = a["drop_confidence_95"]
+    rows.append(("drop, 95 % confidence", f"{a['drop']:.2%}, {low:.2%} to {high:.2%}"))
+    rows += [("newly wrong", _more(a["newly_wrong"], a["newly_wrong_items"])),
+             ("newly right", _more(a["newly_right"], a["newly_right_items"]))]  # fmt: skip
+    most = a["class_that_loses_most"]
+    if most is not None:
+        change = f"{most['before']:.4f} to {most['after']:.4f} of {most['items']}"
+        rows.append(("the class that loses most", f"{_class(most)}: {change}"))
     yield from _table(["", ""], rows)
     if a["flipped"]:
         head = ["answered differently", "truth", "answer", "reference"]

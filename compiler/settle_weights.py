@@ -25,7 +25,7 @@ Array = np.ndarray[Any, Any]
 Feeds = Mapping[str, Array]
 
 MOST_SAMPLES = 32
-BYTES = 256 << 20  # of the largest value, in floats and rounded, of all samples together
+BYTES = 128 << 20  # of the largest value, in floats and rounded, of all samples together
 ROWS = 256  # of a sample
 
 

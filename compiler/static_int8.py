@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
@@ -15,7 +16,7 @@ from edgec.input_rounding import LEAST_NOISE, kept_facts, noise_of_inputs, reade
 from edgec.int8_trials import SETTLED, Judge, Trials
 from edgec.ir import interp
 from edgec.ir.copying import become
-from edgec.ir.graph import Graph, Module, Value
+from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.macs import macs_of
 from edgec.ir.verify import verify_module
 from edgec.no_regret import slower_on_bytes
@@ -27,7 +28,7 @@ from edgec.passes.equalize_ranges import equalize_ranges, values_that_bound, val
 from edgec.passes.lower_requant import requantise
 from edgec.passes.requant import REASONS
 from edgec.pipeline import run_pipeline
-from edgec.quantize import heavy, operators_on_bytes, values_to_observe
+from edgec.quantize import Range, heavy, operators_on_bytes, values_to_observe
 from edgec.targets.c.devices import Device
 from edgec.within_bound import MakeBound, Within
 
@@ -47,33 +48,22 @@ def static_int8(
     macs = sum(macs_of(op) for op in graph.ops)
     with graph_values(graph, {*values_to_equalize(graph), *values_that_bound(graph)}) as taps:
         equalize_ranges(graph, channel_maxima(lambda: (found for _, found in taps.stream(data.samples))))
-    with graph_values(graph, values_to_observe(graph, chosen)) as taps:
-        seen = observe(lambda: (found for _, found in taps.stream(data.samples)))
-        multiplied = [op for op in graph.ops if op in chosen and heavy(op)]
-        means = row_means(multiplied, (found for _, found in taps.stream(data.samples)))
-    ranges = {name: {v: range_of(histogram, name) for v, histogram in seen.items()} for name in tried_by(observer)}
+    seen = _measured(graph, chosen, data.samples, observer)
     # what is settled on some of the samples is judged by the others
-    settled_on, judged_on = data.samples[::2], data.samples[1::2]
-    judge = Judge(graph, judged_on)
-    trials = Trials(graph, chosen, device.isa.byte, settled_on, judge)
-    for name, found in ranges.items():
-        trials.ranges(name, found, means)
+    judge = Judge(graph, data.samples[1::2])
+    trials = _tried(graph, chosen, device, data, seen, judge)
     first = [] if force else readers_of_inputs(graph, chosen)
-    if first and trials.best.noise > 0:
-        share = noise_of_inputs(graph, first, ranges[trials.best.observer], judge) / trials.best.noise
-        if share >= LEAST_NOISE:
-            kept += [kept_facts(op, share) for op in first]
-            chosen = operators_on_bytes(graph, {*first, *(k.op for k in slower)})
-            trials = Trials(graph, chosen, device.isa.byte, settled_on, judge)
-            observed = values_to_observe(graph, chosen)
-            for name, found in ranges.items():
-                trials.ranges(name, {v: found[v] for v in observed}, {op: means[op] for op in chosen & means.keys()})
+    share = noise_of_inputs(graph, first, seen.ranges[trials.best.observer], judge) / (trials.best.noise or 1.0)
+    if share >= LEAST_NOISE:
+        kept += [kept_facts(op, share) for op in first]
+        chosen = operators_on_bytes(graph, {*first, *(k.op for k in slower)})
+        trials = _tried(graph, chosen, device, data, seen, judge)
     trials.settle()
     searched: dict[str, Any] = {}
     if bounded is not None:
         fixed = {*(first if chosen.isdisjoint(first) else ()), *(k.op for k in slower)}
-        within = Within(trials, fixed, ranges[trials.best.observer], means)
-        chosen, trials, searched, beyond = within.search(bounded, settled_on)
+        within = Within(trials, fixed, seen.ranges[trials.best.observer], seen.means)
+        chosen, trials, searched, beyond = within.search(bounded, data.samples)
         kept += beyond
     left = [op for op in graph.ops if op not in chosen]
     results = [op.result for op in graph.ops if op in chosen]
@@ -101,6 +91,34 @@ def static_int8(
         "macs_share": round(on_bytes / macs, 4) if macs else 0.0,
         "layers": layers,
     }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """In floats: ranges by observer, and mean rows of operands of convolutions and matmuls."""
+
+    ranges: Mapping[str, Mapping[Value, Range]]
+    means: Mapping[Op, Array]
+
+
+def _measured(graph: Graph, chosen: Collection[Op], samples: Sequence[Mapping[str, Array]], observer: str) -> _Seen:
+    with graph_values(graph, values_to_observe(graph, chosen)) as taps:
+        seen = observe(lambda: (found for _, found in taps.stream(samples)), histograms=observer != "minmax")
+        multiplied = [op for op in graph.ops if op in chosen and heavy(op)]
+        means = row_means(multiplied, (found for _, found in taps.stream(samples)))
+    return _Seen({name: {v: range_of(h, name) for v, h in seen.items()} for name in tried_by(observer)}, means)
+
+
+def _tried(
+    graph: Graph, chosen: Collection[Op], device: Device, data: Calibration, seen: _Seen, judge: Judge
+) -> Trials:
+    """The ranges of each observer."""
+    trials = Trials(graph, chosen, device.isa.byte, data.samples[::2], judge)
+    observed = values_to_observe(graph, chosen)
+    means = {op: mean for op, mean in seen.means.items() if op in chosen}
+    for name, ranges in seen.ranges.items():
+        trials.ranges(name, {v: ranges[v] for v in observed}, means)
+    return trials
 
 
 def _noise(

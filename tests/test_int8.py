@@ -34,6 +34,8 @@ def test_receipt_of_the_example(tmp_path: Path) -> None:
     assert accuracy["newly_wrong"] - accuracy["newly_right"] <= 2
     low, high = accuracy["drop_confidence_95"]
     assert low <= accuracy["drop"] <= high
+    kinds = receipt["memory"]["weights_by_kind"]
+    assert kinds["i8"] > 0.8 * sum(kinds.values())
     facts = receipt["quantization"]
     assert facts["macs_on_bytes"] == receipt["macs"]
     assert facts["macs_share"] == 1.0

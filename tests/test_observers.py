@@ -12,10 +12,11 @@ from edgec.ir.errors import UsageError
 from edgec.observers import (
     MOST_ELEMENTS,
     OBSERVERS,
+    PERCENTILE,
     Histogram,
     channel_maxima,
+    check_observer,
     divergence,
-    measure_ranges,
     observe,
     range_of,
     squared_error,
@@ -85,9 +86,10 @@ def test_minmax_holds_zero_and_needs_one_pass() -> None:
         passes.append(1)
         return [{"a": np.array([3.0, 5.0]), "b": np.array([-2, -7])}, {"a": np.array([4.0, 9.0]), "b": np.array([-1])}]
 
-    assert measure_ranges(stream, "minmax") == {"a": (0.0, 9.0), "b": (-7.0, 0.0)}
+    found = observe(stream, histograms=False)
+    assert {key: range_of(h, "minmax") for key, h in found.items()} == {"a": (0.0, 9.0), "b": (-7.0, 0.0)}
     assert len(passes) == 1
-    measure_ranges(stream, "mse")
+    observe(stream)
     assert len(passes) == 3
 
 
@@ -149,7 +151,7 @@ def test_zeros_cost_nothing() -> None:
      np.array([-3.4e38, 3.4e38], np.float32), np.array([0, 7, 255], np.uint8), np.array([True, False])],
 )  # fmt: skip
 def test_odd_arrays(observer: str, array: Array) -> None:
-    ((lo, hi),) = measure_ranges(lambda: [{"v": array}], observer).values()
+    lo, hi = range_of(observe(lambda: [{"v": array}])["v"], observer)
     known = array[np.isfinite(array)].astype(np.float64) if array.size else np.zeros(1)
     assert min(0.0, known.min()) <= lo <= 0.0 <= hi <= max(0.0, known.max())
     if known.any():
@@ -173,7 +175,7 @@ def test_maxima_of_channels() -> None:
 
 def test_options() -> None:
     with pytest.raises(UsageError, match="--observer best is not legal; legal: auto, minmax, percentile, entropy, mse"):
-        measure_ranges(lambda: [], "best")
+        check_observer("best", PERCENTILE)
     for percentile in (0.9999, 101.0, math.nan):
         with pytest.raises(UsageError, match=r"--percentile .* is not legal; give a number above 50, up to 100"):
-            measure_ranges(lambda: [], "percentile", percentile)
+            check_observer("percentile", percentile)

@@ -62,3 +62,16 @@ def test_paired_counts_both_ways() -> None:
     reference, found = np.eye(3)[[0, 1, 1, 0]], np.eye(3)[[0, 0, 2, 1]]
     result = paired(found, reference, truth)
     assert (result["newly_wrong"], result["newly_right"], result["drop"]) == (1, 2, -0.25)
+    assert (result["newly_wrong_items"], result["newly_right_items"]) == ([1], [2, 3])
+    assert result["class_that_loses_most"] is None, "class 1 loses an item and wins one"
+
+
+def test_class_that_loses_most() -> None:
+    truth = np.array([0, 0, 0, 0, 1, 1, 2])
+    reference = np.eye(3)[[0, 0, 0, 0, 1, 1, 0]]
+    found = np.eye(3)[[1, 0, 0, 0, 1, 0, 2]]
+    result = paired(found, reference, truth, ("cat", "dog", "cow"))
+    assert result["class_that_loses_most"] == {"class": 1, "label": "dog", "items": 2, "before": 1.0, "after": 0.5}
+    many = paired(np.tile([0, 1], (99, 1)), np.tile([1, 0], (99, 1)), np.zeros(99, int))
+    assert many["newly_wrong"] == 99
+    assert many["newly_wrong_items"] == list(range(50))

@@ -6,6 +6,7 @@ gives every scratch buffer an offset; the emitter prints them. Nothing downstrea
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -150,7 +151,7 @@ class Plan:
     steps: list[Call | Block] = field(default_factory=list)
     buffers: list[Buffer] = field(default_factory=list)  # scratch buffers in order of first use
     weights: bytes = b""
-    weight_kinds: dict[str, int] = field(default_factory=dict)  # bytes of weights by what they are
+    weights_by_kind: Counter[str] = field(default_factory=Counter)  # bytes of weights by what they are
     scratch_bytes: int = 0
     state_bytes: int = 0
 

@@ -184,9 +184,8 @@ class Lowering:
             padding = -len(raw) % ALIGNMENT
             self._weights += [raw, bytes(padding)]
             self._weights_size += len(raw) + padding
+            self.plan.weights_by_kind[kind or dtype_name(data.dtype)] += len(raw)
             self._packed[key] = buffer
-            kind = kind or str(data.dtype)
-            self.plan.weight_kinds[kind] = self.plan.weight_kinds.get(kind, 0) + len(raw)
         return Pointer(self._packed[key], ctype or CTYPES[dtype_name(data.dtype)])
 
     def sizes(self, values: Iterable[int]) -> Pointer:

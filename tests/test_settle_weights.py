@@ -1,0 +1,134 @@
+"""Biases and weights settled on quantised operands: shifts of channels go, outputs come nearer to the float ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from network import Network
+
+from edgec.graph_values import graph_values
+from edgec.int8_trials import Judge, Trials
+from edgec.ir import interp
+from edgec.ir.copying import become, copy_module
+from edgec.ir.graph import Graph
+from edgec.ir.text import print_module
+from edgec.ir.verify import verify_module
+from edgec.observers import observe
+from edgec.paired import signal_to_noise
+from edgec.quantize import encode_values, nearest, operators_on_bytes, values_to_observe
+from edgec.settle_weights import samples_to_walk, settle_weights
+from edgec.weight_rounding import trusted_mean
+
+Array = np.ndarray[Any, Any]
+PLAIN: dict[str, Any] = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1), "layout": "nhwc"}
+
+
+def network() -> Network:
+    """Three convolutions with ReLU, a depthwise one and a padded one among them; pooled, and a layer without a bias."""
+    net = Network(8)
+    x = net.build.op("conv", net.floats(1, 10, 10, 4), net.const(16, 4, 1, 1), net.const(16), **PLAIN, act="relu")
+    x = net.build.op("conv", x, net.const(16, 1, 3, 3), net.const(16), **{**PLAIN, "pads": (1, 1, 1, 1)}, groups=16,
+                     act="relu")  # fmt: skip
+    x = net.build.op("conv", x, net.const(16, 16, 1, 1), net.const(16), **PLAIN, act="relu")
+    pooled = net.build.op("reduce_mean", x, axes=(1, 2), keepdims=False)
+    net.named("y", net.build.op("matmul", pooled, net.const(16, 6)))
+    return net
+
+
+def samples(net: Network, count: int) -> list[dict[str, Array]]:
+    rng = np.random.default_rng(2)
+    return [{n: rng.standard_normal(a.shape).astype(np.float32) for n, a in net.feeds.items()} for _ in range(count)]
+
+
+def outputs(graph: Graph, feeds: list[dict[str, Array]]) -> Array:
+    return np.stack([interp.run(graph, one)["y"] for one in feeds])
+
+
+def encoded(net: Network, most: float) -> tuple[Any, Any]:
+    """A copy with encodings whose ranges clamp what is beyond `most`, and the twins of values."""
+    graph = net.graph
+    chosen = operators_on_bytes(graph)
+    module, twins = copy_module(graph.module)
+    ranges = {twins[v]: (-most, most) for v in values_to_observe(graph, chosen)}
+    twin_ops = {twins[op.result].op for op in chosen}
+    encode_values(module.entries["main"], {op for op in twin_ops if op is not None}, ranges, "i8", nearest, {})
+    return module, twins
+
+
+def test_settled_in_order_is_nearer_to_floats() -> None:
+    net = network()
+    fit, held = samples(net, 12), [{n: -a for n, a in one.items()} for one in samples(net, 8)]
+    wide = outputs(net.graph, held)
+    noise = {}
+    for weights in ("nearest", "biases", "rounding"):
+        module, twins = encoded(net, 9.0)
+        graph = module.entries["main"]
+        if weights != "nearest":
+            settle_weights(net.graph, graph, twins, fit, rounding=weights == "rounding")
+        verify_module(module)
+        noise[weights] = signal_to_noise(outputs(graph, held), wide)
+    assert noise["biases"] > noise["nearest"] + 3
+    assert noise["rounding"] > noise["nearest"] + 3
+
+
+def test_a_bias_makes_up_for_clamped_operands() -> None:
+    """Every element is clamped to half, in every sample: what is missing is all in the mean."""
+    net = Network(1)
+    x = net.source(np.full((1, 2, 2, 3), 8.0))
+    net.named("y", net.build.op("conv", x, net.const(5, 3, 1, 1), net.const(5), **PLAIN))
+    module, twins = encoded(net, 4.0)
+    expected = outputs(net.graph, [net.feeds])
+    before = signal_to_noise(outputs(module.entries["main"], [net.feeds]), expected)
+    settle_weights(net.graph, module.entries["main"], twins, [net.feeds] * 3, rounding=False)
+    assert before < 20
+    assert signal_to_noise(outputs(module.entries["main"], [net.feeds]), expected) > 80
+
+
+def test_means_that_chance_explains_are_not_trusted() -> None:
+    steady = np.array([[1.0, 0.1], [1.0, -0.1], [1.0, 0.1], [1.0, -0.05]])
+    found = trusted_mean(steady)
+    assert found[0] == 1.0
+    assert 0 < found[1] < 0.1 * steady[:, 1].mean()
+    np.testing.assert_array_equal(trusted_mean(steady[:1]), [0.0, 0.0])
+
+
+def test_samples_are_spread_and_fit_memory() -> None:
+    net = network()
+    some = samples(net, 100)
+    walked = samples_to_walk(net.graph, some)
+    assert len(walked) == 32
+    assert [id(s) for s in walked[:3]] == [id(some[i]) for i in (0, 3, 6)]
+    big = Network(0)
+    big.named("y", big.build.op("relu", big.source(np.zeros((1, 1 << 23)))))
+    assert len(samples_to_walk(big.graph, some)) == 2
+
+
+def test_trials_keep_the_least_noisy_and_leave_the_graph() -> None:
+    net = network()
+    graph = net.graph
+    before = print_module(graph.module)
+    expected = outputs(graph, samples(net, 16)[1::2])
+    chosen = operators_on_bytes(graph)
+    feeds = samples(net, 16)
+    judge = Judge(graph, feeds[1::2])
+    assert judge.noise(graph) == 0.0
+    trials = Trials(graph, chosen, "i8", feeds[::2], judge)
+    with graph_values(graph, values_to_observe(graph, chosen)) as taps:
+        seen = observe(lambda: (found for _, found in taps.stream(feeds)), histograms=False)
+    ends = {v: (h.lo, h.hi) for v, h in seen.items()}
+    for name, most in (("wide", 9.0), ("fitting", 1.0), ("narrow", 0.01)):
+        trials.ranges(name, {v: (most * lo, most * hi) for v, (lo, hi) in ends.items()}, {})
+    assert trials.best.observer == "fitting"
+    plain = trials.best.noise
+    trials.settle()
+    assert trials.best.noise <= plain
+    assert [t.weights for t in trials.done[:4]] == ["nearest", "nearest", "nearest", "rounding"]
+    assert print_module(graph.module) == before
+    become(graph.module, trials.best.module)
+    verify_module(graph.module)
+    assert graph.module.entries["main"] is graph
+    assert any(v.type.encodings for v in graph.values())
+    found = outputs(graph, feeds[1::2])
+    assert 10 ** (-signal_to_noise(found, expected) / 10) == pytest.approx(trials.best.noise, rel=0.2)
