@@ -5,7 +5,8 @@
 %5 = matmul %4, #w                              %7 = sub %5, %6
 
 So are convolutions. Where they pad, the sums of weights differ from pixel to pixel, and are a constant image, if that
-is small. `byte` is how the target stores bytes; those of the other kind move by 128, and their zero point with them.
+is small; otherwise the bytes are padded with their zero point first. `byte` is how the target stores bytes; those of
+the other kind move by 128, and their zero point with them.
 """
 
 from __future__ import annotations
@@ -44,17 +45,23 @@ def _lowered(graph: Graph, b: Builder, op: Op, byte: str) -> Value | None:
     if w.min(initial=0) < -LARGEST or w.max(initial=0) > LARGEST or w[0].size * 255 * LARGEST > np.iinfo(np.int32).max:
         return None
     moved = {("u8", "i8"): 128, ("i8", "u8"): -128}.get((x.type.dtype, byte), 0)
-    columns = _sums(op, w)
-    if columns is None:
+    attrs: Any = dict(op.attrs)
+    own = zero.op.arg(0) if zero is not None and zero.op is not None and zero.op.kind == "cast" else None
+    wide = op.kind == "conv" and any(attrs["pads"]) and math.prod(op.result.type.dims[1:]) > MOST
+    if wide and (own is None or own.type.dtype != x.type.dtype):
         return None
     made = turned(b, x, byte)
     for move in moves:
         made = b.op(move.kind, made, **move.attrs)
+    if wide and own is not None:
+        made = _padded(b, made, turned(b, own, byte), attrs["pads"])
+        attrs["pads"] = (0, 0, 0, 0)
+    columns = _sums(op, w, attrs)
     if op.kind == "matmul":
         y = b.op("qmatmul", made, b.const(w.astype(np.int8)))
     else:
         names = ("strides", "pads", "dilations", "groups", "layout")
-        y = b.op("qconv", made, b.const(w.astype(np.int8)), **{n: op.attrs[n] for n in names})
+        y = b.op("qconv", made, b.const(w.astype(np.int8)), **{n: attrs[n] for n in names})
     if zero is None:
         return b.op("add", y, b.const(moved * columns)) if moved else y
     less = b.op("sub", zero, b.const(moved, "i32")) if moved else zero
@@ -91,13 +98,20 @@ def _weights(graph: Graph, op: Op) -> Array | None:
     return matrix if op.attrs["trans_b"] else np.ascontiguousarray(matrix.T)
 
 
-def _sums(op: Op, w: Array) -> Array | None:
+def _padded(b: Builder, x: Value, zero: Value, pads: tuple[int, ...]) -> Value:
+    """Bytes of images [n][h][w][c] with zero points, known at run time, around them."""
+    top, left, bottom, right = pads
+    _, h, w, _ = x.type.dims
+    inside = np.zeros((1, top + h + bottom, left + w + right, 1), np.bool_)
+    inside[:, top : top + h, left : left + w] = True
+    wide = b.op("pad", x, before=(0, top, left, 0), after=(0, bottom, right, 0), mode="constant", value=0.0)
+    return b.op("where", b.const(inside), wide, zero)
+
+
+def _sums(op: Op, w: Array, attrs: Any) -> Array:
     """The sum of the weights that meet the operand, for each result channel, or for each pixel of an image too."""
-    attrs: Any = op.attrs
     if op.kind == "matmul" or not any(attrs["pads"]):
         return np.asarray(w.reshape(len(w), -1).sum(axis=1, dtype=np.int64).astype(np.int32))
-    if math.prod(op.result.type.dims[1:]) > MOST:
-        return None
     ones = np.ones((1, *op.arg(0).type.dims[1:]), np.int32)
     (sums,) = OPS["conv"].evaluate([ones, w.astype(np.int32)], op.attrs)
     return np.asarray(sums)

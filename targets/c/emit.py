@@ -275,7 +275,7 @@ def _block(block: Block, i: int, printer: _Printer) -> str:
         small = "EDGEC_SMALL " if all(call.function in _NOT_INLINED for call in stage.calls) else ""
         own = any(p.slot for call in stage.calls for p in call.pointers())
         unused = "" if own else "  (void)slot;\n"
-        unused += "" if "image" in body else "  (void)image;\n"
+        unused += "" if re.search(r"\bimage\b", body) else "  (void)image;\n"
         functions.append(
             f"{_comment(stage.calls[0].source)}static {small}void stage_{i}_{j}(const void *p, ptrdiff_t slot, "
             f"ptrdiff_t image, ptrdiff_t y0, ptrdiff_t y1) {{\n{uses}{unused}{body}}}\n"
