@@ -26,9 +26,9 @@ from edgec.calibration_sources import Samples, from_arrays, from_folder, from_fu
 from edgec.image import Image
 from edgec.ir.errors import UsageError
 from edgec.ir.types import FLOATS, Type
+from edgec.labelled import read_data
 from edgec.onnx_import.limits import VERIFY_BYTES
 from edgec.sample_inputs import sample_inputs
-from edgec.verify_artifact import read_data
 
 Array = np.ndarray[Any, Any]
 Inputs = Mapping[str, Type]

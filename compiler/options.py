@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from edgec.bounds import share
 from edgec.ir.errors import UsageError
 from edgec.observers import PERCENTILE, check_observer
 from edgec.targets.c.weights import STORAGES, Storage
@@ -24,9 +25,10 @@ class BuildOptions:
     `shapes` and `consts` bind inputs, `ranges` are where sample inputs lie, `data` is labelled data (.npz with an array
     an input and `labels`), `images` makes inputs camera frames (see edgec.image), `labels` is a file with a name for
     each class, `weights` says where they live: linked, inline (in the C source) or file (the caller brings them),
-    `layers` adds the error of every operator to the receipt. `precision` is float32, fp16 or int8; the ranges of int8
-    come from at most `calib_samples` samples of `calib` (edgec.calibration), by an `observer` (edgec.observers);
-    `force` narrows operators even where that is predicted to be slower. `rebuild` builds although nothing changed."""
+    `layers` adds the error of every operator to the receipt. `precision` is one of PRECISIONS; the ranges of int8 come
+    from at most `calib_samples` samples of `calib` (edgec.calibration), by an `observer` (edgec.observers); `force`
+    narrows operators even where that is predicted to be slower. `rebuild` builds although nothing changed.
+    `max_drop` and `max_error` bound what int8 loses (edgec.bounds): shares such as 0.5%."""
 
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     consts: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
@@ -45,9 +47,11 @@ class BuildOptions:
     precision: str = "float32"
     calib: str | None = None
     calib_samples: int = 128
-    observer: str = "percentile"
+    observer: str = "auto"
     force: bool = False
     rebuild: bool = False
+    max_drop: str | None = None
+    max_error: str | None = None
 
 
 def check_options(options: BuildOptions, family: str) -> None:
@@ -65,5 +69,15 @@ def check_options(options: BuildOptions, family: str) -> None:
     check_observer(options.observer, PERCENTILE)
     if options.calib is not None and options.precision == "float32":
         raise UsageError("--calib gives samples to narrower arithmetic: give --precision int8 or fp16 with it")
+    bounds = {"--max-drop": options.max_drop, "--max-error": options.max_error}
+    given = [(name, text) for name, text in bounds.items() if text is not None]
+    for name, text in given:
+        share(name, text)
+        if options.precision != "int8":
+            raise UsageError(f"{name} bounds what int8 loses: give --precision int8 with it")
+    if len(given) > 1:
+        raise UsageError("--max-drop and --max-error are two bounds: give one of them")
+    if options.max_drop is not None and not str(options.calib).endswith(".npz"):
+        raise UsageError("--max-drop needs labelled items: give --calib an .npz file that has `labels` (or `y`) too")
     if options.weights not in STORAGES:
         raise UsageError(f"--weights {options.weights} is not legal; legal: {', '.join(STORAGES)}")

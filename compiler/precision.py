@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from edgec.bounds import MostDrop, MostError, share
 from edgec.calibration import Calibration, read_calibration
 from edgec.half_precision import half_precision
 from edgec.image import Image
 from edgec.ir.errors import UsageError
 from edgec.ir.graph import Module
+from edgec.labelled import Ports, read_labelled
+from edgec.narrowed import Narrowed, in_halves, on_integers
 from edgec.options import BuildOptions
 from edgec.passes import BEFORE_ENCODING, CPU_FLOAT
 from edgec.pipeline import Effect, run_pipeline
@@ -18,7 +22,8 @@ from edgec.quantised_model import is_quantised, settle_quantised
 from edgec.sample_inputs import sample_inputs
 from edgec.static_int8 import static_int8
 from edgec.targets.c.devices import Device
-from edgec.verify_artifact import Narrowed, in_halves, ranges_of
+from edgec.verify_artifact import ranges_of
+from edgec.within_bound import MakeBound
 
 RANDOM_SAMPLES = 3  # where no --calib is given to fp16
 
@@ -43,7 +48,7 @@ def settle(
                 f"--precision {options.precision}: the model is quantised already, by scales of its own; leave it out"
             )
         effects, facts = settle_quantised(module, device)
-        return Settled(effects, {"quantization": facts}, Narrowed(graph, ()))
+        return Settled(effects, {"quantization": facts}, on_integers(graph, ()))
     if options.precision == "float32":
         return Settled(run_pipeline(module, CPU_FLOAT))
     if options.precision == "fp16":
@@ -51,8 +56,9 @@ def settle(
     data = _calibration(module, options, images, progress)
     effects = run_pipeline(module, BEFORE_ENCODING)
     progress(f"calibrating on {len(data.samples)} samples")
-    facts = {"quantization": static_int8(module, device, data, options.observer, options.force)}
-    return Settled(effects, facts, Narrowed(module.entries["main"], data.samples))
+    bounded = _bound(options, [(v.name, v.type) for v in graph.inputs], data)
+    facts = {"quantization": static_int8(module, device, data, options.observer, options.force, bounded)}
+    return Settled(effects, facts, on_integers(graph, data.samples))
 
 
 def _halves(
@@ -69,6 +75,17 @@ def _halves(
     facts = half_precision(module, device, samples)
     facts["calibration"] = data.facts() if data else None
     return Settled(effects, {"halves": facts}, in_halves(graph, data.samples if data else ()))
+
+
+def _bound(options: BuildOptions, ports: Ports, data: Calibration) -> MakeBound | None:
+    """What --max-drop or --max-error asks for; labelled items are those of --calib."""
+    if options.max_drop is not None:
+        most, items = share("--max-drop", options.max_drop), read_labelled(Path(str(options.calib)), ports)
+        return lambda wide: MostDrop(most, items, wide)
+    if options.max_error is not None:
+        allowed = share("--max-error", options.max_error)
+        return lambda wide: MostError(allowed, data.samples, wide)
+    return None
 
 
 def _calibration(

@@ -34,14 +34,15 @@ def _lines(receipt: Facts) -> Iterator[str]:
         + ("stack unknown" if memory["stack_bytes"] is None else f"stack below {memory['stack_bytes']:,} B")
     )
     if "quantization" in receipt:
-        yield from _quantization(receipt["quantization"])
+        yield from quantization_lines(receipt["quantization"])
     if "halves" in receipt:
         yield from _halves(receipt["halves"])
     yield from account_lines(receipt)
     yield from checked_lines(receipt)
 
 
-def _quantization(q: Facts) -> Iterator[str]:
+def quantization_lines(q: Facts) -> Iterator[str]:
+    """What works on bytes, and what does not."""
     data = q["calibration"]
     if data and data["warning"]:
         yield f"  WARNING: {data['warning']}"
@@ -55,6 +56,10 @@ def _quantization(q: Facts) -> Iterator[str]:
     kept = ", ".join(f"{n} {kind}" for kind, n in q["operators_in_floats"].items())
     if kept:
         yield f"  in floats: {kept}"
+    if "search" in q:
+        found = q["search"]
+        facts = ", ".join(f"{name} {value}" for name, value in found["measured"].items())
+        yield f"  {found['bound']}: met with {found['in_floats']} operators in floats: {facts}"
     for (code, why), count in Counter((row["code"], row["why"]) for row in q["kept_in_floats"]).most_common():
         yield f"  stays in floats: {code}: {count}, {why}"
     for (code, why), count in Counter((row["code"], row["why"]) for row in q["refused"]).most_common():

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from edgec.image import Image, channel_axis, prepare
 from edgec.ir import interp
-from edgec.ir.errors import ToolError, UsageError
+from edgec.ir.errors import ToolError
 from edgec.ir.graph import Graph
-from edgec.ir.types import FLOATS, Type
-from edgec.islands import Open, island_ends, islands_of
+from edgec.ir.types import Type
+from edgec.islands import Open
+from edgec.labelled import Labelled, read_labelled
+from edgec.narrowed import Judge, Narrowed, Run
 from edgec.onnx_import.limits import VERIFY_BYTES
 from edgec.options import RUNNER, BuildOptions
 from edgec.paired import paired, signal_to_noise
@@ -30,11 +27,6 @@ from edgec.runtime.session import Session, load
 from edgec.sample_inputs import sample_inputs
 
 Array = np.ndarray[Any, Any]
-Run = Callable[[Mapping[str, Array]], dict[str, Array]]
-Judge = Callable[[Array, Array], dict[str, Any]]
-SAME_INTEGERS = "edgec's interpreter on the same integers"
-SAME_HALVES = "edgec's interpreter on the same halves"
-HALVES_DB = 30.0  # signal to noise that sums in halves must keep beside it: their rounding alone leaves 34 and more
 
 
 def reference_for(
@@ -55,41 +47,6 @@ def reference_for(
         return run({n: prepare(images[n], x, types[n], axes[n]) if n in images else x for n, x in feeds.items()})
 
     return (run_prepared if images else run), label
-
-
-@dataclass(frozen=True)
-class Narrowed:
-    """A graph of narrower arithmetic than the model's, and samples of real inputs. The artifact must compute what this
-    graph means, as `judge` has it; how far that is from the model is stated, not judged. `label` says what means it."""
-
-    graph: Graph
-    samples: Sequence[Mapping[str, Array]]
-    label: str = SAME_INTEGERS
-    judge: Judge = compare
-
-    @contextmanager
-    def meaning(self, opened: Open) -> Iterator[tuple[Run, Callable[[], dict[str, Any]]]]:
-        """What outputs mean for inputs, and afterwards what the receipt says of float islands, if there are any."""
-        ends = island_ends(self.graph)
-        if not ends:
-            yield partial(interp.run, self.graph), dict
-            return
-        with islands_of(self.graph, ends, opened) as islands:
-            yield islands.run, lambda: {"float_islands": islands.facts()}
-
-
-def in_halves(graph: Graph, samples: Sequence[Mapping[str, Array]]) -> Narrowed:
-    """As near as sums in halves come: the interpreter rounds once an operator, kernels each time they add."""
-    return Narrowed(graph, samples, SAME_HALVES, _compare_halves)
-
-
-def _compare_halves(found: Array, expected: Array) -> dict[str, Any]:
-    """As `compare`; where that fails, finite numbers may differ by little noise."""
-    result = compare(found, expected)
-    if not result["pass"] and "max_abs_error" in result:
-        noise = signal_to_noise(found, expected)
-        result |= {"pass": noise >= HALVES_DB, "halves_db": round(noise, 2)}
-    return result
 
 
 def verify_staged(
@@ -128,8 +85,10 @@ def verify_session(
     """The receipt's `verification` and `accuracy`. `graph` is the imported graph, before any pass or image; `meant` is
     what a narrowed graph means, if there is one."""
     run, label = reference_for(model, options.consts, graph, images)
-    expect, expect_label = (run, label) if narrowed is None or meant is None else (meant, narrowed.label)
-    judge = compare if narrowed is None else narrowed.judge
+    expect, expect_label = run, label
+    judge: Judge = compare
+    if narrowed is not None and meant is not None:
+        expect, expect_label, judge = meant, narrowed.label, narrowed.judge
     ports = [(t.name, Type(t.dtype, t.shape)) for t in session.inputs]
     ranges = ranges_of(options, images)
     names = [name for name, _ in graph.outputs]
@@ -160,7 +119,7 @@ def verify_session(
     if count:
         result["instructions"] = session.instructions
         result["stack_bytes_touched"] = session.stack_bytes
-    scored = None if options.data is None else _labelled(session, run, options.data, ports, names[0])
+    scored = None if options.data is None else _labelled(session, run, read_labelled(options.data, ports), names[0])
     return result, scored
 
 
@@ -184,41 +143,10 @@ def ranges_of(options: BuildOptions, images: Mapping[str, Image]) -> dict[str, t
     return {**dict.fromkeys(images, (0.0, 255.0)), **options.ranges}
 
 
-def _labelled(
-    session: Session, run: Run, data: Path, ports: list[tuple[str, Type]], output: str
-) -> dict[str, Any]:
-    arrays = read_data(data)
-    if "labels" not in arrays and "y" in arrays:
-        arrays["labels"] = arrays["y"]
-    missing = [n for n in (*(p for p, _ in ports), "labels") if n not in arrays]
-    if missing:
-        raise UsageError(f"{data} has no array '{missing[0]}'; it needs one an input, and `labels` (or `y`)")
-    count = arrays["labels"].size
-    short = [n for n in (*(p for p, _ in ports), "labels") if not count or arrays[n].shape[:1] != (count,)]
-    if short:
-        raise UsageError(f"{data}: '{short[0]}' has the shape {list(arrays[short[0]].shape)} for {count} labels")
+def _labelled(session: Session, run: Run, data: Labelled, output: str) -> dict[str, Any]:
     found, expected = [], []
-    for i in range(count):
-        feeds = {}
-        for name, type in ports:
-            one = np.asarray(arrays[name][i])
-            if one.size != type.size:
-                raise UsageError(f"{data}: an item of '{name}' has {one.size} elements, and the model takes {type}")
-            if one.dtype.kind == "f" and type.dtype not in FLOATS:
-                raise UsageError(f"{data}: '{name}' is {one.dtype}, and the model takes {type}: give bytes")
-            feeds[name] = one.reshape(type.dims).astype(type.numpy)
+    for feeds in data:
         found.append(session.run([output], feeds)[0].ravel())
         expected.append(run(feeds)[output].ravel())
-    scores, wide, labels = np.stack(found), np.stack(expected), np.asarray(arrays["labels"]).ravel()
-    return accuracy(scores, wide, labels, session.labels) | paired(scores, wide, labels)
-
-
-def read_data(path: Path) -> dict[str, Array]:
-    """Arrays of an .npz file; UsageError when it is none."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (ValueError, EOFError, AttributeError, TypeError, BadZipFile, zlib.error, NotImplementedError):
-        raise UsageError(f"{path} is not an .npz file of arrays") from None
+    scores, wide = np.stack(found), np.stack(expected)
+    return accuracy(scores, wide, data.labels, session.labels) | paired(scores, wide, data.labels)

@@ -31,3 +31,12 @@ def _copy_graph(graph: Graph, made: Graph, values: dict[Value, Value]) -> None:
         made.ops.append(twin)
     made.outputs = [(name, copied(v)) for name, v in graph.outputs]
     made.states = [State(copied(s.input), copied(s.output), s.initial) for s in graph.states]
+
+
+def become(module: Module, copy: Module) -> None:
+    """The module has what its changed copy has; the copy is not used any more."""
+    module.constants.clear()
+    module.constants.update(copy.constants)
+    for name, made in copy.entries.items():
+        graph = module.entries[name]
+        graph.inputs, graph.ops, graph.outputs, graph.states = made.inputs, made.ops, made.outputs, made.states
