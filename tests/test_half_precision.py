@@ -45,9 +45,10 @@ def test_the_example(target: str, code: str | None, least: float, tmp_path: Path
     assert accuracy["images"] == 200
     assert accuracy["newly_wrong"] <= 1
     assert receipt["memory"]["weights_bytes"] < 0.52 * wide["memory"]["weights_bytes"]
-    assert receipt["memory"]["scratch_bytes"] < 0.6 * wide["memory"]["scratch_bytes"]
     if target == "arm:cortex-a76":
-        assert verification["instructions"] < 0.9 * wide["verification"]["instructions"]
+        assert verification["instructions"] < 0.6 * wide["verification"]["instructions"]
+    else:  # Winograd's scratch is as large as a core's cache allows, and halves that are only stored go without
+        assert receipt["memory"]["scratch_bytes"] < 0.6 * wide["memory"]["scratch_bytes"]
 
 
 def test_the_same_bytes_twice(tmp_path: Path) -> None:
