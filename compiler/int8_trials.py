@@ -20,14 +20,15 @@ from edgec.passes import FUSED
 from edgec.passes.lower_requant import requantise
 from edgec.pipeline import run_pipeline
 from edgec.quantize import Range, encode_values, nearest
-from edgec.settle_weights import samples_to_walk, settle_weights
+from edgec.settle_weights import Way, samples_to_walk, settle_weights
 
 Array = np.ndarray[Any, Any]
 Feeds = Mapping[str, Array]
 
 MOST_JUDGED = 64
 SETTLED = {"nearest": "biases by means in floats", "biases": "biases settled in order",
-           "rounding": "rounding and biases settled in order"}  # fmt: skip
+           "rounding": "rounding and biases settled in order",
+           "compensated": "weights, their rounding and biases settled in order"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -98,16 +99,17 @@ class Trials:
         self._judge(observer, "nearest", module, twins)
 
     def settle(self) -> None:
-        """Weights and biases settled on what the best ranges so far make; biases alone where that is no better."""
+        """Weights and biases settled on what the best ranges so far make. Where rounding for these rows helps, weights
+        are moved before as well; where it does not, it fits the samples only, and biases are settled alone."""
         start = self.best
-        for weights in ("rounding", "biases"):
-            module, moved = copy_module(start.module)
-            twins = {v: moved[twin] for v, twin in start.twins.items() if twin in moved}
-            narrow = module.entries[self.graph.name]
-            settle_weights(self.graph, narrow, twins, self.samples, rounding=weights == "rounding")
-            self._judge(start.observer, weights, module, twins)
-            if self.best is not start:
-                return
+        self._settle(start, "rounding")
+        self._settle(start, "biases" if self.best is start else "compensated")
+
+    def _settle(self, start: Trial, way: Way) -> None:
+        module, moved = copy_module(start.module)
+        twins = {v: moved[twin] for v, twin in start.twins.items() if twin in moved}
+        settle_weights(self.graph, module.entries[self.graph.name], twins, self.samples, way)
+        self._judge(start.observer, way, module, twins)
 
     def _judge(self, observer: str, weights: str, module: Module, twins: Mapping[Value, Value]) -> None:
         tried, _ = copy_module(module)
