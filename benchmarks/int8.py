@@ -98,9 +98,11 @@ class Feeder(quantization.CalibrationDataReader):  # type: ignore[misc]
         return next(self._feeds, None)
 
 
-def theirs(model: Model, feeds: Sequence[dict[str, Array]], folder: Path, observer: str, signed: bool) -> Path:
-    """The model quantised by onnxruntime: QDQ, per channel."""
-    prepared, out = folder / f"{model.name}-prepared.onnx", folder / f"{model.name}-{observer}-{signed}.onnx"
+def theirs(
+    model: Model, feeds: Sequence[dict[str, Array]], folder: Path, observer: str, signed: bool, form: str = "QDQ"
+) -> Path:
+    """The model quantised by onnxruntime, per channel."""
+    prepared, out = folder / f"{model.name}-prepared.onnx", folder / f"{model.name}-{observer}-{signed}-{form}.onnx"
     if not prepared.exists():
         source = onnx.load(str(model.path))
         if next(o.version for o in source.opset_import if o.domain == "") < PER_CHANNEL:
@@ -109,7 +111,7 @@ def theirs(model: Model, feeds: Sequence[dict[str, Array]], folder: Path, observ
         quantization.shape_inference.quant_pre_process(str(prepared), str(prepared), skip_symbolic_shape=True)
     activation = quantization.QuantType.QInt8 if signed else quantization.QuantType.QUInt8
     options = {"per_channel": True, "calibrate_method": OBSERVERS[observer], "activation_type": activation,
-               "weight_type": quantization.QuantType.QInt8}  # fmt: skip
+               "weight_type": quantization.QuantType.QInt8, "quant_format": quantization.QuantFormat[form]}  # fmt: skip
     try:
         quantization.quantize_static(str(prepared), str(out), Feeder(feeds), **options)
     except ValueError:
@@ -213,10 +215,10 @@ def latency(folder: Path, data: Path, names: Sequence[str], target: str, work: P
         print(f"against {label}: geometric mean {mean:.2f}x, least {min(ratios):.2f}x")
 
 
-def feeds_of(model: Model, ports: Sequence[Any]) -> dict[str, Array]:
+def feeds_of(model: Model, ports: Sequence[Any], seed: int = 0) -> dict[str, Array]:
     from edgec.ir.types import Type
 
-    return sample_inputs([(t.name, Type(t.dtype, t.shape)) for t in ports], 0, model.ranges)
+    return sample_inputs([(t.name, Type(t.dtype, t.shape)) for t in ports], seed, model.ranges)
 
 
 def instructions(folder: Path, data: Path, names: Sequence[str], target: str, work: Path) -> None:

@@ -62,7 +62,7 @@ def receipt_of(
         "macs": plan.macs,
         "memory": {
             "weights_bytes": len(plan.weights),
-            "weights_bytes_by_kind": dict(sorted(plan.weights_by_kind.items())),
+            "weights_by_kind": dict(sorted(plan.weights_by_kind.items())),
             "scratch_bytes": plan.scratch_bytes,
             "state_bytes": plan.state_bytes,
             "input_bytes": sum(p.type.nbytes for p in plan.inputs),

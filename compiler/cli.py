@@ -144,11 +144,13 @@ def _bindings(command: Any) -> Any:
 @click.option("--weights", default="linked", show_default=True,
               help="linked, or file: NAME_weights.bin is not linked in, the program hands it over.")
 @click.option("--layers", is_flag=True, help="Add the error of each operator to the receipt (builds twice).")
-@click.option("--precision", default="float32", show_default=True, help="float32, fp16 or int8.")
+@click.option("--precision", default="float32", show_default=True, help="float32, fp16, int8, w8 or w4.")
 @click.option("--calib", metavar="DATA", help="Samples: file.npz, a folder of .npy, or module:function.")
 @click.option("--calib-samples", default=128, show_default=True, type=click.IntRange(2), help="Most of --calib.")
 @click.option("--observer", default="auto", show_default=True,
               help="minmax, percentile, entropy or mse; auto tries them all.")  # fmt: skip
+@click.option("--max-drop", metavar="SHARE", help="Most accuracy that int8 may lose, such as 0.5%.")
+@click.option("--max-error", metavar="SHARE", help="Most error of outputs that int8 may make, such as 2%.")
 @click.option("--force", is_flag=True, help="Narrow operators even where that is predicted to be slower.")
 @click.option("--rebuild", is_flag=True, help="Build although nothing changed.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what is being done.")

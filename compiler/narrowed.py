@@ -20,9 +20,10 @@ Array = np.ndarray[Any, Any]
 Run = Callable[[Mapping[str, Array]], dict[str, Array]]
 Judge = Callable[[Array, Array], dict[str, Any]]
 
-HALVES_DB = 30.0  # signal to noise of sums in halves: their rounding error alone leaves 45 dB and more
+HALVES_DB = 30.0  # signal to noise that sums in halves must keep: their rounding alone leaves 34 and more
 SAME_INTEGERS = "edgec's interpreter on the same integers"
 SAME_HALVES = "edgec's interpreter on the same halves"
+SAME_WEIGHTS = "edgec's interpreter with the same weights"
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,11 @@ def on_integers(graph: Graph, samples: Sequence[Mapping[str, Array]]) -> Narrowe
 def in_halves(graph: Graph, samples: Sequence[Mapping[str, Array]]) -> Narrowed:
     """As near as sums in halves are: the interpreter rounds once an operator, kernels each time they add."""
     return Narrowed(graph, samples, SAME_HALVES, _in_halves)
+
+
+def with_coded_weights(graph: Graph, samples: Sequence[Mapping[str, Array]]) -> Narrowed:
+    """As floats are judged: kernels multiply the very floats that the codes stand for."""
+    return Narrowed(graph, samples, SAME_WEIGHTS)
 
 
 def _in_halves(found: Array, expected: Array) -> dict[str, Any]:

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from edgec.bounds import share
 from edgec.ir.errors import UsageError
 from edgec.observers import PERCENTILE, check_observer
 from edgec.targets.c.weights import STORAGES, Storage
 
-PRECISIONS = ("float32", "fp16", "int8")
+PRECISIONS = ("float32", "fp16", "int8", "w8", "w4")
+CALIBRATED = ("int8", "fp16", "w4")  # those that look at samples
 # --verify -> the runner; None chooses what fits, and `none` runs nothing
 RUNNER = {"auto": None, "host": "host", "emulate": "emulator", "qemu": "qemu", "none": None}
 
@@ -26,7 +28,8 @@ class BuildOptions:
     each class, `weights` says where they live: linked, inline (in the C source) or file (the caller brings them),
     `layers` adds the error of every operator to the receipt. `precision` is one of PRECISIONS; the ranges of int8 come
     from at most `calib_samples` samples of `calib` (edgec.calibration), by an `observer` (edgec.observers); `force`
-    narrows operators even where that is predicted to be slower. `rebuild` builds although nothing changed."""
+    narrows operators even where that is predicted to be slower. `rebuild` builds although nothing changed.
+    `max_drop` and `max_error` bound what int8 loses (edgec.bounds): shares such as 0.5%."""
 
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     consts: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
@@ -48,6 +51,8 @@ class BuildOptions:
     observer: str = "auto"
     force: bool = False
     rebuild: bool = False
+    max_drop: str | None = None
+    max_error: str | None = None
 
 
 def check_options(options: BuildOptions, family: str) -> None:
@@ -63,7 +68,17 @@ def check_options(options: BuildOptions, family: str) -> None:
     if options.precision not in PRECISIONS:
         raise UsageError(f"--precision {options.precision} is not legal; legal: {', '.join(PRECISIONS)}")
     check_observer(options.observer, PERCENTILE)
-    if options.calib is not None and options.precision == "float32":
-        raise UsageError("--calib gives samples to narrower arithmetic: give --precision int8 or fp16 with it")
+    if options.calib is not None and options.precision not in CALIBRATED:
+        raise UsageError(f"--calib gives samples to {', '.join(CALIBRATED)}: give --precision with one of them")
+    bounds = {"--max-drop": options.max_drop, "--max-error": options.max_error}
+    given = [(name, text) for name, text in bounds.items() if text is not None]
+    for name, text in given:
+        share(name, text)
+        if options.precision != "int8":
+            raise UsageError(f"{name} bounds what int8 loses: give --precision int8 with it")
+    if len(given) > 1:
+        raise UsageError("--max-drop and --max-error are two bounds: give one of them")
+    if options.max_drop is not None and not str(options.calib).endswith(".npz"):
+        raise UsageError("--max-drop needs labelled items: give --calib an .npz file that has `labels` (or `y`) too")
     if options.weights not in STORAGES:
         raise UsageError(f"--weights {options.weights} is not legal; legal: {', '.join(STORAGES)}")

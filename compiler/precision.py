@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from edgec.bounds import MostDrop, MostError, share
 from edgec.calibration import Calibration, read_calibration
 from edgec.half_precision import half_precision
 from edgec.image import Image
 from edgec.ir.errors import UsageError
 from edgec.ir.graph import Module
-from edgec.narrowed import Narrowed, in_halves, on_integers
+from edgec.labelled import Ports, read_labelled
+from edgec.narrowed import Narrowed, in_halves, on_integers, with_coded_weights
 from edgec.options import BuildOptions
 from edgec.passes import BEFORE_ENCODING, CPU_FLOAT
 from edgec.pipeline import Effect, run_pipeline
@@ -20,6 +23,8 @@ from edgec.sample_inputs import sample_inputs
 from edgec.static_int8 import static_int8
 from edgec.targets.c.devices import Device
 from edgec.verify_artifact import ranges_of
+from edgec.weight_only import WEIGHT_ONLY, weight_only
+from edgec.within_bound import MakeBound
 
 RANDOM_SAMPLES = 3  # where no --calib is given to fp16
 
@@ -49,10 +54,13 @@ def settle(
         return Settled(run_pipeline(module, CPU_FLOAT))
     if options.precision == "fp16":
         return _halves(module, device, options, images, progress)
+    if options.precision in WEIGHT_ONLY:
+        return _coded_weights(module, options, images, progress)
     data = _calibration(module, options, images, progress)
     effects = run_pipeline(module, BEFORE_ENCODING)
     progress(f"calibrating on {len(data.samples)} samples")
-    facts = {"quantization": static_int8(module, device, data, options.observer, options.force)}
+    bounded = _bound(options, [(v.name, v.type) for v in graph.inputs], data)
+    facts = {"quantization": static_int8(module, device, data, options.observer, options.force, bounded)}
     return Settled(effects, facts, on_integers(graph, data.samples))
 
 
@@ -70,6 +78,27 @@ def _halves(
     facts = half_precision(module, device, samples)
     facts["calibration"] = data.facts() if data else None
     return Settled(effects, {"halves": facts}, in_halves(graph, data.samples if data else ()))
+
+
+def _bound(options: BuildOptions, ports: Ports, data: Calibration) -> MakeBound | None:
+    """What --max-drop or --max-error asks for; labelled items are those of --calib."""
+    if options.max_drop is not None:
+        most, items = share("--max-drop", options.max_drop), read_labelled(Path(str(options.calib)), ports)
+        return lambda wide: MostDrop(most, items, wide)
+    if options.max_error is not None:
+        allowed = share("--max-error", options.max_error)
+        return lambda wide: MostError(allowed, data.samples, wide)
+    return None
+
+
+def _coded_weights(
+    module: Module, options: BuildOptions, images: Mapping[str, Image], progress: Callable[[str], None]
+) -> Settled:
+    """Samples are those of --calib; without them, weights are rounded to nearest."""
+    effects = run_pipeline(module, CPU_FLOAT)
+    data = _calibration(module, options, images, progress) if options.calib is not None else None
+    facts = {"quantization": weight_only(module, options.precision, data)}
+    return Settled(effects, facts, with_coded_weights(module.entries["main"], data.samples if data else ()))
 
 
 def _calibration(

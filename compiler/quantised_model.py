@@ -1,7 +1,7 @@
 """Models that are quantised already: their own scales and zero points become encodings, their operators work on bytes.
 
-A model is one of these where the importer left `quantize` or `dequantize` operators: activations whose scale is known.
-Weights alone that are stored in few bits become floats.
+A model is one of these where the importer left `quantize` or `dequantize` operators. Weights alone that are stored in
+few bits become floats. Scales that are found at run time (DynamicQuantizeLinear) stay floats between products of bytes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.macs import macs_of, total_macs
 from edgec.ir.verify import verify_module
-from edgec.passes import FUSED, QUANTISED
+from edgec.passes import CPU_FLOAT, FUSED, QUANTISED
 from edgec.passes.bound_weights import bound_weights, channels_axis
 from edgec.passes.lower_requant import requantise
 from edgec.passes.requant import REASONS
@@ -22,6 +22,8 @@ from edgec.pipeline import Effect, run_pipeline
 from edgec.targets.c.devices import Device
 
 PRECISION = "int8, the model's own"
+DYNAMIC = "int8, dynamic, the model's own"
+_PRODUCTS = ("qconv", "qmatmul")
 _NAMING = ("encode", "quantize", "dequantize")
 
 
@@ -30,31 +32,53 @@ def is_quantised(graph: Graph) -> bool:
 
 
 def settle_quantised(module: Module, device: Device) -> tuple[dict[str, Effect], dict[str, Any]]:
-    """Makes the imported module's graph one on bytes; what passes did, and what the receipt says of it."""
+    """Makes the imported module's graph one for the target; what passes did, and what the receipt says of it."""
     (graph,) = module.entries.values()
+    named = [op for op in graph.ops if op.kind in ("quantize", "dequantize")]
+    known = any(op.arg(1).const is not None and op.arg(2).const is not None for op in named)
+    return _by_known_scales(module, graph, device) if known else _by_scales_at_run_time(module, graph, device)
+
+
+def _by_scales_at_run_time(
+    module: Module, graph: Graph, device: Device
+) -> tuple[dict[str, Effect], dict[str, Any]]:
+    """Products with constant weights are made of bytes; the rest is what the operators say."""
+    effects = run_pipeline(module, CPU_FLOAT)
+    macs = total_macs(graph)
+    run_pipeline(module, (f"lower_integer_matmul{{byte={device.isa.byte}}}", "remove_dead_code"))
+    left = Counter(op.kind for op in graph.ops if op.kind in ("conv", "matmul"))
+    products = sum(op.kind in _PRODUCTS for op in graph.ops)
+    return effects, {**_facts(graph, DYNAMIC, macs), "operators_on_bytes": products,
+                     "operators_in_floats": {}, "operators_in_plain_integers": dict(sorted(left.items()))}  # fmt: skip
+
+
+def _by_known_scales(module: Module, graph: Graph, device: Device) -> tuple[dict[str, Effect], dict[str, Any]]:
+    """All between them works on bytes."""
     effects = run_pipeline(module, QUANTISED)
     given = {op: op.arg(1) for op in graph.ops if channels_axis(op) is not None}
     bound_weights(graph)
     rounded = sum(_channels_that_differ(graph, op, weights) for op, weights in given.items())
     macs = total_macs(graph)
     touched = [op for op in graph.ops if op.kind not in _NAMING and _encoded(op)]
-    left = [op for op in graph.ops if op.kind not in _NAMING and op not in touched]
+    left = Counter(op.kind for op in graph.ops if op.kind not in _NAMING and op not in touched)
     refused = requantise(graph, device.isa.byte)
     verify_module(module, after="lower_requant")
-    run_pipeline(module, FUSED)
-    on_bytes = sum(macs_of(op) for op in graph.ops if op.kind in ("qconv", "qmatmul"))
+    run_pipeline(module, (f"lower_integer_matmul{{byte={device.isa.byte}}}", *FUSED))
     return effects, {
-        "precision": PRECISION,
-        "calibration": None,
+        **_facts(graph, PRECISION, macs),
         "operators_on_bytes": len(touched) - len(refused),
-        "operators_in_floats": dict(sorted(Counter(op.kind for op in left).items())),
-        "kept_in_floats": [],
+        "operators_in_floats": dict(sorted(left.items())),
         "refused": [{"op": op, "code": code, "why": REASONS[code]} for op, code in refused],
         "channels_rounded_again": rounded,
-        "macs_on_bytes": on_bytes,
-        "macs_share": round(on_bytes / macs, 4) if macs else 0.0,
-        "layers": [],
     }
+
+
+def _facts(graph: Graph, precision: str, macs: int) -> dict[str, Any]:
+    """What the receipt says of any graph with products of bytes; `macs` are the model's."""
+    on_bytes = sum(macs_of(op) for op in graph.ops if op.kind in _PRODUCTS)
+    share = round(on_bytes / macs, 4) if macs else 0.0
+    return {"precision": precision, "calibration": None, "refused": [], "kept_in_floats": [], "layers": [],
+            "macs_on_bytes": on_bytes, "macs_share": share}  # fmt: skip
 
 
 def _encoded(op: Op) -> bool:

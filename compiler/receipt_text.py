@@ -36,18 +36,22 @@ def _lines(receipt: Facts) -> Iterator[str]:
         f"state {memory['state_bytes']:,} B   code {memory['code_bytes']:,} B   "
         + ("stack unknown" if memory["stack_bytes"] is None else f"stack below {memory['stack_bytes']:,} B")
     )
-    kinds = memory["weights_bytes_by_kind"]
-    if len(kinds) > 1:
-        yield "  weights by kind: " + ", ".join(f"{kind} {size:,} B" for kind, size in kinds.items())
+    if len(memory.get("weights_by_kind", {})) > 1:
+        parts = sorted(memory["weights_by_kind"].items(), key=lambda item: -int(item[1]))
+        yield "  weights: " + ", ".join(f"{size:,} B of {kind}" for kind, size in parts)
     if "quantization" in receipt:
-        yield from _quantization(receipt["quantization"])
+        yield from quantization_lines(receipt["quantization"])
     if "halves" in receipt:
         yield from _halves(receipt["halves"])
     yield from account_lines(receipt)
     yield from checked_lines(receipt)
 
 
-def _quantization(q: Facts) -> Iterator[str]:
+def quantization_lines(q: Facts) -> Iterator[str]:
+    """What works on bytes, and what does not."""
+    if "weights" in q:
+        yield from _coded_weights(q)
+        return
     data = q["calibration"]
     if data and data["warning"]:
         yield f"  WARNING: {data['warning']}"
@@ -63,6 +67,13 @@ def _quantization(q: Facts) -> Iterator[str]:
     kept = ", ".join(f"{n} {kind}" for kind, n in q["operators_in_floats"].items())
     if kept:
         yield f"  in floats: {kept}"
+    if "search" in q:
+        found = q["search"]
+        facts = ", ".join(f"{name} {value}" for name, value in found["measured"].items())
+        yield f"  {found['bound']}: met with {found['in_floats']} operators in floats: {facts}"
+    plain = ", ".join(f"{n} {kind}" for kind, n in q.get("operators_in_plain_integers", {}).items())
+    if plain:
+        yield f"  in plain loops: {plain}"
     for (code, why), count in Counter((row["code"], row["why"]) for row in q["kept_in_floats"]).most_common():
         yield f"  stays in floats: {code}: {count}, {why}"
     for (code, why), count in Counter((row["code"], row["why"]) for row in q["refused"]).most_common():
@@ -86,6 +97,18 @@ def _halves(h: Facts) -> Iterator[str]:
         yield f"  in floats: {code}: {count} ({shown}), {why}"
 
 
+def _coded_weights(q: Facts) -> Iterator[str]:
+    formats = ", ".join(f"{n} {name}" for name, n in sorted(Counter(row["format"] for row in q["weights"]).items()))
+    yield (
+        f"  {q['precision']}: weights of {q['coded_operators']} operators with {q['coded_macs_share']:.1%} of the "
+        f"multiply-adds are coded ({formats})"
+    )
+    if q["weights_in_floats"]:
+        yield f"  weights in floats: {', '.join(q['weights_in_floats'])}"
+    known = [row for row in q["weights"] if row["signal_to_noise_db"] is not None]
+    if known:
+        worst = min(known, key=lambda row: float(row["signal_to_noise_db"]))
+        yield f"  noisiest weights: {worst['op']}, {worst['signal_to_noise_db']} dB"
 def _trials(trials: Facts, data: Facts) -> str:
     levels = [row["signal_to_noise_db"] for row in trials["tried"] if row["signal_to_noise_db"] is not None]
     heard = f", which heard {min(levels)} to {max(levels)} dB" if levels else ""

@@ -62,7 +62,7 @@ def _errors(graph: Graph, ops: Sequence[Op], narrow: Narrow) -> tuple[Graph, lis
         twin = Op(op.kind, list(wide.op.inputs), dict(op.attrs), op.source)
         at = copied.ops.index(wide.op) + 1
         (result,) = copied.insert(at, twin, [wide.type])
-        errors += copied.insert(at + 1, Op("sub", [result, wide]), [wide.type])
+        errors += copied.insert(at + 1, Op("sub", [result, wide], {"act": ""}), [wide.type])
         twins.add(twin)
     # what the twins read is read by others in floats: only the differences leave
     copied.outputs = [(f"error_{i}", v) for i, v in enumerate(errors)]
@@ -79,7 +79,7 @@ def _probed(graph: Graph, ops: Sequence[Op], outputs: Sequence[Value]) -> tuple[
         wide = values[op.result]
         assert wide.op is not None
         probe = copied.add_input(f"edgec_probe_{i}", wide.type)
-        added = Op("add", [wide, probe])
+        added = Op("add", [wide, probe], {"act": ""})
         (result,) = copied.insert(copied.ops.index(wide.op) + 1, added, [wide.type])
         copied.replace(wide, result)
         added.inputs = [wide, probe]

@@ -30,13 +30,16 @@ from edgec.passes.requant import REASONS
 from edgec.pipeline import run_pipeline
 from edgec.quantize import Range, heavy, operators_on_bytes, values_to_observe
 from edgec.targets.c.devices import Device
+from edgec.within_bound import MakeBound, Within
 
 Array = np.ndarray[Any, Any]
 
 
-def static_int8(module: Module, device: Device, data: Calibration, observer: str, force: bool) -> dict[str, Any]:
+def static_int8(
+    module: Module, device: Device, data: Calibration, observer: str, force: bool, bounded: MakeBound | None = None
+) -> dict[str, Any]:
     """Makes the module's graph one on bytes; what the receipt says of it. The graph stands before FUSED. Operators that
-    are predicted to be no faster so stay in floats, unless `force`."""
+    are predicted to be no faster so stay in floats, unless `force`; so do those that take the model beyond a bound."""
     (graph,) = module.entries.values()
     chosen = operators_on_bytes(graph)
     slower = [] if force else slower_on_bytes(graph, chosen, device.isa)
@@ -56,6 +59,12 @@ def static_int8(module: Module, device: Device, data: Calibration, observer: str
         chosen = operators_on_bytes(graph, {*first, *(k.op for k in slower)})
         trials = _tried(graph, chosen, device, data, seen, judge)
     trials.settle()
+    searched: dict[str, Any] = {}
+    if bounded is not None:
+        fixed = {*(first if chosen.isdisjoint(first) else ()), *(k.op for k in slower)}
+        within = Within(trials, fixed, seen.ranges[trials.best.observer], seen.means)
+        chosen, trials, searched, beyond = within.search(bounded, data.samples)
+        kept += beyond
     left = [op for op in graph.ops if op not in chosen]
     results = [op.result for op in graph.ops if op in chosen]
     with graph_values(graph, results) as taps:
@@ -71,8 +80,9 @@ def static_int8(module: Module, device: Device, data: Calibration, observer: str
     on_bytes = sum(macs_of(op) for op in graph.ops if op.kind in ("qconv", "qmatmul"))
     return {
         "precision": "int8",
-        "calibration": {**data.facts(), "observer": best.observer, "weights": SETTLED[best.weights]},
+        "calibration": {**data.facts(), "observer": best.observer, "weights": SETTLED[best.way]},
         "trials": {"samples": len(judge.samples), "tried": [trial.facts() for trial in trials.done]},
+        **searched,
         "operators_on_bytes": len(chosen),
         "operators_in_floats": dict(sorted(Counter(op.kind for op in left).items())),
         "kept_in_floats": kept,

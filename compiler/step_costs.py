@@ -14,6 +14,7 @@ from typing import Any
 
 from edgec.plan.plan import Block, Buffer, Call, Plan, Struct
 from edgec.targets.c.devices import Device
+from edgec.targets.c.element import lanes_of
 
 MODEL = "one vector of multiply-adds a cycle; bytes from the level of memory that holds those of the step"
 
@@ -53,10 +54,10 @@ def step_costs(plan: Plan, device: Device) -> list[StepCost]:
         read = {p.buffer for p in step.pointers() if not p.write} - own
         read -= written - made  # what the step makes itself it need not fetch
         moved = sum(b.nbytes for b in read) + sum(b.nbytes for b in written)
-        executed = step.images * sum(map(_executed, step.calls)) if isinstance(step, Block) else _executed(step)
-        costs.append(
-            StepCost(step.macs, executed, moved, executed / device.isa.lanes, moved * device.memory.cycles(moved))
-        )
+        times, calls = (step.images, step.calls) if isinstance(step, Block) else (1, [step])
+        executed = times * sum(map(_executed, calls))
+        cycles = times * sum(_executed(call) / lanes_of(call.header, device.isa) for call in calls)
+        costs.append(StepCost(step.macs, executed, moved, cycles, moved * device.memory.cycles(moved)))
         made |= written
     return costs
 
@@ -73,7 +74,7 @@ def private_buffers(plan: Plan) -> set[Buffer]:
 
 def winograd_macs(call: Call) -> int | None:
     """Multiply-adds of a Winograd convolution's products: (m + 2)^2 a tile of m x m results; None for other calls."""
-    if call.function != "edgec_winograd":
+    if call.function not in ("edgec_winograd", "edgec_hwinograd"):
         return None
     sizes: dict[str, Any] = {name: value for a in call.args if isinstance(a, Struct) for name, value in a.fields}
     oh, ow, c, oc, m = (int(sizes[name]) for name in ("oh", "ow", "c", "oc", "m"))

@@ -1,4 +1,5 @@
-"""Rounding of weights to int8, as functions on arrays: w[n, k] of n result channels, one scale each.
+"""Rounding of weights to int8 or fewer bits, as functions on arrays: w[n, k] of n result channels, one scale each, or
+scale[n, k] where groups of columns have their own; weights are in [-top, top].
 
 The error that counts is that of the products x w^T over real rows x[m, k]. With H = x^T x / m it is the sum of e H e^T
 over the channels' rounding errors e, so that rows are added up once and a layer of any number of them costs the same.
@@ -17,7 +18,8 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 
-TOP = 127  # weights are in [-TOP, TOP]
+TOP = 127  # of int8
+TOP_OF_FOUR = 7  # of four bits
 SHRINKS = np.linspace(1.0, 0.5, 51)  # of a channel's scale that are tried
 DAMPING = 0.05  # of the mean diagonal of H is added to it: what the rows hardly show counts a little, too
 BLOCK = 64  # columns whose effect on the others is added at once
@@ -25,25 +27,25 @@ SWEEPS = 6  # of coordinate descent at most
 TINY = 1e-30
 
 
-def choose_scale(w: Array, importance: Array | None = None) -> Array:
+def choose_scale(w: Array, importance: Array | None = None, top: int = TOP) -> Array:
     """The scale of each channel, float32, with the least squared error among shrunk ones: a few large weights may be
     clamped for the sake of the others. `importance[k]`: how much a column's error counts, as the diagonal of H says."""
     w = np.asarray(w, np.float64)
-    full = np.abs(w).max(axis=1, initial=0.0) / TOP
-    full = np.where(full > 0.0, full, 1.0 / TOP)
+    full = np.abs(w).max(axis=1, initial=0.0) / top
+    full = np.where(full > 0.0, full, 1.0 / top)
     best, least = full.copy(), np.full(len(w), np.inf)
     for shrink in SHRINKS:
         scale = full * shrink
-        error = (np.clip(np.rint(w / scale[:, None]), -TOP, TOP) * scale[:, None] - w) ** 2
+        error = (np.clip(np.rint(w / scale[:, None]), -top, top) * scale[:, None] - w) ** 2
         total = error.sum(axis=1) if importance is None else error @ importance
         better = total < least * (1.0 - 1e-9)
         best[better], least[better] = scale[better], total[better]
     return best.astype(np.float32)
 
 
-def round_nearest(w: Array, scale: Array) -> Array:
+def round_nearest(w: Array, scale: Array, top: int = TOP) -> Array:
     """int8[n, k]."""
-    return np.clip(np.rint(_steps(w, scale)), -TOP, TOP).astype(np.int8)
+    return np.clip(np.rint(_steps(w, scale)), -top, top).astype(np.int8)
 
 
 def damping_for(rows: int, k: int) -> float:
@@ -52,18 +54,19 @@ def damping_for(rows: int, k: int) -> float:
     return min(1.0, 0.02 + 0.25 * k / max(rows, 1))
 
 
-def gptq(w: Array, scale: Array, hessian: Array, damping: float = DAMPING) -> Array:
+def gptq(w: Array, scale: Array, hessian: Array, damping: float = DAMPING, top: int = TOP) -> Array:
     """int8[n, k]. Columns that count most are rounded first, while there are many left to make up for them."""
     order = np.argsort(-np.diagonal(hessian), kind="stable")
     upper = _inverse_root(_damped(hessian, damping)[np.ix_(order, order)])
-    left = _steps(w, scale).T[order]  # [k, n]: a column of weights is contiguous
+    left = np.asarray(w, np.float64).T[order]  # [k, n]: a column of weights is contiguous
+    steps = np.broadcast_to(_columns(scale), w.shape).T[order]
     stored = np.empty_like(left)
     for first in range(0, len(left), BLOCK):
         last = min(first + BLOCK, len(left))
         errors = np.empty((last - first, left.shape[1]))
         for j in range(first, last):
-            stored[j] = np.clip(np.rint(left[j]), -TOP, TOP)
-            errors[j - first] = (left[j] - stored[j]) / upper[j, j]
+            stored[j] = np.clip(np.rint(left[j] / steps[j]), -top, top)
+            errors[j - first] = (left[j] - stored[j] * steps[j]) / upper[j, j]
             left[j + 1 : last] -= np.outer(upper[j, j + 1 : last], errors[j - first])
         left[last:] -= upper[first:last, last:].T @ errors
     back = np.empty_like(stored)
@@ -106,7 +109,7 @@ def adaround(
 
 def output_error(w: Array, stored: Array, scale: Array, hessian: Array) -> Array:
     """Mean squared error of each channel's products."""
-    error = stored.astype(np.float64) * np.asarray(scale, np.float64)[:, None] - w
+    error = stored.astype(np.float64) * _columns(scale) - w
     return np.asarray(np.einsum("nk,nk->n", error @ hessian, error))
 
 
@@ -123,7 +126,7 @@ def corrected_bias(
     Quantization", 2019, section 4.2). `mean`, [k] or [n, k], is that of the rows that the stored weights meet,
     `wanted_mean` that of the rows in the float model, when they differ. Float32[n]."""
     should = (np.asarray(w, np.float64) * (mean if wanted_mean is None else wanted_mean)).sum(axis=1)
-    found = (stored.astype(np.float64) * np.asarray(scale, np.float64)[:, None] * mean).sum(axis=1)
+    found = (stored.astype(np.float64) * _columns(scale) * mean).sum(axis=1)
     return np.asarray((0.0 if bias is None else bias) + should - found, np.float32)
 
 
@@ -138,7 +141,13 @@ def trusted_mean(samples: Array) -> Array:
 
 def _steps(w: Array, scale: Array) -> Array:
     """Weights in steps of their channel."""
-    return np.asarray(w, np.float64) / np.asarray(scale, np.float64)[:, None]
+    return np.asarray(w, np.float64) / _columns(scale)
+
+
+def _columns(scale: Array) -> Array:
+    """One scale a channel, as a column beside the weights, or one a weight."""
+    wide = np.asarray(scale, np.float64)
+    return wide if wide.ndim == 2 else wide[:, None]
 
 
 def _damped(hessian: Array, damping: float) -> Array:

@@ -19,6 +19,7 @@ from edgec.passes.fuse_activation import fuse_activation
 from edgec.passes.fuse_residual import fuse_residual
 from edgec.passes.gather_to_slice import gather_to_slice
 from edgec.passes.lay_flat import lay_flat
+from edgec.passes.lower_integer_matmul import lower_integer_matmul
 from edgec.passes.lower_requant import lower_requant
 from edgec.passes.merge_duplicates import merge_duplicates
 from edgec.passes.narrow_to_halves import narrow_to_halves
@@ -59,6 +60,7 @@ PASSES: dict[str, Callable[..., bool]] = {
         fuse_residual,
         gather_to_slice,
         lay_flat,
+        lower_integer_matmul,
         lower_requant,
         merge_duplicates,
         narrow_to_halves,

@@ -135,6 +135,7 @@ class _Lowering:
         assert encoding.axis is None, f"{value!r} is stored as {encoding}"
         constants = self.graph.module.constants
         scale, zero = float(constants[encoding.scale]), int(constants[encoding.zero])
+        assert encoding.format != "i4", f"{value!r}: only constants have four bits"
         if encoding.stored in ("i8", "u8") and encoding.stored != self.byte:
             zero += 128 if self.byte == "u8" else -128
             return Grid(self.byte, scale, zero)

@@ -9,14 +9,16 @@ made. Inputs and outputs keep their types.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from edgec.ir.build import Builder
 from edgec.ir.graph import Graph, Op, Value
 
+Array = np.ndarray[Any, Any]
 LARGEST = 65504.0
-LOSS = 0.01  # of a constant's norm that rounding it to halves may cost
+LOSS = 0.01  # of an array's norm that rounding it to halves may cost
 
 # Why an operator that computes floats stays as it is, by code.
 NO_KERNEL, RANGE = "NO_HALF_KERNEL", "HALF_RANGE"
@@ -35,19 +37,17 @@ def narrow_to_halves(graph: Graph) -> bool:
 
 
 def constants_beyond(graph: Graph, op: Op) -> bool:
-    """Whether halves cannot hold a constant of the operator: it overflows, or most of it underflows."""
-    for value in op.inputs:
-        if value is None or value.const is None or value.type.dtype != "f32":
-            continue
-        real = graph.array(value).astype(np.float64)
-        with np.errstate(all="ignore"):
-            half = graph.array(value).astype(np.float16).astype(np.float64)
-        if np.any(np.isfinite(real) & ~np.isfinite(half)):
-            return True
-        finite = np.isfinite(real)
-        if np.sum((real[finite] - half[finite]) ** 2) > LOSS**2 * np.sum(real[finite] ** 2):
-            return True
-    return False
+    """Whether halves cannot hold a constant of the operator."""
+    constants = [v for v in op.inputs if v is not None and v.const is not None and v.type.dtype == "f32"]
+    return not all(halves_hold(graph.array(v)) for v in constants)
+
+
+def halves_hold(array: Array) -> bool:
+    """Nothing overflows, and not much underflows. Infinities and NaNs are what they are."""
+    finite = array[np.isfinite(array)].astype(np.float64)
+    with np.errstate(over="ignore"):
+        lost = finite - finite.astype(np.float16)
+    return bool(np.sum(lost**2) <= LOSS**2 * np.sum(finite**2))
 
 
 def narrow(graph: Graph, refusal: Callable[[Op], str]) -> list[tuple[Op, str]]:

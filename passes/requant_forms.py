@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from edgec.ir.types import Quant
 from edgec.passes.requant import Grid, NotInIntegers, check_sum, multiplier, table, zero_in_sum
 
 Array = np.ndarray[Any, Any]
+SPREAD_BYTES = 1 << 16  # of a constant that is broadcast before it is stored
 SAME_STEP = 1e-5  # scales of biases are products of two, rounded to float32
 
 
@@ -55,7 +57,7 @@ def _weights(f: Form, axis: int) -> tuple[Array, Array]:
     """The stored bytes of operand 1, result channels first, and the scale of each."""
     value = f.op.arg(1)
     encoding = value.type.encodings[0] if value.type.encodings else None
-    if value.const is None or not isinstance(encoding, Quant) or encoding.stored not in ("i8", "u8"):
+    if value.const is None or not isinstance(encoding, Quant) or encoding.format not in ("i8", "u8"):
         raise NotInIntegers("NO_INTEGER_FORM")
     constants = f.build.graph.module.constants
     zero, stored = constants[encoding.zero].astype(np.int64), f.build.graph.stored(value).astype(np.int64)
@@ -142,10 +144,41 @@ def _matmul(f: Form) -> Value:
     return _products(f, "qmatmul", w.reshape(n, -1), scale, {})
 
 
-def _add(f: Form) -> Value:
-    (x, gx), (y, gy), result = f.byte(0), f.byte(1), f.target()
-    if x.type.dims != y.type.dims:
+def _with_number(f: Form) -> Value | None:
+    """An operator on bytes and one constant number is a table."""
+    for i in (0, 1):
+        number = f.op.arg(1 - i)
+        if number.const is not None and number.type.size == 1 and f.op.arg(i).type.dims == f.op.result.type.dims:
+            (x, grid), result = f.byte(i), f.target()
+            result.bounds(str(f.attrs.get("act", "")))  # refuses what is no clamp
+            constant = f.build.graph.array(number).reshape(())
+            entries = table(grid, partial(_applied, f.op, constant, i), result)
+            return f.build.op("table", x, f.build.const(entries))
+    return None
+
+
+def _applied(op: Op, constant: Array, i: int, numbers: Array) -> Array:
+    """What the operator makes of these numbers as operand i and the constant as the other one."""
+    operands = [constant, constant]
+    operands[i] = numbers
+    return np.asarray(OPS[op.kind].evaluate(operands, op.attrs)[0])
+
+
+def _spread(f: Form, i: int, y: Value, dims: tuple[int, ...]) -> Value:
+    """Operand i's bytes; a constant takes the shape of the other operand, where that is small."""
+    if y.type.dims == dims:
+        return y
+    if f.op.arg(i).const is None or math.prod(dims) > SPREAD_BYTES:
         raise NotInIntegers("NO_INTEGER_FORM")
+    return f.build.op("broadcast_to", y, shape=dims)
+
+
+def _add(f: Form) -> Value:
+    made = _with_number(f)
+    if made is not None:
+        return made
+    (x, gx), (y, gy), result = f.byte(0), f.byte(1), f.target()
+    x, y = (_spread(f, i, v, f.op.result.type.dims) for i, v in enumerate((x, y)))
     sign = -1.0 if f.op.kind == "sub" else 1.0
     factors = gx.scale / result.scale, sign * gy.scale / result.scale
     shift = min(22, 14 - math.frexp(max(abs(v) for v in factors))[1])
@@ -159,9 +192,14 @@ def _add(f: Form) -> Value:
 
 
 def _mul(f: Form) -> Value:
+    made = _with_number(f)
+    if made is not None:
+        return made
     (x, gx), (y, gy), result = f.byte(0), f.byte(1), f.target()
     if x.type.size < y.type.size:
         (x, gx), (y, gy) = (y, gy), (x, gx)
+    if y.const is not None and y.type.rank < x.type.rank:
+        y = f.build.op("reshape", y, shape=(1,) * (x.type.rank - y.type.rank) + y.type.dims)
     fits = x.type.rank == y.type.rank and all(n in (1, m) for n, m in zip(y.type.dims, x.type.dims, strict=True))
     if not fits or x.type.dims != f.op.result.type.dims:
         raise NotInIntegers("NO_INTEGER_FORM")

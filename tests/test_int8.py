@@ -34,7 +34,7 @@ def test_receipt_of_the_example(tmp_path: Path) -> None:
     assert accuracy["newly_wrong"] - accuracy["newly_right"] <= 2
     low, high = accuracy["drop_confidence_95"]
     assert low <= accuracy["drop"] <= high
-    kinds = receipt["memory"]["weights_bytes_by_kind"]
+    kinds = receipt["memory"]["weights_by_kind"]
     assert kinds["i8"] > 0.8 * sum(kinds.values())
     facts = receipt["quantization"]
     assert facts["macs_on_bytes"] == receipt["macs"]
@@ -89,7 +89,7 @@ def test_random_calibration_is_loud(tmp_path: Path) -> None:
     [
         ({"precision": "int4"}, "--precision int4 is not legal; legal: float32, fp16, int8"),
         ({"observer": "best"}, "--observer best is not legal; legal: auto, minmax"),
-        ({"precision": "float32"}, "--calib gives samples to narrower arithmetic"),
+        ({"precision": "float32"}, "--calib gives samples to int8, fp16, w4: "),
         ({"calib": "missing.npz"}, "missing.npz"),
     ],
 )

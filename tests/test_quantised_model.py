@@ -168,6 +168,62 @@ def test_a_graph_as_tf2onnx_writes_it(signed: bool, tmp_path: Path) -> None:
     assert np.unique(right).size > 3
 
 
+def pytorch_style() -> Any:
+    """As PyTorch exports it: floats of weights through QuantizeLinear, float biases, -128 among bytes of weights, a
+    transpose behind their DequantizeLinear, and nothing around the flatten."""
+    rng = np.random.default_rng(6)
+    dense = rng.integers(-127, 128, (6, 8)).astype(np.int8)
+    dense[2, 3] = -128
+    constants = {
+        "w": rng.standard_normal((8, 3, 3, 3)).astype(np.float32), "ws": np.full(8, 0.025, np.float32),
+        "wz": np.zeros(8, np.int8), "b": rng.standard_normal(8).astype(np.float32),
+        "d": dense, "ds": rng.uniform(0.004, 0.01, 6).astype(np.float32), "dz": np.zeros(6, np.int8),
+        "c": rng.standard_normal(6).astype(np.float32), "xs": np.float32(0.03), "xz": np.uint8(128),
+        "hs": np.float32(0.04), "hz": np.uint8(0), "ps": np.float32(0.015), "ys": np.float32(0.05), "yz": np.uint8(130),
+    }  # fmt: skip
+    node = helper.make_node
+
+    def rounded(x: str, y: str, scale: str, zero: str) -> list[Any]:
+        return [
+            node("QuantizeLinear", [x, scale, zero], [f"{y}_q"], axis=0),
+            node("DequantizeLinear", [f"{y}_q", scale, zero], [y], axis=0),
+        ]
+
+    nodes = [
+        *rounded("x", "x1", "xs", "xz"),
+        *rounded("w", "w1", "ws", "wz"),
+        node("Conv", ["x1", "w1", "b"], ["h1"], pads=[1, 1, 1, 1]),
+        node("Relu", ["h1"], ["h2"]),
+        *rounded("h2", "h3", "hs", "hz"),
+        node("GlobalAveragePool", ["h3"], ["p1"]),
+        *rounded("p1", "p2", "ps", "hz"),
+        node("Flatten", ["p2"], ["p3"]),
+        node("DequantizeLinear", ["d", "ds", "dz"], ["d1"], axis=0),
+        node("Transpose", ["d1"], ["d2"], perm=[1, 0]),
+        node("MatMul", ["p3", "d2"], ["y1"]),
+        node("Add", ["y1", "c"], ["y2"]),
+        *rounded("y2", "y", "ys", "yz"),
+    ]
+    return made(nodes, constants, {"x": (1, 3, 8, 8)}, {"y": TensorProto.FLOAT}, opset=17)
+
+
+def test_a_graph_as_pytorch_exports_it(tmp_path: Path) -> None:
+    path = written(pytorch_style(), tmp_path)
+    receipt = edgec.compile(path, "host", tmp_path / "out")
+    facts = receipt["quantization"]
+    assert facts["macs_share"] == 1.0
+    assert facts["refused"] == []
+    assert facts["operators_in_floats"] == {}
+    assert facts["channels_rounded_again"] == 1
+    assert receipt["verification"]["outputs"]["y"]["max_abs_error"] == 0.0
+    x = np.random.default_rng(1).standard_normal((1, 3, 8, 8)).astype(np.float32)
+    (right,) = by_onnxruntime(path, {"x": x}, plain=True)
+    with edgec.load(tmp_path / "out") as session:
+        found = session.run(None, {"x": x})[0]
+    assert np.abs(np.rint((found - right) / 0.05)).max() <= 1
+    assert np.unique(right).size > 3
+
+
 def test_biases_are_the_integers_of_the_model(tmp_path: Path) -> None:
     """Beyond 2^24 a float32 would lose them."""
     bias = np.array([16_777_217, -33_554_435], np.int32)
@@ -228,13 +284,22 @@ def test_weights_alone_in_bytes_are_a_float_model(tmp_path: Path) -> None:
     assert receipt["verification"]["reference"].startswith("onnxruntime")
 
 
-def test_dynamic_quantisation_is_right_in_plain_integers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["host", "arm:cortex-a72"])
+def test_dynamic_quantisation_multiplies_bytes(target: str, tmp_path: Path) -> None:
+    """Scales are found at run time: the integers are onnxruntime's, but where a float's last bit decides a byte."""
     path = tmp_path / "dynamic.onnx"
     quantization.quantize_dynamic(str(MODEL), str(path), op_types_to_quantize=["MatMul", "Gemm", "Conv"])
-    receipt = edgec.compile(path, "host", tmp_path / "out", shapes=SHAPES)
-    assert "quantization" not in receipt
-    assert receipt["verification"]["reference"].startswith("onnxruntime")
-    assert receipt["verification"]["pass"]
+    receipt = edgec.compile(path, target, tmp_path / "out", shapes=SHAPES)
+    assert receipt["quantization"]["precision"] == "int8, dynamic, the model's own"
+    assert receipt["quantization"]["macs_share"] == 1.0
+    assert receipt["quantization"]["operators_in_plain_integers"] == {}
+    assert receipt["verification"]["float_islands"]["pass"]
+    x = images()[:20]
+    with edgec.load(tmp_path / "out") as session:
+        found = np.concatenate([session.run(None, {"input": one[None]})[0] for one in x])
+    right = np.concatenate([by_onnxruntime(path, {"input": one[None]})[0] for one in x])
+    assert signal_to_noise(found, right) > 38.0
+    assert (found.argmax(1) == right.argmax(1)).all()
 
 
 def test_another_precision_is_refused(models: dict[str, Path], tmp_path: Path) -> None:

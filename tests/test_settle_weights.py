@@ -126,7 +126,7 @@ def test_trials_keep_the_least_noisy_and_leave_the_graph() -> None:
     plain = trials.best.noise
     trials.settle()
     assert trials.best.noise <= plain
-    assert [t.weights for t in trials.done[:4]] == ["nearest", "nearest", "nearest", "rounding"]
+    assert [t.way for t in trials.done[:4]] == [None, None, None, "rounding"]
     assert print_module(graph.module) == before
     become(graph.module, trials.best.module)
     verify_module(graph.module)

@@ -152,3 +152,17 @@ def test_a_large_layer_takes_seconds() -> None:
     stored = adaround(layer.w, layer.scale, h, gptq(layer.w, layer.scale, h, layer.damping), layer.damping)
     assert time.process_time() - start < 20.0
     assert layer.error(stored, layer.other) < layer.error(round_nearest(layer.w, layer.scale), layer.other) / 2
+
+
+def test_gptq_with_scales_of_groups() -> None:
+    """Four bits in groups of columns: what rounding to the nearest leaves is less on the rows that count."""
+    rng = np.random.default_rng(4)
+    mixing = rng.standard_normal((64, 64)) * (rng.random((64, 64)) < 0.2)
+    rows = rng.standard_normal((800, 64)) @ mixing
+    hessian = rows.T @ rows / len(rows)
+    w = rng.standard_normal((12, 64))
+    scale = np.repeat(choose_scale(w.reshape(24, 32), top=7).reshape(12, 2), 32, 1)
+    near, rounded = round_nearest(w, scale, 7), gptq(w, scale, hessian, top=7)
+    assert np.abs(rounded).max() == 7
+    errors = [output_error(w, stored, scale, hessian).sum() for stored in (near, rounded)]
+    assert errors[1] < 0.6 * errors[0]

@@ -13,6 +13,7 @@ from edgec.ir.types import Encoding, Float8, Quant, Type, dtype_name
 
 Array = np.ndarray[Any, Any]
 Constants = Mapping[str, Array]  # of a module, by key
+FORMATS = ("i4", "i8", "u8", "i16", "u16", "i32")
 FLOAT8 = {"e4m3": np.dtype(ml_dtypes.float8_e4m3fn), "e5m2": np.dtype(ml_dtypes.float8_e5m2)}
 
 
@@ -23,12 +24,15 @@ def check_encoding(constants: Constants, encoding: Encoding, of: Type) -> None:
     axis = encoding.axis
     if axis is not None and not 0 <= axis < of.rank:
         raise IRError(f"an encoding of {of} has scales along axis {axis}")
-    shape = () if axis is None else (of.dims[axis],)
+    group = encoding.group if isinstance(encoding, Quant) else 0
+    if group < 0 or (group and axis is None):
+        raise IRError(f"an encoding of {of} has groups of {group} along axis {axis}")
+    shape = () if axis is None else grouped_dims(of.dims, axis, group) if group else (of.dims[axis],)
     dtypes = {"scale": "f32"}
     if isinstance(encoding, Quant):
+        if encoding.format not in FORMATS:
+            raise IRError(f"{of} is encoded in {encoding.format}; legal: {', '.join(FORMATS)}")
         dtypes["zero"] = encoding.stored
-        if encoding.stored not in ("i8", "u8", "i16", "u16", "i32"):
-            raise IRError(f"{of} is encoded in {encoding.stored}; legal: i8, u8, i16, u16, i32")
     elif encoding.format not in FLOAT8:
         raise IRError(f"there is no 8-bit float {encoding.format}; legal: {', '.join(FLOAT8)}")
     for (what, dtype), key in zip(dtypes.items(), encoding.constants, strict=True):
@@ -43,10 +47,10 @@ def check_encoding(constants: Constants, encoding: Encoding, of: Type) -> None:
 def decode(constants: Constants, stored: Array, type: Type) -> Array:
     """The real tensor that stored numbers are, as float32."""
     encoding = _only(type)
-    scale = _along(constants[encoding.scale], encoding.axis, type.rank)
+    scale = _along(constants[encoding.scale], encoding, type)
     if isinstance(encoding, Float8):
         return np.asarray(stored.view(FLOAT8[encoding.format]).astype(np.float32) * scale)
-    zero = _along(constants[encoding.zero], encoding.axis, type.rank)
+    zero = _along(constants[encoding.zero], encoding, type)
     return np.asarray((stored.astype(np.int64) - zero.astype(np.int64)).astype(np.float32) * scale)
 
 
@@ -54,13 +58,22 @@ def encode(constants: Constants, real: Array, type: Type) -> Array:
     """The nearest numbers that can be stored: integers by `nearest_steps` (ONNX, QuantizeLinear); 8-bit floats
     saturated."""
     encoding = _only(type)
-    scale = _along(constants[encoding.scale], encoding.axis, type.rank)
+    scale = _along(constants[encoding.scale], encoding, type)
     if isinstance(encoding, Float8):
-        largest = float(ml_dtypes.finfo(FLOAT8[encoding.format]).max)
-        with np.errstate(all="ignore"):
-            bounded = np.clip(real / scale, -largest, largest)
-            return np.asarray(bounded.astype(FLOAT8[encoding.format]).view(np.uint8))
-    return nearest_steps(real, scale, _along(constants[encoding.zero], encoding.axis, type.rank))
+        return nearest_float8(real, scale, encoding.format)
+    zero = _along(constants[encoding.zero], encoding, type)
+    steps = nearest_steps(real, scale, zero)
+    return np.clip(steps, -8, 7) if encoding.format == "i4" else steps
+
+
+def nearest_float8(real: Array, scale: Array, format: str) -> Array:
+    """The bytes of real / scale, to the nearest number of the format, half to even, saturated; a NaN becomes 0, as it
+    does in integers, so that no kernel meets the bytes that stand for NaN or infinity."""
+    dtype = FLOAT8[format]
+    largest = float(ml_dtypes.finfo(dtype).max)
+    with np.errstate(all="ignore"):
+        bounded = np.clip(np.nan_to_num(real / scale, nan=0.0, posinf=largest, neginf=-largest), -largest, largest)
+        return np.asarray(bounded.astype(np.float32).astype(dtype).view(np.uint8))
 
 
 def nearest_steps(real: Array, scale: Array, zero: Array) -> Array:
@@ -77,5 +90,17 @@ def _only(type: Type) -> Encoding:
     return type.encodings[0]
 
 
-def _along(v: Array, axis: int | None, rank: int) -> Array:
-    return v if axis is None else v.reshape([-1 if i == axis else 1 for i in range(rank)])
+def grouped_dims(dims: tuple[int, ...], axis: int, group: int) -> tuple[int, ...]:
+    """The shape of scales in groups along an axis."""
+    return (*dims[:axis], -(-dims[axis] // group), *dims[axis + 1 :])
+
+
+def spread(v: Array, axis: int, group: int, length: int) -> Array:
+    """What is one number a group along the axis, as one an element."""
+    return np.repeat(v, group, axis).take(range(length), axis)
+
+
+def _along(v: Array, encoding: Encoding, type: Type) -> Array:
+    if isinstance(encoding, Quant) and encoding.group and encoding.axis is not None:
+        return spread(v, encoding.axis, encoding.group, type.dims[encoding.axis])
+    return v if encoding.axis is None else v.reshape([-1 if i == encoding.axis else 1 for i in range(type.rank)])

@@ -11,6 +11,7 @@
 An encoding stands behind the shape, and an encoded constant is declared over the numbers that are stored:
 
     const #c3 = #c2 f32[64,32] quant<i8@0, scale=#c0, zero=#c1>
+    const #c6 = #c5 f32[64,96] quant<i4@1:32, scale=#c3, zero=#c4>      (a scale for each 32 along axis 1)
 
 Every constant is declared once, in order of first use. Up to 16 elements stand inline; a larger one is
 `sha("HASH")`, taken from the arrays that the caller hands to the parser, or `seed(n)`, standard normal numbers.
@@ -79,10 +80,11 @@ def _type_text(type: Type, names: Names) -> str:
 
 def _encoding_text(encoding: Encoding, names: Names) -> str:
     axis = "" if encoding.axis is None else f"@{encoding.axis}"
+    axis += f":{encoding.group}" if isinstance(encoding, Quant) and encoding.group else ""
     scale = f"scale={names[encoding.scale, None]}"
     if isinstance(encoding, Float8):
         return f"float8<{encoding.format}{axis}, {scale}>"
-    return f"quant<{encoding.stored}{axis}, {scale}, zero={names[encoding.zero, None]}>"
+    return f"quant<{encoding.format}{axis}, {scale}, zero={names[encoding.zero, None]}>"
 
 
 def _constant_text(array: Array, key: str) -> str:
@@ -304,6 +306,7 @@ class _Parser:
         self._expect("<")
         form = self._take("word", "a format")
         axis = int(self._number()) if self._accept("@") else None
+        group = int(self._number()) if kind == "quant" and axis is not None and self._accept(":") else 0
         keys = []
         for name in ("scale", "zero") if kind == "quant" else ("scale",):
             self._expect(",")
@@ -311,7 +314,7 @@ class _Parser:
             self._expect("=")
             keys.append(self._key())
         self._expect(">")
-        return Quant(form, keys[0], keys[1], axis) if kind == "quant" else Float8(form, keys[0], axis)
+        return Quant(form, keys[0], keys[1], axis, group) if kind == "quant" else Float8(form, keys[0], axis)
 
     def _key(self) -> str:
         """The key of a constant that is stored as it is."""

@@ -59,19 +59,27 @@ Dim = int | Bounded
 class Quant:
     """Stored as integers: real = scale * (stored - zero). `axis` is None for one scale per tensor.
 
-    `scale` (f32) and `zero` (stored dtype) are keys of constants, of shape [] or as long as the axis.
+    `scale` (f32) and `zero` (stored dtype) are keys of constants, of shape [] or as long as the axis. With `group` they
+    have the tensor's rank, and one number for each `group` elements along the axis (ONNX's blocks); the last group may
+    be shorter. Four bits, i4, are held as i8 until a target packs them.
     """
 
-    stored: str
+    format: str
     scale: str
     zero: str
     axis: int | None = None
+    group: int = 0
+
+    @property
+    def stored(self) -> str:
+        return "i8" if self.format == "i4" else self.format
 
     @property
     def constants(self) -> tuple[str, ...]:
         return self.scale, self.zero
 
     def permuted(self, perm: tuple[int, ...]) -> Quant:
+        assert not self.group, "scales of groups would have to move too"
         return self if self.axis is None else replace(self, axis=perm.index(self.axis))
 
 

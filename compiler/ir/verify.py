@@ -6,6 +6,7 @@ from edgec.ir.encodings import check_encoding
 from edgec.ir.errors import IRError
 from edgec.ir.graph import Graph, Module, Value
 from edgec.ir.ops import OPS
+from edgec.ir.types import Quant
 
 
 def verify_module(module: Module, after: str = "") -> None:
@@ -66,9 +67,12 @@ def _constant(graph: Graph, value: Value, label: str) -> None:
     array = graph.module.constants.get(value.const)
     if array is None:
         raise IRError(f"{label} reads a constant that the module does not have")
+    _encodings(graph, value)
     if array.shape != value.type.dims or array.dtype != value.type.stored.numpy:
         raise IRError(f"{label} reads a constant of another type than {value.type}")
-    _encodings(graph, value)
+    four = any(isinstance(e, Quant) and e.format == "i4" for e in value.type.encodings)
+    if four and array.size and (array.min() < -8 or array.max() > 7):
+        raise IRError(f"{label} reads a constant in i4 that has numbers beyond -8 and 7")
 
 
 def _encodings(graph: Graph, value: Value) -> None:

@@ -151,7 +151,7 @@ class Plan:
     steps: list[Call | Block] = field(default_factory=list)
     buffers: list[Buffer] = field(default_factory=list)  # scratch buffers in order of first use
     weights: bytes = b""
-    weights_by_kind: Counter[str] = field(default_factory=Counter)  # bytes without padding, by element type
+    weights_by_kind: Counter[str] = field(default_factory=Counter)  # bytes of weights by what they are
     scratch_bytes: int = 0
     state_bytes: int = 0
 

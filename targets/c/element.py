@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from edgec.targets.c.isa import Isa
 
 # headers whose kernels keep to the words of isa.h, so that hNAME and sNAME are the same for halves
-SHARED = ("act.h", "conv.h", "depthwise.h", "gemm.h", "map.h", "matmul.h", "planes.h", "pool.h", "reduce.h")
+SHARED = ("act.h", "conv.h", "depthwise.h", "gemm.h", "map.h", "matmul.h", "planes.h", "pool.h", "reduce.h",
+          "winograd.h")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ SECTIONS = {"": "", "h": "halves_on.inc", "s": "half_storage_on.inc"}
 def section_of(header: str) -> str:
     """The section that macros of a header are used in; empty: none."""
     return SECTIONS.get(header[0], "") if header[1:] in SHARED else ""
+
+
+def lanes_of(header: str, isa: Isa) -> int:
+    """Numbers that kernels of a header compute at once."""
+    return isa.half_lanes if section_of(header) == SECTIONS["h"] else isa.lanes
 
 
 def element_of(isa: Isa, dtype: str, wide: bool = False) -> Element:

@@ -73,7 +73,7 @@ def _headers(plan: Plan) -> list[str]:
     return list(names)
 
 
-_ACT = re.compile(r"edgec_(s?)act_(\w+)")
+_ACT = re.compile(r"edgec_([hs]?)act_(\w+)")
 
 
 def _activations(call: Call) -> list[tuple[str, str]]:

@@ -40,8 +40,13 @@ class Tiles:
     letter: str = ""
 
     @property
-    def dtype(self) -> type:
-        return np.float16 if self.letter else np.float32
+    def dtype(self) -> np.dtype:
+        return np.dtype(np.float16 if self.letter else np.float32)
+
+    @property
+    def kind(self) -> str:
+        """What the receipt calls packed weights."""
+        return str(self.dtype)
 
     def struct(self) -> Struct:
         tile = f"edgec_{self.letter}{'gemm_onto' if self.onto else 'gemm'}_{self.mr}x"

@@ -54,6 +54,41 @@ entry main(%x: f32[2,3]) {
 """
 
 
+GROUPED = """const #c0 = f32[2,2](0.5, 0.25, 2.0, 1.0)
+const #c1 = i8[2,2](0, 0, 0, 0)
+const #c2 = i8[2,3](1, -2, 3, -8, 7, -6)
+const #c3 = #c2 f32[2,3] quant<i4@1:2, scale=#c0, zero=#c1>
+entry main(%x: f32[2,3]) {
+  %0: f32[2,3] = mul %x, #c3
+  return "y" = %0
+}
+"""
+
+
+def test_groups_of_four_bits() -> None:
+    """A scale for each two along axis 1; the last group is shorter."""
+    module = parse_module(GROUPED)
+    verify_module(module)
+    assert "quant<i4@1:2, scale=#" in print_module(module)
+    assert print_module(module) == print_module(parse_module(print_module(module)))
+    found = interp.run(module.entries["main"], {"x": np.ones((2, 3), np.float32)})["y"]
+    np.testing.assert_array_equal(found, [[0.5, -1.0, 0.75], [-16.0, 14.0, -6.0]])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("i4@1:2", "i4@1:3"), r"must be a constant f32\[2, 1\]"),
+        (("-8, 7", "-9, 7"), "beyond -8 and 7"),
+        (("i4@1:2", "i4@5:2"), "along axis 5"),
+        (("i4@1", "i5@1"), "encoded in i5; legal: i4, i8"),
+    ],
+)
+def test_illegal_groups(change: tuple[str, str], message: str) -> None:
+    with pytest.raises(IRError, match=message):
+        verify_module(parse_module(GROUPED.replace(*change)))
+
+
 def test_encodings_round_trip_and_mean_what_they_say() -> None:
     module = parse_module(ENCODED)
     verify_module(module)

@@ -99,3 +99,14 @@ def test_dynamic_forms_of_onnxruntime(op: str, tmp_path: Path) -> None:
     feeds = {"f": RNG.standard_normal((3, 6)).astype(np.float32)}
     (right,) = by_onnxruntime(path, feeds)
     np.testing.assert_allclose(interp.run(import_model(path).entries["main"], feeds)["y"], right, atol=1e-5)
+
+
+@pytest.mark.parametrize("x", [np.zeros(5), np.array([0.0, -3.0, 1.5, 2.0, 7.0]), np.full(5, 2.0)], ids=str)
+def test_dynamic_scales(x: Any, tmp_path: Path) -> None:
+    node = helper.make_node("DynamicQuantizeLinear", ["f"], ["y", "s", "z"])
+    outputs = {"y": TensorProto.UINT8, "s": TensorProto.FLOAT, "z": TensorProto.UINT8}
+    path = written(made([node], {}, {"f": (5,)}, outputs), tmp_path)
+    feeds = {"f": x.astype(np.float32)}
+    found = interp.run(import_model(path).entries["main"], feeds)
+    for name, right in zip(outputs, by_onnxruntime(path, feeds), strict=True):
+        np.testing.assert_array_equal(found[name], right, err_msg=name)

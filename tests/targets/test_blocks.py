@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from compiled import assert_close, compiled
+from network import Network
 
 from edgec.ir import interp
 from edgec.ir.build import Builder
@@ -279,3 +280,13 @@ def test_the_schedule_keeps_wide_values_in_rings() -> None:
     plan = make_plan(graph, arm.choose(""), "unit", 1)
     assert [len(s.stages) for s in plan.steps if isinstance(s, Block)] == [3]
     assert plan.scratch_bytes < wide.type.nbytes // 10
+
+
+@pytest.mark.parametrize("target", ["host", "arm"])
+def test_a_number_known_at_run_time_beside_an_image_of_one_row(target: str, tmp_path: Path) -> None:
+    """It has as many rows as the image: one."""
+    net = Network(3)
+    x = net.floats(1, 1, 508, 64)
+    factor = net.build.op("reduce_max", net.floats(4), axes=(0,), keepdims=False)
+    net.op("relu", net.build.op("mul", net.build.op("tanh", x), factor))
+    net.check(target, tmp_path)

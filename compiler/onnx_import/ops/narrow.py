@@ -80,7 +80,7 @@ def quantize_narrow(node: Node, x: Value, zero: Narrow) -> Narrow:
     one = decoded(np.ones(real.shape, np.uint8), scale, None, *_placed(node, real.shape, scale))
     with np.errstate(all="ignore"):
         steps = real / one
-    if kind.kind == "f":
+    if zero.array.dtype.kind == "f":
         largest = float(ml_dtypes.finfo(kind).max)
         return Narrow(zero.element, np.clip(steps, -largest, largest).astype(kind).astype(np.float32))
     info = ml_dtypes.iinfo(kind)

@@ -16,7 +16,7 @@ from edgec.onnx_import.ops.matmul import gemm, product
 from edgec.onnx_import.ops.pool import average_pool
 from edgec.onnx_import.ops.quantize import centred, dynamic_quantize
 from edgec.onnx_import.ops.reduce import REDUCE
-from edgec.onnx_import.ops.scales import Scales, dequantised, limits_of, quantised
+from edgec.onnx_import.ops.scales import Scales, checked, dequantised, limits_of, quantised
 from edgec.onnx_import.ops.shape import concat
 
 
@@ -77,6 +77,14 @@ def _constant_scales(*values: Value | None) -> bool:
     return all(v is None or (v.const is not None and v.type.dtype == "f32") for v in values)
 
 
+def _check(node: Node, *operands: tuple[int, str]) -> None:
+    """ModelError where the scale or zero point behind an operand, or behind a missing result, is not legal."""
+    for i, name in operands:
+        x, zero = (node.value(i) if i >= 0 else None), node.optional(abs(i) + 2)
+        dtype = x.type.dtype if x is not None else zero.type.dtype if zero is not None else "u8"
+        checked(node, dtype, Scales(node.value(abs(i) + 1), zero, 0, f"{name}_scale"))
+
+
 def _one_number(node: Node, value: Value, name: str) -> None:
     if node.shape(value) not in ((), (1,)):
         node.broken(f"has a {name} of the shape {list(node.shape(value))}; legal is one number")
@@ -89,6 +97,7 @@ def qlinear_conv(node: Node) -> list[Item]:
         _one_number(node, node.value(i), name)
     if node.shape(w_scale) not in ((), (1,), (channels,)):
         node.broken(f"has a w_scale of the shape {list(node.shape(w_scale))}; legal are one number and [{channels}]")
+    _check(node, (0, "x"), (3, "w"), (-5, "y"))
     bias = node.optional(8)
     steps = None if bias is None else bias_of(node, bias, node.value(1), w_scale, channels)
     given = (node.value(1), node.optional(2), w_scale, w_zero, node.value(6), node.optional(7))
@@ -105,6 +114,7 @@ def qlinear_conv(node: Node) -> list[Item]:
 
 def qlinear_matmul(node: Node) -> list[Item]:
     given = [node.value(i) for i in range(8)]
+    _check(node, (0, "a"), (3, "b"), (-5, "y"))
     b_scale = node.shape(given[4])
     whole = all(node.shape(given[i]) in ((), (1,)) for i in (1, 6))
     columns = b_scale in ((), (1,)) or (given[3].const is not None and b_scale == node.shape(given[3])[-1:])

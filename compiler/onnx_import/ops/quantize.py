@@ -37,12 +37,15 @@ def dequantize_linear(node: Node) -> list[Item]:
 
 
 def dynamic_quantize(node: Node) -> list[Item]:
-    """scale = (max(x, 0) - min(x, 0)) / 255, zero = clip(round(-min / scale))"""
+    """scale = (max(x, 0) - min(x, 0)) / 255, zero = clip(round(-min / scale)); the scale of zeros alone is 1, as
+    onnxruntime has it."""
     x = node.value(0)
     axes = range(len(node.shape(x)))
     low = node.op("min", node.reduce("min", x, axes), node.like(0, x))
     high = node.op("max", node.reduce("max", x, axes), node.like(0, x))
-    scale = node.op("div", node.op("sub", high, low), node.like(255, x))
+    extent = node.op("sub", high, low)
+    scale = node.op("div", extent, node.like(255, x))
+    scale = node.op("where", node.op("eq", extent, node.like(0, x)), node.like(1, x), scale)
     zero = node.op("round", node.op("div", node.op("neg", low), scale))
     zero = node.cast(node.op("clip", zero, lo=0.0, hi=255.0), "u8")
     return [quantised(node, x, Scales(scale, zero), "u8"), scale, zero]

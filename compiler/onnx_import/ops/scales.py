@@ -30,8 +30,8 @@ class Scales:
     label: str = "scale"
 
 
-def checked(node: Node, x: Type, dtype: str, given: Scales) -> Scales:
-    """The same; ModelError where they are not legal for a tensor of this shape, stored as `dtype`."""
+def checked(node: Node, dtype: str, given: Scales) -> None:
+    """ModelError where they are not legal for a tensor that is stored as `dtype`."""
     scale, zero, label = given.scale, given.zero, given.label
     if scale.const is not None:
         numbers = node.walk.graph.array(scale).astype(np.float64)
@@ -41,7 +41,7 @@ def checked(node: Node, x: Type, dtype: str, given: Scales) -> Scales:
     if not node.is_float(scale):
         node.broken(f"has a {label} of {scale.type.dtype}; legal are floats")
     if zero is None:
-        return given
+        return
     if zero.type.dtype != dtype:
         node.broken(f"has a zero point of {zero.type.dtype} beside the {label} of a tensor of {dtype}; "
                     "legal is the tensor's own type")  # fmt: skip
@@ -50,7 +50,6 @@ def checked(node: Node, x: Type, dtype: str, given: Scales) -> Scales:
                     f"{list(node.shape(scale))}; legal are equal shapes")  # fmt: skip
     if dtype == "i32" and zero.const is not None and np.any(node.walk.graph.array(zero)):
         node.broken(f"has a zero point other than 0 beside the {label} of a tensor of int32; legal is 0")
-    return given
 
 
 def fitted(node: Node, value: Value, shape: tuple[int, ...], axis: int, label: str = "scale") -> Value:
@@ -100,7 +99,7 @@ def known(node: Node, shape: tuple[int, ...], dtype: str, given: Scales) -> tupl
 def dequantised(node: Node, x: Value, given: Scales, to: str = "f32") -> Value:
     """(x - zero) * scale; the difference is taken in integers that hold it."""
     shape, dtype = node.shape(x), x.type.dtype
-    checked(node, x.type, dtype, given)
+    checked(node, dtype, given)
     numbers = known(node, shape, dtype, given) if to == "f32" and dtype in (*QUANTISED, "i32") else None
     if numbers is None:
         return _dequantised(node, x, given, to)
@@ -128,7 +127,7 @@ def quantised(node: Node, x: Value, given: Scales, dtype: str, work: str = "f32"
     """saturate(round(x / scale) + zero), rounding half to even; `work` is the type of the division."""
     shape = node.shape(x)
     lo, hi = limits_of(node, dtype)
-    checked(node, x.type, dtype, given)
+    checked(node, dtype, given)
     numbers = known(node, shape, dtype, given) if work == x.type.dtype == "f32" and dtype in QUANTISED else None
     if numbers is not None:
         scale, zero, axis = numbers
@@ -137,12 +136,21 @@ def quantised(node: Node, x: Value, given: Scales, dtype: str, work: str = "f32"
             real = node.walk.graph.array(x)
             return node.constant(nearest_steps(real, scale.reshape(along), zero.reshape(along)))
         return node.op("quantize", x, node.constant(scale), node.constant(zero), axis=-1 if axis is None else axis)
+    if work == x.type.dtype == "f32" and dtype in QUANTISED and _numbers(node, given):
+        start = node.constant(np.zeros((), DTYPES[dtype])) if given.zero is None else node.reshape(given.zero, ())
+        return node.op("quantize", x, node.reshape(given.scale, ()), start)
     wide = "f32" if work in ("f16", "bf16") else work
     scale_ = node.cast(fitted(node, given.scale, shape, given.axis, given.label), wide)
     steps = node.op("round", node.op("div", node.cast(x, wide), scale_))
     if given.zero is not None:
         steps = node.op("add", steps, node.cast(fitted(node, given.zero, shape, given.axis, "zero point"), wide))
     return node.cast(node.op("clip", steps, lo=float(lo), hi=float(hi)), dtype)
+
+
+def _numbers(node: Node, given: Scales) -> bool:
+    """One scale for the tensor, in float32, and one zero point."""
+    each = [v for v in (given.scale, given.zero) if v is not None]
+    return given.scale.type.dtype == "f32" and all(node.shape(v) in ((), (1,)) for v in each)
 
 
 def limits_of(node: Node, dtype: str) -> tuple[int, int]:

@@ -18,6 +18,7 @@ typedef struct {
   ptrdiff_t kh, kw, sh, sw, dh, dw;  /* kernel, strides, dilations */
   ptrdiff_t top, left;               /* padding in front; negative: cropped */
   ptrdiff_t groups, gc;              /* gc: input channels of a group */
+  ptrdiff_t b_row, taps;             /* bytes of a column of B for a kernel row; whether each tap is a run */
   ptrdiff_t x_image, x_row, x_depth; /* rows.h */
   ptrdiff_t y_image, y_row, y_depth, y_pixel;
   ptrdiff_t r_image, r_row, r_depth;
@@ -32,8 +33,7 @@ EDGEC_NOINLINE void edgec_conv(const edgec_real *x, const edgec_real *b, const e
                                const edgec_real *r, edgec_real *y, const edgec_conv_shape *d, const edgec_gemm_tiles *tiles, ptrdiff_t b_group,
                                ptrdiff_t bias_group, edgec_conv_act_fn act, ptrdiff_t image, ptrdiff_t y0,
                                ptrdiff_t y1) {
-  const int runs = d->dw == 1 && d->groups == 1; /* a kernel row is one run of floats */
-  const ptrdiff_t per_row = d->kw * d->gc;       /* rows of B that belong to a kernel row */
+  const int runs = !d->taps; /* a kernel row is one run of floats */
   for (ptrdiff_t oy = y0; oy < y1;) {
     const ptrdiff_t iy = oy * d->sh - d->top, reach = (d->kh - 1) * d->dh;
     const ptrdiff_t lines =
@@ -54,7 +54,7 @@ EDGEC_NOINLINE void edgec_conv(const edgec_real *x, const edgec_real *b, const e
       }
       const edgec_gemm_args t = {.a = a,
                                  .segments = s,
-                                 .length = runs ? per_row : d->gc,
+                                 .length = runs ? d->kw * d->gc : d->gc,
                                  .a_stride = d->sw * d->c,
                                  .b = b + g * b_group,
                                  .bias = bias + g * bias_group,
@@ -70,8 +70,8 @@ EDGEC_NOINLINE void edgec_conv(const edgec_real *x, const edgec_real *b, const e
                                   .c_pixel = d->y_pixel,
                                   .r_line = d->r_row,
                                   .r_pixel = d->groups * d->oc,
-                                  .k = d->kh * per_row,
-                                  .skip = ky0 * per_row};
+                                  .k = d->kh * d->b_row,
+                                  .skip = ky0 * d->b_row};
       edgec_gemm(&t, d->oc, &l, tiles);
     }
     if (act)

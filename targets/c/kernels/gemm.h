@@ -88,7 +88,7 @@ typedef struct {
       EDGEC_GEMM_STEP(MR, NV, EDGEC_LANES)            \
     }                                                 \
   }
-#define EDGEC_GEMM_SEGMENT(MR, NV)                               \
+#define EDGEC_GEMM_SEGMENT_OF_REAL(MR, NV)                       \
   ptrdiff_t steps = length / (2 * EDGEC_LANES);                  \
   if (EDGEC_GEMM_CHUNKED) {                                      \
     while (steps != 0) {                                         \
@@ -107,7 +107,7 @@ typedef struct {
   if (length & EDGEC_LANES) EDGEC_GEMM_STEP(MR, NV, EDGEC_LANES) \
   for (ptrdiff_t left = length & (EDGEC_LANES - 1); left != 0; left--) EDGEC_GEMM_STEP(MR, NV, 1)
 #else
-#define EDGEC_GEMM_SEGMENT(MR, NV)                                         \
+#define EDGEC_GEMM_SEGMENT_OF_REAL(MR, NV)                                 \
   ptrdiff_t at = 0;                                                        \
   for (ptrdiff_t left = length; left > 0; left--) {                        \
     edgec_vf bv[NV];                                                       \
@@ -164,9 +164,10 @@ EDGEC_NOINLINE void edgec_gemm_load_part(edgec_vf *acc, ptrdiff_t rows, ptrdiff_
     }
 }
 
-#define EDGEC_GEMM_TILE(MR, NV) EDGEC_GEMM_TILE_FROM(BIAS, EDGEC_NAMED(gemm_##MR##x##NV), MR, NV)
-#define EDGEC_GEMM_TILE_ONTO(MR, NV) EDGEC_GEMM_TILE_FROM(C, EDGEC_NAMED(gemm_onto_##MR##x##NV), MR, NV)
-#define EDGEC_GEMM_TILE_FROM(START, NAME, MR, NV)                                                   \
+#define EDGEC_GEMM_TILE(MR, NV) EDGEC_GEMM_TILE_FROM(BIAS, REAL, EDGEC_NAMED(gemm_##MR##x##NV), MR, NV)
+#define EDGEC_GEMM_TILE_ONTO(MR, NV) EDGEC_GEMM_TILE_FROM(C, REAL, EDGEC_NAMED(gemm_onto_##MR##x##NV), MR, NV)
+/* B's elements are of the FORM; EDGEC_GEMM_SEGMENT_OF_… adds the products of one segment. */
+#define EDGEC_GEMM_TILE_FROM(START, FORM, NAME, MR, NV)                                             \
   EDGEC_NOINLINE void NAME(const edgec_gemm_args *t) {                                              \
     const ptrdiff_t length = t->length, stride = t->a_stride * (ptrdiff_t)sizeof(edgec_real);       \
     const edgec_vf lo = edgec_splat(t->lo), hi = edgec_splat(t->hi);                                \
@@ -187,7 +188,7 @@ EDGEC_NOINLINE void edgec_gemm_load_part(edgec_vf *acc, ptrdiff_t rows, ptrdiff_
         row[0] = (const char *)(starts[s] + skip);                                                  \
         EDGEC_UNROLL for (int m = 1; m < (MR); m++) row[m] = row[m - 1] + stride;                   \
         EDGEC_UNROLL for (int m = 0; m < (MR); m++) EDGEC_OPAQUE(row[m]);                           \
-        EDGEC_GEMM_SEGMENT(MR, NV)                                                                  \
+        EDGEC_GEMM_SEGMENT_OF_##FORM(MR, NV)                                                        \
       }                                                                                             \
       if (keeps) {                                                                                  \
         EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                               \
@@ -236,7 +237,7 @@ typedef struct {
   ptrdiff_t a_line;           /* floats between image rows of A */
   ptrdiff_t c_line, c_pixel;  /* floats between image rows, pixels of C */
   ptrdiff_t r_line, r_pixel;
-  ptrdiff_t k, skip;          /* rows of B in all, and rows at its top that are left out */
+  ptrdiff_t k, skip;          /* bytes of a column of B in all, and at its top that are left out */
 } edgec_gemm_lines;
 
 /* `n` columns; the pointers of `whole` stand at the first pixel of the first line, column 0. There must be at least mr
@@ -254,7 +255,7 @@ EDGEC_FN void edgec_gemm(const edgec_gemm_args *whole, ptrdiff_t n, const edgec_
   const edgec_gemm_way way = edgec_way(l->lines, l->pixels, mr, a_even, c_even);
   const ptrdiff_t pixels = way.pixels, lines = way.lines;
   const int uneven = way.uneven, down = way.down;
-  const edgec_real *panel = whole->b;
+  const char *panel = (const char *)whole->b;
   t.a = a;
   t.c_at = c_at;
   t.r_at = r_at;
@@ -267,7 +268,7 @@ EDGEC_FN void edgec_gemm(const edgec_gemm_args *whole, ptrdiff_t n, const edgec_
     const edgec_gemm_fn tile = wide > 0 ? f->tile : f->last_tile;
     width = (wide > 0 ? f->nv : f->last_nv) * EDGEC_LANES;
     t.n = n - j < width ? n - j : width;
-    t.b = panel + l->skip * width;
+    t.b = (const edgec_real *)(const void *)(panel + l->skip * width);
     for (ptrdiff_t line = 0; line < (down ? 1 : lines); line++) {
       edgec_real *c = whole->c + line * l->c_line + j;
       const edgec_real *r = whole->r ? whole->r + line * l->r_line + j : 0;

@@ -126,6 +126,8 @@ EDGEC_INLINE void edgec_hstore_run(edgec_half *p, const edgec_vf16 *v, int n) {
   EDGEC_UNROLL for (int i = 0; i < n; i++) edgec_hstore(p + 8 * i, v[i]);
 }
 EDGEC_INLINE edgec_vf16 edgec_hsplat(edgec_half x) { return x - (edgec_vf16){0}; }
+#define EDGEC_MINUS_LANE_F16(x, a, k, LANE) \
+  ((edgec_vf16)vfmsq_laneq_f16((float16x8_t)(x), (float16x8_t)(a), (float16x8_t)(k), LANE))
 EDGEC_INLINE edgec_vf16 edgec_hselect(edgec_vi16 mask, edgec_vf16 a, edgec_vf16 b) {
   return (edgec_vf16)((mask & (edgec_vi16)a) | (~mask & (edgec_vi16)b));
 }
@@ -136,6 +138,10 @@ EDGEC_INLINE edgec_vf16 edgec_hvmin(edgec_vf16 a, edgec_vf16 b) {
   return (edgec_vf16)vminq_f16((float16x8_t)a, (float16x8_t)b);
 }
 EDGEC_INLINE edgec_vf16 edgec_hclamp(edgec_vf16 x, edgec_vf16 lo, edgec_vf16 hi) { return edgec_hvmin(hi, edgec_hvmax(lo, x)); }
+EDGEC_INLINE edgec_vf16 edgec_hvhard_sigmoid(edgec_vf16 x) {
+  return edgec_hclamp(x * (edgec_half)(1.0f / 6.0f) + (edgec_half)0.5f, edgec_hsplat(0), edgec_hsplat(1));
+}
+EDGEC_INLINE edgec_vf16 edgec_hvhard_swish(edgec_vf16 x) { return x * edgec_hvhard_sigmoid(x); }
 EDGEC_INLINE void edgec_hstore_n(edgec_half *p, edgec_vf16 v, ptrdiff_t n) {
   if (n >= 8) {
     edgec_hstore(p, v);

@@ -78,15 +78,24 @@ EDGEC_INLINE void edgec_store_run(float *p, const edgec_vf *v, int n) {
    load so far ahead that registers run out. EDGEC_ADVANCE: the pointer moves here, where a load can do it in passing. */
 #if !defined(EDGEC_SCALAR) && EDGEC_LANES == 4
 #define EDGEC_TIE(v) __asm__ volatile("" : "+w"(v) : : "memory")
-#define EDGEC_ADVANCE(POINTER, N)            \
-  do {                                       \
-    (POINTER) += (N);                        \
-    __asm__ volatile("" : "+r"(POINTER));    \
+#define EDGEC_ADVANCE(POINTER, N)         \
+  do {                                    \
+    (POINTER) += (N);                     \
+    __asm__ volatile("" : "+r"(POINTER)); \
   } while (0)
 #else
 #define EDGEC_TIE(v) (void)(v)
 #define EDGEC_ADVANCE(POINTER, N) ((POINTER) += (N))
 #endif
+
+/* x - a * k[LANE] in one instruction where x is a product too: compilers negate one of the two on A64. */
+#if !defined(EDGEC_SCALAR) && EDGEC_LANES == 4
+#define EDGEC_MINUS_LANE_F32(x, a, k, LANE) \
+  ((edgec_vf)vfmsq_laneq_f32((float32x4_t)(x), (float32x4_t)(a), (float32x4_t)(k), LANE))
+#else
+#define EDGEC_MINUS_LANE_F32(x, a, k, LANE) ((x) - (a) * edgec_splat((k)[LANE]))
+#endif
+#define EDGEC_MINUS_LANE EDGEC_MINUS_LANE_F32
 
 /* Four floats that are used one by one: a register with lanes where an FMA takes a lane, else memory, from where a
    broadcast costs nothing. */

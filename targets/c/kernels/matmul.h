@@ -6,6 +6,7 @@
 #include "map.h"
 
 #define edgec_act_fn EDGEC_NAMED(act_fn)
+#define edgec_matmul_packed EDGEC_NAMED(matmul_packed)
 #define edgec_matmul EDGEC_NAMED(matmul)
 #define edgec_gemm_columns EDGEC_NAMED(gemm_columns)
 #define edgec_gemm_pack EDGEC_NAMED(gemm_pack)
@@ -13,10 +14,12 @@
 
 typedef void (*edgec_act_fn)(edgec_real *y, ptrdiff_t n);
 
-/* Matmul with a packed right operand: a [m][k] -> y [m][n]; a task is `chunk` rows, the last task what is left too. */
-EDGEC_FN void edgec_matmul(const edgec_real *a, const edgec_real *b, const edgec_real *bias, const edgec_real *r,
-                           edgec_real *y, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, ptrdiff_t chunk, float lo, float hi,
-                           const edgec_gemm_tiles *tiles, edgec_act_fn act, ptrdiff_t begin, ptrdiff_t end) {
+/* Matmul with a packed right operand: a [m][k] -> y [m][n]; a task is `chunk` rows, the last task what is left too. A
+   column of b is b_column bytes. */
+EDGEC_FN void edgec_matmul_packed(const edgec_real *a, const edgec_real *b, const edgec_real *bias, const edgec_real *r,
+                                  edgec_real *y, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, ptrdiff_t b_column,
+                                  ptrdiff_t chunk, float lo, float hi, const edgec_gemm_tiles *tiles, edgec_act_fn act,
+                                  ptrdiff_t begin, ptrdiff_t end) {
   for (ptrdiff_t task = begin; task < end; task++) {
     const ptrdiff_t first = task * chunk, rows = m - first < 2 * chunk ? m - first : chunk;
     const edgec_real *from[1] = {a + first * k};
@@ -31,10 +34,18 @@ EDGEC_FN void edgec_matmul(const edgec_real *a, const edgec_real *b, const edgec
                                .lo = lo,
                                .hi = hi,
                                .n = 0};
-    const edgec_gemm_lines l = {.lines = 1, .pixels = rows, .c_pixel = n, .r_pixel = n, .k = k};
+    const edgec_gemm_lines l = {.lines = 1, .pixels = rows, .c_pixel = n, .r_pixel = n, .k = b_column};
     edgec_gemm(&t, n, &l, tiles);
     if (act) act(y + first * n, rows * n);
   }
+}
+
+/* The same where b is not coded. */
+EDGEC_FN void edgec_matmul(const edgec_real *a, const edgec_real *b, const edgec_real *bias, const edgec_real *r,
+                           edgec_real *y, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, ptrdiff_t chunk, float lo, float hi,
+                           const edgec_gemm_tiles *tiles, edgec_act_fn act, ptrdiff_t begin, ptrdiff_t end) {
+  const ptrdiff_t b_column = k * (ptrdiff_t)sizeof(edgec_real);
+  edgec_matmul_packed(a, b, bias, r, y, m, n, k, b_column, chunk, lo, hi, tiles, act, begin, end);
 }
 
 /* Columns of the panels of n columns. */

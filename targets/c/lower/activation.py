@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 from edgec.ir.graph import Value
 from edgec.plan.plan import Symbol
+from edgec.targets.c.element import Element
 from edgec.targets.c.lower.context import Lowering, NotLowered
 
 ROW_ACTIVATIONS = ("hard_swish", "hard_sigmoid", "silu", "sigmoid", "gelu", "gelu_tanh", "tanh")
+
+IN_HALVES = ("hard_swish", "hard_sigmoid")  # functions that edgec_h… computes (kernels/halves.h)
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,8 @@ class Fused:
     row: Symbol | None = None
 
 
-def fused(act: str, dtype: str = "f32") -> Fused:
-    """The form of an activation name as it stands on conv, matmul and add; functions compute halves in floats."""
+def fused(act: str, numbers: Element | None = None) -> Fused:
+    """The form of an activation name as it stands on conv, matmul and add, of those numbers (floats)."""
     if not act:
         return Fused()
     if act == "relu":
@@ -34,13 +37,18 @@ def fused(act: str, dtype: str = "f32") -> Fused:
         return Fused(lo=float(lo), hi=float(hi))
     if act not in ROW_ACTIVATIONS:
         raise NotLowered(f"the fused activation {act} has no kernel")
-    return Fused(row=Symbol(f"edgec_{'s' if dtype == 'f16' else ''}act_{act}"))
+    return Fused(row=Symbol(f"edgec_{letter_of(act, numbers) if numbers else ''}act_{act}"))
+
+
+def letter_of(function: str, numbers: Element) -> str:
+    """What computes a function of those numbers: only what is exact enough in halves is done in them."""
+    return numbers.letter if function in IN_HALVES or numbers.letter != "h" else "s"
 
 
 def row_activation(ctx: Lowering, value: Value, act: str) -> None:
     """Applies an activation to a finished value where it lies."""
-    form = fused(act, value.type.dtype)
-    numbers = ctx.element(value.type.dtype, wide=True)
+    numbers = ctx.element(value.type.dtype, wide=act not in IN_HALVES)
+    form = fused(act, numbers)
     n = value.type.size
     if not n:
         return

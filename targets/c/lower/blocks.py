@@ -15,6 +15,7 @@ from typing import Any
 
 from edgec.ir.errors import UnsupportedError
 from edgec.ir.graph import Graph, Op, Value
+from edgec.ir.macs import macs_of, total_macs
 from edgec.ir.rows import row_view
 from edgec.plan.candidates import Facts, RowOp, bands, stored_inside
 from edgec.plan.cost import Memory
@@ -61,7 +62,13 @@ def schedule_graph(graph: Graph, isa: Isa, memory: Memory, slots: int) -> list[S
         return value.type.nbytes + beside * value.type.numpy.itemsize
 
     row_ops = {op: fact for op in graph.ops if op not in winograd and (fact := row_op(op)) is not None}
-    return make_schedule(Facts(graph.ops, users, leaving, row_ops, nbytes, memory, slots, 2.0 * isa.lanes))
+    return make_schedule(Facts(graph.ops, users, leaving, row_ops, nbytes, memory, slots, 2.0 * _lanes(graph, isa)))
+
+
+def _lanes(graph: Graph, isa: Isa) -> int:
+    """Numbers that most of the graph's multiply-adds take at once."""
+    halves = sum(macs_of(op) for op in graph.ops if op.results[0].type.dtype == "f16") if isa.half_lanes else 0
+    return isa.half_lanes if 2 * halves > total_macs(graph) else isa.lanes
 
 
 def stored_columns(

@@ -150,7 +150,7 @@ class Lowering:
         """Where the rows of a value lie; dense unless said otherwise before."""
         if value in self.rows:
             return self.rows[value]
-        view = row_view(value.type.dims)
+        view = row_view(value.type.dims or (1,))
         row = view.columns * view.channels
         at = self.write(value) if write else self.read(value)
         return Rows(at, view.rows * row, row, max(1, view.rows), size=value.type.numpy.itemsize)
@@ -172,8 +172,9 @@ class Lowering:
         self.plan.buffers.append(buffer)
         return buffer
 
-    def pack(self, array: np.ndarray, ctype: str | None = None) -> Pointer:
-        """The array as bytes among the weights, 64-byte aligned, once per content."""
+    def pack(self, array: np.ndarray, ctype: str | None = None, kind: str = "") -> Pointer:
+        """The array as bytes among the weights, 64-byte aligned, once per content. `kind` is for the receipt, by
+        default the dtype."""
         data = np.ascontiguousarray(array)
         raw = data.tobytes()
         key = (self.graph.module.intern(data.reshape(-1).view(np.uint8)) if raw else "empty", "")
@@ -183,7 +184,7 @@ class Lowering:
             padding = -len(raw) % ALIGNMENT
             self._weights += [raw, bytes(padding)]
             self._weights_size += len(raw) + padding
-            self.plan.weights_by_kind[dtype_name(data.dtype)] += len(raw)
+            self.plan.weights_by_kind[kind or dtype_name(data.dtype)] += len(raw)
             self._packed[key] = buffer
         return Pointer(self._packed[key], ctype or CTYPES[dtype_name(data.dtype)])
 

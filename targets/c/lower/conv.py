@@ -11,9 +11,10 @@ import numpy as np
 from edgec.ir.graph import Op, Value
 from edgec.ir.types import dtype_name
 from edgec.plan.plan import Struct, Symbol
+from edgec.targets.c.coded import AnyTiles, Coded, Weights, choose_coded_tiles, header_of, pack_runs, weights_of
 from edgec.targets.c.element import Element
 from edgec.targets.c.lower.activation import fused
-from edgec.targets.c.lower.context import Lowering, Rows
+from edgec.targets.c.lower.context import CTYPES, Lowering, Rows
 from edgec.targets.c.lower.matmul import packed_matmul
 from edgec.targets.c.lower.rows import Columns
 from edgec.targets.c.tiles import choose_tiles
@@ -65,15 +66,14 @@ Sums = Literal["whole", "first", "onto"]
 
 def lower_conv(op: Op, ctx: Lowering, x: Rows, y: Rows, sums: Sums = "whole") -> None:
     attrs: Any = op.attrs
-    w = ctx.graph.array(op.arg(1))
     bias = op.inputs[2] if len(op.inputs) > 2 else None
     b = ctx.graph.array(bias) if bias is not None else None
     residual = op.inputs[3] if len(op.inputs) > 3 else None
     r = ctx.image_rows(residual) if residual is not None else None
     if is_depthwise(op):
-        _depthwise(op, ctx, w, b, x, r, y)
+        _depthwise(op, ctx, ctx.graph.array(op.arg(1)), b, x, r, y)
         return
-    kernel = np.ascontiguousarray(w.transpose(2, 3, 1, 0))  # [kh][kw][c/g][o]
+    kernel = weights_of(ctx.graph, op.arg(1), 0, 1).transpose(2, 3, 1, 0)  # [kh][kw][c/g][o]
     sizes = {"sh": attrs["strides"][0], "sw": attrs["strides"][1], "dh": attrs["dilations"][0],
              "dw": attrs["dilations"][1], "top": attrs["pads"][0], "left": attrs["pads"][1]}  # fmt: skip
     _, h, _, c = op.arg(0).type.dims
@@ -94,7 +94,7 @@ def pointwise_matmul(op: Op, ctx: Lowering) -> bool:
     n, oh, ow, o = y.type.dims
     bias = op.inputs[2] if len(op.inputs) > 2 else None
     packed_matmul(
-        ctx, ctx.read(x), ctx.graph.array(op.arg(1)).reshape(o, -1).T,
+        ctx, ctx.read(x), weights_of(ctx.graph, op.arg(1), 0, 1).reshape(o, -1).transpose(1, 0),
         ctx.graph.array(bias) if bias is not None else None, ctx.read(residual) if residual is not None else None,
         ctx.write(y), n * oh * ow, str(attrs["act"]),
     )  # fmt: skip
@@ -108,7 +108,7 @@ def operand_strides(letter: str, rows: Rows | None) -> dict[str, int]:
 
 
 def gemm_rows(
-    ctx: Lowering, x: Rows, image: tuple[int, int], kernel: np.ndarray, bias: np.ndarray | None, residual: Rows | None,
+    ctx: Lowering, x: Rows, image: tuple[int, int], kernel: Weights, bias: np.ndarray | None, residual: Rows | None,
     y: Rows, y_pixel: int, groups: int, sizes: dict[str, int], oh: int, ow: int, act: str, line: int = 0,
     sums: Sums = "whole",
 ) -> None:  # fmt: skip
@@ -119,21 +119,34 @@ def gemm_rows(
     oc = o // groups
     k = kh * kw * gc
     merged = kh * kw == 1 and x.row == ow * sizes["sw"] * c  # edgec_gemm
-    segments = kh if sizes["dw"] == 1 and groups == 1 else kh * kw
+    taps = sizes["dw"] != 1 or groups != 1 or (isinstance(kernel, Coded) and not kernel.joins(gc))
+    segments = kh * kw if taps else kh
+    rows = oh * ow if merged else ow
     numbers = ctx.element(dtype_name(kernel.dtype))
-    tiles = choose_tiles(numbers, oh * ow if merged else ow, oc, k, line or ow, segments, sums != "whole")
-    tiles = replace(tiles, onto=sums == "onto")
-    parts = [tiles.pack(kernel[..., g * oc : (g + 1) * oc].reshape(k, oc)) for g in range(groups)]
+    if isinstance(kernel, Coded):
+        assert sums == "whole", "blocks are not sliced where weights are coded"
+        tiles: AnyTiles = choose_coded_tiles(numbers.isa, kernel.form, rows, oc, k, line or ow, segments)
+    else:
+        tiles = choose_tiles(numbers, rows, oc, k, line or ow, segments, sums != "whole")
+        tiles = replace(tiles, onto=sums == "onto")
+    packed = [
+        pack_runs(tiles, kernel[..., g * oc : (g + 1) * oc].reshape(segments, k // segments, oc))
+        for g in range(groups)
+    ]
+    weights = np.concatenate([part for part, _ in packed])
     biases = [tiles.pack_bias(None if bias is None else bias[g * oc : (g + 1) * oc], oc) for g in range(groups)]
-    form = fused(act, numbers.dtype)
+    form = fused(act, numbers)
     fields = {"h": h, "c": c, "ow": ow, "oc": oc, "kh": kh, "kw": kw, **sizes, "groups": groups, "gc": gc,
+              "b_row": packed[0][1] * segments // kh, "taps": int(taps),
               **operand_strides("x", x), **operand_strides("y", y), "y_pixel": y_pixel,
               **operand_strides("r", residual), "lo": form.lo, "hi": form.hi}  # fmt: skip
     ctx.call(
-        numbers.header("conv.h"), numbers.function("conv"), x.read(), ctx.pack(np.concatenate(parts)),
-        ctx.pack(np.concatenate(biases)), residual.read() if residual is not None else None, y.write(),
-        Struct(numbers.function("conv_shape"), tuple(fields.items())), tiles.struct(), parts[0].size,
-        biases[0].size, form.row, macs=oh * ow * o * k, instances=tiles.instances(),
+        header_of(tiles, numbers.header("conv.h")), numbers.function("conv"), x.read(),
+        ctx.pack(weights, CTYPES[numbers.dtype], tiles.kind), ctx.pack(np.concatenate(biases)),
+        residual.read() if residual is not None else None, y.write(),
+        Struct(numbers.function("conv_shape"), tuple(fields.items())), tiles.struct(),
+        packed[0][0].nbytes // kernel.dtype.itemsize, biases[0].size, form.row, macs=oh * ow * o * k,
+        instances=tiles.instances(),
     )  # fmt: skip
 
 
@@ -152,7 +165,7 @@ def _depthwise(
     full = np.zeros(cp, w.dtype)
     if bias is not None:
         full[:c] = bias
-    form = fused(attrs["act"], numbers.dtype)
+    form = fused(attrs["act"], numbers)
     early = form if r is None else fused("")
     fields = {"h": h, "c": c, "cp": cp, "ow": ow, "kh": kh, "kw": kw, "sh": sh, "sw": sw, "dh": dh, "dw": dw,
               "top": attrs["pads"][0], "left": attrs["pads"][1], **operand_strides("x", x), **operand_strides("y", y),

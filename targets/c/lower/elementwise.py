@@ -11,7 +11,7 @@ import numpy as np
 
 from edgec.ir.graph import Op, Value
 from edgec.plan.plan import Pointer
-from edgec.targets.c.lower.activation import row_activation
+from edgec.targets.c.lower.activation import IN_HALVES, row_activation
 from edgec.targets.c.lower.context import CTYPES, Lowering, LowerOp, NotLowered
 from edgec.targets.c.lower.strides import broadcast_strides, collapse
 
@@ -127,7 +127,7 @@ def _unary(op: Op, ctx: Lowering) -> None:
     if dtype == "bool" and op.kind == "not":
         expression = "!x"
     elif dtype in ("f32", "f16") and op.kind in _VECTOR:
-        n, numbers = op.result.type.size, ctx.element(dtype, wide=True)
+        n, numbers = op.result.type.size, ctx.element(dtype, wide=op.kind not in IN_HALVES)
         if n:
             ctx.call(
                 numbers.header("map.h"), numbers.function(f"map_{op.kind}"), ctx.read(x), ctx.write(op.result), n,

@@ -9,6 +9,7 @@ import numpy as np
 from edgec.ir.graph import Op, Value
 from edgec.ir.types import dtype_name
 from edgec.plan.plan import Pointer
+from edgec.targets.c.coded import AnyTiles, Coded, Weights, choose_coded_tiles, header_of, pack_runs, weights_of
 from edgec.targets.c.lower.activation import fused, row_activation
 from edgec.targets.c.lower.context import CTYPES, Lowering, LowerOp, NotLowered
 from edgec.targets.c.lower.elementwise import broadcast2
@@ -17,7 +18,7 @@ from edgec.targets.c.tiles import choose_tiles
 
 
 def packed_matmul(
-    ctx: Lowering, a: Pointer, weights: np.ndarray, bias: np.ndarray | None, residual: Pointer | None, y: Pointer,
+    ctx: Lowering, a: Pointer, weights: Weights, bias: np.ndarray | None, residual: Pointer | None, y: Pointer,
     rows: int, act: str,
 ) -> None:  # fmt: skip
     """y[rows][n] = act(a[rows][k] @ weights[k][n] + bias + residual)."""
@@ -25,20 +26,34 @@ def packed_matmul(
     if not rows or not n:
         return
     numbers = ctx.element(dtype_name(weights.dtype))
-    form = fused(act, numbers.dtype)
-    tiles = choose_tiles(numbers, rows, n, k)
+    form = fused(act, numbers)
+    if isinstance(weights, Coded):
+        tiles: AnyTiles = choose_coded_tiles(numbers.isa, weights.form, rows, n, k)
+    else:
+        tiles = choose_tiles(numbers, rows, n, k)
+    packed, column = pack_runs(tiles, weights.reshape(1, k, n))
     # whole tiles in every chunk but the last, which has the rows left over too
     chunk = max(1, rows // (task_count(rows, n * k) * tiles.mr)) * tiles.mr
     ctx.call(
-        numbers.header("matmul.h"), numbers.function("matmul"), a, ctx.pack(tiles.pack(weights)),
-        ctx.pack(tiles.pack_bias(bias, n)), residual, y, rows, n, k, chunk, form.lo, form.hi, tiles.struct(), form.row,
-        tasks=rows // chunk, macs=rows * n * k, instances=tiles.instances(),
+        header_of(tiles, numbers.header("matmul.h")), numbers.function("matmul_packed"), a,
+        ctx.pack(packed, CTYPES[numbers.dtype], tiles.kind), ctx.pack(tiles.pack_bias(bias, n)), residual, y, rows, n,
+        k, column, chunk, form.lo, form.hi, tiles.struct(), form.row, tasks=rows // chunk, macs=rows * n * k,
+        instances=tiles.instances(),
     )  # fmt: skip
 
 
 def task_count(rows: int, work: int) -> int:
     """Tasks: at least 64 k multiply-adds and 48 rows each, at most 16."""
     return max(1, min(16, rows // 48, rows * work // 65536))
+
+
+def matrix(op: Op, ctx: Lowering) -> Weights:
+    """The constant right operand as [k][n]."""
+    b = op.arg(1)
+    rank, turned = b.type.rank, bool(op.attrs["trans_b"])
+    k, n = (rank - 1, rank - 2) if turned else (rank - 2, rank - 1)
+    weights = weights_of(ctx.graph, b, n, k).reshape(*b.type.dims[-2:])
+    return weights.transpose(1, 0) if turned else weights
 
 
 def bias_vector(op: Op) -> Value | None:
@@ -68,8 +83,7 @@ def _matmul(op: Op, ctx: Lowering) -> None:
     vector = bias_array(op, ctx)
     late = bias is not None and vector is None
     if b.const is not None and math.prod(b.type.dims[:-2]) == 1:
-        weights = ctx.graph.array(b).reshape(b.type.dims[-2:])
-        weights = weights.T if op.attrs["trans_b"] else weights
+        weights = matrix(op, ctx)
         rows = y.type.size // y.type.dims[-1]
         residual = None
         if late and bias is not None and bias.type.dims == y.type.dims:
@@ -102,7 +116,7 @@ def _batched(op: Op, ctx: Lowering, vector: np.ndarray | None, act: str) -> None
     k = a.type.dims[-1]
     dims, sa, sb = _batches(a, b, y)
     numbers = ctx.element(y.type.dtype)
-    form = fused(act, numbers.dtype)
+    form = fused(act, numbers)
     tiles = choose_tiles(numbers, m, n, k)
     panel = ctx.temp(y.type.numpy.itemsize * k * tiles.packed_columns(n), CTYPES[numbers.dtype])
     batches = math.prod(dims)

@@ -9,7 +9,7 @@ from edgec.ir.graph import Op, Value
 from edgec.ir.rows import row_view
 from edgec.targets.c.lower.context import Lowering, Rows
 from edgec.targets.c.lower.conv import Sums, gemm_rows
-from edgec.targets.c.lower.matmul import bias_array, bias_vector
+from edgec.targets.c.lower.matmul import bias_array, bias_vector, matrix
 
 TILE_ROWS = 16  # pixels a step that fill a tile, whatever its size
 
@@ -26,9 +26,7 @@ def matmul_has_rows(op: Op) -> bool:
 
 def lower_matmul_rows(op: Op, ctx: Lowering, rows_of: Callable[[Value], Rows], y: Rows, line: int, sums: Sums) -> None:
     """`line`: the fewest rows a step, where a row is one pixel."""
-    b = op.arg(1)
-    weights = ctx.graph.array(b).reshape(b.type.dims[-2:])
-    weights = weights.T if op.attrs["trans_b"] else weights
+    weights = matrix(op, ctx)
     view = row_view(op.result.type.dims)
     bias = op.inputs[2] if len(op.inputs) > 2 else None
     residual = rows_of(bias) if bias is not None and bias_vector(op) is None else None

@@ -50,7 +50,7 @@ def row_op(op: Op) -> RowOp | None:
         return None  # an image too dear to fold: no stage would ask for the rows of its padded copy
     if not _has_kernel(op, rule):
         return None
-    weights = op.arg(1).type.nbytes if op.kind in _WEIGHTED else 0
+    weights = op.arg(1).type.stored.nbytes if op.kind in _WEIGHTED else 0
     columns = row_view(op.result.type.dims).columns
     least = -(-TILE_ROWS // columns) if op.kind in ("matmul", "qmatmul") else 1
     varying = tuple((v, w) for v, w in reads if v.const is None)
@@ -69,6 +69,8 @@ def _quantised(op: Op) -> bool:
 
 def _channels(op: Op, rule: RowRule) -> tuple[Channels, int]:
     """How the result's channels come from the operand's, and RowOp.unit."""
+    if op.kind in _WEIGHTED and op.arg(1).type.encodings:
+        return "", 0  # slices would decode the weights
     if op.kind == "conv":
         if is_depthwise(op) and len(op.inputs) <= 3:
             return "each", 0

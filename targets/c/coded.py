@@ -1,0 +1,219 @@
+"""Weights of fewer bits in the GEMM of floats (kernels/coded.h): which have a form there, tiles, and packing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from edgec.ir.encodings import spread
+from edgec.ir.graph import Graph, Value
+from edgec.ir.types import Quant
+from edgec.plan.plan import Struct, Symbol
+from edgec.targets.c.isa import Isa
+from edgec.targets.c.tiles import Tiles, cheapest_tiles, tile_instructions
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Form:
+    """`group`: products that share a scale, 0 for a whole segment; `factor`: of the scale, for what decoding leaves
+    out; `costs`: instructions that decode a vector, on A64 and elsewhere."""
+
+    name: str
+    group: int
+    factor: float
+    costs: tuple[float, float]
+
+    @property
+    def halves(self) -> int:
+        """Codes in a byte."""
+        return 2 if self.name == "I4" else 1
+
+
+FORMS = {
+    "i8": Form("I8", 0, 1.0, (3.8, 3.0)),
+    "i4": Form("I4", 32, 1 / 16, (4.0, 4.5)),
+    "e4m3": Form("E4M3", 0, 256.0, (4.8, 6.0)),
+    "e5m2": Form("E5M2", 0, 1.0, (3.8, 4.0)),
+}
+
+
+@dataclass(frozen=True)
+class Coded:
+    """Codes, and for each of them its scale; both are moved and cut alike."""
+
+    form: Form
+    codes: Array
+    scales: Array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        dims: tuple[int, ...] = self.codes.shape
+        return dims
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of what they are decoded to."""
+        return np.dtype(np.float32)
+
+    def _both(self, f: Callable[[Array], Array]) -> Coded:
+        return Coded(self.form, f(self.codes), f(self.scales))
+
+    def transpose(self, *axes: int) -> Coded:
+        return self._both(lambda v: v.transpose(axes))
+
+    def reshape(self, *dims: int) -> Coded:
+        return self._both(lambda v: v.reshape(dims))
+
+    def __getitem__(self, at: Any) -> Coded:
+        return self._both(lambda v: v[at])
+
+    def joins(self, channels: int) -> bool:
+        """Whether taps of so many channels may be one run: groups do not go over the end of a tap."""
+        return not self.form.group or channels % self.form.group == 0
+
+
+Weights = Array | Coded
+
+
+def weights_of(graph: Graph, value: Value, channels: int, products: int) -> Weights:
+    """A constant as codes where kernels have its encoding, else as floats. Axis `channels` holds a scale each, groups
+    lie along axis `products`."""
+    form = form_of(graph, value, channels, products)
+    if form is None:
+        return graph.array(value)
+    encoding = value.type.encodings[0]
+    scale = graph.module.constants[encoding.scale]
+    if form.group:
+        spread_scale = spread(scale, products, form.group, value.type.dims[products])
+    else:
+        along = scale if encoding.axis is None else scale.reshape([-1 if i == channels else 1 for i in
+                                                                   range(value.type.rank)])  # fmt: skip
+        spread_scale = np.broadcast_to(along, value.type.dims)
+    return Coded(form, graph.stored(value), spread_scale)
+
+
+def form_of(graph: Graph, value: Value, channels: int, products: int) -> Form | None:
+    """The kernels' form of a constant's encoding: symmetric, with scales of 16 bits a channel or a group."""
+    if value.const is None or len(value.type.encodings) != 1:
+        return None
+    encoding = value.type.encodings[0]
+    form = FORMS.get(encoding.format)
+    group = encoding.group if isinstance(encoding, Quant) else 0
+    if form is None or group != form.group or encoding.axis not in ((products,) if group else (None, channels)):
+        return None
+    constants = graph.module.constants
+    if isinstance(encoding, Quant) and np.any(constants[encoding.zero]):
+        return None
+    return form if np.array_equal(short_scale(constants[encoding.scale]), constants[encoding.scale]) else None
+
+
+def short_scale(scale: Array) -> Array:
+    """The next scales above that are the upper half of a float, so that nothing is clamped for them."""
+    bits = np.asarray(scale, np.float32).view(np.uint32)
+    return np.asarray(((bits + 0xFFFF) & 0xFFFF0000).astype(np.uint32).view(np.float32))
+
+
+# As tiles.ROWS: registers hold the scales and what is being decoded as well.
+ROWS: dict[str, dict[int, int]] = {
+    "neon": {8: 2, 6: 2, 4: 4, 2: 8, 1: 8},
+    "scalar": {4: 1, 2: 4, 1: 4},
+    "avx2": {4: 1, 3: 2, 2: 4, 1: 8},
+    "avx512": {8: 1, 4: 5, 3: 7, 2: 12, 1: 14},
+}
+
+
+@dataclass(frozen=True)
+class CodedTiles:
+    """`eights`: rows of a group are rounded up to eight."""
+
+    tiles: Tiles
+    form: Form
+    eights: bool
+
+    @property
+    def mr(self) -> int:
+        return self.tiles.mr
+
+    @property
+    def kind(self) -> str:
+        return next(name for name, form in FORMS.items() if form is self.form)
+
+    def struct(self) -> Struct:
+        t, name = self.tiles, f"edgec_gemm_{self.form.name}_"
+        names = (("tile", Symbol(f"{name}{t.mr}x{t.nv}")), ("last_tile", Symbol(f"{name}{t.mr}x{t.last_nv}")))
+        sizes = (("mr", t.mr), ("nv", t.nv), ("last_nv", t.last_nv), ("wide", t.wide))
+        return Struct("edgec_gemm_tiles", (*names, *sizes))
+
+    def instances(self) -> tuple[str, ...]:
+        t = self.tiles
+        return tuple(f"EDGEC_CODED_TILE({self.form.name}, {t.mr}, {v})" for v in sorted({t.nv, t.last_nv}))
+
+    def pack_bias(self, bias: Array | None, n: int) -> Array:
+        return self.tiles.pack_bias(bias, n)
+
+    def pack(self, runs: Coded) -> Array:
+        """Segments [run][k][n] panel by panel, as bytes."""
+        _, length, n = runs.shape
+        group, lanes = self.form.group or length, self.tiles.lanes
+        parts = []
+        for j, nv in self.tiles.panels(n):
+            width = nv * lanes
+            for run in range(runs.shape[0]):
+                for k in range(0, length, group):
+                    part = runs[run, k : k + group, j : j + width]
+                    scale = np.zeros(width, np.float32)
+                    scale[: part.shape[1]] = part.scales[0] * np.float32(self.form.factor)
+                    parts.append(scale.astype(ml_dtypes.bfloat16).view(np.uint8))
+                    parts.append(self._rows(part.codes, nv))
+        return np.concatenate(parts) if parts else np.zeros(0, np.uint8)
+
+    def _rows(self, codes: Array, nv: int) -> Array:
+        """The codes of one group [k][columns], zeros beside and below them."""
+        step = 8 if self.eights else self.form.halves
+        rows = -(-len(codes) // step) * step
+        whole = np.zeros((rows, nv * self.tiles.lanes), np.uint8)
+        whole[: len(codes), : codes.shape[1]] = codes.view(np.uint8)
+        if self.form.halves == 1:
+            return whole.ravel()
+        if self.eights:
+            vectors = whole.reshape(-1, 2, 4 * self.tiles.lanes)  # the lower halves, and the upper ones
+        else:
+            vectors = whole.reshape(-1, 2, nv * self.tiles.lanes)
+        return ((vectors[:, 0] & 15) | (vectors[:, 1] << 4)).ravel()
+
+
+AnyTiles = Tiles | CodedTiles
+
+
+def choose_coded_tiles(
+    isa: Isa, form: Form, rows: int, columns: int, k: int, line: int = 0, segments: int = 1
+) -> CodedTiles:
+    """As tiles.choose_tiles."""
+
+    def cost(mr: int, nv: int) -> float:
+        return tile_instructions(isa, mr, nv, k, segments) + k * nv * form.costs[isa.name != "neon"]
+
+    return CodedTiles(cheapest_tiles(isa, ROWS[isa.name], rows, columns, line, cost), form, isa.name == "neon")
+
+
+def pack_runs(tiles: AnyTiles, runs: Weights) -> tuple[Array, int]:
+    """Segments [run][k][n] as the kernels read them, and the bytes of a column of one segment."""
+    segments, length, n = runs.shape
+    if isinstance(tiles, CodedTiles):
+        assert isinstance(runs, Coded)
+        packed = tiles.pack(runs)
+        columns = tiles.tiles.packed_columns(n)
+        return packed, packed.nbytes // max(1, segments * columns)
+    assert not isinstance(runs, Coded)
+    return tiles.pack(runs.reshape(segments * length, n)), tiles.dtype.itemsize * length
+
+
+def header_of(tiles: AnyTiles, other: str) -> str:
+    """Has the kernels of convolution and matmul over such tiles; `other` has those over floats."""
+    return "coded.h" if isinstance(tiles, CodedTiles) else other

@@ -1,0 +1,95 @@
+"""`--precision w8` and `w4` from ONNX to an artifact: few bytes, the answers kept, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from network import Network
+from test_build import EXAMPLES, MODEL, command
+
+import edgec
+from edgec.encode_weights import encodable, encode_weights, form_for, moments_of
+from edgec.ir import interp
+from edgec.ir.errors import UsageError
+from edgec.ir.types import Quant
+
+CALIB = EXAMPLES / "fashion_mnist_calib.npz"
+DATA = EXAMPLES / "fashion_mnist_200.npz"
+SHAPES = {"input": (1, 1, 28, 28)}
+
+
+def built(target: str, folder: Path, precision: str, **options: Any) -> dict[str, Any]:
+    receipt: dict[str, Any] = edgec.compile(MODEL, target, folder, shapes=SHAPES, precision=precision, **options)
+    return receipt
+
+
+@pytest.mark.parametrize("target", ["host", "arm:cortex-a72"])
+def test_bytes(target: str, tmp_path: Path) -> None:
+    """A byte a weight, and no flip; half of one and a scale for 32, the first layer and the biases apart."""
+    receipt = built(target, tmp_path / "w8", "w8", data=DATA)
+    assert receipt["verification"]["reference"] == "edgec's interpreter with the same weights"
+    assert receipt["verification"]["against_model"]["signal_to_noise_db"]["logits"] > 30
+    assert receipt["accuracy"]["newly_wrong"] <= 1
+    kinds = receipt["memory"]["weights_by_kind"]
+    weights = 77_584
+    assert weights < kinds["i8"] < 1.03 * weights
+    assert sum(kinds.values()) <= receipt["memory"]["weights_bytes"] < 1.05 * weights
+    four = built(target, tmp_path / "w4", "w4", calib=str(CALIB), data=DATA)
+    kinds = four["memory"]["weights_by_kind"]
+    assert kinds["i4"] < 4.6 / 8 * weights
+    assert {row["format"] for row in four["quantization"]["weights"]} == {"i4", "i8"}
+    assert four["quantization"]["rounding"] == "gptq"
+    assert four["accuracy"]["newly_wrong"] - four["accuracy"]["newly_right"] <= 3
+    assert four["verification"]["against_model"]["signal_to_noise_db"]["logits"] > 27
+
+
+def test_the_command(tmp_path: Path) -> None:
+    done = command(
+        "build", str(MODEL), "-t", "arm", "-o", "out", "--shape", "input=1x1x28x28", "--precision", "w4", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert "100.0% of the multiply-adds are coded (9 i4, 1 i8)" in done.stdout
+
+
+def test_rounding_by_what_is_multiplied(tmp_path: Path) -> None:
+    """Less noise in the result, though there is more in the weights."""
+    noise = []
+    for samples in (0, 64):
+        net = Network(3)
+        mixing = net.rng.standard_normal((96, 96)) * (net.rng.random((96, 96)) < 0.1)
+        rows = (net.rng.standard_normal((64, 8, 96)) @ mixing).astype(np.float32)
+        x = net.source(rows[0])
+        net.op("matmul", x, net.const(96, 40))
+        (op,) = net.graph.ops
+        feeds = [{x.name: one} for one in rows[:samples]]
+        wide = [interp.run(net.graph, {x.name: one})["y0"] for one in rows]
+        hessian = next(m.hessian for _, m in moments_of(net.graph, [op], feeds)) if feeds else None
+        encode_weights(net.graph, op, "i4", hessian, 8 * samples)
+        noise.append(
+            sum(np.sum((interp.run(net.graph, {x.name: o})["y0"] - w) ** 2) for o, w in zip(rows, wide, strict=True))
+        )
+    assert noise[1] < 0.7 * noise[0]
+
+
+def test_what_is_encoded() -> None:
+    """Depthwise weights are not; few input channels have bytes where four bits are asked for."""
+    net = Network(4)
+    window: Any = dict(strides=(1, 1), pads=(1, 1, 1, 1), dilations=(1, 1), layout="nhwc")
+    x = net.build.op("conv", net.floats(1, 8, 8, 3), net.const(40, 3, 3, 3), **window)
+    x = net.build.op("conv", x, net.const(40, 1, 3, 3), groups=40, **window)
+    x = net.build.op("conv", x, net.const(8, 40, 3, 3), **window)
+    net.done(x)
+    assert [encodable(op) for op in net.graph.ops] == [True, False, True]
+    assert [form_for(op, "i4") for op in net.graph.ops if encodable(op)] == ["i8", "i4"]
+    encode_weights(net.graph, net.graph.ops[2], "i4")
+    (encoding,) = net.graph.ops[2].arg(1).type.encodings
+    assert isinstance(encoding, Quant)
+    assert net.graph.module.constants[encoding.scale].shape == (8, 2, 3, 3)
+
+
+def test_calibration_data_where_nothing_looks_at_it(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--calib gives samples to int8, fp16, w4: "):
+        built("host", tmp_path / "out", "w8", calib=str(CALIB))
