@@ -20,14 +20,18 @@ from edgec.passes import FUSED
 from edgec.passes.lower_requant import requantise
 from edgec.pipeline import run_pipeline
 from edgec.quantize import Range, encode_values, nearest
-from edgec.settle_weights import samples_to_walk, settle_weights
+from edgec.settle_weights import Way, samples_to_walk, settle_weights
 
 Array = np.ndarray[Any, Any]
 Feeds = Mapping[str, Array]
 
 MOST_JUDGED = 64
-SETTLED = {"nearest": "biases by means in floats", "biases": "biases settled in order",
-           "rounding": "rounding and biases settled in order"}  # fmt: skip
+SETTLED: dict[Way | None, str] = {
+    None: "biases by means in floats",
+    "biases": "biases settled in order",
+    "rounding": "rounding and biases settled in order",
+    "compensated": "weights, their rounding and biases settled in order",
+}
 
 
 @dataclass(frozen=True)
@@ -35,14 +39,14 @@ class Trial:
     """A module with encodings, of which value each of the original's became there, and the noise that it makes."""
 
     observer: str
-    weights: str  # a key of SETTLED
+    way: Way | None  # in which weights and biases were settled
     module: Module
     twins: Mapping[Value, Value]
     noise: float
 
     def facts(self) -> dict[str, Any]:
         level = -10 * math.log10(self.noise) if self.noise > 0 else None
-        return {"observer": self.observer, "weights": SETTLED[self.weights],
+        return {"observer": self.observer, "weights": SETTLED[self.way],
                 "signal_to_noise_db": None if level is None else round(level, 2)}  # fmt: skip
 
 
@@ -95,27 +99,30 @@ class Trials:
             module.entries[self.graph.name], chosen, {twins[v]: r for v, r in ranges.items() if v in twins},
             self.byte, nearest, {_twin(op, twins): mean for op, mean in means.items()},
         )  # fmt: skip
-        self._judge(observer, "nearest", module, twins)
+        self._judge(observer, None, module, twins)
 
-    def settle(self, ways: Sequence[str] = ("rounding", "biases")) -> None:
-        """Weights and biases settled on what the best ranges so far make; the first of `ways` (keys of SETTLED) that is
-        better will do."""
+    def settle(self, ways: Sequence[Way] = ()) -> None:
+        """Weights and biases settled in these ways on what the best ranges so far make. Without any given: where
+        rounding for the rows helps, weights are moved before as well; where it does not, it fits the samples only, and
+        biases are settled alone."""
         start = self.best
-        for weights in ways:
-            module, moved = copy_module(start.module)
-            twins = {v: moved[twin] for v, twin in start.twins.items() if twin in moved}
-            narrow = module.entries[self.graph.name]
-            settle_weights(self.graph, narrow, twins, self.samples, rounding=weights == "rounding")
-            self._judge(start.observer, weights, module, twins)
-            if self.best is not start:
-                return
+        for way in ways or ("rounding",):
+            self._settle(start, way)
+        if not ways:
+            self._settle(start, "biases" if self.best is start else "compensated")
 
-    def _judge(self, observer: str, weights: str, module: Module, twins: Mapping[Value, Value]) -> None:
+    def _settle(self, start: Trial, way: Way) -> None:
+        module, moved = copy_module(start.module)
+        twins = {v: moved[twin] for v, twin in start.twins.items() if twin in moved}
+        settle_weights(self.graph, module.entries[self.graph.name], twins, self.samples, way)
+        self._judge(start.observer, way, module, twins)
+
+    def _judge(self, observer: str, way: Way | None, module: Module, twins: Mapping[Value, Value]) -> None:
         tried, _ = copy_module(module)
         graph = tried.entries[self.graph.name]
         requantise(graph, byte_here())
         run_pipeline(tried, FUSED)
-        self.done.append(Trial(observer, weights, module, twins, self.judge.noise(graph)))
+        self.done.append(Trial(observer, way, module, twins, self.judge.noise(graph)))
 
 
 def _twin(op: Op, twins: Mapping[Value, Value]) -> Op:

@@ -10,7 +10,7 @@ means (M. Nagel et al., "Data-Free Quantization", 2019, section 4.2, and "Up or 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,12 +19,14 @@ from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.ops import OPS
 from edgec.operand_rows import Moments, group_count, operand_rows
 from edgec.quantize import bias_of, flat_weights, heavy, set_bias, set_weights
-from edgec.weight_rounding import adaround, damping_for, trusted_mean
+from edgec.weight_rounding import adaround, compensated, damping_for, trusted_mean
 
 Array = np.ndarray[Any, Any]
 Feeds = Mapping[str, Array]
+# of biases alone; with weights rounded for the rows that they meet; these moved before towards what is missing in them
+Way = Literal["biases", "rounding", "compensated"]
 
-MOST_SAMPLES = 32
+MOST_SAMPLES = 64
 BYTES = 128 << 20  # of the largest value, in floats and rounded, of all samples together
 ROWS = 256  # of a sample
 
@@ -37,9 +39,9 @@ def samples_to_walk(graph: Graph, samples: Sequence[Feeds]) -> list[Feeds]:
 
 
 def settle_weights(
-    wide: Graph, narrow: Graph, twins: Mapping[Value, Value], samples: Sequence[Feeds], rounding: bool
+    wide: Graph, narrow: Graph, twins: Mapping[Value, Value], samples: Sequence[Feeds], way: Way
 ) -> None:
-    """Sets biases, and where `rounding` is asked for weights, of the encoded graph `narrow`. `twins`: of each value of
+    """Sets biases, and weights unless `way` is biases alone, of the encoded graph `narrow`. `twins`: of each value of
     `wide` the one that stands for it in `narrow`."""
     meant = {twins[result]: op for op in wide.ops for result in op.results}
     walk = _Walk(wide, narrow, samples)
@@ -47,7 +49,7 @@ def settle_weights(
     for i, op in enumerate(narrow.ops):
         counterpart = meant.get(op.results[0])
         if counterpart is not None and heavy(counterpart) and op.arg(1).type.encodings:
-            _settle(wide, narrow, counterpart, op, walk, rounding)
+            _settle(wide, narrow, counterpart, op, walk, way)
         walk.step(op, counterpart, twins)
         for value in readers.get(i, ()):
             walk.forget(value)
@@ -108,32 +110,55 @@ def _last_readers(narrow: Graph, meant: Mapping[Value, Op], twins: Mapping[Value
     return found
 
 
-def _settle(wide: Graph, narrow: Graph, wanted: Op, op: Op, walk: _Walk, rounding: bool) -> None:
+def _settle(wide: Graph, narrow: Graph, wanted: Op, op: Op, walk: _Walk, way: Way) -> None:
     w = flat_weights(wide, wanted)
     groups, x = group_count(op), op.arg(0)
-    results, k = len(w) // groups, w.shape[1]
-    moments = Moments(groups, k)
+    each = w.reshape(groups, len(w) // groups, -1)
+    moments, missing = Moments(groups, w.shape[1]), _Missing(each)
     means = []
     for found, meant in zip(walk.found[x], walk.wanted[x], strict=True):
-        rows = operand_rows(op, found, ROWS)
-        if rounding:
+        rows, should = operand_rows(op, found, ROWS), operand_rows(op, meant, ROWS)
+        if way != "biases":
             moments.add(rows)
-        means.append((rows.mean(axis=1, dtype=np.float64), operand_rows(op, meant, ROWS).mean(1, dtype=np.float64)))
-    encoding = op.arg(1).type.encodings[0]
-    scale = narrow.module.constants[encoding.scale]
-    if rounding:
-        damping = damping_for(moments.rows, k)
-        parts = [slice(i * results, (i + 1) * results) for i in range(groups)]
-        # the bias makes up for means, so that only what is around them counts
-        around = (h - np.outer(m, m) for h, m in zip(moments.hessian, moments.mean, strict=True))
-        rounded = [adaround(w[p], scale[p], h, damping=damping) for p, h in zip(parts, around, strict=True)]
+        if way == "compensated":
+            missing.add(rows, should)
+        means.append((rows.mean(axis=1, dtype=np.float64), should.mean(axis=1, dtype=np.float64)))
+    if way != "biases":
+        encoding = op.arg(1).type.encodings[0]
+        scale = narrow.module.constants[encoding.scale].reshape(groups, -1)
+        damping = damping_for(moments.rows, w.shape[1])
+        rounded = []
+        for i in range(groups):
+            # the bias makes up for means, so that only what is around them counts
+            hessian = moments.hessian[i] - np.outer(moments.mean[i], moments.mean[i])
+            aimed = each[i]
+            if way == "compensated":
+                aimed = compensated(aimed, hessian, missing.drift(i, moments.mean[i]), damping)
+            rounded.append(adaround(aimed, scale[i], hessian, damping=damping))
         set_weights(narrow, op, np.concatenate(rounded), op.arg(1).type)
-    stored = flat_weights(narrow, op)
-    lost = np.stack([_sums(w, meant, results) - _sums(stored, found, results) for found, meant in means])
-    before = bias_of(wide, wanted, len(w))
-    set_bias(narrow, op, (before + trusted_mean(lost)).astype(np.float32))
+    stored = flat_weights(narrow, op).reshape(each.shape)
+    lost = np.stack([_sums(each, meant) - _sums(stored, found) for found, meant in means])
+    set_bias(narrow, op, (bias_of(wide, wanted, len(w)) + trusted_mean(lost)).astype(np.float32))
 
 
-def _sums(w: Array, rows: Array, results: int) -> Array:
-    """Of a row [groups, k], what the weights [n, k] make of it without a bias."""
-    return np.asarray(np.einsum("grk,gk->gr", w.reshape(len(rows), results, -1), rows).ravel())
+class _Missing:
+    """How what sums lack, since their rows are not what they should be, goes with these rows."""
+
+    def __init__(self, w: Array) -> None:
+        self._w = w.astype(np.float32)
+        self._products, self._sums, self._rows = np.zeros(w.shape), np.zeros(w.shape[:2]), 0
+
+    def add(self, rows: Array, should: Array) -> None:
+        lacking = (should - rows).astype(np.float32) @ self._w.transpose(0, 2, 1)  # [groups, m, n]
+        self._products += lacking.transpose(0, 2, 1) @ rows.astype(np.float32)
+        self._sums += lacking.sum(axis=1, dtype=np.float64)
+        self._rows += rows.shape[1]
+
+    def drift(self, group: int, mean: Array) -> Array:
+        """Of a group, [n, k], around the means."""
+        return np.asarray((self._products[group] - np.outer(self._sums[group], mean)) / self._rows)
+
+
+def _sums(w: Array, rows: Array) -> Array:
+    """Of a row [groups, k], what the weights [groups, n, k] make of it without a bias."""
+    return np.asarray(np.einsum("gnk,gk->gn", w, rows).ravel())

@@ -80,7 +80,7 @@ def static_int8(
     on_bytes = sum(macs_of(op) for op in graph.ops if op.kind in ("qconv", "qmatmul"))
     return {
         "precision": "int8",
-        "calibration": {**data.facts(), "observer": best.observer, "weights": SETTLED[best.weights]},
+        "calibration": {**data.facts(), "observer": best.observer, "weights": SETTLED[best.way]},
         "trials": {"samples": len(judge.samples), "tried": [trial.facts() for trial in trials.done]},
         **searched,
         "operators_on_bytes": len(chosen),

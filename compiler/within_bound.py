@@ -72,8 +72,8 @@ class Within:
             best.observer, {v: self._ranges[v] for v in observed},
             {op: mean for op, mean in self._means.items() if op in chosen},
         )  # fmt: skip
-        if best.weights != "nearest":
-            trials.settle((best.weights,))
+        if best.way is not None:
+            trials.settle((best.way,))
         return chosen, trials
 
     def _narrow(self, copied: Graph, twins: set[Op], values: Mapping[Value, Value]) -> None:

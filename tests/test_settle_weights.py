@@ -18,7 +18,7 @@ from edgec.ir.verify import verify_module
 from edgec.observers import observe
 from edgec.paired import signal_to_noise
 from edgec.quantize import encode_values, nearest, operators_on_bytes, values_to_observe
-from edgec.settle_weights import samples_to_walk, settle_weights
+from edgec.settle_weights import Way, samples_to_walk, settle_weights
 from edgec.weight_rounding import trusted_mean
 
 Array = np.ndarray[Any, Any]
@@ -61,16 +61,18 @@ def test_settled_in_order_is_nearer_to_floats() -> None:
     net = network()
     fit, held = samples(net, 12), [{n: -a for n, a in one.items()} for one in samples(net, 8)]
     wide = outputs(net.graph, held)
-    noise = {}
-    for weights in ("nearest", "biases", "rounding"):
+    noise: dict[Way | None, float] = {}
+    ways: tuple[Way | None, ...] = (None, "biases", "rounding", "compensated")
+    for way in ways:
         module, twins = encoded(net, 9.0)
         graph = module.entries["main"]
-        if weights != "nearest":
-            settle_weights(net.graph, graph, twins, fit, rounding=weights == "rounding")
+        if way is not None:
+            settle_weights(net.graph, graph, twins, fit, way)
         verify_module(module)
-        noise[weights] = signal_to_noise(outputs(graph, held), wide)
-    assert noise["biases"] > noise["nearest"] + 3
-    assert noise["rounding"] > noise["nearest"] + 3
+        noise[way] = signal_to_noise(outputs(graph, held), wide)
+    assert noise["biases"] > noise[None] + 3
+    assert noise["rounding"] > noise[None] + 3
+    assert noise["compensated"] > noise["rounding"] + 0.3, "what clamps take away goes with the rows"
 
 
 def test_a_bias_makes_up_for_clamped_operands() -> None:
@@ -81,7 +83,7 @@ def test_a_bias_makes_up_for_clamped_operands() -> None:
     module, twins = encoded(net, 4.0)
     expected = outputs(net.graph, [net.feeds])
     before = signal_to_noise(outputs(module.entries["main"], [net.feeds]), expected)
-    settle_weights(net.graph, module.entries["main"], twins, [net.feeds] * 3, rounding=False)
+    settle_weights(net.graph, module.entries["main"], twins, [net.feeds] * 3, "biases")
     assert before < 20
     assert signal_to_noise(outputs(module.entries["main"], [net.feeds]), expected) > 80
 
@@ -98,8 +100,8 @@ def test_samples_are_spread_and_fit_memory() -> None:
     net = network()
     some = samples(net, 100)
     walked = samples_to_walk(net.graph, some)
-    assert len(walked) == 32
-    assert [id(s) for s in walked[:3]] == [id(some[i]) for i in (0, 3, 6)]
+    assert len(walked) == 64
+    assert [id(s) for s in walked[:3]] == [id(some[i]) for i in (0, 1, 3)]
     big = Network(0)
     big.named("y", big.build.op("relu", big.source(np.zeros((1, 1 << 23)))))
     assert len(samples_to_walk(big.graph, some)) == 2
@@ -124,7 +126,7 @@ def test_trials_keep_the_least_noisy_and_leave_the_graph() -> None:
     plain = trials.best.noise
     trials.settle()
     assert trials.best.noise <= plain
-    assert [t.weights for t in trials.done[:4]] == ["nearest", "nearest", "nearest", "rounding"]
+    assert [t.way for t in trials.done[:4]] == [None, None, None, "rounding"]
     assert print_module(graph.module) == before
     become(graph.module, trials.best.module)
     verify_module(graph.module)
