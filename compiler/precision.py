@@ -12,9 +12,10 @@ from edgec.ir.graph import Module
 from edgec.options import BuildOptions
 from edgec.passes import BEFORE_ENCODING, CPU_FLOAT
 from edgec.pipeline import Effect, run_pipeline
+from edgec.static_float8 import FORMATS, static_float8
 from edgec.static_int8 import static_int8
 from edgec.targets.c.devices import Device
-from edgec.verify_artifact import SAME_WEIGHTS, Narrowed, ranges_of
+from edgec.verify_artifact import SAME_FLOAT8, SAME_WEIGHTS, Narrowed, ranges_of
 from edgec.weight_only import WEIGHT_ONLY, weight_only
 
 
@@ -40,6 +41,11 @@ def settle(
         samples = data.samples if data is not None else ()
         return Settled(effects, facts, Narrowed(module.entries["main"], samples, SAME_WEIGHTS))
     data = _calibration(module, options, images, progress)
+    if options.precision in FORMATS:
+        effects = run_pipeline(module, CPU_FLOAT)
+        progress(f"calibrating on {len(data.samples)} samples")
+        facts = {"quantization": static_float8(module, options.precision, data)}
+        return Settled(effects, facts, Narrowed(module.entries["main"], data.samples, SAME_FLOAT8))
     effects = run_pipeline(module, BEFORE_ENCODING)
     progress(f"calibrating on {len(data.samples)} samples")
     facts = {"quantization": static_int8(module, device, data, options.observer)}

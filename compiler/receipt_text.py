@@ -43,10 +43,10 @@ def _lines(receipt: Facts) -> Iterator[str]:
 
 
 def _quantization(q: Facts) -> Iterator[str]:
+    data = q["calibration"]
     if "weights" in q:
         yield from _coded_weights(q)
         return
-    data = q["calibration"]
     if data["warning"]:
         yield f"  WARNING: {data['warning']}"
     yield (
@@ -65,11 +65,17 @@ def _quantization(q: Facts) -> Iterator[str]:
 
 
 def _coded_weights(q: Facts) -> Iterator[str]:
+    if q["calibration"] is not None and q["calibration"]["warning"]:
+        yield f"  WARNING: {q['calibration']['warning']}"
     formats = ", ".join(f"{n} {name}" for name, n in sorted(Counter(row["format"] for row in q["weights"]).items()))
     yield (
         f"  {q['precision']}: weights of {q['coded_operators']} operators with {q['coded_macs_share']:.1%} of the "
         f"multiply-adds are coded ({formats})"
     )
+    if "values_in_bytes" in q:
+        yield f"  {q['values_in_bytes']} values that they read are stored as bytes, and decoded where they are read"
+        kept = ", ".join(f"{n} {kind}" for kind, n in q["operators_in_floats"].items())
+        yield f"  in floats: {kept or 'nothing else'}"
     if q["weights_in_floats"]:
         yield f"  weights in floats: {', '.join(q['weights_in_floats'])}"
     known = [row for row in q["weights"] if row["signal_to_noise_db"] is not None]

@@ -46,7 +46,7 @@ def static_int8(module: Module, device: Device, data: Calibration, observer: str
         wide = taps(data.samples[0])
     encode_values(graph, chosen, ranges, device.isa.byte, nearest, means)
     verify_module(module, after="the choice of encodings")
-    layers = _noise(graph, results, wide, data.samples[0])
+    layers = noise_of_layers(graph, results, wide, data.samples[0])
     refused = requantise(graph, device.isa.byte)
     verify_module(module, after="lower_requant")
     run_pipeline(module, FUSED)
@@ -64,7 +64,7 @@ def static_int8(module: Module, device: Device, data: Calibration, observer: str
     }  # fmt: skip
 
 
-def _noise(
+def noise_of_layers(
     graph: Graph, results: Sequence[Value], wide: Mapping[Value, Array], sample: Mapping[str, Array]
 ) -> list[dict[str, Any]]:
     """Signal to noise of each operator on bytes, that of all before it included, on one sample."""

@@ -32,6 +32,7 @@ Run = Callable[[Mapping[str, Array]], dict[str, Array]]
 ISLAND_DB = 30.0  # signal to noise that outputs behind a float island must keep against the same integers
 _MOVES = ("pad", "reshape", "slice", "transpose")
 SAME_WEIGHTS = "edgec's interpreter with the same weights"
+SAME_FLOAT8 = "edgec's interpreter with the same 8-bit floats"
 SAME_INTEGERS = "edgec's interpreter on the same integers"
 
 
@@ -66,10 +67,10 @@ class Narrowed:
 
     def has_islands(self) -> bool:
         """Whether bytes are made of floats that were computed: there, the last bit of a float may decide a byte."""
-        return any(op.kind == "quantize" and _computed(op.arg(0)) for op in self.graph.ops)
+        return any(op.kind in ("quantize", "to_float8") and computed(op.arg(0)) for op in self.graph.ops)
 
 
-def _computed(value: Value) -> bool:
+def computed(value: Value) -> bool:
     """Made by arithmetic, not only moved from an input or out of bytes."""
     while value.op is not None and value.op.kind in _MOVES:
         value = value.op.arg(0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from edgec.calibration import Calibration
-from edgec.encode_weights import encodable, encode_weights, form_for, moments_of
+from edgec.encode_weights import encodable, encode_weights, form_for, met_by
 from edgec.ir.graph import Module
 from edgec.ir.macs import macs_of
 from edgec.ir.ops.recurrent import GATES
@@ -27,8 +27,8 @@ def weight_only(module: Module, precision: str, data: Calibration | None) -> dic
     layers = {}
     if data is not None:
         rounded = [op for op in chosen if form_for(op, wanted) == "i4"]
-        for op, m in moments_of(graph, rounded, data.samples):
-            layers[op] = encode_weights(graph, op, wanted, m.hessian, m.rows)
+        for op, met in met_by(graph, rounded, data.samples, lambda _, x: x):
+            layers[op] = encode_weights(graph, op, wanted, met)
     for op in chosen:
         if op not in layers:
             layers[op] = encode_weights(graph, op, wanted)
@@ -39,11 +39,11 @@ def weight_only(module: Module, precision: str, data: Calibration | None) -> dic
         "calibration": data.facts() if data is not None else None,
         "rounding": "gptq" if data is not None and wanted == "i4" else "nearest",
         "coded_operators": len(layers),
-        "coded_macs_share": _share(sum(macs_of(op) for op in layers), sum(macs_of(op) for op in graph.ops)),
+        "coded_macs_share": share(sum(macs_of(op) for op in layers), sum(macs_of(op) for op in graph.ops)),
         "weights_in_floats": [f"{op.kind} {op.source}".strip() for op in left],
         "weights": [layers[op] for op in chosen],
     }
 
 
-def _share(part: int, whole: int) -> float:
+def share(part: int, whole: int) -> float:
     return round(part / whole, 4) if whole else 0.0

@@ -17,6 +17,7 @@ from edgec.passes.fuse_activation import fuse_activation
 from edgec.passes.fuse_residual import fuse_residual
 from edgec.passes.gather_to_slice import gather_to_slice
 from edgec.passes.lay_flat import lay_flat
+from edgec.passes.lower_float8 import lower_float8
 from edgec.passes.lower_requant import lower_requant
 from edgec.passes.merge_duplicates import merge_duplicates
 from edgec.passes.recognize_attention import recognize_attention
@@ -53,6 +54,7 @@ PASSES: dict[str, Callable[..., bool]] = {
         fuse_residual,
         gather_to_slice,
         lay_flat,
+        lower_float8,
         lower_requant,
         merge_duplicates,
         recognize_attention,
