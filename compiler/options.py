@@ -13,8 +13,8 @@ from edgec.ir.errors import UsageError
 from edgec.observers import PERCENTILE, check_observer
 from edgec.targets.c.weights import STORAGES, Storage
 
-PRECISIONS = ("float32", "int8", "fp8-e4m3", "fp8-e5m2", "w8", "w4")
-CALIBRATED = ("int8", "fp8-e4m3", "fp8-e5m2", "w4")  # those that look at samples
+PRECISIONS = ("float32", "int8", "int8-dynamic", "fp8-e4m3", "fp8-e5m2", "w4a8", "w8", "w4")
+CALIBRATED = ("int8", "fp8-e4m3", "fp8-e5m2", "w4a8", "w4")  # those that look at samples
 # --verify -> the runner; None chooses what fits, and `none` runs nothing
 RUNNER = {"auto": None, "host": "host", "emulate": "emulator", "qemu": "qemu", "none": None}
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgec.calibration import Calibration, read_calibration
+from edgec.dynamic_int8 import dynamic_int8
 from edgec.image import Image
 from edgec.ir.graph import Module
 from edgec.options import BuildOptions
@@ -40,6 +41,10 @@ def settle(
         facts = {"quantization": weight_only(module, options.precision, data)}
         samples = data.samples if data is not None else ()
         return Settled(effects, facts, Narrowed(module.entries["main"], samples, SAME_WEIGHTS))
+    if options.precision == "int8-dynamic":
+        effects = run_pipeline(module, CPU_FLOAT)
+        facts = {"quantization": dynamic_int8(module, device)}
+        return Settled(effects, facts, Narrowed(module.entries["main"], ()))
     data = _calibration(module, options, images, progress)
     if options.precision in FORMATS:
         effects = run_pipeline(module, CPU_FLOAT)
@@ -48,7 +53,7 @@ def settle(
         return Settled(effects, facts, Narrowed(module.entries["main"], data.samples, SAME_FLOAT8))
     effects = run_pipeline(module, BEFORE_ENCODING)
     progress(f"calibrating on {len(data.samples)} samples")
-    facts = {"quantization": static_int8(module, device, data, options.observer)}
+    facts = {"quantization": static_int8(module, device, data, options.observer, options.precision)}
     return Settled(effects, facts, Narrowed(module.entries["main"], data.samples))
 
 

@@ -44,6 +44,15 @@ def _lines(receipt: Facts) -> Iterator[str]:
 
 def _quantization(q: Facts) -> Iterator[str]:
     data = q["calibration"]
+    if data is None and "weights" not in q:
+        yield (
+            f"  {q['precision']}: {q['operators_on_bytes']} matmuls with {q['macs_share']:.1%} of the multiply-adds "
+            "work on bytes, with scales found at run time"
+        )
+        kept = ", ".join(f"{n} {kind}" for kind, n in q["multiply_adds_in_floats"].items())
+        if kept:
+            yield f"  in floats: {kept}"
+        return
     if "weights" in q:
         yield from _coded_weights(q)
         return
@@ -53,6 +62,8 @@ def _quantization(q: Facts) -> Iterator[str]:
         f"  {q['precision']}: {q['operators_on_bytes']} operators with {q['macs_share']:.1%} of the multiply-adds work "
         f"on bytes; ranges by {data['observer']} of {data['samples']} samples of {data['source']}"
     )
+    if q["weights_of_four_bits"]:
+        yield f"  weights of {q['weights_of_four_bits']} operators have four bits, in groups of 32"
     kept = ", ".join(f"{n} {kind}" for kind, n in q["operators_in_floats"].items())
     if kept:
         yield f"  in floats: {kept}"

@@ -30,6 +30,7 @@ from edgec.sample_inputs import sample_inputs
 Array = np.ndarray[Any, Any]
 Run = Callable[[Mapping[str, Array]], dict[str, Array]]
 ISLAND_DB = 30.0  # signal to noise that outputs behind a float island must keep against the same integers
+NARROWING = ("quantize", "quantize_rows", "to_float8")
 _MOVES = ("pad", "reshape", "slice", "transpose")
 SAME_WEIGHTS = "edgec's interpreter with the same weights"
 SAME_FLOAT8 = "edgec's interpreter with the same 8-bit floats"
@@ -67,7 +68,7 @@ class Narrowed:
 
     def has_islands(self) -> bool:
         """Whether bytes are made of floats that were computed: there, the last bit of a float may decide a byte."""
-        return any(op.kind in ("quantize", "to_float8") and computed(op.arg(0)) for op in self.graph.ops)
+        return any(op.kind in NARROWING and computed(op.arg(0)) for op in self.graph.ops)
 
 
 def computed(value: Value) -> bool:

@@ -20,7 +20,6 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 TOP = 127  # of int8
-TOP_OF_FOUR = 7  # of four bits
 SHRINKS = np.linspace(1.0, 0.5, 51)  # of a channel's scale that are tried
 DAMPING = 0.05  # of the mean diagonal of H is added to it: what the rows hardly show counts a little, too
 BLOCK = 64  # columns whose effect on the others is added at once

@@ -20,6 +20,7 @@ from edgec.passes.lay_flat import lay_flat
 from edgec.passes.lower_float8 import lower_float8
 from edgec.passes.lower_requant import lower_requant
 from edgec.passes.merge_duplicates import merge_duplicates
+from edgec.passes.quantize_matmuls import quantize_matmuls
 from edgec.passes.recognize_attention import recognize_attention
 from edgec.passes.recognize_gelu import recognize_gelu
 from edgec.passes.recognize_hard_swish import recognize_hard_swish
@@ -57,6 +58,7 @@ PASSES: dict[str, Callable[..., bool]] = {
         lower_float8,
         lower_requant,
         merge_duplicates,
+        quantize_matmuls,
         recognize_attention,
         recognize_gelu,
         recognize_hard_swish,

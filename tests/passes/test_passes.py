@@ -16,6 +16,7 @@ from edgec.ir import interp
 from edgec.ir.graph import Module
 from edgec.ir.text import parse_module, print_module
 from edgec.ir.verify import verify_module
+from edgec.paired import signal_to_noise
 from edgec.passes import PASSES
 from edgec.pipeline import parse_passes, run_pass, run_pipeline
 from edgec.receipt import compare
@@ -77,6 +78,9 @@ def test_case(case: Case) -> None:
     feeds = feeds_of(reference, 0)
     expected, found = interp.run(before, feeds), interp.run(after, feeds)
     for name, array in expected.items():
+        if case.file == "quantize_matmuls.edge":  # it rounds to bytes, at run time too: nothing can be exact
+            assert signal_to_noise(found[name], array) > 35
+            continue
         assert compare(found[name], array)["pass"], f"{name} computes something else"
 
 
