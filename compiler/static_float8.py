@@ -32,7 +32,7 @@ from edgec.verify_artifact import computed
 from edgec.weight_only import MULTIPLIED, share
 
 Array = np.ndarray[Any, Any]
-BATCHES = 12  # of operators whose weights are rounded together, each of which costs a build
+BATCHES = 8  # of operators whose weights are rounded together, each of which costs a build
 FORMATS = {"fp8-e4m3": "e4m3", "fp8-e5m2": "e5m2"}
 
 
