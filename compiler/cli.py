@@ -149,6 +149,8 @@ def _bindings(command: Any) -> Any:
 @click.option("--calib", metavar="DATA", help="Samples to calibrate on: file.npz, folder of .npy, module:function.")
 @click.option("--calib-samples", default=128, show_default=True, type=click.IntRange(2), help="Most of --calib.")
 @click.option("--observer", default="percentile", show_default=True, help="minmax, percentile, entropy or mse.")
+@click.option("--low-rank", default=0, show_default=True, type=click.IntRange(0),
+              help="Rank of the floats that make up for rounded weights of matmuls: fp8-*, w8, w4.")
 @click.option("--force", is_flag=True, help="Build although nothing changed.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what is being done.")
 def build(model: Path, target: str, output: Path | None, shapes: tuple[str, ...], consts: tuple[str, ...],

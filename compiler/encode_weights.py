@@ -19,6 +19,7 @@ from edgec.ir.encodings import FLOAT8, grouped_dims, nearest_float8, spread
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.ops.integer import GROUP, MOST_TIMES, TOP_OF_FOUR
 from edgec.ir.types import Encoding, Float8, Quant, Type
+from edgec.low_rank import add_product, factors
 from edgec.operand_rows import group_count, operand_rows
 from edgec.quantize import weights_of
 from edgec.targets.c.coded import short_scale
@@ -60,11 +61,12 @@ def form_for(op: Op, wanted: str) -> str:
 
 
 def encode_weights(
-    graph: Graph, op: Op, wanted: str, met: Met | None = None, least: Array | None = None
+    graph: Graph, op: Op, wanted: str, met: Met | None = None, least: Array | None = None, rank: int = 0
 ) -> dict[str, Any]:
     """Sets the encoding of the op's weights; what the receipt says of it. What the weights have `met` lets them make up
     for one another's errors (weight_rounding.gptq) and for those of what they are multiplied with. With `least`, scales
-    of four bits are 1 to 17 times one of the channel, which is at least that (ir/ops/integer.py)."""
+    of four bits are 1 to 17 times one of the channel, which is at least that (ir/ops/integer.py). With a `rank`, what
+    is lost of a matmul's weights is given back by floats of that rank."""
     format, axes = form_for(op, wanted), weights_of(op)
     w = graph.array(op.arg(1)).astype(np.float64)
     turned = w.transpose(axes)
@@ -86,9 +88,15 @@ def encode_weights(
         axis = products_axis(op) if format == "i4" else axes[0]
         encoding = Quant(format, key, zero, axis, GROUP if format == "i4" else 0)
     op.inputs[1] = graph.encoded(np.ascontiguousarray(stored), Type("f32", value.type.shape, (encoding,)), value.name)
+    found = graph.array(op.arg(1)).transpose(axes).reshape(flat.shape).astype(np.float64)
+    thin = factors((flat - found).T, rank) if rank and op.kind == "matmul" else None
+    if thin is not None:
+        found = found + (thin[0] @ thin[1]).T
     if met is not None:
-        _correct_bias(graph, op, flat, met, graph.array(op.arg(1)).transpose(axes).reshape(flat.shape))
-    noise = np.sum((graph.array(op.arg(1)) - w) ** 2)
+        _correct_bias(graph, op, flat, met, found)
+    if thin is not None:
+        add_product(graph, op, *thin)
+    noise = np.sum((found - flat) ** 2)
     level = 10 * math.log10(np.sum(w**2) / noise) if noise > 0 else None
     return {
         "op": f"{op.kind} {op.source}".strip(),

@@ -38,7 +38,7 @@ def settle(
     if options.precision in WEIGHT_ONLY:
         effects = run_pipeline(module, CPU_FLOAT)
         data = _calibration(module, options, images, progress) if options.calib is not None else None
-        facts = {"quantization": weight_only(module, options.precision, data)}
+        facts = {"quantization": weight_only(module, options.precision, data, options.low_rank)}
         samples = data.samples if data is not None else ()
         return Settled(effects, facts, Narrowed(module.entries["main"], samples, SAME_WEIGHTS))
     if options.precision == "int8-dynamic":
@@ -49,7 +49,7 @@ def settle(
     if options.precision in FORMATS:
         effects = run_pipeline(module, CPU_FLOAT)
         progress(f"calibrating on {len(data.samples)} samples")
-        facts = {"quantization": static_float8(module, options.precision, data)}
+        facts = {"quantization": static_float8(module, options.precision, data, options.low_rank)}
         return Settled(effects, facts, Narrowed(module.entries["main"], data.samples, SAME_FLOAT8))
     effects = run_pipeline(module, BEFORE_ENCODING)
     progress(f"calibrating on {len(data.samples)} samples")

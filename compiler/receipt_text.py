@@ -87,6 +87,8 @@ def _coded_weights(q: Facts) -> Iterator[str]:
         yield f"  {q['values_in_bytes']} values that they read are stored as bytes, and decoded where they are read"
         kept = ", ".join(f"{n} {kind}" for kind, n in q["operators_in_floats"].items())
         yield f"  in floats: {kept or 'nothing else'}"
+    if q["low_rank"]:
+        yield f"  floats of rank {q['low_rank']} give back what rounding takes from the weights of matmuls"
     if q["weights_in_floats"]:
         yield f"  weights in floats: {', '.join(q['weights_in_floats'])}"
     known = [row for row in q["weights"] if row["signal_to_noise_db"] is not None]

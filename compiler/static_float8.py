@@ -36,7 +36,7 @@ BATCHES = 8  # of operators whose weights are rounded together, each of which co
 FORMATS = {"fp8-e4m3": "e4m3", "fp8-e5m2": "e5m2"}
 
 
-def static_float8(module: Module, precision: str, data: Calibration) -> dict[str, Any]:
+def static_float8(module: Module, precision: str, data: Calibration, rank: int = 0) -> dict[str, Any]:
     """Makes the module's graph, which stands behind all passes, one on 8-bit floats; what the receipt says of it."""
     (graph,) = module.entries.values()
     format = FORMATS[precision]
@@ -54,7 +54,7 @@ def static_float8(module: Module, precision: str, data: Calibration) -> dict[str
         operands = {op: op.arg(0) for op in readers}
         for batch in _batches(readers):
             met = _met(graph, [op for op in batch if op in chosen], operands, scales, format, wide, data)
-            weights += [encode_weights(graph, op, format, met[op]) for op in batch if op in met]
+            weights += [encode_weights(graph, op, format, met[op], rank=rank) for op in batch if op in met]
             encode_values(graph, batch, {op.arg(0): scales[op.arg(0)] for op in batch if op.arg(0) in scales}, format)
             lower_float8(graph)
     verify_module(module, after="lower_float8")
@@ -64,6 +64,7 @@ def static_float8(module: Module, precision: str, data: Calibration) -> dict[str
     return {
         "precision": precision,
         "calibration": {**data.facts(), "observer": "minmax"},
+        "low_rank": rank,
         "values_in_bytes": len(narrowed),
         "coded_operators": len(chosen),
         "coded_macs_share": share(sum(macs_of(op) for op in readers), sum(macs_of(op) for op in graph.ops)),

@@ -93,3 +93,25 @@ def test_what_is_encoded() -> None:
 def test_calibration_data_where_nothing_looks_at_it(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--calib gives samples to int8, .*w4: give"):
         built("host", tmp_path / "out", "w8", calib=str(CALIB))
+
+
+def test_low_rank_gives_back_what_rounding_takes(tmp_path: Path) -> None:
+    """Two thin matmuls, whose error is less than that of the weights alone; the artifact means the same."""
+    noise = []
+    for rank in (0, 8):
+        net = Network(5)
+        x, w = net.floats(6, 64), net.const(64, 48)
+        net.op("matmul", x, w, net.const(48), act="relu")
+        wide = net.expected()["y0"]
+        (op,) = net.graph.ops
+        row = encode_weights(net.graph, op, "i4", rank=rank)
+        assert len(net.graph.ops) == (3 if rank else 1)
+        noise.append((np.sum((net.expected()["y0"] - wide) ** 2), row["signal_to_noise_db"]))
+        net.check("host", tmp_path)
+    assert noise[1][0] < 0.8 * noise[0][0]
+    assert noise[1][1] > noise[0][1] + 1
+
+
+def test_low_rank_where_it_means_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--low-rank is for fp8-e4m3"):
+        built("host", tmp_path / "out", "int8", low_rank=4)

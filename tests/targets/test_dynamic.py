@@ -11,20 +11,26 @@ from network import Network
 from test_qconv import isa_of
 
 from edgec.passes.quantize_matmuls import quantize_matmuls
+from edgec.targets.c.isa import Isa
 
 pytestmark = pytest.mark.usefixtures("scalar_host")
 TARGETS = [*HOSTS, "host:scalar", "arm:cortex-a76", "arm:cortex-a72"]
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_rows(target: str, tmp_path: Path) -> None:
-    """The same bytes, scales and zero points, for rows of any length and any numbers."""
-    net, byte = Network(31), isa_of(target).byte
+def network(isa: Isa) -> Network:
+    net, byte = Network(31), isa.byte
     for k in (1, 3, 15, 16, 17, 64, 65, 200):
         rows = net.rng.standard_normal((7, k)) * 10.0 ** net.rng.integers(-3, 3, (7, 1))
         rows[1], rows[2, 0], rows[3] = 0.0, np.nan, np.abs(rows[3])
         rows[4], rows[5, -1] = -np.abs(rows[4]), 1e30
         net.done(*net.build.ops("quantize_rows", net.source(rows), to=byte))
+    return net
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_rows(target: str, tmp_path: Path) -> None:
+    """The same bytes, scales and zero points, for rows of any length and any numbers."""
+    net = network(isa_of(target))
     found, expected = net.run(target, tmp_path), net.expected()
     for name, _ in net.graph.outputs:
         np.testing.assert_array_equal(found[name], expected[name], f"{target} {name}")
