@@ -38,7 +38,7 @@ setup(
     package_dir=FLOORS,
     package_data={
         "edgec": ["py.typed"],
-        "edgec.targets": ["**/*.h", "**/*.c", "**/*.toml", "**/*.S", "**/*.in"],
+        "edgec.targets": ["**/*.h", "**/*.inc", "**/*.c", "**/*.toml", "**/*.S", "**/*.in"],
         "edgec.runtime": ["**/*.h", "**/*.c", "**/*.in"],
     },
     extras_require=EXTRAS,

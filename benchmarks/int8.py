@@ -4,7 +4,7 @@
 
 flips         answers lost and won on the labelled sets, calibrated on their `calib`; INT8 beside quantize_static
 latency       one thread on this machine: our INT8, our float, onnxruntime's INT8 forms, in one interleaved run
-instructions  executed A64 instructions of an inference in INT8 and in float, by the emulator
+instructions  executed A64 instructions of an inference in INT8, fp16 and float, by the emulator
 agreement     top-1 of efficientnet_lite0 in INT8 and in float on crops of scikit-image's photographs (needs it)
 bits          every model for this machine and cores with and without dot products against the same integers
 noise         signal to noise of the first output beside onnxruntime's quantize_static, on held-out inputs
@@ -100,9 +100,11 @@ class Feeder(quantization.CalibrationDataReader):  # type: ignore[misc]
         return next(self._feeds, None)
 
 
-def theirs(model: Model, feeds: Sequence[dict[str, Array]], folder: Path, observer: str, signed: bool) -> Path:
-    """The model quantised by onnxruntime: QDQ, per channel."""
-    prepared, out = folder / f"{model.name}-prepared.onnx", folder / f"{model.name}-{observer}-{signed}.onnx"
+def theirs(
+    model: Model, feeds: Sequence[dict[str, Array]], folder: Path, observer: str, signed: bool, form: str = "QDQ"
+) -> Path:
+    """The model quantised by onnxruntime, per channel."""
+    prepared, out = folder / f"{model.name}-prepared.onnx", folder / f"{model.name}-{observer}-{signed}-{form}.onnx"
     if not prepared.exists():
         source = onnx.load(str(model.path))
         if next(o.version for o in source.opset_import if o.domain == "") < PER_CHANNEL:
@@ -113,6 +115,7 @@ def theirs(model: Model, feeds: Sequence[dict[str, Array]], folder: Path, observ
     quantization.quantize_static(
         str(prepared), str(out), Feeder(feeds), per_channel=True, calibrate_method=OBSERVERS[observer],
         activation_type=activation, weight_type=quantization.QuantType.QInt8,
+        quant_format=quantization.QuantFormat[form],
     )  # fmt: skip
     return out
 
@@ -211,21 +214,24 @@ def latency(folder: Path, data: Path, names: Sequence[str], target: str, work: P
         print(f"against {label}: geometric mean {mean:.2f}x, least {min(ratios):.2f}x")
 
 
-def feeds_of(model: Model, ports: Sequence[Any]) -> dict[str, Array]:
+def feeds_of(model: Model, ports: Sequence[Any], seed: int = 0) -> dict[str, Array]:
     from edgec.ir.types import Type
 
-    return sample_inputs([(t.name, Type(t.dtype, t.shape)) for t in ports], 0, model.ranges)
+    return sample_inputs([(t.name, Type(t.dtype, t.shape)) for t in ports], seed, model.ranges)
 
 
 def instructions(folder: Path, data: Path, names: Sequence[str], target: str, work: Path) -> None:
     for model in read_models(folder, names or COUNTED):
         counts = []
-        for precision in ("int8", "float32"):
+        for precision in ("int8", "fp16", "float32"):
             out = work / f"{model.name}-{precision}"
             options = model.options(precision=precision, verify_inputs=1)
-            receipt = build(model.path, target or "arm:cortex-a76", out, options).receipt
-            counts.append(receipt["verification"]["instructions"] / 1e6)
-        print(f"{model.name:28} INT8 {counts[0]:.3f} M, float {counts[1]:.3f} M", flush=True)
+            verification = build(model.path, target or "arm:cortex-a76", out, options).receipt["verification"]
+            noise = verification.get("against_model", {}).get("signal_to_noise_db", {})
+            counts.append(f"{precision} {verification['instructions'] / 1e6:.3f} M")
+            worst = min((n for n in noise.values() if n is not None), default=math.inf)
+            counts[-1] += f" ({worst:.1f} dB)" if noise else ""
+        print(f"{model.name:28} {', '.join(counts)}", flush=True)
 
 
 def agreement(folder: Path, data: Path, names: Sequence[str], target: str, work: Path) -> None:

@@ -39,7 +39,7 @@ def build_key(model: Path, target: str, device: Device, options: BuildOptions) -
             raise UsageError(f"{option} {given} cannot be read: {error.strerror}") from None
     digest.update(calibration_digest(options.calib))
     facts = asdict(options) | {"consts": {k: (v.dtype.str, v.tolist()) for k, v in options.consts.items()}}
-    del facts["force"]
+    del facts["rebuild"]
     versions = [version(p) for p in ("edgec", "ziglang", "onnx", "numpy", "onnxruntime")]
     digest.update(repr((target, device, sorted(facts.items(), key=lambda i: i[0]), versions, _sources())).encode())
     return digest.hexdigest()

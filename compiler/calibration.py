@@ -26,9 +26,9 @@ from edgec.calibration_sources import Samples, from_arrays, from_folder, from_fu
 from edgec.image import Image
 from edgec.ir.errors import UsageError
 from edgec.ir.types import FLOATS, Type
+from edgec.labelled import read_data
 from edgec.onnx_import.limits import VERIFY_BYTES
 from edgec.sample_inputs import sample_inputs
-from edgec.verify_artifact import read_data
 
 Array = np.ndarray[Any, Any]
 Inputs = Mapping[str, Type]
@@ -101,7 +101,7 @@ def _opened(spec: str, inputs: Inputs, images: Mapping[str, Image], most: int) -
 
 def calibration_digest(spec: str | None) -> bytes:
     """Changes with what is read, for the key of a build: the bytes of the file or of the folder's files. Of a function
-    it is the module's file; what the function reads may change unseen, and --force builds then."""
+    it is the module's file; what the function reads may change unseen, and --rebuild builds then."""
     digest = hashlib.sha256()
     for path in () if spec is None else sample_files(spec):
         digest.update(f"{path.name} ".encode())

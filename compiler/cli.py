@@ -145,13 +145,17 @@ def _bindings(command: Any) -> Any:
               help="linked, or file: NAME_weights.bin is not linked in, the program hands it over.")
 @click.option("--layers", is_flag=True, help="Add the error of each operator to the receipt (builds twice).")
 @click.option("--precision", default="float32", show_default=True,
-              help="float32, int8, int8-dynamic, fp8-e4m3, fp8-e5m2, w4a8, w8 or w4.")
-@click.option("--calib", metavar="DATA", help="Samples to calibrate on: file.npz, folder of .npy, module:function.")
+              help="float32, fp16, int8, int8-dynamic, fp8-e4m3, fp8-e5m2, w4a8, w8 or w4.")
+@click.option("--calib", metavar="DATA", help="Samples: file.npz, a folder of .npy, or module:function.")
 @click.option("--calib-samples", default=128, show_default=True, type=click.IntRange(2), help="Most of --calib.")
-@click.option("--observer", default="percentile", show_default=True, help="minmax, percentile, entropy or mse.")
+@click.option("--observer", default="auto", show_default=True,
+              help="minmax, percentile, entropy or mse; auto tries them all.")  # fmt: skip
 @click.option("--low-rank", default=0, show_default=True, type=click.IntRange(0),
-              help="Rank of the floats that make up for rounded weights of matmuls: fp8-*, w8, w4.")
-@click.option("--force", is_flag=True, help="Build although nothing changed.")
+              help="Rank of the floats that make up for rounded weights of matmuls: fp8-*, w8, w4.")  # fmt: skip
+@click.option("--max-drop", metavar="SHARE", help="Most accuracy that int8 may lose, such as 0.5%.")
+@click.option("--max-error", metavar="SHARE", help="Most error of outputs that int8 may make, such as 2%.")
+@click.option("--force", is_flag=True, help="Narrow operators even where that is predicted to be slower.")
+@click.option("--rebuild", is_flag=True, help="Build although nothing changed.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what is being done.")
 def build(model: Path, target: str, output: Path | None, shapes: tuple[str, ...], consts: tuple[str, ...],
           ranges: tuple[str, ...], images: tuple[str, ...], system: str, verbose: bool, single_file: bool, weights: str,
@@ -255,7 +259,7 @@ def _best(scores: Any, labels: tuple[str, ...], top: int) -> list[str]:
 def _feeds(inputs: tuple[str, ...], names: list[str]) -> dict[str, Any]:
     import numpy as np
 
-    from edgec.verify_artifact import read_data
+    from edgec.labelled import read_data
 
     feeds: dict[str, Any] = {}
     for item in inputs:

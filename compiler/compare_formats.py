@@ -66,7 +66,7 @@ def compare_formats(
 def _row(format: str, receipt: Mapping[str, Any]) -> Row:
     verification, accuracy = receipt.get("verification", {}), receipt.get("accuracy", {})
     levels = verification.get("against_model", {}).get("signal_to_noise_db", {}).values()
-    memory, facts = receipt["memory"], receipt.get("quantization", {})
+    memory, facts = receipt["memory"], receipt.get("quantization") or receipt.get("halves") or {}
     return Row(
         format,
         min((level for level in levels if level is not None), default=None),

@@ -25,6 +25,7 @@ from edgec.build_key import build_key, unchanged
 from edgec.gains import account
 from edgec.image import parse_image, use_images
 from edgec.ir.errors import VerifyError
+from edgec.islands import opener
 from edgec.labels import label_files, read_labels
 from edgec.layers import layer_errors
 from edgec.onnx_import.importer import import_model
@@ -70,7 +71,7 @@ def build(
     check_file(model)
     zig()
     key = build_key(model, target, device, options)
-    if not options.force and (found := unchanged(output, key)) is not None:
+    if not options.rebuild and (found := unchanged(output, key)) is not None:
         return BuildResult(output, found, cached=True)
 
     progress(f"importing {model.name}")
@@ -101,8 +102,9 @@ def build(
     if options.verify != "none":
         progress("verifying against the reference")
         original = import_model(model, imported).entries["main"]
+        opened = opener(device, platform, identity, manifest, RUNNER[options.verify])
         with staged(files, manifest) as folder:
-            receipt |= verify_staged(folder, model, original, options, images, plan, settled.narrowed)
+            receipt |= verify_staged(folder, model, original, options, images, plan, settled.narrowed, opened)
         if options.layers:
             progress("comparing layer by layer")
             feeds = sample_inputs([(p.name, p.type) for p in plan.inputs], options.seed, ranges_of(options, images))

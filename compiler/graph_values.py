@@ -79,6 +79,14 @@ def graph_values(graph: Graph, values: Iterable[Value], group_bytes: int = GROUP
         yield GraphValues(groups, f"host:{device.name}")
 
 
+def byte_here() -> str:
+    """How graphs that run here must store bytes; the same integers as on any target, bit by bit."""
+    try:
+        return TARGETS["host"].choose("").isa.byte
+    except UsageError:
+        return "i8"
+
+
 def _grouped(values: Sequence[Value], most: int) -> list[list[Value]]:
     """In order, each group below `most` bytes where its values are."""
     groups: list[list[Value]] = []

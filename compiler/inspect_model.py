@@ -20,7 +20,8 @@ from edgec.passes import CPU_FLOAT
 from edgec.pipeline import run_pipeline
 from edgec.plan_facts import FILE as PLAN
 from edgec.plan_facts import memory_map, plan_facts, step_list
-from edgec.receipt_text import account_lines, checked_lines
+from edgec.quantised_model import is_quantised, settle_quantised
+from edgec.receipt_text import account_lines, checked_lines, quantization_lines
 from edgec.runtime.errors import RunError
 from edgec.runtime.manifest import check_files, read_manifest
 from edgec.step_costs import step_costs
@@ -54,7 +55,11 @@ def inspect_model(path: Path, bindings: ImportOptions, target: str) -> Iterator[
     yield f"{total_macs(graph):,} multiply-adds, {parameters:,} B of parameters"
     if device is None:
         return
-    effects = run_pipeline(module, CPU_FLOAT)
+    if is_quantised(graph):
+        effects, facts = settle_quantised(module, device)
+        yield from quantization_lines(facts)
+    else:
+        effects = run_pipeline(module, CPU_FLOAT)
     threads = BuildOptions().threads
     segments = schedule_graph(graph, device.isa, device.memory, threads)
     try:

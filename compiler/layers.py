@@ -22,12 +22,12 @@ from edgec.ir import interp
 from edgec.ir.errors import ToolError
 from edgec.ir.graph import Graph, Value
 from edgec.ir.origin import VIEWS, Origin
+from edgec.narrowed import Run
 from edgec.onnx_import.limits import VERIFY_BYTES
 from edgec.receipt import compare
 from edgec.targets.c.build import Platform, make_plan
 from edgec.targets.c.devices import Device
 from edgec.targets.c.emit import Identity
-from edgec.verify_artifact import Run
 
 Array = np.ndarray[Any, Any]
 # names of tensors of the ONNX model -> a function that gives them for inputs, and whose it is

@@ -14,7 +14,6 @@ counted apart: a grid always holds 0, so that they cost nothing wherever the end
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -28,6 +27,7 @@ K = TypeVar("K")
 Stream = Callable[[], Iterable[Mapping[K, Array]]]  # called once a pass
 
 OBSERVERS = ("minmax", "percentile", "entropy", "mse")
+AUTO = "auto"  # each of them is tried
 PERCENTILE = 99.99
 BINS = 2048
 STEPS = 255  # between the ends
@@ -112,18 +112,6 @@ def channel_maxima(stream: Stream[K]) -> dict[K, Array]:
     return found
 
 
-def channel_means(stream: Stream[K]) -> dict[K, Array]:
-    """The mean of each channel (the last axis)."""
-    sums: dict[K, Array] = {}
-    counts: Counter[K] = Counter()
-    for arrays in stream():
-        for key, array in arrays.items():
-            mean = array.reshape(-1, array.shape[-1]).mean(axis=0, dtype=np.float64)
-            sums[key] = sums[key] + mean if key in sums else mean
-            counts[key] += 1
-    return {key: total / counts[key] for key, total in sums.items()}
-
-
 def measure_ranges(stream: Stream[K], observer: str, percentile: float = PERCENTILE) -> dict[K, Range]:
     """The range of each key by one observer."""
     check_observer(observer, percentile)
@@ -133,10 +121,15 @@ def measure_ranges(stream: Stream[K], observer: str, percentile: float = PERCENT
 
 def check_observer(observer: str, percentile: float) -> None:
     """UsageError for what is no observer or percentile."""
-    if observer not in OBSERVERS:
-        raise UsageError(f"--observer {observer} is not legal; legal: {', '.join(OBSERVERS)}")
+    if observer not in (AUTO, *OBSERVERS):
+        raise UsageError(f"--observer {observer} is not legal; legal: {', '.join((AUTO, *OBSERVERS))}")
     if not 50.0 < percentile <= 100.0:
         raise UsageError(f"--percentile {percentile:g} is not legal; give a number above 50, up to 100")
+
+
+def tried_by(observer: str) -> tuple[str, ...]:
+    """The observers that a choice stands for."""
+    return OBSERVERS if observer == AUTO else (observer,)
 
 
 def range_of(histogram: Histogram, observer: str, percentile: float = PERCENTILE) -> Range:

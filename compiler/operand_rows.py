@@ -6,14 +6,17 @@ A row holds what one result element of each channel is made of, in the order of 
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from edgec.ir.graph import Op
+from edgec.ir.graph import Op, Value
 from edgec.ir.ops.conv import sliding
 
 Array = np.ndarray[Any, Any]
+
+MEAN_ROWS = 256  # of an array that a mean is made of
 
 
 def group_count(op: Op) -> int:
@@ -64,3 +67,16 @@ class Moments:
     @property
     def mean(self) -> Array:
         return self._sums / max(self.rows, 1)
+
+
+def row_means(ops: Collection[Op], stream: Iterable[Mapping[Value, Array]]) -> dict[Op, Array]:
+    """The mean row [groups, k] of each operator, of operands as they come."""
+    readers: dict[Value, list[Op]] = {}
+    for op in ops:
+        readers.setdefault(op.arg(0), []).append(op)
+    sums: dict[Op, list[Array]] = {op: [] for op in ops}
+    for found in stream:
+        for value, array in found.items():
+            for op in readers.get(value, ()):
+                sums[op].append(operand_rows(op, array, MEAN_ROWS).mean(axis=1, dtype=np.float64))
+    return {op: np.mean(means, axis=0) for op, means in sums.items() if means}

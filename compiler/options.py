@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from edgec.bounds import share
 from edgec.ir.errors import UsageError
 from edgec.observers import PERCENTILE, check_observer
 from edgec.targets.c.weights import STORAGES, Storage
 
-PRECISIONS = ("float32", "int8", "int8-dynamic", "fp8-e4m3", "fp8-e5m2", "w4a8", "w8", "w4")
+PRECISIONS = ("float32", "fp16", "int8", "int8-dynamic", "fp8-e4m3", "fp8-e5m2", "w4a8", "w8", "w4")
 LOW_RANK = ("fp8-e4m3", "fp8-e5m2", "w8", "w4")  # those whose rounding errors floats may give back
-CALIBRATED = ("int8", "fp8-e4m3", "fp8-e5m2", "w4a8", "w4")  # those that look at samples
+CALIBRATED = ("int8", "fp16", "fp8-e4m3", "fp8-e5m2", "w4a8", "w4")  # those that look at samples
 MOST_RANK = 256
 # --verify -> the runner; None chooses what fits, and `none` runs nothing
 RUNNER = {"auto": None, "host": "host", "emulate": "emulator", "qemu": "qemu", "none": None}
@@ -27,8 +28,10 @@ class BuildOptions:
     `shapes` and `consts` bind inputs, `ranges` are where sample inputs lie, `data` is labelled data (.npz with an array
     an input and `labels`), `images` makes inputs camera frames (see edgec.image), `labels` is a file with a name for
     each class, `weights` says where they live: linked, inline (in the C source) or file (the caller brings them),
-    `layers` adds the error of every operator to the receipt. `precision` is one of PRECISIONS; ranges of int8 come
-    from at most `calib_samples` samples of `calib` (edgec.calibration), by an `observer` (edgec.observers)."""
+    `layers` adds the error of every operator to the receipt. `precision` is one of PRECISIONS; the ranges of int8 come
+    from at most `calib_samples` samples of `calib` (edgec.calibration), by an `observer` (edgec.observers); `force`
+    narrows operators even where that is predicted to be slower. `rebuild` builds although nothing changed.
+    `max_drop` and `max_error` bound what int8 loses (edgec.bounds): shares such as 0.5%."""
 
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     consts: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
@@ -47,9 +50,12 @@ class BuildOptions:
     precision: str = "float32"
     calib: str | None = None
     calib_samples: int = 128
-    observer: str = "percentile"
+    observer: str = "auto"
     low_rank: int = 0
     force: bool = False
+    rebuild: bool = False
+    max_drop: str | None = None
+    max_error: str | None = None
 
 
 def check_options(options: BuildOptions, family: str) -> None:
@@ -71,5 +77,15 @@ def check_options(options: BuildOptions, family: str) -> None:
         raise UsageError(f"--low-rank is for {', '.join(LOW_RANK)}: give --precision with one of them")
     if not 0 <= options.low_rank <= MOST_RANK:
         raise UsageError(f"--low-rank {options.low_rank} is not legal; give 0 to {MOST_RANK}")
+    bounds = {"--max-drop": options.max_drop, "--max-error": options.max_error}
+    given = [(name, text) for name, text in bounds.items() if text is not None]
+    for name, text in given:
+        share(name, text)
+        if options.precision != "int8":
+            raise UsageError(f"{name} bounds what int8 loses: give --precision int8 with it")
+    if len(given) > 1:
+        raise UsageError("--max-drop and --max-error are two bounds: give one of them")
+    if options.max_drop is not None and not str(options.calib).endswith(".npz"):
+        raise UsageError("--max-drop needs labelled items: give --calib an .npz file that has `labels` (or `y`) too")
     if options.weights not in STORAGES:
         raise UsageError(f"--weights {options.weights} is not legal; legal: {', '.join(STORAGES)}")

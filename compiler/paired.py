@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from edgec.receipt import wilson
-
 Array = np.ndarray[Any, Any]
+
+Z = 1.959964  # of 95 %
 
 
 def signal_to_noise(found: Array, expected: Array) -> float:
@@ -22,25 +23,41 @@ def signal_to_noise(found: Array, expected: Array) -> float:
 
 
 def drop_interval(before: Array, after: Array) -> tuple[float, float]:
-    """95 % interval of the accuracy lost from `before` to `after`, both of the same items: right or not.
+    """95 % interval of the accuracy lost from `before` to `after`, both of the same items: right or not."""
+    return score_interval(int(np.sum(before & ~after)), int(np.sum(~before & after)), len(before))
 
-    Newcombe, *Improved confidence intervals for the difference between binomial proportions based on paired data*,
-    1998, method 10: Wilson's intervals of both, and the correlation between them."""
-    n = len(before)
+
+def score_interval(lost: int, won: int, n: int) -> tuple[float, float]:
+    """95 % interval of a difference of paired proportions: of n items, `lost` are right before only, `won` after only.
+
+    T. Tango, *Equivalence test and confidence interval for the difference in proportions for the paired-sample design*,
+    1998: the differences that a score test does not reject. Without a changed item it is z²/(n + z²) either way."""
     if not n:
         return -1.0, 1.0
-    both, lost = int(np.sum(before & after)), int(np.sum(before & ~after))
-    won, neither = int(np.sum(~before & after)), int(np.sum(~before & ~after))
-    p1, p2 = (both + lost) / n, (both + won) / n
-    (l1, u1), (l2, u2) = wilson(both + lost, n), wilson(both + won, n)
-    product = (both + lost) * (won + neither) * (both + won) * (lost + neither)
-    cross = float(both * neither - lost * won)
-    if cross > 0:  # with the paper's continuity correction
-        cross = max(cross - n / 2, 0.0)
-    phi = cross / math.sqrt(product) if product else 0.0
-    low = (p1 - l1) ** 2 - 2 * phi * (p1 - l1) * (u2 - p2) + (u2 - p2) ** 2
-    high = (u1 - p1) ** 2 - 2 * phi * (u1 - p1) * (p2 - l2) + (p2 - l2) ** 2
-    return p1 - p2 - math.sqrt(max(low, 0.0)), p1 - p2 + math.sqrt(max(high, 0.0))
+
+    def score(difference: float) -> float:
+        """How far the counts are from a difference, in standard errors under it; falls with the difference."""
+        a, c = 2 * n, -won * difference * (1 - difference)
+        b = (2 * n - lost + won) * difference - lost - won
+        likeliest = (math.sqrt(max(b * b - 4 * a * c, 0.0)) - b) / (2 * a)  # share of `won`
+        variance = n * (2 * likeliest + difference * (1 - difference))
+        away = lost - won - n * difference
+        return away / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, away)
+
+    middle = (lost - won) / n
+    return _root(score, -1.0, middle, Z), _root(score, middle, 1.0, -Z)
+
+
+def _root(falling: Callable[[float], float], low: float, high: float, value: float) -> float:
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if falling(middle) > value else (low, middle)
+    return (low + high) / 2
+
+
+def items_to_show(drop: float) -> int:
+    """How many items, none of them changed, show that the accuracy falls by no more than this, with 95 % confidence."""
+    return math.ceil(Z * Z * (1 - drop) / drop)
 
 
 def paired(found: Array, expected: Array, labels: Array) -> dict[str, Any]:

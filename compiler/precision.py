@@ -4,20 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from edgec.bounds import MostDrop, MostError, share
 from edgec.calibration import Calibration, read_calibration
 from edgec.dynamic_int8 import dynamic_int8
+from edgec.half_precision import half_precision
 from edgec.image import Image
+from edgec.ir.errors import UsageError
 from edgec.ir.graph import Module
+from edgec.labelled import Ports, read_labelled
+from edgec.narrowed import Narrowed, in_halves, on_float8, on_integers, on_rows, with_coded_weights
 from edgec.options import BuildOptions
 from edgec.passes import BEFORE_ENCODING, CPU_FLOAT
 from edgec.pipeline import Effect, run_pipeline
+from edgec.quantised_model import is_quantised, settle_quantised
+from edgec.sample_inputs import sample_inputs
 from edgec.static_float8 import FORMATS, static_float8
 from edgec.static_int8 import static_int8
+from edgec.static_w4a8 import static_w4a8
 from edgec.targets.c.devices import Device
-from edgec.verify_artifact import SAME_FLOAT8, SAME_WEIGHTS, Narrowed, ranges_of
+from edgec.verify_artifact import ranges_of
 from edgec.weight_only import WEIGHT_ONLY, weight_only
+from edgec.within_bound import MakeBound
+
+RANDOM_SAMPLES = 3  # where no --calib is given to fp16
 
 
 @dataclass(frozen=True)
@@ -33,28 +45,74 @@ def settle(
     module: Module, device: Device, options: BuildOptions, images: Mapping[str, Image], progress: Callable[[str], None]
 ) -> Settled:
     """Runs the passes over an imported module; it is what the target computes afterwards."""
+    graph = module.entries["main"]
+    if is_quantised(graph):
+        if options.precision != "float32":
+            raise UsageError(
+                f"--precision {options.precision}: the model is quantised already, by scales of its own; leave it out"
+            )
+        effects, facts = settle_quantised(module, device)
+        return Settled(effects, {"quantization": facts}, on_integers(graph, ()))
     if options.precision == "float32":
         return Settled(run_pipeline(module, CPU_FLOAT))
+    if options.precision == "fp16":
+        return _halves(module, device, options, images, progress)
     if options.precision in WEIGHT_ONLY:
-        effects = run_pipeline(module, CPU_FLOAT)
-        data = _calibration(module, options, images, progress) if options.calib is not None else None
-        facts = {"quantization": weight_only(module, options.precision, data, options.low_rank)}
-        samples = data.samples if data is not None else ()
-        return Settled(effects, facts, Narrowed(module.entries["main"], samples, SAME_WEIGHTS))
+        return _coded_weights(module, options, images, progress)
     if options.precision == "int8-dynamic":
         effects = run_pipeline(module, CPU_FLOAT)
-        facts = {"quantization": dynamic_int8(module, device)}
-        return Settled(effects, facts, Narrowed(module.entries["main"], ()))
+        return Settled(effects, {"quantization": dynamic_int8(module, device)}, on_rows(graph))
     data = _calibration(module, options, images, progress)
     if options.precision in FORMATS:
         effects = run_pipeline(module, CPU_FLOAT)
         progress(f"calibrating on {len(data.samples)} samples")
         facts = {"quantization": static_float8(module, options.precision, data, options.low_rank)}
-        return Settled(effects, facts, Narrowed(module.entries["main"], data.samples, SAME_FLOAT8))
+        return Settled(effects, facts, on_float8(graph, data.samples))
     effects = run_pipeline(module, BEFORE_ENCODING)
     progress(f"calibrating on {len(data.samples)} samples")
-    facts = {"quantization": static_int8(module, device, data, options.observer, options.precision)}
-    return Settled(effects, facts, Narrowed(module.entries["main"], data.samples))
+    if options.precision == "w4a8":
+        facts = {"quantization": static_w4a8(module, device, data, options.observer)}
+        return Settled(effects, facts, on_integers(graph, data.samples))
+    bounded = _bound(options, [(v.name, v.type) for v in graph.inputs], data)
+    facts = {"quantization": static_int8(module, device, data, options.observer, options.force, bounded)}
+    return Settled(effects, facts, on_integers(graph, data.samples))
+
+
+def _halves(
+    module: Module, device: Device, options: BuildOptions, images: Mapping[str, Image], progress: Callable[[str], None]
+) -> Settled:
+    """Samples are those of --calib, or random ones: they only say which values are beyond what halves hold."""
+    graph = module.entries["main"]
+    data = _calibration(module, options, images, progress) if options.calib is not None else None
+    ports = [(v.name, v.type) for v in graph.inputs if v not in {s.input for s in graph.states}]
+    ranges = ranges_of(options, images)
+    samples = data.samples if data else [sample_inputs(ports, options.seed + i, ranges) for i in range(RANDOM_SAMPLES)]
+    effects = run_pipeline(module, CPU_FLOAT)
+    progress(f"measuring values on {len(samples)} samples")
+    facts = half_precision(module, device, samples)
+    facts["calibration"] = data.facts() if data else None
+    return Settled(effects, {"halves": facts}, in_halves(graph, data.samples if data else ()))
+
+
+def _bound(options: BuildOptions, ports: Ports, data: Calibration) -> MakeBound | None:
+    """What --max-drop or --max-error asks for; labelled items are those of --calib."""
+    if options.max_drop is not None:
+        most, items = share("--max-drop", options.max_drop), read_labelled(Path(str(options.calib)), ports)
+        return lambda wide: MostDrop(most, items, wide)
+    if options.max_error is not None:
+        allowed = share("--max-error", options.max_error)
+        return lambda wide: MostError(allowed, data.samples, wide)
+    return None
+
+
+def _coded_weights(
+    module: Module, options: BuildOptions, images: Mapping[str, Image], progress: Callable[[str], None]
+) -> Settled:
+    """Samples are those of --calib; without them, weights are rounded to nearest."""
+    effects = run_pipeline(module, CPU_FLOAT)
+    data = _calibration(module, options, images, progress) if options.calib is not None else None
+    facts = {"quantization": weight_only(module, options.precision, data, options.low_rank)}
+    return Settled(effects, facts, with_coded_weights(module.entries["main"], data.samples if data else ()))
 
 
 def _calibration(

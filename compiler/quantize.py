@@ -103,11 +103,11 @@ def values_to_observe(graph: Graph, chosen: Collection[Op]) -> list[Value]:
 
 def encode_values(
     graph: Graph, chosen: Collection[Op], ranges: Mapping[Value, Range], byte: str, rounded: RoundWeights,
-    means: Mapping[Value, Array], others: Mapping[Op, EncodeWeights] | None = None,
+    means: Mapping[Op, Array], others: Mapping[Op, EncodeWeights] | None = None,
 ) -> None:  # fmt: skip
     """Sets the encodings of what the chosen operators read and make, and of their weights. Biases make up for what
-    rounded weights do to operands with these channel `means` (M. Nagel et al., "Data-Free Quantization", 2019, 4.2).
-    `others` encode the weights of their op in another way."""
+    rounded weights do to operand rows with these `means` [groups, k] (M. Nagel et al., "Data-Free Quantization", 2019,
+    4.2). `others` encode the weights of their op in another way."""
     scales = grids_of(graph, chosen, ranges, byte)
     users = graph.users()
     leaving = graph.output_values()
@@ -115,7 +115,6 @@ def encode_values(
     for op in list(graph.ops):
         if op not in chosen:
             continue
-        mean = means.get(op.arg(0)) if heavy(op) else None
         for i, value in enumerate(op.inputs):
             if value is None or value.const is not None:
                 continue
@@ -133,7 +132,7 @@ def encode_values(
                     state.output = plain if state.output is op.result else state.output
         if heavy(op):
             scale = scales[op.result][0] if op.result.type.encodings else None
-            _encode_weights(graph, op, scale, rounded, mean, (others or {}).get(op))
+            _encode_weights(graph, op, scale, rounded, means.get(op), (others or {}).get(op))
 
 
 def _encoded(graph: Graph, before: Op | None, value: Value, encoding: Quant | None) -> Value:
@@ -188,40 +187,47 @@ def _encode_weights(
     graph: Graph, op: Op, result_scale: float | None, rounded: RoundWeights, mean: Array | None,
     other: EncodeWeights | None,
 ) -> None:  # fmt: skip
-    value, axes = op.arg(1), weights_of(op)
-    w = graph.array(value).transpose(axes)
-    flat = w.reshape(w.shape[0], -1).astype(np.float64)
+    flat = flat_weights(graph, op)
     x_scale = float(graph.module.constants[op.arg(0).type.encodings[0].scale])
-    least = np.zeros(len(flat))
-    bias = op.inputs[2] if len(op.inputs) > 2 else None
-    if bias is not None:
-        added = np.abs(np.broadcast_to(graph.array(bias).reshape(-1), least.shape))
-        least = added / (x_scale * LARGEST_BIAS)
-    least = np.maximum(least, (result_scale or 1e-3) * LEAST_FACTOR / x_scale)
+    added = np.abs(bias_of(graph, op, len(flat)))
+    least = np.maximum(added / (x_scale * LARGEST_BIAS), (result_scale or 1e-3) * LEAST_FACTOR / x_scale)
     if other is not None:
         other(op, least)
         return
     scale = np.maximum(np.abs(flat).max(axis=1, initial=0.0) / 127, least).astype(np.float32)
     stored = rounded(op, flat, scale)
     if mean is not None:
-        _correct_bias(graph, op, stored, flat, scale, mean)
-    back = stored.reshape(w.shape).transpose(np.argsort(axes))
-    encoding = Quant(
-        "i8", graph.module.intern(scale), graph.module.intern(np.zeros(len(scale), np.int8)), int(axes[0])
-    )
-    op.inputs[1] = graph.encoded(np.ascontiguousarray(back), Type("f32", value.type.shape, (encoding,)), value.name)
+        rows = np.repeat(mean, len(flat) // len(mean), axis=0)
+        set_bias(graph, op, corrected_bias(bias_of(graph, op, len(flat)), flat, stored, scale, rows))
+    zero = graph.module.intern(np.zeros(len(scale), np.int8))
+    encoding = Quant("i8", graph.module.intern(scale), zero, weights_of(op)[0])
+    set_weights(graph, op, stored, Type("f32", op.arg(1).type.shape, (encoding,)))
 
 
-def _correct_bias(graph: Graph, op: Op, stored: Array, flat: Array, scale: Array, mean: Array) -> None:
-    """The bias with which rounded weights [results, k] give the mean that the others give."""
-    groups = int(op.attrs["groups"]) if op.kind == "conv" else 1  # type: ignore[arg-type]
-    results, k = flat.shape
-    each = mean.reshape(groups, 1, -1, 1)  # [group][result][channel][tap]
-    rows = np.broadcast_to(each, (groups, results // groups, each.shape[2], k // each.shape[2])).reshape(results, k)
+def flat_weights(graph: Graph, op: Op) -> Array:
+    """Real weights [result channels, k] of a heavy operator, float64."""
+    w = graph.array(op.arg(1)).transpose(weights_of(op))
+    return w.reshape(w.shape[0], -1).astype(np.float64)
+
+
+def set_weights(graph: Graph, op: Op, stored: Array, type: Type) -> None:
+    """Stored weights [result channels, k] of a heavy operator, which are of this encoded type."""
+    axes = weights_of(op)
+    back = stored.reshape([type.dims[axis] for axis in axes]).transpose(np.argsort(axes))
+    op.inputs[1] = graph.encoded(np.ascontiguousarray(back), type, op.arg(1).name)
+
+
+def bias_of(graph: Graph, op: Op, results: int) -> Array:
+    """The bias of each result channel; zeros where there is none."""
     bias = op.inputs[2] if len(op.inputs) > 2 else None
-    before = None if bias is None else np.broadcast_to(graph.array(bias).reshape(-1), (results,))
-    shape = (results,) if bias is None or bias.type.size == 1 else bias.type.dims
-    op.inputs[2:3] = [graph.constant(corrected_bias(before, flat, stored, scale, rows).reshape(shape))]
+    return np.zeros(results) if bias is None else np.broadcast_to(graph.array(bias).reshape(-1), (results,))
+
+
+def set_bias(graph: Graph, op: Op, bias: Array) -> None:
+    """A bias for each result channel, in the shape that the old one had."""
+    old = op.inputs[2] if len(op.inputs) > 2 else None
+    shape = bias.shape if old is None or old.type.size == 1 else old.type.dims
+    op.inputs[2:3] = [graph.constant(bias.reshape(shape))]
 
 
 def nearest(op: Op, weights: Array, scale: Array) -> Array:

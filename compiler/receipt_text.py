@@ -37,14 +37,17 @@ def _lines(receipt: Facts) -> Iterator[str]:
         parts = sorted(memory["weights_by_kind"].items(), key=lambda item: -int(item[1]))
         yield "  weights: " + ", ".join(f"{size:,} B of {kind}" for kind, size in parts)
     if "quantization" in receipt:
-        yield from _quantization(receipt["quantization"])
+        yield from quantization_lines(receipt["quantization"])
+    if "halves" in receipt:
+        yield from _halves(receipt["halves"])
     yield from account_lines(receipt)
     yield from checked_lines(receipt)
 
 
-def _quantization(q: Facts) -> Iterator[str]:
+def quantization_lines(q: Facts) -> Iterator[str]:
+    """What works on bytes, and what does not."""
     data = q["calibration"]
-    if data is None and "weights" not in q:
+    if "multiply_adds_in_floats" in q:
         yield (
             f"  {q['precision']}: {q['operators_on_bytes']} matmuls with {q['macs_share']:.1%} of the multiply-adds "
             "work on bytes, with scales found at run time"
@@ -56,23 +59,45 @@ def _quantization(q: Facts) -> Iterator[str]:
     if "weights" in q:
         yield from _coded_weights(q)
         return
-    if data["warning"]:
+    if data and data["warning"]:
         yield f"  WARNING: {data['warning']}"
+    source = f"ranges by {data['observer']} of {data['samples']} samples of {data['source']}" if data else "its scales"
     yield (
         f"  {q['precision']}: {q['operators_on_bytes']} operators with {q['macs_share']:.1%} of the multiply-adds work "
-        f"on bytes; ranges by {data['observer']} of {data['samples']} samples of {data['source']}"
+        f"on bytes; {source}"
     )
-    if q["weights_of_four_bits"]:
+    if q.get("channels_rounded_again"):
+        yield f"  weights beyond [-127, 127], rounded again: {q['channels_rounded_again']} channels"
+    if q.get("weights_of_four_bits"):
         yield f"  weights of {q['weights_of_four_bits']} operators have four bits, in groups of 32"
     kept = ", ".join(f"{n} {kind}" for kind, n in q["operators_in_floats"].items())
     if kept:
         yield f"  in floats: {kept}"
+    if "search" in q:
+        found = q["search"]
+        facts = ", ".join(f"{name} {value}" for name, value in found["measured"].items())
+        yield f"  {found['bound']}: met with {found['in_floats']} operators in floats: {facts}"
+    for (code, why), count in Counter((row["code"], row["why"]) for row in q["kept_in_floats"]).most_common():
+        yield f"  stays in floats: {code}: {count}, {why}"
     for (code, why), count in Counter((row["code"], row["why"]) for row in q["refused"]).most_common():
         yield f"  in floats between bytes: {code}: {count}, {why}"
     known = [layer for layer in q["layers"] if layer["signal_to_noise_db"] is not None]
     if known:
         worst = min(known, key=lambda layer: float(layer["signal_to_noise_db"]))
         yield f"  noisiest operator: {worst['op']}, {worst['signal_to_noise_db']} dB"
+
+
+def _halves(h: Facts) -> Iterator[str]:
+    yield (
+        f"  {h['precision']}: {h['operators_in_halves']} operators with {h['macs_share']:.1%} of the multiply-adds "
+        f"work on halves"
+    )
+    if h["code"]:
+        yield f"  {h['code']}: {h['why']}"
+    for (code, why), count in Counter((row["code"], row["why"]) for row in h["refused"]).most_common():
+        kinds = Counter(row["op"].partition(" ")[0] for row in h["refused"] if row["code"] == code)
+        shown = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))
+        yield f"  in floats: {code}: {count} ({shown}), {why}"
 
 
 def _coded_weights(q: Facts) -> Iterator[str]:
@@ -133,9 +158,13 @@ def account_lines(receipt: Facts) -> Iterator[str]:
 def _verification(verification: Facts) -> Iterator[str]:
     yield f"  executed on {verification['executed_on']}, compared with {verification['reference']}"
     for name, result in verification["outputs"].items():
-        behind = result.get("behind_float_islands_db")
-        said = "" if behind is None else f"; behind operators in floats, signal to noise {behind} dB"
-        yield f"  output {name}: {'ok' if result['pass'] else 'FAILED'}, {figures(result)}{said}"
+        yield f"  output {name}: {'ok' if result['pass'] else 'FAILED'}, {figures(result)}"
+    if "float_islands" in verification:
+        found = verification["float_islands"]
+        yield (
+            f"  float islands: {found['islands']}; of {found['bytes']:,} bytes behind them "
+            f"{found['bytes_off']:,} are off, by {found['largest_step']} steps at most"
+        )
     if "against_model" in verification:
         of_model = verification["against_model"]
         for name, noise in of_model["signal_to_noise_db"].items():

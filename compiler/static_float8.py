@@ -28,11 +28,11 @@ from edgec.operand_rows import group_count, operand_rows
 from edgec.passes.lower_float8 import lower_float8
 from edgec.quantize import HEAVY
 from edgec.static_int8 import noise_of_layers
-from edgec.verify_artifact import computed
 from edgec.weight_only import MULTIPLIED, share
 
 Array = np.ndarray[Any, Any]
 BATCHES = 8  # of operators whose weights are rounded together, each of which costs a build
+MOVES = ("pad", "reshape", "slice", "transpose")
 FORMATS = {"fp8-e4m3": "e4m3", "fp8-e5m2": "e5m2"}
 
 
@@ -58,7 +58,7 @@ def static_float8(module: Module, precision: str, data: Calibration, rank: int =
             encode_values(graph, batch, {op.arg(0): scales[op.arg(0)] for op in batch if op.arg(0) in scales}, format)
             lower_float8(graph)
     verify_module(module, after="lower_float8")
-    layers = noise_of_layers(graph, results, first, data.samples[0])
+    layers = noise_of_layers(graph, results, [first[v] for v in results], data.samples[0])
     left = before - Counter(op.kind for op in readers)
     kept = [op for op in graph.ops if op.kind in MULTIPLIED and op not in chosen and op.arg(1).const is not None]
     return {
@@ -99,6 +99,13 @@ def _met(
                     x = decoded(nearest_float8(x, scale, format), format) * scale  # type: ignore[arg-type]
                 found[op].add(operand_rows(op, real[operands[op]], ROWS), operand_rows(op, x, ROWS))
     return found
+
+
+def computed(value: Value) -> bool:
+    """Made by arithmetic, not only moved from an input."""
+    while value.op is not None and value.op.kind in MOVES:
+        value = value.op.arg(0)
+    return value.op is not None
 
 
 def reads_float8(op: Op) -> bool:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from edgec.image import Image, channel_axis, prepare
 from edgec.ir import interp
-from edgec.ir.errors import ToolError, UsageError
-from edgec.ir.graph import Graph, Value
-from edgec.ir.types import FLOATS, Type
+from edgec.ir.errors import ToolError
+from edgec.ir.graph import Graph
+from edgec.ir.types import Type
+from edgec.islands import Open
+from edgec.labelled import Labelled, read_labelled
+from edgec.narrowed import Judge, Narrowed, Run
 from edgec.onnx_import.limits import VERIFY_BYTES
 from edgec.options import RUNNER, BuildOptions
 from edgec.paired import paired, signal_to_noise
@@ -28,13 +27,6 @@ from edgec.runtime.session import Session, load
 from edgec.sample_inputs import sample_inputs
 
 Array = np.ndarray[Any, Any]
-Run = Callable[[Mapping[str, Array]], dict[str, Array]]
-ISLAND_DB = 30.0  # signal to noise that outputs behind a float island must keep against the same integers
-NARROWING = ("quantize", "quantize_rows", "to_float8")
-_MOVES = ("pad", "reshape", "slice", "transpose")
-SAME_WEIGHTS = "edgec's interpreter with the same weights"
-SAME_FLOAT8 = "edgec's interpreter with the same 8-bit floats"
-SAME_INTEGERS = "edgec's interpreter on the same integers"
 
 
 def reference_for(
@@ -57,30 +49,9 @@ def reference_for(
     return (run_prepared if images else run), label
 
 
-@dataclass(frozen=True)
-class Narrowed:
-    """A graph of narrower arithmetic than the model's, and samples of real inputs. The artifact must compute what this
-    graph means; how far that is from the model is stated, not judged."""
-
-    graph: Graph
-    samples: Sequence[Mapping[str, Array]]
-    same: str = SAME_INTEGERS
-
-    def has_islands(self) -> bool:
-        """Whether bytes are made of floats that were computed: there, the last bit of a float may decide a byte."""
-        return any(op.kind in NARROWING and computed(op.arg(0)) for op in self.graph.ops)
-
-
-def computed(value: Value) -> bool:
-    """Made by arithmetic, not only moved from an input or out of bytes."""
-    while value.op is not None and value.op.kind in _MOVES:
-        value = value.op.arg(0)
-    return value.op is not None
-
-
 def verify_staged(
     folder: Path, model: Path, graph: Graph, options: BuildOptions, images: Mapping[str, Image], plan: Plan,
-    narrowed: Narrowed | None = None,
+    narrowed: Narrowed | None, opened: Open,
 ) -> dict[str, Any]:  # fmt: skip
     """The receipt's `verification` and `accuracy` for an artifact in `folder`. ToolError when it cannot be run here."""
     ports = (*plan.inputs, *plan.outputs)
@@ -98,27 +69,35 @@ def verify_staged(
         ) from None
     with session:
         count = emulated and session.counts
-        verification, scored = verify_session(session, model, graph, options, images, count, narrowed)
+        if narrowed is None:
+            verification, scored = verify_session(session, model, graph, options, images, count)
+        else:
+            with narrowed.meaning(opened) as (meant, islands):
+                verification, scored = verify_session(session, model, graph, options, images, count, narrowed, meant)
+                _judge_islands(verification, islands())
     return {"verification": verification} if scored is None else {"verification": verification, "accuracy": scored}
 
 
 def verify_session(
     session: Session, model: Path, graph: Graph, options: BuildOptions, images: Mapping[str, Image], count: bool,
-    narrowed: Narrowed | None = None,
+    narrowed: Narrowed | None = None, meant: Run | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:  # fmt: skip
-    """The receipt's `verification` and `accuracy`. `graph` is the imported graph, before any pass or image."""
+    """The receipt's `verification` and `accuracy`. `graph` is the imported graph, before any pass or image; `meant` is
+    what a narrowed graph means, if there is one."""
     run, label = reference_for(model, options.consts, graph, images)
-    meant, meant_label = (run, label) if narrowed is None else (partial(interp.run, narrowed.graph), narrowed.same)
+    expect, expect_label = run, label
+    judge: Judge = compare
+    if narrowed is not None and meant is not None:
+        expect, expect_label, judge = meant, narrowed.label, narrowed.judge
     ports = [(t.name, Type(t.dtype, t.shape)) for t in session.inputs]
     ranges = ranges_of(options, images)
     names = [name for name, _ in graph.outputs]
-    judge = _behind_islands if narrowed is not None and narrowed.has_islands() else compare
     outputs: dict[str, Any] = {}
     pairs: dict[str, list[tuple[Array, Array]]] = {}
     for i in range(options.verify_inputs):
         real = narrowed.samples[i : i + 1] if narrowed is not None else ()
         feeds = dict(real[0]) if real else sample_inputs(ports, options.seed + i, ranges)
-        expected = meant(feeds)
+        expected = expect(feeds)
         wide = expected if narrowed is None else run(feeds)
         session.reset()
         for name, found in zip(names, session.run(None, feeds), strict=True):
@@ -126,7 +105,7 @@ def verify_session(
             pairs.setdefault(name, []).append((found, wide[name]))
     result: dict[str, Any] = {
         "executed_on": session.executed_on,
-        "reference": meant_label,
+        "reference": expect_label,
         "inputs": options.verify_inputs,
         "seed": options.seed,
         "outputs": outputs,
@@ -140,17 +119,17 @@ def verify_session(
     if count:
         result["instructions"] = session.instructions
         result["stack_bytes_touched"] = session.stack_bytes
-    scored = None if options.data is None else _labelled(session, run, options.data, ports, names[0])
+    scored = None if options.data is None else _labelled(session, run, read_labelled(options.data, ports), names[0])
     return result, scored
 
 
-def _behind_islands(found: Array, expected: Array) -> dict[str, Any]:
-    """As `compare`; where that fails, a byte here and there may be a step off, which is little noise."""
-    result = compare(found, expected)
-    if not result["pass"] and "max_abs_error" in result:
-        noise = signal_to_noise(found, expected)
-        result |= {"pass": noise >= ISLAND_DB, "behind_float_islands_db": round(noise, 2)}
-    return result
+def _judge_islands(verification: dict[str, Any], islands: dict[str, Any]) -> None:
+    """No output is right behind an island whose bytes are more than a step off."""
+    verification |= islands
+    if islands and not islands["float_islands"]["pass"]:
+        for result in verification["outputs"].values():
+            result["pass"] = False
+        verification["pass"] = False
 
 
 def _noise(pairs: Sequence[tuple[Array, Array]]) -> float | None:
@@ -164,41 +143,10 @@ def ranges_of(options: BuildOptions, images: Mapping[str, Image]) -> dict[str, t
     return {**dict.fromkeys(images, (0.0, 255.0)), **options.ranges}
 
 
-def _labelled(
-    session: Session, run: Run, data: Path, ports: list[tuple[str, Type]], output: str
-) -> dict[str, Any]:
-    arrays = read_data(data)
-    if "labels" not in arrays and "y" in arrays:
-        arrays["labels"] = arrays["y"]
-    missing = [n for n in (*(p for p, _ in ports), "labels") if n not in arrays]
-    if missing:
-        raise UsageError(f"{data} has no array '{missing[0]}'; it needs one an input, and `labels` (or `y`)")
-    count = arrays["labels"].size
-    short = [n for n in (*(p for p, _ in ports), "labels") if not count or arrays[n].shape[:1] != (count,)]
-    if short:
-        raise UsageError(f"{data}: '{short[0]}' has the shape {list(arrays[short[0]].shape)} for {count} labels")
+def _labelled(session: Session, run: Run, data: Labelled, output: str) -> dict[str, Any]:
     found, expected = [], []
-    for i in range(count):
-        feeds = {}
-        for name, type in ports:
-            one = np.asarray(arrays[name][i])
-            if one.size != type.size:
-                raise UsageError(f"{data}: an item of '{name}' has {one.size} elements, and the model takes {type}")
-            if one.dtype.kind == "f" and type.dtype not in FLOATS:
-                raise UsageError(f"{data}: '{name}' is {one.dtype}, and the model takes {type}: give bytes")
-            feeds[name] = one.reshape(type.dims).astype(type.numpy)
+    for feeds in data:
         found.append(session.run([output], feeds)[0].ravel())
         expected.append(run(feeds)[output].ravel())
-    scores, wide, labels = np.stack(found), np.stack(expected), np.asarray(arrays["labels"]).ravel()
-    return accuracy(scores, wide, labels, session.labels) | paired(scores, wide, labels)
-
-
-def read_data(path: Path) -> dict[str, Array]:
-    """Arrays of an .npz file; UsageError when it is none."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (ValueError, EOFError, AttributeError, TypeError, BadZipFile, zlib.error, NotImplementedError):
-        raise UsageError(f"{path} is not an .npz file of arrays") from None
+    scores, wide = np.stack(found), np.stack(expected)
+    return accuracy(scores, wide, data.labels, session.labels) | paired(scores, wide, data.labels)

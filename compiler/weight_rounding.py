@@ -138,6 +138,15 @@ def corrected_bias(
     return np.asarray((0.0 if bias is None else bias) + should - found, np.float32)
 
 
+def trusted_mean(samples: Array) -> Array:
+    """Means over the first axis, smaller where chance explains them: times m^2 / (m^2 + its squared standard error)."""
+    mean = samples.mean(axis=0)
+    if len(samples) < 2:
+        return np.zeros_like(mean)
+    chance = samples.var(axis=0, ddof=1) / len(samples)
+    return np.asarray(mean**3 / np.maximum(mean**2 + chance, TINY))
+
+
 def _steps(w: Array, scale: Array) -> Array:
     """Weights in steps of their channel."""
     return np.asarray(w, np.float64) / _columns(scale)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from edgec.passes.absorb_qdq import absorb_qdq
 from edgec.passes.absorb_transpose import absorb_transpose
+from edgec.passes.bound_weights import bound_weights
 from edgec.passes.equalize_ranges import equalize_ranges
 from edgec.passes.expand_conv1d import expand_conv1d
 from edgec.passes.expand_doubles import expand_doubles
@@ -20,7 +22,9 @@ from edgec.passes.lay_flat import lay_flat
 from edgec.passes.lower_float8 import lower_float8
 from edgec.passes.lower_requant import lower_requant
 from edgec.passes.merge_duplicates import merge_duplicates
+from edgec.passes.narrow_to_halves import narrow_to_halves
 from edgec.passes.quantize_matmuls import quantize_matmuls
+from edgec.passes.raise_dequantize import raise_dequantize
 from edgec.passes.recognize_attention import recognize_attention
 from edgec.passes.recognize_gelu import recognize_gelu
 from edgec.passes.recognize_hard_swish import recognize_hard_swish
@@ -42,7 +46,9 @@ assert __name__ == "edgec.passes", "import edgec.passes, not the folder passes"
 PASSES: dict[str, Callable[..., bool]] = {
     f.__name__: f
     for f in (
+        absorb_qdq,
         absorb_transpose,
+        bound_weights,
         equalize_ranges,
         expand_conv1d,
         expand_doubles,
@@ -58,7 +64,9 @@ PASSES: dict[str, Callable[..., bool]] = {
         lower_float8,
         lower_requant,
         merge_duplicates,
+        narrow_to_halves,
         quantize_matmuls,
+        raise_dequantize,
         recognize_attention,
         recognize_gelu,
         recognize_hard_swish,
@@ -85,6 +93,7 @@ SETTLED: tuple[str, ...] = (
     "remove_dead_code",
     "remove_identity",
     "merge_duplicates",
+    "raise_dequantize",  # before patterns and layout: what moved bytes moves floats
     # long-hand forms, innermost first: softmax before the attention around it, norms before their parts are changed
     "recognize_one_hot",
     "recognize_gelu",
@@ -128,7 +137,11 @@ FUSED: tuple[str, ...] = (
     "remove_dead_code",
 )
 
-CPU_FLOAT: tuple[str, ...] = (*SETTLED, *FUSED)
+# encoded constants that meet no encoded value become floats
+CPU_FLOAT: tuple[str, ...] = (*SETTLED, "lower_requant", *FUSED)
 
 # what stands before encodings are chosen: clamps are part of the operator whose result is encoded
 BEFORE_ENCODING: tuple[str, ...] = (*SETTLED, "fuse_activation{clamps=1}", "merge_duplicates", "remove_dead_code")
+
+# of a model that says itself what is quantised, and how
+QUANTISED: tuple[str, ...] = (*BEFORE_ENCODING, "absorb_qdq")

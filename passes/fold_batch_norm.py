@@ -41,7 +41,7 @@ def fold_batch_norm(graph: Graph) -> bool:
         if vector is None or not _foldable(producer):
             continue
         vector = -vector if op.kind == "sub" else vector
-        merged = _merge(graph, producer, vector, op.kind == "mul")
+        merged = _merge(graph, producer, vector, op)
         renamed[op.result] = merged
         merged_away += [op, producer]
         users[merged] = users.get(op.result, [])
@@ -84,24 +84,23 @@ def _per_channel(constant: Array, producer: Op, source: Value) -> Array | None:
     return np.broadcast_to(constant.reshape(-1), (source.type.dims[channel],))
 
 
-def _merge(graph: Graph, producer: Op, vector: Array, scale: bool) -> Value:
-    weights = graph.array(producer.arg(1)).astype(np.float64)
-    channels = len(vector)
+def _merge(graph: Graph, producer: Op, vector: Array, op: Op) -> Value:
+    channels, dtype = len(vector), producer.arg(1).type.dtype
     given = producer.inputs[2] if len(producer.inputs) > 2 else None
     bias = np.zeros(channels) if given is None else np.broadcast_to(graph.array(given).astype(np.float64), (channels,))
-    if scale:
-        weights = _scaled(weights, vector.astype(np.float64), producer)
-        bias = bias * vector
-    else:
-        bias = bias + vector
-    dtype = producer.arg(1).type.dtype
     b = Builder(graph, source=producer.source)
-    w = b.const(weights, dtype)
-    keep = given if given is not None or not scale else None
     attrs = dict(producer.attrs)
-    if scale and keep is None:
-        return b.op(producer.kind, producer.arg(0), w, **attrs)
-    return b.op(producer.kind, producer.arg(0), w, b.const(bias, dtype), **attrs)
+    if op.kind == "mul":
+        weights = graph.array(producer.arg(1)).astype(np.float64)
+        w = b.const(_scaled(weights, vector.astype(np.float64), producer), dtype)
+        made = None if given is None else b.const(bias * vector, dtype)
+        return b.op(producer.kind, producer.arg(0), w, *([] if made is None else [made]), **attrs)
+    constant = next(v for v in (op.arg(0), op.arg(1)) if v.const is not None)
+    if given is None and op.kind == "add" and constant.type.encodings and constant.type.size == channels:
+        made = b.op("reshape", constant, shape=(channels,))  # a bias of integers stays one
+    else:
+        made = b.const(bias + vector, dtype)
+    return b.op(producer.kind, producer.arg(0), producer.arg(1), made, **attrs)
 
 
 def _scaled(weights: Array, vector: Array, producer: Op) -> Array:

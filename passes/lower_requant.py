@@ -15,6 +15,7 @@ import numpy as np
 from edgec.ir.build import Builder
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.types import DTYPES, Quant
+from edgec.passes.absorb_qdq import encoding_of
 from edgec.passes.requant import Grid, NotInIntegers
 from edgec.passes.requant_forms import FORMS, Form, rescaled
 
@@ -49,8 +50,10 @@ class _Lowering:
         old, self.graph.ops = self.graph.ops, []
         for op in old:
             b = Builder(self.graph, source=op.source)
-            encoded = any(v.type.encodings for v in (*op.results, *op.inputs) if v is not None)
-            if not encoded:
+            values = [v for v in (*op.results, *op.inputs) if v is not None]
+            # a constant that meets no encoded value is a float one
+            encoded = any(v.type.encodings and v.const is None for v in values)
+            if not encoded and op.kind != "encode":
                 op.inputs = [self._float(b, v) if v is not None else None for v in op.inputs]
                 self.graph.ops.append(op)
                 continue
@@ -63,8 +66,10 @@ class _Lowering:
         if op.kind == "encode":
             self._encode(op, b, result)
             return
+        if op.kind in ("quantize", "dequantize") and self._bytes_named(op, b, result):
+            return
         if op.kind in FORMS and len(op.results) == 1:
-            operands = [self._operand(v) for v in op.inputs]
+            operands = [self._operand(b, v) for v in op.inputs]
             at = len(self.graph.ops)
             try:
                 made = FORMS[op.kind](Form(op, b, operands, result))
@@ -91,6 +96,19 @@ class _Lowering:
         else:
             self._name(op.result, self._quantized(b, self._float(b, x), result), True)
 
+    def _bytes_named(self, op: Op, b: Builder, result: Grid | None) -> bool:
+        """Bytes that come in or leave, and are an encoded value as they are."""
+        x, said = op.arg(0), encoding_of(op)
+        if said is None:
+            return False
+        if op.kind == "dequantize" and result is not None and op.result.type.encodings == (said,):
+            self._name(op.result, turned(b, x, result.dtype), True)
+            return True
+        if op.kind == "quantize" and x in self.bytes and x.type.encodings == (said,):
+            self._name(op.result, turned(b, self.bytes[x], said.stored), False)
+            return True
+        return False
+
     def _name(self, value: Value, made: Value, encoded: bool) -> None:
         if encoded:
             self.bytes[value] = made
@@ -98,11 +116,16 @@ class _Lowering:
         else:
             self.floats[value] = self.renamed[value] = made
 
-    def _operand(self, value: Value | None) -> tuple[Value | None, Grid | None]:
+    def _operand(self, b: Builder, value: Value | None) -> tuple[Value | None, Grid | None]:
         if value is None:
             return None, None
         if value in self.bytes:
             return self.bytes[value], self._grid(value)
+        if value.const is not None and _is_byte(value):
+            grid = self._grid(value)
+            offset = {"i8": -128, "u8": 0}
+            lowest = self.graph.stored(value).astype(np.int64) - offset[value.type.stored.dtype]
+            return b.const((lowest + offset[grid.dtype]).astype(DTYPES[grid.dtype])), grid
         return self.floats.get(value, value), None
 
     def _grid(self, value: Value) -> Grid:
@@ -133,6 +156,20 @@ class _Lowering:
 
     def _quantized(self, b: Builder, y: Value, grid: Grid) -> Value:
         return b.op("quantize", y, *_constants(b, grid))
+
+
+def _is_byte(value: Value) -> bool:
+    """Stored in bytes, with one scale."""
+    (encoding, *others) = value.type.encodings or (None,)
+    return isinstance(encoding, Quant) and not others and encoding.axis is None and encoding.stored in ("i8", "u8")
+
+
+def turned(b: Builder, x: Value, dtype: str) -> Value:
+    """The same numbers as bytes of the other kind, which are 128 off."""
+    if x.type.dtype == dtype:
+        return x
+    info = np.iinfo(DTYPES[dtype])
+    return b.op("table", x, b.const(np.arange(info.min, info.max + 1, dtype=DTYPES[dtype])))
 
 
 def _constants(b: Builder, grid: Grid) -> tuple[Any, Any]:

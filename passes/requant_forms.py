@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from edgec.passes.group_scales import whole_multiples
 from edgec.passes.requant import Grid, NotInIntegers, check_sum, multiplier, table, zero_in_sum
 
 Array = np.ndarray[Any, Any]
+SPREAD_BYTES = 1 << 16  # of a constant that is broadcast before it is stored
+SAME_STEP = 1e-5  # scales of biases are products of two, rounded to float32
 
 
 @dataclass(frozen=True)
@@ -85,13 +88,13 @@ def _weights_in_groups(f: Form, axis: int, encoding: Quant) -> tuple[Array, Arra
 
 
 def _products(
-    f: Form, kind: str, w: Array, w_scale: Array, bias: Array | None, attrs: dict[str, Any], times: Array | None
+    f: Form, kind: str, w: Array, w_scale: Array, attrs: dict[str, Any], times: Array | None
 ) -> Value:
     """qconv or qmatmul: i32 sums scaled to bytes, or to floats where the result is plain."""
     x, grid = f.byte(0)
     act = str(f.attrs["act"])
     step = grid.scale * w_scale  # of the sums, a channel
-    added = np.zeros(len(step)) if bias is None else np.rint(np.broadcast_to(bias, step.shape) / step)
+    added = _bias(f, step)
     whole = w.astype(np.int64) if times is None else w * spread(times.astype(np.int64), 1, GROUP, w.shape[1])
     reach = np.abs(whole.reshape(len(step), -1)).sum(1) * max(
         grid.most - grid.zero, grid.zero - grid.least
@@ -130,14 +133,19 @@ def activated(b: Builder, y: Value, act: str) -> Value:
     raise NotInIntegers("NO_INTEGER_FORM")
 
 
-def _constant(f: Form, i: int) -> Array | None:
-    """A constant float operand; None where there is none."""
-    value = f.op.inputs[i] if len(f.op.inputs) > i else None
+def _bias(f: Form, step: Array) -> Array:
+    """Operand 2 in steps of the sums, one a channel: the integers themselves where those are its steps, too."""
+    value = f.op.inputs[2] if len(f.op.inputs) > 2 else None
     if value is None:
-        return None
-    if value.const is None or value.type.encodings:
+        return np.zeros(len(step))
+    if value.const is None or value.type.size not in (1, len(step)):
         raise NotInIntegers("NO_INTEGER_FORM")
-    return f.build.graph.array(value).astype(np.float64)
+    graph, encoding = f.build.graph, value.type.encodings[0] if value.type.encodings else None
+    if not isinstance(encoding, Quant):
+        return np.rint(np.broadcast_to(graph.array(value).reshape(-1).astype(np.float64), step.shape) / step)
+    scale, zero = (graph.module.constants[key].astype(np.float64) for key in encoding.constants)
+    stored = np.broadcast_to((graph.stored(value).reshape(-1) - zero).astype(np.float64), step.shape)
+    return np.where(np.isclose(scale, step, rtol=SAME_STEP, atol=0.0), stored, np.rint(stored * scale / step))
 
 
 def _conv(f: Form) -> Value:
@@ -145,7 +153,7 @@ def _conv(f: Form) -> Value:
         raise NotInIntegers("NO_INTEGER_FORM")
     w, scale, times = _weights(f, 0)
     names = ("strides", "pads", "dilations", "groups", "layout")
-    return _products(f, "qconv", w, scale, _constant(f, 2), {n: f.attrs[n] for n in names}, times)
+    return _products(f, "qconv", w, scale, {n: f.attrs[n] for n in names}, times)
 
 
 def _matmul(f: Form) -> Value:
@@ -153,19 +161,46 @@ def _matmul(f: Form) -> Value:
     if math.prod(dims[:-2]) != 1 or f.op.arg(0).type.rank != f.op.result.type.rank:
         raise NotInIntegers("NO_INTEGER_FORM")
     w, scale, times = _weights(f, len(dims) - (2 if f.attrs["trans_b"] else 1))
-    bias = _constant(f, 2)
     n = f.op.result.type.dims[-1]
-    if bias is not None and bias.size not in (1, n):
-        raise NotInIntegers("NO_INTEGER_FORM")
-    vector = bias.reshape(-1) if bias is not None else None
     times = times.reshape(n, -1) if times is not None else None
-    return _products(f, "qmatmul", w.reshape(n, -1), scale, vector, {}, times)
+    return _products(f, "qmatmul", w.reshape(n, -1), scale, {}, times)
+
+
+def _with_number(f: Form) -> Value | None:
+    """An operator on bytes and one constant number is a table."""
+    for i in (0, 1):
+        number = f.op.arg(1 - i)
+        if number.const is not None and number.type.size == 1 and f.op.arg(i).type.dims == f.op.result.type.dims:
+            (x, grid), result = f.byte(i), f.target()
+            result.bounds(str(f.attrs.get("act", "")))  # refuses what is no clamp
+            constant = f.build.graph.array(number).reshape(())
+            entries = table(grid, partial(_applied, f.op, constant, i), result)
+            return f.build.op("table", x, f.build.const(entries))
+    return None
+
+
+def _applied(op: Op, constant: Array, i: int, numbers: Array) -> Array:
+    """What the operator makes of these numbers as operand i and the constant as the other one."""
+    operands = [constant, constant]
+    operands[i] = numbers
+    return np.asarray(OPS[op.kind].evaluate(operands, op.attrs)[0])
+
+
+def _spread(f: Form, i: int, y: Value, dims: tuple[int, ...]) -> Value:
+    """Operand i's bytes; a constant takes the shape of the other operand, where that is small."""
+    if y.type.dims == dims:
+        return y
+    if f.op.arg(i).const is None or math.prod(dims) > SPREAD_BYTES:
+        raise NotInIntegers("NO_INTEGER_FORM")
+    return f.build.op("broadcast_to", y, shape=dims)
 
 
 def _add(f: Form) -> Value:
+    made = _with_number(f)
+    if made is not None:
+        return made
     (x, gx), (y, gy), result = f.byte(0), f.byte(1), f.target()
-    if x.type.dims != y.type.dims:
-        raise NotInIntegers("NO_INTEGER_FORM")
+    x, y = (_spread(f, i, v, f.op.result.type.dims) for i, v in enumerate((x, y)))
     sign = -1.0 if f.op.kind == "sub" else 1.0
     factors = gx.scale / result.scale, sign * gy.scale / result.scale
     shift = min(22, 14 - math.frexp(max(abs(v) for v in factors))[1])
@@ -179,9 +214,14 @@ def _add(f: Form) -> Value:
 
 
 def _mul(f: Form) -> Value:
+    made = _with_number(f)
+    if made is not None:
+        return made
     (x, gx), (y, gy), result = f.byte(0), f.byte(1), f.target()
     if x.type.size < y.type.size:
         (x, gx), (y, gy) = (y, gy), (x, gx)
+    if y.const is not None and y.type.rank < x.type.rank:
+        y = f.build.op("reshape", y, shape=(1,) * (x.type.rank - y.type.rank) + y.type.dims)
     fits = x.type.rank == y.type.rank and all(n in (1, m) for n, m in zip(y.type.dims, x.type.dims, strict=True))
     if not fits or x.type.dims != f.op.result.type.dims:
         raise NotInIntegers("NO_INTEGER_FORM")

@@ -25,6 +25,8 @@ def _sunk(b: Builder, op: Op) -> Value | None:
     if op.kind == "reshape":
         source = _under(op.arg(0))
         return None if source is None else b.op("reshape", source, shape=op.result.type.dims)
+    if op.kind in ("quantize", "dequantize") and op.attrs["axis"] == -1 and (under := _under(op.arg(0))) is not None:
+        return b.op("reshape", b.op(op.kind, under, *op.inputs[1:], **op.attrs), shape=op.result.type.dims)
     if OPS[op.kind].family != "elementwise":
         return None
     source = next((s for v in op.inputs if (s := _under(v)) is not None), None)

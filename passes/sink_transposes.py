@@ -44,7 +44,7 @@ def _sunk(b: Builder, op: Op) -> Value | None:
     if op.kind == "reshape":
         return _reshaped(b, source, perm, attrs["shape"])
     if OPS[op.kind].family == "elementwise":
-        operands = [_aligned(b, v, perm, op.result.type.rank) for v in op.inputs]
+        operands: list[Value | None] = [_aligned(b, v, perm, op.result.type.rank) for v in op.inputs]
         if any(v is None for v in operands):
             return None
     elif op.kind == "concat":
@@ -55,6 +55,10 @@ def _sunk(b: Builder, op: Op) -> Value | None:
     elif op.kind in ("softmax", "log_softmax"):
         operands = [source]
         attrs["axis"] = perm[attrs["axis"]]
+    elif op.kind in ("quantize", "dequantize"):
+        operands = [source, *op.inputs[1:]]
+        if attrs["axis"] >= 0:
+            attrs["axis"] = perm[attrs["axis"]]
     elif op.kind in ("pad", "slice", "resize"):
         operands = [source]
         for name in ("before", "after", "starts", "stops", "steps", "sizes", "scales"):

@@ -29,7 +29,9 @@ def test_the_command(tmp_path: Path) -> None:
     assert [line.split()[0] for line in lines] == ["format", "float32", "w8", "int8"]
     rows = {row["format"]: row for row in json.loads((tmp_path / "table.json").read_text())["formats"]}
     assert rows["w8"]["weights_bytes"] < 0.3 * rows["float32"]["weights_bytes"]
-    assert rows["int8"]["signal_to_noise_db"] < rows["w8"]["signal_to_noise_db"]
+    assert 28 < rows["int8"]["signal_to_noise_db"] < 60
+    assert 30 < rows["w8"]["signal_to_noise_db"] < 60
+    assert rows["float32"]["signal_to_noise_db"] is None, "it is compared within a tolerance"
     assert rows["int8"]["narrow_share"] == 1.0
     assert rows["int8"]["instructions"] > 100_000
     assert f"{rows['int8']['instructions'] / 1e6:.2f} M" in lines[3]

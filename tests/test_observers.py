@@ -172,7 +172,7 @@ def test_maxima_of_channels() -> None:
 
 
 def test_options() -> None:
-    with pytest.raises(UsageError, match="--observer best is not legal; legal: minmax, percentile, entropy, mse"):
+    with pytest.raises(UsageError, match="--observer best is not legal; legal: auto, minmax, percentile, entropy, mse"):
         measure_ranges(lambda: [], "best")
     for percentile in (0.9999, 101.0, math.nan):
         with pytest.raises(UsageError, match=r"--percentile .* is not legal; give a number above 50, up to 100"):

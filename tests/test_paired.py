@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from edgec.paired import drop_interval, paired, signal_to_noise
+from edgec.paired import drop_interval, items_to_show, paired, score_interval, signal_to_noise
 
 
 def test_signal_to_noise_by_hand() -> None:
@@ -22,17 +22,34 @@ def pairs(both: int, lost: int, won: int, neither: int) -> tuple[np.ndarray, np.
     return before, after
 
 
-# Newcombe 1998, table II, method 10
-@pytest.mark.parametrize(
-    ("table", "low", "high"),
-    [((36, 12, 2, 0), 0.0569, 0.3404), ((53, 5, 3, 43), None, None), ((54, 0, 0, 0), -0.0664, 0.0664)],
-)
-def test_interval_of_the_paper(table: tuple[int, int, int, int], low: float | None, high: float | None) -> None:
-    found = drop_interval(*pairs(*table))
-    n = sum(table)
-    assert found[0] < (table[1] - table[2]) / n < found[1] or table[1:] == (0, 0, 0)
-    if low is not None:
-        assert found == (pytest.approx(low, abs=1e-3), pytest.approx(high, abs=1e-3))
+def score(lost: int, won: int, n: int, difference: float) -> float:
+    """The score test of a difference, its likelihood maximised by trying every share."""
+    shares = np.linspace(max(0.0, -difference), (1 - difference) / 2, 200_001)[1:-1]
+    with np.errstate(divide="ignore"):
+        likelihood = lost * np.log(shares + difference) + won * np.log(shares)
+        likelihood += (n - lost - won) * np.log(1 - 2 * shares - difference)
+    share = shares[np.nanargmax(likelihood)]
+    return float((lost - won - n * difference) / np.sqrt(n * (2 * share + difference * (1 - difference))))
+
+
+@pytest.mark.parametrize(("lost", "won", "n"), [(12, 2, 50), (5, 3, 104), (3, 1, 2000), (0, 4, 200), (1, 1, 30)])
+def test_ends_are_where_the_score_test_rejects(lost: int, won: int, n: int) -> None:
+    low, high = score_interval(lost, won, n)
+    assert low < (lost - won) / n < high
+    assert score(lost, won, n, low) == pytest.approx(1.96, abs=0.01)
+    assert score(lost, won, n, high) == pytest.approx(-1.96, abs=0.01)
+
+
+def test_interval_of_unchanged_items() -> None:
+    z2 = 1.959964**2
+    assert score_interval(0, 0, 1000) == (pytest.approx(-z2 / (1000 + z2)), pytest.approx(z2 / (1000 + z2)))
+    assert score_interval(0, 0, 0) == (-1.0, 1.0)
+    assert drop_interval(*pairs(990, 3, 1, 6)) == score_interval(3, 1, 1000)
+
+
+def test_items_to_show_a_bound() -> None:
+    n = items_to_show(0.005)
+    assert score_interval(0, 0, n)[1] <= 0.005 < score_interval(0, 0, n - 1)[1]
 
 
 def test_more_items_narrow_the_interval() -> None:

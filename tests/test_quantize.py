@@ -91,7 +91,7 @@ def test_biases_make_up_for_rounded_weights() -> None:
     chosen = operators_on_bytes(net.graph)
     known = ranges(net.graph, values_to_observe(net.graph, chosen), net.feeds)
     coarse = lambda op, w, s: (nearest(op, w, s) // 16 * 16).astype(np.int8)  # noqa: E731
-    encode_values(net.graph, chosen, known, "i8", coarse, {x: np.array([0.5, -2.0, 3.0, 1.0])})
+    encode_values(net.graph, chosen, known, "i8", coarse, {op: np.array([[0.5, -2.0, 3.0, 1.0]]) for op in chosen})
     found = interp.run(net.graph, net.feeds)["y"]
     # what is left is the rounding of x itself
     assert signal_to_noise(found, expected) > 35

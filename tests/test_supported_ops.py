@@ -31,7 +31,8 @@ def test_facts_are_read_off_the_source() -> None:
     assert FACTS["RotaryEmbedding"].status == "composed"
     assert FACTS["NonMaxSuppression"].status == "refused"
     assert any("runs more than 10000 times" in text for text in FACTS["Loop"].limits)
-    assert FACTS["QLinearConv"].limits == ("quantises to …; integers are supported",)
+    assert FACTS["QLinearMatMul"].limits == ("quantises to …; integers are supported",)
+    assert any(text.startswith("has a g_idx") for text in FACTS["com.microsoft.MatMulNBits"].limits)
 
 
 def test_a_refusal_says_what_is_supported() -> None:

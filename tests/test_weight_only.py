@@ -91,7 +91,7 @@ def test_what_is_encoded() -> None:
 
 
 def test_calibration_data_where_nothing_looks_at_it(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"--calib gives samples to int8, .*w4: give"):
+    with pytest.raises(UsageError, match=r"--calib gives samples to int8, fp16, .*w4: "):
         built("host", tmp_path / "out", "w8", calib=str(CALIB))
 
 

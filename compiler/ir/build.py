@@ -10,14 +10,16 @@ exporters' shape arithmetic vanish.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from edgec.ir.cost import affordable
 from edgec.ir.graph import Attr, Graph, Op, Value
 from edgec.ir.ops import OPS
-from edgec.ir.types import DTYPES, Type, dtype_name
+from edgec.ir.types import DTYPES, Encoding, Type, dtype_name
 
 
 class Builder:
@@ -37,7 +39,7 @@ class Builder:
         """All results of a new op. Raises IRError when the operands or attributes are not legal."""
         row = OPS[kind]
         full = row.complete(attrs)
-        given = [v.type if v is not None else None for v in inputs]
+        given = [v.type.plain if v is not None else None for v in inputs]
         types = row.infer(given, full)
         known = bool(inputs) and all(v is None or v.const is not None for v in inputs)
         return self.place(kind, inputs, full, types, self.fold and known and affordable(kind, given, types, full))
@@ -46,6 +48,8 @@ class Builder:
         self, kind: str, inputs: Sequence[Value | None], full: dict[str, Attr], types: Sequence[Type], fold: bool
     ) -> list[Value]:
         """Results of an op whose attributes are complete and whose types are inferred: folded, or in the graph."""
+        if fold and len(inputs) == 1 and (moved := moved_constant(self.graph, kind, inputs[0], full)) is not None:
+            return [moved]
         if fold:
             arrays = [self.graph.array(v) if v is not None else None for v in inputs]
             return [self.graph.constant(a) for a in OPS[kind].evaluate(arrays, full)]
@@ -58,3 +62,24 @@ class Builder:
         made = np.asarray(array, DTYPES[dtype] if dtype else None)
         assert dtype_name(made.dtype)
         return self.graph.constant(made)
+
+
+def moved_constant(graph: Graph, kind: str, value: Value | None, attrs: dict[str, Attr]) -> Value | None:
+    """An encoded constant transposed or reshaped, as it is stored; None where the encoding cannot stay."""
+    if value is None or not value.type.encodings or kind not in ("transpose", "reshape"):
+        return None
+    (stored,) = OPS[kind].evaluate([graph.stored(value)], attrs)
+    if kind == "transpose":
+        return graph.encoded(stored, value.type.permuted(tuple(attrs["perm"])))  # type: ignore[arg-type]
+    encodings = [_reshaped(e, value.type.dims, stored.shape) for e in value.type.encodings]
+    kept = tuple(e for e in encodings if e is not None)
+    return graph.encoded(stored, Type("f32", stored.shape, kept)) if len(kept) == len(encodings) else None
+
+
+def _reshaped(encoding: Encoding, old: tuple[int, ...], new: tuple[int, ...]) -> Encoding | None:
+    """The encoding where the axis of its scales is an axis of the new shape, too."""
+    if encoding.axis is None:
+        return encoding
+    before, length = math.prod(old[: encoding.axis]), old[encoding.axis]
+    same = [i for i, n in enumerate(new) if n == length and math.prod(new[:i]) == before]
+    return replace(encoding, axis=same[0]) if same else None

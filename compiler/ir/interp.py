@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,13 @@ from edgec.ir.ops import OPS
 Array = np.ndarray[Any, Any]
 
 
-def run(graph: Graph, feeds: Mapping[str, Array], state: dict[str, Array] | None = None) -> dict[str, Array]:
+def run(
+    graph: Graph, feeds: Mapping[str, Array], state: dict[str, Array] | None = None,
+    given: Callable[[Value, Array], Array] = lambda _, array: array,
+) -> dict[str, Array]:  # fmt: skip
     """Outputs by name for inputs by name. Encoded values are real numbers that their encoding has. State inputs start
-    at their initial contents; when `state` is given, it is read instead and holds the new contents afterwards. IRError
-    when a feed is missing or of another type."""
+    at their initial contents; when `state` is given, it is read instead and holds the new contents afterwards. `given`
+    sees each result and says what is to stand for it. IRError when a feed is missing or of another type."""
     known: dict[Value, Array] = {}
     constants = graph.module.constants
     state_inputs = {s.input: s for s in graph.states}
@@ -44,7 +47,7 @@ def run(graph: Graph, feeds: Mapping[str, Array], state: dict[str, Array] | None
         for value, array in zip(op.results, arrays, strict=True):
             if value.type.encodings:
                 array = decode(constants, encode(constants, array, value.type), value.type)
-            known[value] = array
+            known[value] = given(value, array)
     if state is not None:
         state.update({s.input.name: np.asarray(read(s.output)) for s in graph.states})
     return {name: np.asarray(read(value)) for name, value in graph.outputs}

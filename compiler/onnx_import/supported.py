@@ -49,12 +49,20 @@ def operators() -> list[Support]:
     found: dict[str, list[Any]] = {}
     for schema in onnx.defs.get_all_schemas_with_history():
         found.setdefault(f"{schema.domain}.{schema.name}" if schema.domain else schema.name, []).append(schema)
-    return [_support(name, schemas) for name, schemas in sorted(found.items()) if _live(name, schemas)]
+    standard = [_support(name, schemas) for name, schemas in sorted(found.items()) if _live(name, schemas)]
+    return standard + [_foreign(name) for name in sorted(TABLE.keys() - found.keys())]
 
 
 def _live(name: str, schemas: list[Any]) -> bool:
     newest = max(schemas, key=lambda s: s.since_version)
     return name in TABLE or (not newest.domain and not (newest.deprecated and newest.since_version <= OLDEST_OPSET))
+
+
+def _foreign(name: str) -> Support:
+    """An operator of a domain whose signatures the standard does not hold."""
+    functions = list(reachable(TABLE[name]))
+    limits = tuple(dict.fromkeys(text for f in functions for text in _sentences(f)))
+    return Support(name, 1, 1, "supported", (), limits, tuple(sorted({k for f in functions for k in _kinds(f)})))
 
 
 def _support(name: str, schemas: list[Any]) -> Support:

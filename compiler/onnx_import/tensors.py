@@ -31,6 +31,18 @@ ELEMENTS: dict[int, str] = {
     TensorProto.UINT8: "u8",
     TensorProto.BOOL: "bool",
 }
+# element types that only constants have -> the dtype that holds their numbers, and their bits
+NARROW: dict[int, tuple[str, int]] = {
+    TensorProto.INT4: ("i8", 4),
+    TensorProto.UINT4: ("u8", 4),
+    TensorProto.INT2: ("i8", 2),
+    TensorProto.UINT2: ("u8", 2),
+    TensorProto.FLOAT8E4M3FN: ("f32", 8),
+    TensorProto.FLOAT8E4M3FNUZ: ("f32", 8),
+    TensorProto.FLOAT8E5M2: ("f32", 8),
+    TensorProto.FLOAT8E5M2FNUZ: ("f32", 8),
+    TensorProto.FLOAT4E2M1: ("f32", 4),
+}
 CODES: dict[str, int] = {name: code for code, name in ELEMENTS.items()}
 
 
@@ -53,6 +65,23 @@ def dtype_of(code: int) -> str:
     if code not in ELEMENTS:
         raise DtypeUnsupported(code)
     return ELEMENTS[code]
+
+
+def narrow_of(tensor: TensorProto, folder: Path) -> np.ndarray:
+    """Numbers of a tensor of NARROW elements, in the dtype that holds them."""
+    what = f"tensor '{tensor.name}'"
+    shape = limits.check_stored(tensor.dims, what)
+    dtype, bits = NARROW[tensor.data_type]
+    packed = -(-math.prod(shape) * bits // 8)
+    if tensor.data_location == TensorProto.EXTERNAL:
+        data = map_external(tensor, (packed,), np.dtype(np.uint8), folder).tobytes()
+        tensor = TensorProto(data_type=tensor.data_type, dims=tensor.dims, raw_data=data, name=tensor.name)
+    if tensor.HasField("raw_data") and len(tensor.raw_data) != packed:
+        raise ModelError(f"{what} has {len(tensor.raw_data)} bytes of data; its shape {list(shape)} needs {packed}")
+    try:
+        return np.asarray(numpy_helper.to_array(tensor)).astype(DTYPES[dtype]).reshape(shape)
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"{what} cannot be read: {error}") from error
 
 
 def array_of(tensor: TensorProto, folder: Path | None = None) -> np.ndarray:

@@ -56,6 +56,11 @@ class Coded:
         dims: tuple[int, ...] = self.codes.shape
         return dims
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of what they are decoded to."""
+        return np.dtype(np.float32)
+
     def _both(self, f: Callable[[Array], Array]) -> Coded:
         return Coded(self.form, f(self.codes), f(self.scales))
 
@@ -206,7 +211,7 @@ def pack_runs(tiles: AnyTiles, runs: Weights) -> tuple[Array, int]:
         columns = tiles.tiles.packed_columns(n)
         return packed, packed.nbytes // max(1, segments * columns)
     assert not isinstance(runs, Coded)
-    return tiles.pack(runs.reshape(segments * length, n)), 4 * length
+    return tiles.pack(runs.reshape(segments * length, n)), tiles.dtype.itemsize * length
 
 
 def header_of(tiles: AnyTiles, other: str) -> str:

@@ -34,7 +34,8 @@ def read_devices(package: str) -> dict[str, Device]:
         facts = tomllib.loads(entry.read_text())
         name = entry.name.removesuffix(".toml")
         features = tuple(facts.get("features", ()))
-        isa = replace(_ISAS[facts["isa"]], dot=any(f in _DOT for f in features))
+        halves = 8 if facts["isa"] == "neon" and "fp16" in features else 0
+        isa = replace(_ISAS[facts["isa"]], dot=any(f in _DOT for f in features), half_lanes=halves)
         found[name] = Device(
             name, facts["description"], isa, tuple(facts["flags"]), features,
             Memory(*(facts[cache] * 1024 for cache in ("l1_kib", "l2_kib"))),

@@ -12,9 +12,10 @@ from importlib.resources import files
 
 from edgec.plan.plan import Arg, Block, Call, Plan, Pointer, Port, Struct, Symbol
 from edgec.targets.c import weights
+from edgec.targets.c.element import section_of
 from edgec.targets.c.weights import Storage
 
-_INCLUDE = re.compile(r'^#include "([a-z0-9_]+\.h)"\n', re.MULTILINE)
+_LINES = re.compile(r'^#include "([a-z0-9_]+\.(?:h|inc))"\n|^#undef EDGEC_([A-Z0-9_]+)_H\n', re.MULTILINE)
 
 _CODES = {
     "f64": "EDGEC_F64",
@@ -45,13 +46,20 @@ class Identity:
 
 
 def kernel_text(name: str, seen: set[str]) -> str:
-    """A kernel header with the headers it includes in front of it, each once; `seen` grows."""
+    """A kernel header with what it includes in its place: headers once, or again where their guard is taken back;
+    `seen` grows."""
     if name in seen:
         return ""
-    seen.add(name)
-    text = files("edgec.targets.c").joinpath("kernels", name).read_text()
-    before = "".join(kernel_text(inner, seen) for inner in _INCLUDE.findall(text))
-    return before + _INCLUDE.sub("", text) + "\n"
+    if name.endswith(".h"):
+        seen.add(name)
+
+    def line(match: re.Match[str]) -> str:
+        if match[1]:
+            return kernel_text(match[1], seen)
+        seen.discard(f"{match[2].lower()}.h")
+        return match[0]
+
+    return _LINES.sub(line, files("edgec.targets.c").joinpath("kernels", name).read_text()) + "\n"
 
 
 def _headers(plan: Plan) -> list[str]:
@@ -61,16 +69,30 @@ def _headers(plan: Plan) -> list[str]:
         names["block.h"] = None
     for call in plan.calls:
         names[call.header] = None
-        symbols = [a for a in call.args if isinstance(a, Symbol)]
-        if any(s.name.startswith("edgec_act_") for s in symbols):
-            names["act.h"] = None
+        names |= dict.fromkeys(header for header, _ in _activations(call))
     return list(names)
 
 
-def _activations(call: Call) -> list[str]:
-    """Macro uses behind the activation symbols among the arguments."""
-    names = [a.name for a in call.args if isinstance(a, Symbol)]
-    return [f"EDGEC_ACT({n.removeprefix('edgec_act_')})" for n in names if n.startswith("edgec_act_")]
+_ACT = re.compile(r"edgec_(s?)act_(\w+)")
+
+
+def _activations(call: Call) -> list[tuple[str, str]]:
+    """Header and macro use behind each activation symbol among the arguments."""
+    found = [_ACT.fullmatch(a.name) for a in call.args if isinstance(a, Symbol)]
+    return [(f"{m[1]}act.h", f"EDGEC_ACT({m[2]})") for m in found if m]
+
+
+def _instances(plan: Plan) -> str:
+    """The macro uses of all calls, each once; those of kernels of halves in their sections."""
+    sections: dict[str, dict[str, None]] = {"": {}}
+    for call in plan.calls:
+        for header, instance in (*((call.header, i) for i in call.instances), *_activations(call)):
+            sections.setdefault(section_of(header), {})[instance] = None
+    parts = []
+    for section, instances in sections.items():
+        text = "".join(f"{i}\n" for i in instances)
+        parts.append(kernel_text(section, set()) + text + kernel_text("floats_on.inc", set()) if section else text)
+    return "".join(parts)
 
 
 class _Printer:
@@ -189,7 +211,6 @@ def emit_source(plan: Plan, identity: Identity, state_at: int = 0, storage: Stor
     """The one C file of an entry. Memory must have been planned. The initial state is at `state_at` in the weights."""
     seen: set[str] = set()
     kernels = "".join(kernel_text(header, seen) for header in _headers(plan))
-    instances = dict.fromkeys(i for call in plan.calls for i in (*call.instances, *_activations(call)))
     printer = _Printer(plan, storage)
     functions, rows = [], []
     for i, step in enumerate(plan.steps):
@@ -200,7 +221,7 @@ def emit_source(plan: Plan, identity: Identity, state_at: int = 0, storage: Stor
         identity.line(f"The model {plan.name} and the kernels it uses"),
         f'#include "{plan.name}.h"\n\n',
         kernels,
-        "".join(f"{i}\n" for i in instances),
+        _instances(plan),
         "\n" + weights.declaration(plan.name, storage, plan.weights),
         _RUN,
         structs,
@@ -230,8 +251,8 @@ def _call(call: Call, i: int, printer: _Printer) -> str:
 
 # Kernels that are functions of their own, so that a stage which only calls them may be as small as can be.
 _NOT_INLINED = (
-    "edgec_conv", "edgec_depthwise", "edgec_zero_columns", "edgec_fill_columns", "edgec_copy_rows", "edgec_qconv",
-    "edgec_qdepthwise",
+    "edgec_conv", "edgec_hconv", "edgec_sconv", "edgec_depthwise", "edgec_hdepthwise", "edgec_sdepthwise",
+    "edgec_zero_columns", "edgec_fill_columns", "edgec_copy_rows", "edgec_qconv", "edgec_qdepthwise",
 )  # fmt: skip
 
 

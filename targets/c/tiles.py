@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edgec.plan.plan import Struct, Symbol
+from edgec.targets.c.element import Element
 from edgec.targets.c.isa import Isa
 
 # ISA -> vectors per tile -> most rows per tile. Accumulators fill the register file, less what A and B need: NEON keeps
@@ -16,19 +16,20 @@ from edgec.targets.c.isa import Isa
 # keep enough accumulators to hide the latency of a multiply-add.
 ROWS: dict[str, dict[int, int]] = {
     "neon": {8: 3, 7: 3, 6: 4, 5: 4, 4: 5, 3: 7, 2: 8, 1: 8},
+    "neon_halves": {8: 3, 7: 3, 6: 4, 5: 4, 4: 5, 3: 6, 2: 8, 1: 12},
     "scalar": {4: 1, 2: 4, 1: 4},
     "avx2": {8: 1, 4: 2, 3: 4, 2: 6, 1: 8},
     "avx512": {8: 1, 4: 7, 3: 9, 2: 14, 1: 14},
 }
 
 # ISA -> instructions that a tile costs more when its rows lie on two lines.
-ACROSS: dict[str, int] = {"neon": 90, "scalar": 60, "avx2": 60, "avx512": 60}
+ACROSS: dict[str, int] = {"neon": 90, "neon_halves": 90, "scalar": 60, "avx2": 60, "avx512": 60}
 
 
 @dataclass(frozen=True)
 class Tiles:
     """Tile sizes of one GEMM: `mr` rows; `wide` panels of `nv` vectors, then panels of `last_nv`, at least one.
-    `onto`: sums go on from what stands in C."""
+    `onto`: sums go on from what stands in C. `letter`: Element's."""
 
     lanes: int
     mr: int
@@ -36,18 +37,24 @@ class Tiles:
     last_nv: int
     wide: int
     onto: bool = False
-    kind: ClassVar[str] = "float32"
+    letter: str = ""
 
     @property
-    def _prefix(self) -> str:
-        return "edgec_gemm_onto_" if self.onto else "edgec_gemm_"
+    def dtype(self) -> np.dtype:
+        return np.dtype(np.float16 if self.letter else np.float32)
+
+    @property
+    def kind(self) -> str:
+        """What the receipt calls packed weights."""
+        return str(self.dtype)
 
     def struct(self) -> Struct:
+        tile = f"edgec_{self.letter}{'gemm_onto' if self.onto else 'gemm'}_{self.mr}x"
         return Struct(
-            "edgec_gemm_tiles",
+            f"edgec_{self.letter}gemm_tiles",
             (
-                ("tile", Symbol(f"{self._prefix}{self.mr}x{self.nv}")),
-                ("last_tile", Symbol(f"{self._prefix}{self.mr}x{self.last_nv}")),
+                ("tile", Symbol(f"{tile}{self.nv}")),
+                ("last_tile", Symbol(f"{tile}{self.last_nv}")),
                 ("mr", self.mr),
                 ("nv", self.nv),
                 ("last_nv", self.last_nv),
@@ -78,28 +85,30 @@ class Tiles:
         k, n = b.shape
         parts = []
         for j, nv in self.panels(n):
-            part = np.zeros((k, nv * self.lanes), np.float32)
+            part: np.ndarray = np.zeros((k, nv * self.lanes), self.dtype)
             real = b[:, j : j + nv * self.lanes]
             part[:, : real.shape[1]] = real
             parts.append(part.ravel())
-        return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+        return np.concatenate(parts) if parts else np.zeros(0, self.dtype)
 
     def pack_bias(self, bias: np.ndarray | None, n: int) -> np.ndarray:
-        out = np.zeros(self.packed_columns(n), np.float32)
+        out: np.ndarray = np.zeros(self.packed_columns(n), self.dtype)
         if bias is not None:
             out[:n] = bias
         return out
 
 
 def choose_tiles(
-    isa: Isa, rows: int, columns: int, k: int, line: int = 0, segments: int = 1, whole: bool = False
+    element: Element, rows: int, columns: int, k: int, line: int = 0, segments: int = 1, whole: bool = False
 ) -> Tiles:
     """The cheapest tiles for C[rows][columns] with `k` products an element in `segments` runs. `line` (default: rows)
     is the length of the stretches of rows that lie evenly, one of which the driver may get alone: a tile has no more
     rows. `whole`: tiles must divide it."""
-    return cheapest_tiles(
+    isa = element.isa
+    tiles = cheapest_tiles(
         isa, ROWS[isa.name], rows, columns, line, lambda mr, nv: tile_instructions(isa, mr, nv, k, segments), whole
     )
+    return replace(tiles, letter=element.letter)
 
 
 def cheapest_tiles(
@@ -129,10 +138,12 @@ def tile_instructions(isa: Isa, mr: int, nv: int, k: int, segments: int = 1) -> 
     """Instructions of one tile, counted on what the compilers make of gemm.h; multiply-adds that wait for each other
     count as the ones that could have been there."""
     waits = k * max(0, 8 - mr * nv)
-    if isa.name != "neon":
+    if not isa.name.startswith("neon"):
         return waits + k * (mr * nv + nv + 0.5) + 4 * mr * nv + 60
-    eights, rest = divmod(k // segments, 8)
-    pairs = mr * nv + 2 * mr + 4 <= isa.registers
-    run = eights * (8 * mr * nv + (1 if pairs else 2) * mr + 2 * nv + 2) + 9 + mr
-    run += (4 * mr * nv + mr + nv) * (rest // 4) + (mr * nv + mr + -(-nv // 4) + 2) * (rest % 4)
+    lanes = isa.lanes
+    steps, rest = divmod(k // segments, 2 * lanes)
+    pairs = mr * nv + 2 * mr + 4 <= isa.registers and mr * lanes <= 32
+    run = steps * (2 * lanes * mr * nv + (1 if pairs else 2) * mr + lanes // 2 * nv + 2) + 9 + mr
+    run += (lanes * mr * nv + mr + lanes // 4 * nv) * (rest // lanes)
+    run += (mr * nv + mr + -(-nv // 4) + 2) * (rest % lanes)
     return waits + segments * run + mr * (2 * -(-nv // 2) + 3) + 2 * mr * nv + 20

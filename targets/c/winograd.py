@@ -12,11 +12,13 @@ import numpy as np
 
 from edgec.plan.plan import Struct, Symbol
 from edgec.targets.c import tiles
+from edgec.targets.c.element import element_of
 from edgec.targets.c.isa import Isa
 
 # ISA -> vectors per tile function -> tiles (rows of the products). The largest is EDGEC_WINOGRAD_ROWS in the header.
 ROWS: dict[str, dict[int, int]] = {
     "neon": {4: 6, 3: 6, 2: 6, 1: 6},
+    "neon_halves": {4: 6, 3: 6, 2: 6, 1: 6},
     "scalar": {2: 4, 1: 4},
     "avx2": {2: 6, 1: 6},
     "avx512": {2: 14, 1: 14},
@@ -49,13 +51,15 @@ _G = {4: _G4, 2: _G2}
 
 @dataclass(frozen=True)
 class Layer:
-    """A 3 x 3 convolution of stride 1; `rows` output rows are made by one call, a multiple of m or all of them."""
+    """A 3 x 3 convolution of stride 1; `rows` output rows are made by one call, a multiple of m or all of them. Numbers
+    are `size` bytes."""
 
     oh: int
     ow: int
     c: int
     oc: int
     rows: int
+    size: int = 4
 
     @property
     def macs(self) -> int:
@@ -79,6 +83,16 @@ class WinogradTiles:
     nv: int
     last_nv: int
     groups: int
+    letter: str = ""
+
+    @property
+    def dtype(self) -> type:
+        return np.float16 if self.letter else np.float32
+
+    @property
+    def step(self) -> int:
+        """EDGEC_WINOGRAD_K"""
+        return self.lanes if self.isa.startswith("neon") else 4
 
     @property
     def positions(self) -> int:
@@ -86,17 +100,18 @@ class WinogradTiles:
 
     def struct(self) -> Struct:
         def name(rows: int, nv: int) -> Symbol:
-            return Symbol(f"edgec_winograd_{self.positions}_{rows or self.mr}x{nv}")
+            return Symbol(f"{prefix}_{self.positions}_{rows or self.mr}x{nv}")
 
+        prefix = f"edgec_{self.letter}winograd"
         return Struct(
-            "edgec_winograd_tiles",
+            f"{prefix}_tiles",
             (
                 ("tile", name(self.mr, self.nv)),
                 ("tail", name(self.rest, self.nv)),
                 ("last_tile", name(self.mr, self.last_nv)),
                 ("last_tail", name(self.rest, self.last_nv)),
-                ("input", Symbol(f"edgec_winograd_input_{self.m}")),
-                ("output", Symbol(f"edgec_winograd_output_{self.m}")),
+                ("input", Symbol(f"{prefix}_input_{self.m}")),
+                ("output", Symbol(f"{prefix}_output_{self.m}")),
                 ("m", self.m),
                 ("mr", self.mr),
                 ("rest", self.rest),
@@ -118,15 +133,15 @@ class WinogradTiles:
         edges += self.m**2 * self.nv * self.lanes  # or out of the result
         transformed = self.positions * pitch * max(ROWS[self.isa].values())
         products = self.positions * self.lanes * self.mr * self.nv
-        return 4 * (edges + self.groups * (transformed + products))
+        return np.dtype(self.dtype).itemsize * (edges + self.groups * (transformed + products))
 
     def pack(self, u: np.ndarray) -> np.ndarray:
         """Transformed weights [positions][c][oc]: panel by panel of columns, position by position, zero-padded to
-        whole vectors and to channels in fours."""
+        whole vectors and to whole steps of channels."""
         positions, c, oc = u.shape
         parts = []
         for first, width in self._panels(oc):
-            part = np.zeros((positions, -(-c // 4) * 4, width), np.float32)
+            part: np.ndarray = np.zeros((positions, -(-c // self.step) * self.step, width), self.dtype)
             real = u[:, :, first : first + width]
             part[:, :c, : real.shape[2]] = real
             parts.append(part.ravel())
@@ -134,7 +149,7 @@ class WinogradTiles:
 
     def pack_bias(self, bias: np.ndarray | None, oc: int) -> np.ndarray:
         """Zero-padded to whole vectors; zeros for None."""
-        out = np.zeros(sum(width for _, width in self._panels(oc)), np.float32)
+        out: np.ndarray = np.zeros(sum(width for _, width in self._panels(oc)), self.dtype)
         if bias is not None:
             out[:oc] = bias
         return out
@@ -152,8 +167,9 @@ def transform_weights(w: np.ndarray, m: int) -> np.ndarray:
     return u.reshape(len(g) ** 2, w.shape[1], w.shape[0]).astype(np.float32)
 
 
-def choose_tiles(isa: Isa, layer: Layer, m: int) -> WinogradTiles:
-    """Panels of even width, tiles split evenly, and as many groups in a segment as SEGMENT_BYTES hold."""
+def choose_tiles(isa: Isa, layer: Layer, m: int, letter: str = "") -> WinogradTiles:
+    """Panels of even width, tiles split evenly, and as many groups in a segment as SEGMENT_BYTES hold. `letter` and
+    `isa` are an Element's."""
     table = ROWS[isa.name]
     vectors = -(-layer.oc // isa.lanes)
     nv = -(-vectors // -(-vectors // max(table)))
@@ -161,9 +177,9 @@ def choose_tiles(isa: Isa, layer: Layer, m: int) -> WinogradTiles:
     count = layer.tiles(m)
     groups = -(-count // min(table[nv], table[last_nv]))
     mr = -(-count // groups)
-    one = WinogradTiles(isa.name, isa.lanes, m, mr, count % mr, nv, last_nv, 1)
+    one = WinogradTiles(isa.name, isa.lanes, m, mr, count % mr, nv, last_nv, 1, letter)
     most = max(1, SEGMENT_BYTES // one.scratch_bytes(layer.c))
-    return WinogradTiles(isa.name, isa.lanes, m, mr, count % mr, nv, last_nv, min(most, groups))
+    return WinogradTiles(isa.name, isa.lanes, m, mr, count % mr, nv, last_nv, min(most, groups), letter)
 
 
 def instructions(layer: Layer, isa: Isa, m: int) -> float:
@@ -192,7 +208,7 @@ def instructions(layer: Layer, isa: Isa, m: int) -> float:
 def direct_instructions(layer: Layer, isa: Isa) -> float:
     """Of the same layer as a GEMM over image rows (kernels/gemm.h)."""
     k = 9 * layer.c
-    t = tiles.choose_tiles(isa, layer.ow, layer.oc, k, segments=3)
+    t = tiles.choose_tiles(element_of(isa, "f32"), layer.ow, layer.oc, k, segments=3)
     products = sum(tiles.tile_instructions(isa, t.mr, nv, k, 3) for _, nv in t.panels(layer.oc))
     if isa.broadcast_load:  # loads of A that are no operand of a multiply-add, which _four_channels counts too
         products += sum(k * t.mr for _, nv in t.panels(layer.oc) if nv > 1)
@@ -201,14 +217,14 @@ def direct_instructions(layer: Layer, isa: Isa) -> float:
 
 def pays(layer: Layer, isa: Isa, m: int) -> bool:
     """Whether F(m) beats direct convolution by a tenth, its larger weights read from memory once."""
-    weight = 4 * PER_BYTE * layer.c * layer.oc
+    weight = layer.size * PER_BYTE * layer.c * layer.oc
     cost = instructions(layer, isa, m) + (m + 2) ** 2 * weight
     return cost < 0.9 * (direct_instructions(layer, isa) + 9 * weight)
 
 
 def best(layer: Layer, isa: Isa) -> int:
     """4, 2, or 0 for direct convolution."""
-    weight = 4 * PER_BYTE * layer.c * layer.oc
+    weight = layer.size * PER_BYTE * layer.c * layer.oc
     paying = [m for m in (4, 2) if pays(layer, isa, m)]
     return min(paying, key=lambda m: instructions(layer, isa, m) + (m + 2) ** 2 * weight, default=0)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,7 @@ def run_guarded(
 
 def check_guarded(
     artifact: Path, compiler: Compiler, sanitizers: Sequence[str], feeds: Mapping[str, Array],
-    expected: Sequence[Array], gaps: Array | None = None,
+    expected: Sequence[Array], gaps: Array | None = None, close: Callable[[Array, Array, str], None] = assert_close,
 ) -> None:  # fmt: skip
     """Compiles and runs; both placements must give the same bits, and the expected ones within the tolerance: other
     compilers and flags contract multiply-adds elsewhere."""
@@ -115,14 +115,14 @@ def check_guarded(
     names = [t.name for t in read_manifest(artifact).outputs]
     for name, a, b, wanted in zip(names, first, second, expected, strict=True):
         assert a.tobytes() == b.tobytes(), f"output '{name}' depends on where memory lies"
-        assert_close(a, wanted, f"{compiler} {name}")
+        close(a, wanted, f"{compiler} {name}")
 
 
 def check_net(net: Net, target: str, folder: Path, compiler: Compiler, sanitizers: Sequence[str]) -> Spread:
     """The net's source, spread, under sanitizers; the interpreter says what is right."""
     spread = Spread()
     emitted(net.graph, target, folder, net.segments, spread)
-    check_guarded(folder, compiler, sanitizers, net.feeds, list(net.expected().values()), spread.gaps)
+    check_guarded(folder, compiler, sanitizers, net.feeds, list(net.expected().values()), spread.gaps, net.close)
     return spread
 
 

@@ -9,10 +9,12 @@ import numpy as np
 import test_coded
 import test_dynamic
 import test_float8
+import test_halves
 import test_integer
 import test_q4gemm
 import test_qconv
 import test_qdepthwise
+from compiled import assert_close
 from network import Array, Network
 from test_blocks import cut, network, sliced_image, sliced_tokens, squeeze_excite, transformer, upwards
 
@@ -34,6 +36,7 @@ class Net(Network):
         super().__init__(20)
         self.segments: list[Segment] | None = None
         self.tame: dict[str, Any] = {}
+        self.close = assert_close  # what judges an output
 
     def whole(self, dtype: str, *shape: int) -> Value:
         """The dtype's whole range, where sums and products wrap."""
@@ -221,6 +224,16 @@ def movement() -> Net:
     return net
 
 
+def of_halves(net: Net) -> Net:
+    """The same where there are kernels of halves."""
+    test_halves.narrowed(net.graph)
+    net.close = test_halves.assert_little_noise
+    if net.segments is not None:  # a cast stands in front and one behind
+        lengths, step = [len(s.ops) for s in net.segments], max(s.step for s in net.segments)
+        net.segments = cut(net.graph, [1, *lengths, 1], step)
+    return net
+
+
 def of_bytes(make: Callable[[Isa], Network]) -> Net:
     """On the bytes of this machine."""
     made, net = make(target.choose("").isa), Net()
@@ -241,6 +254,10 @@ GRAPHS: dict[str, Callable[[], Net]] = {
     "products": products,
     "elements": elements,
     "movement": movement,
+    "convolutions_of_halves": lambda: of_halves(convolutions()),
+    "blocks_of_halves": lambda: of_halves(in_blocks(network(2), [5, 3, 2, 2], 5)),
+    "products_of_halves": lambda: of_halves(products()),
+    "elements_of_halves": lambda: of_halves(elements()),
     "convolutions_of_bytes": lambda: of_bytes(test_qconv.network),
     "depthwise_of_bytes": lambda: of_bytes(test_qdepthwise.network),
     "weights_of_four_bits": lambda: of_bytes(test_q4gemm.network),

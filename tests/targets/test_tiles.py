@@ -13,6 +13,7 @@ from edgec.ir.build import Builder
 from edgec.ir.graph import Graph, Module
 from edgec.ir.types import Type
 from edgec.targets.c import tiles
+from edgec.targets.c.element import element_of
 from edgec.targets.c.isa import NEON
 from edgec.targets.c.tiles import ROWS, Tiles, choose_tiles
 
@@ -28,7 +29,7 @@ CASES = [
 def test_panels_fill_the_columns() -> None:
     for columns in (16, 24, 32, 64, 96, 144, 160, 192, 320, 384, 576, 960, 1280):
         for rows in (49, 196, 3136):
-            chosen = choose_tiles(NEON, rows, columns, 96)
+            chosen = choose_tiles(element_of(NEON, "f32"), rows, columns, 96)
             assert chosen.packed_columns(columns) == columns
             assert rows % chosen.mr == 0
 

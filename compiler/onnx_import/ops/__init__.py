@@ -10,8 +10,10 @@ from edgec.onnx_import.ops.cut import CUT
 from edgec.onnx_import.ops.elementwise import ELEMENTWISE
 from edgec.onnx_import.ops.index import INDEX
 from edgec.onnx_import.ops.matmul import MATMUL
+from edgec.onnx_import.ops.narrow import NARROW
 from edgec.onnx_import.ops.norm import NORM
 from edgec.onnx_import.ops.pool import POOL
+from edgec.onnx_import.ops.qlinear import QLINEAR
 from edgec.onnx_import.ops.quantize import QUANTIZE
 from edgec.onnx_import.ops.recurrent import RECURRENT
 from edgec.onnx_import.ops.reduce import REDUCE
@@ -30,8 +32,10 @@ TABLE: Table = {
     **ELEMENTWISE,
     **INDEX,
     **MATMUL,
+    **NARROW,
     **NORM,
     **POOL,
+    **QLINEAR,
     **QUANTIZE,
     **RECURRENT,
     **REDUCE,

@@ -172,6 +172,9 @@ def is_inf(node: Node) -> list[Item]:
 
 
 def cast(node: Node) -> list[Item]:
+    narrow = node.narrow(0)
+    if narrow is not None:
+        return [node.constant(narrow.array, node.dtype("to"))]
     return [node.cast(node.value(0), node.dtype("to"))]
 
 

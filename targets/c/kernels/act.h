@@ -4,11 +4,13 @@
 
 #include "edgec_vmath.h"
 
-#define EDGEC_ACT(NAME) \
-  EDGEC_NOINLINE void edgec_act_##NAME(float *y, ptrdiff_t n) { EDGEC_VROW(NAME, y, y, n); }
+#define edgec_clamp_row EDGEC_NAMED(clamp_row)
 
-EDGEC_FN void edgec_clamp_row(float *y, ptrdiff_t n, float lo, float hi) {
-  for (ptrdiff_t i = 0; i < n; i++) y[i] = y[i] < lo ? lo : y[i] > hi ? hi : y[i];
+#define EDGEC_ACT(NAME) \
+  EDGEC_NOINLINE void EDGEC_NAMED(act_##NAME)(edgec_real *y, ptrdiff_t n) { EDGEC_VROW(NAME, y, y, n); }
+
+EDGEC_FN void edgec_clamp_row(edgec_real *y, ptrdiff_t n, float lo, float hi) {
+  for (ptrdiff_t i = 0; i < n; i++) y[i] = (edgec_real)(y[i] < lo ? lo : y[i] > hi ? hi : y[i]);
 }
 
 #endif

@@ -8,19 +8,26 @@
 #include "edgec_base.h"
 
 #if defined(EDGEC_SCALAR)
-#define EDGEC_LANES 4
+#define EDGEC_FLOAT_LANES 4
 #elif defined(__AVX512F__) && defined(__AVX512VL__)
 #include <immintrin.h>
-#define EDGEC_LANES 16
+#define EDGEC_FLOAT_LANES 16
 #elif defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
-#define EDGEC_LANES 8
+#define EDGEC_FLOAT_LANES 8
 #elif defined(__ARM_NEON) && defined(__aarch64__)
 #include <arm_neon.h>
-#define EDGEC_LANES 4
+#define EDGEC_FLOAT_LANES 4
 #else
 #error "edgec: this instruction set has no vector header; compile with -DEDGEC_SCALAR"
 #endif
+#define EDGEC_LANES EDGEC_FLOAT_LANES
+
+/* What a kernel's numbers are: in memory, and as a lane of a register. Kernels that keep to these words and to the loads
+   and stores below are kernels of halves too (halves_on.inc, half_storage_on.inc); what they define is EDGEC_NAMED. */
+typedef float edgec_real;
+typedef float edgec_lane;
+#define EDGEC_NAMED(NAME) edgec_##NAME
 
 typedef float edgec_vf __attribute__((vector_size(4 * EDGEC_LANES), aligned(4), may_alias));
 typedef int32_t edgec_vi __attribute__((vector_size(4 * EDGEC_LANES), aligned(4), may_alias));
@@ -71,15 +78,24 @@ EDGEC_INLINE void edgec_store_run(float *p, const edgec_vf *v, int n) {
    load so far ahead that registers run out. EDGEC_ADVANCE: the pointer moves here, where a load can do it in passing. */
 #if !defined(EDGEC_SCALAR) && EDGEC_LANES == 4
 #define EDGEC_TIE(v) __asm__ volatile("" : "+w"(v) : : "memory")
-#define EDGEC_ADVANCE(POINTER, N)            \
-  do {                                       \
-    (POINTER) += (N);                        \
-    __asm__ volatile("" : "+r"(POINTER));    \
+#define EDGEC_ADVANCE(POINTER, N)         \
+  do {                                    \
+    (POINTER) += (N);                     \
+    __asm__ volatile("" : "+r"(POINTER)); \
   } while (0)
 #else
 #define EDGEC_TIE(v) (void)(v)
 #define EDGEC_ADVANCE(POINTER, N) ((POINTER) += (N))
 #endif
+
+/* x - a * k[LANE] in one instruction where x is a product too: compilers negate one of the two on A64. */
+#if !defined(EDGEC_SCALAR) && EDGEC_LANES == 4
+#define EDGEC_MINUS_LANE_F32(x, a, k, LANE) \
+  ((edgec_vf)vfmsq_laneq_f32((float32x4_t)(x), (float32x4_t)(a), (float32x4_t)(k), LANE))
+#else
+#define EDGEC_MINUS_LANE_F32(x, a, k, LANE) ((x) - (a) * edgec_splat((k)[LANE]))
+#endif
+#define EDGEC_MINUS_LANE EDGEC_MINUS_LANE_F32
 
 /* Four floats that are used one by one: a register with lanes where an FMA takes a lane, else memory, from where a
    broadcast costs nothing. */
@@ -152,6 +168,13 @@ EDGEC_INLINE edgec_vf edgec_load_n(const float *p, ptrdiff_t n) {
   return v;
 }
 #endif
+
+/* n numbers that lie `step` apart. */
+EDGEC_INLINE edgec_vf edgec_load_strided(const float *p, ptrdiff_t step, ptrdiff_t n) {
+  edgec_vf v = {0};
+  for (ptrdiff_t i = 0; i < n; i++) v[i] = p[i * step];
+  return v;
+}
 
 /* p[3i + j] = lane i of vector j. */
 EDGEC_INLINE void edgec_store_3(float *p, edgec_vf a, edgec_vf b, edgec_vf c) {

@@ -5,17 +5,24 @@
 #include "gemm.h"
 #include "map.h"
 
-typedef void (*edgec_act_fn)(float *y, ptrdiff_t n);
+#define edgec_act_fn EDGEC_NAMED(act_fn)
+#define edgec_matmul_packed EDGEC_NAMED(matmul_packed)
+#define edgec_matmul EDGEC_NAMED(matmul)
+#define edgec_gemm_columns EDGEC_NAMED(gemm_columns)
+#define edgec_gemm_pack EDGEC_NAMED(gemm_pack)
+#define edgec_matmul_batched EDGEC_NAMED(matmul_batched)
+
+typedef void (*edgec_act_fn)(edgec_real *y, ptrdiff_t n);
 
 /* Matmul with a packed right operand: a [m][k] -> y [m][n]; a task is `chunk` rows, the last task what is left too. A
    column of b is b_column bytes. */
-EDGEC_FN void edgec_matmul_packed(const float *a, const float *b, const float *bias, const float *r, float *y,
-                                  ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, ptrdiff_t b_column, ptrdiff_t chunk, float lo,
-                                  float hi, const edgec_gemm_tiles *tiles, edgec_act_fn act, ptrdiff_t begin,
-                                  ptrdiff_t end) {
+EDGEC_FN void edgec_matmul_packed(const edgec_real *a, const edgec_real *b, const edgec_real *bias, const edgec_real *r,
+                                  edgec_real *y, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, ptrdiff_t b_column,
+                                  ptrdiff_t chunk, float lo, float hi, const edgec_gemm_tiles *tiles, edgec_act_fn act,
+                                  ptrdiff_t begin, ptrdiff_t end) {
   for (ptrdiff_t task = begin; task < end; task++) {
     const ptrdiff_t first = task * chunk, rows = m - first < 2 * chunk ? m - first : chunk;
-    const float *from[1] = {a + first * k};
+    const edgec_real *from[1] = {a + first * k};
     const edgec_gemm_args t = {.a = from,
                                .segments = 1,
                                .length = k,
@@ -33,11 +40,12 @@ EDGEC_FN void edgec_matmul_packed(const float *a, const float *b, const float *b
   }
 }
 
-/* The same for floats. */
-EDGEC_FN void edgec_matmul(const float *a, const float *b, const float *bias, const float *r, float *y, ptrdiff_t m,
-                           ptrdiff_t n, ptrdiff_t k, ptrdiff_t chunk, float lo, float hi,
+/* The same where b is not coded. */
+EDGEC_FN void edgec_matmul(const edgec_real *a, const edgec_real *b, const edgec_real *bias, const edgec_real *r,
+                           edgec_real *y, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, ptrdiff_t chunk, float lo, float hi,
                            const edgec_gemm_tiles *tiles, edgec_act_fn act, ptrdiff_t begin, ptrdiff_t end) {
-  edgec_matmul_packed(a, b, bias, r, y, m, n, k, 4 * k, chunk, lo, hi, tiles, act, begin, end);
+  const ptrdiff_t b_column = k * (ptrdiff_t)sizeof(edgec_real);
+  edgec_matmul_packed(a, b, bias, r, y, m, n, k, b_column, chunk, lo, hi, tiles, act, begin, end);
 }
 
 /* Columns of the panels of n columns. */
@@ -47,7 +55,7 @@ EDGEC_FN ptrdiff_t edgec_gemm_columns(ptrdiff_t n, const edgec_gemm_tiles *f) {
 }
 
 /* The right operand of a matmul at run time, b [k][n] or (transposed) [n][k], into panels. */
-EDGEC_FN void edgec_gemm_pack(const float *b, float *to, ptrdiff_t k, ptrdiff_t n, const edgec_gemm_tiles *f,
+EDGEC_FN void edgec_gemm_pack(const edgec_real *b, edgec_real *to, ptrdiff_t k, ptrdiff_t n, const edgec_gemm_tiles *f,
                               ptrdiff_t transposed) {
   for (ptrdiff_t j = 0, width, wide = f->wide; j < n; j += width, wide--) {
     width = (wide > 0 ? f->nv : f->last_nv) * EDGEC_LANES;
@@ -62,13 +70,13 @@ EDGEC_FN void edgec_gemm_pack(const float *b, float *to, ptrdiff_t k, ptrdiff_t 
 
 /* Batches of a [m][k] by b [k][n] (transposed: [n][k]) -> y [m][n]; `panel` holds one packed b. Batches that share b
    pack it once. dims, sa, sb: lengths of the batch axes and the operands' strides over them, in floats. */
-EDGEC_FN void edgec_matmul_batched(const float *a, const float *b, const float *bias, float *y, float *panel,
-                                   const int64_t *dims, const int64_t *sa, const int64_t *sb, ptrdiff_t rank,
+EDGEC_FN void edgec_matmul_batched(const edgec_real *a, const edgec_real *b, const edgec_real *bias, edgec_real *y,
+                                   edgec_real *panel, const int64_t *dims, const int64_t *sa, const int64_t *sb, ptrdiff_t rank,
                                    ptrdiff_t batches, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, ptrdiff_t transposed,
                                    float lo, float hi, const edgec_gemm_tiles *tiles, edgec_act_fn act) {
-  const float *packed = 0;
+  const edgec_real *packed = 0;
   for (ptrdiff_t i = 0; i < batches; i++) {
-    const float *pb = b + edgec_row_offset(i, dims, sb, rank);
+    const edgec_real *pb = b + edgec_row_offset(i, dims, sb, rank);
     if (pb != packed) edgec_gemm_pack(pb, panel, k, n, tiles, transposed);
     packed = pb;
     edgec_matmul(a + edgec_row_offset(i, dims, sa, rank), panel, bias, 0, y + i * m * n, m, n, k, m, lo, hi, tiles, act,

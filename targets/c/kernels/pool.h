@@ -4,17 +4,20 @@
 
 #include "isa.h"
 
+#define edgec_pool_shape EDGEC_NAMED(pool_shape)
+#define edgec_pool EDGEC_NAMED(pool)
+
 typedef struct {
   ptrdiff_t h, w, c, ow, kh, kw, sh, sw, dh, dw, top, left;
   ptrdiff_t x_image, x_row, x_depth, y_image, y_row, y_depth;
   ptrdiff_t count_h, count_w; /* average over padding too: the padded image's far edge; 0: only over the image */
 } edgec_pool_shape;
 
-EDGEC_FN void edgec_pool(const float *x, float *y, const edgec_pool_shape *d, ptrdiff_t average, ptrdiff_t image,
-                         ptrdiff_t y0, ptrdiff_t y1) {
+EDGEC_FN void edgec_pool(const edgec_real *x, edgec_real *y, const edgec_pool_shape *d, ptrdiff_t average,
+                         ptrdiff_t image, ptrdiff_t y0, ptrdiff_t y1) {
   for (ptrdiff_t oy = y0; oy < y1; oy++) {
-    const float *xi = x + image * d->x_image;
-    float *yr = y + image * d->y_image + oy % d->y_depth * d->y_row;
+    const edgec_real *xi = x + image * d->x_image;
+    edgec_real *yr = y + image * d->y_image + oy % d->y_depth * d->y_row;
     for (ptrdiff_t ox = 0; ox < d->ow; ox++) {
       const ptrdiff_t iy = oy * d->sh - d->top, ix = ox * d->sw - d->left;
       ptrdiff_t ky0 = 0, ky1 = d->kh, kx0 = 0, kx1 = d->kw;
@@ -34,7 +37,7 @@ EDGEC_FN void edgec_pool(const float *x, float *y, const edgec_pool_shape *d, pt
         const ptrdiff_t n = d->c - c < EDGEC_LANES ? d->c - c : EDGEC_LANES;
         edgec_vf acc = edgec_splat(average ? 0.0f : -__builtin_inff());
         for (ptrdiff_t ky = ky0; ky < ky1; ky++) {
-          const float *row = xi + (iy + ky * d->dh) % d->x_depth * d->x_row + ix * d->c + c;
+          const edgec_real *row = xi + (iy + ky * d->dh) % d->x_depth * d->x_row + ix * d->c + c;
           for (ptrdiff_t kx = kx0; kx < kx1; kx++) {
             const edgec_vf v = edgec_load_n(row + kx * d->dw * d->c, n);
             if (average)

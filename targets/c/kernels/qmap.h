@@ -84,6 +84,26 @@ EDGEC_INLINE int32_t edgec_quantized(float x, float scale, int32_t zero, int32_t
     }                                                                                                              \
   }
 
+/* The same for bytes with one scale; a task is EDGEC_MAP_CHUNK elements. */
+#define EDGEC_DEQUANTIZE_BYTES(NAME, T)                                                                              \
+  EDGEC_FN void edgec_##NAME(const T *x, float *y, ptrdiff_t n, float scale, ptrdiff_t zero, ptrdiff_t begin,        \
+                             ptrdiff_t end) {                                                                        \
+    typedef T bytes __attribute__((vector_size(4 * EDGEC_LANES), aligned(1), may_alias));                            \
+    typedef int32_t wide __attribute__((vector_size(16 * EDGEC_LANES)));                                             \
+    const ptrdiff_t stop = end * EDGEC_MAP_CHUNK < n ? end * EDGEC_MAP_CHUNK : n;                                    \
+    const edgec_vf by = edgec_splat(scale);                                                                          \
+    ptrdiff_t i = begin * EDGEC_MAP_CHUNK;                                                                           \
+    for (; i + EDGEC_Q8_BLOCK <= stop; i += EDGEC_Q8_BLOCK) {                                                        \
+      union {                                                                                                        \
+        wide all;                                                                                                    \
+        edgec_vi part[4];                                                                                            \
+      } v = {__builtin_convertvector(*(const bytes *)(x + i), wide)};                                                \
+      EDGEC_UNROLL for (int j = 0; j < 4; j++)                                                                       \
+        edgec_store(y + i + j * EDGEC_LANES, __builtin_convertvector(v.part[j] - (int32_t)zero, edgec_vf) * by);     \
+    }                                                                                                                \
+    for (; i < stop; i++) y[i] = EDGEC_DEQUANTIZED(x[i], zero, scale);                                               \
+  }
+
 /* y = clamp((x * x_scale + z * z_scale + bias) >> shift); the rounding is in the bias. y may be x or z. */
 typedef struct {
   int32_t x_scale, z_scale, bias, shift, lo, hi;

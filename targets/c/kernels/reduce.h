@@ -4,21 +4,27 @@
 
 #include "edgec_vmath.h"
 
+#define edgec_row_max EDGEC_NAMED(row_max)
+#define edgec_softmax_row EDGEC_NAMED(softmax_row)
+#define edgec_softmax_columns EDGEC_NAMED(softmax_columns)
+#define edgec_softmax EDGEC_NAMED(softmax)
+#define edgec_norm EDGEC_NAMED(norm)
+
 #define EDGEC_REDUCE_COLUMNS 64
 
-/* EXPR combines acc and x, FINAL makes the result of acc. A task is an outer index. */
-#define EDGEC_REDUCE(NAME, T, INIT, EXPR, FINAL)                                                                   \
-  EDGEC_FN void edgec_##NAME(const T *a, T *y, ptrdiff_t size, ptrdiff_t inner, ptrdiff_t begin, ptrdiff_t end) {  \
+/* EXPR combines acc and x of type T, FINAL makes the result of acc; numbers are TX in memory. A task is an outer index. */
+#define EDGEC_REDUCE(NAME, TX, T, INIT, EXPR, FINAL)                                                                   \
+  EDGEC_FN void edgec_##NAME(const TX *a, TX *y, ptrdiff_t size, ptrdiff_t inner, ptrdiff_t begin, ptrdiff_t end) {  \
     for (ptrdiff_t task = begin; task < end; task++) {                                                             \
-      const T *from = a + task * size * inner;                                                                     \
-      T *to = y + task * inner;                                                                                    \
+      const TX *from = a + task * size * inner;                                                                     \
+      TX *to = y + task * inner;                                                                                    \
       if (inner == 1) {                                                                                            \
         T part[16];                                                                                                \
         for (int j = 0; j < 16; j++) part[j] = (INIT);                                                             \
         ptrdiff_t i = 0;                                                                                           \
         for (; i + 16 <= size; i += 16)                                                                            \
           for (int j = 0; j < 16; j++) {                                                                           \
-            const T acc = part[j], x = from[i + j];                                                                \
+            const T acc = part[j], x = (T)from[i + j];                                                                \
             part[j] = (T)(EXPR);                                                                                   \
           }                                                                                                        \
         T acc = (INIT);                                                                                            \
@@ -28,10 +34,10 @@
         }                                                                                                          \
         if (size % 16) /* or gcc warns of an overflow in a loop that never runs */                                 \
           for (; i < size; i++) {                                                                                  \
-            const T x = from[i];                                                                                   \
+            const T x = (T)from[i];                                                                                   \
             acc = (T)(EXPR);                                                                                       \
           }                                                                                                        \
-        to[0] = (T)(FINAL);                                                                                        \
+        to[0] = (TX)(FINAL);                                                                                        \
         continue;                                                                                                  \
       }                                                                                                            \
       for (ptrdiff_t c = 0; c < inner; c += EDGEC_REDUCE_COLUMNS) {                                                \
@@ -40,19 +46,19 @@
         for (ptrdiff_t j = 0; j < n; j++) part[j] = (INIT);                                                        \
         for (ptrdiff_t i = 0; i < size; i++)                                                                       \
           for (ptrdiff_t j = 0; j < n; j++) {                                                                      \
-            const T acc = part[j], x = from[i * inner + c + j];                                                    \
+            const T acc = part[j], x = (T)from[i * inner + c + j];                                                    \
             part[j] = (T)(EXPR);                                                                                   \
           }                                                                                                        \
         for (ptrdiff_t j = 0; j < n; j++) {                                                                        \
           const T acc = part[j];                                                                                   \
-          to[c + j] = (T)(FINAL);                                                                                  \
+          to[c + j] = (TX)(FINAL);                                                                                  \
         }                                                                                                          \
       }                                                                                                            \
     }                                                                                                              \
   }
 
 /* The largest of x[0 .. size); what is no number does not count. */
-EDGEC_INLINE float edgec_row_max(const float *x, ptrdiff_t size) {
+EDGEC_INLINE float edgec_row_max(const edgec_real *x, ptrdiff_t size) {
   float top = -__builtin_inff();
   if (size >= EDGEC_LANES) {
     edgec_vf best = edgec_splat(top);
@@ -69,7 +75,7 @@ EDGEC_INLINE float edgec_row_max(const float *x, ptrdiff_t size) {
 }
 
 /* One row: y = exp(x - max) / sum, or x - max - log(sum). y may be x. */
-EDGEC_INLINE void edgec_softmax_row(const float *x, float *y, ptrdiff_t size, ptrdiff_t logarithm) {
+EDGEC_INLINE void edgec_softmax_row(const edgec_real *x, edgec_real *y, ptrdiff_t size, ptrdiff_t logarithm) {
   const edgec_vf top = edgec_splat(edgec_row_max(x, size));
   const edgec_vi kept = edgec_lanes_below(logarithm ? EDGEC_LANES : 0); /* differences stay, or exponentials */
   edgec_vf sums = edgec_splat(0.0f);
@@ -87,15 +93,15 @@ EDGEC_INLINE void edgec_softmax_row(const float *x, float *y, ptrdiff_t size, pt
   const float total = edgec_vsum(sums);
   if (logarithm) {
     const float by = edgec_log(total);
-    for (ptrdiff_t i = 0; i < size; i++) y[i] -= by;
+    for (ptrdiff_t i = 0; i < size; i++) y[i] = (edgec_real)(y[i] - by);
   } else {
     const float by = 1.0f / total;
-    for (ptrdiff_t i = 0; i < size; i++) y[i] *= by;
+    for (ptrdiff_t i = 0; i < size; i++) y[i] = (edgec_real)(y[i] * by);
   }
 }
 
 /* Columns of the middle axis, a vector of them at a time. */
-EDGEC_INLINE void edgec_softmax_columns(const float *x, float *y, ptrdiff_t size, ptrdiff_t inner, ptrdiff_t n,
+EDGEC_INLINE void edgec_softmax_columns(const edgec_real *x, edgec_real *y, ptrdiff_t size, ptrdiff_t inner, ptrdiff_t n,
                                         ptrdiff_t logarithm) {
   const edgec_vi kept = edgec_lanes_below(logarithm ? EDGEC_LANES : 0);
   edgec_vf top = edgec_splat(-__builtin_inff()), total = edgec_splat(0.0f);
@@ -118,11 +124,11 @@ EDGEC_INLINE void edgec_softmax_columns(const float *x, float *y, ptrdiff_t size
 }
 
 /* A task is an outer index. */
-EDGEC_FN void edgec_softmax(const float *x, float *y, ptrdiff_t size, ptrdiff_t inner, ptrdiff_t logarithm,
+EDGEC_FN void edgec_softmax(const edgec_real *x, edgec_real *y, ptrdiff_t size, ptrdiff_t inner, ptrdiff_t logarithm,
                             ptrdiff_t begin, ptrdiff_t end) {
   for (ptrdiff_t task = begin; task < end; task++) {
-    const float *from = x + task * size * inner;
-    float *to = y + task * size * inner;
+    const edgec_real *from = x + task * size * inner;
+    edgec_real *to = y + task * size * inner;
     if (inner == 1) {
       edgec_softmax_row(from, to, size, logarithm);
       continue;
@@ -134,12 +140,12 @@ EDGEC_FN void edgec_softmax(const float *x, float *y, ptrdiff_t size, ptrdiff_t 
 }
 
 /* Rows of `size`: (x - mean) / sqrt(var + eps) * scale + bias; `centre` 0 leaves the mean alone (RMS norm). */
-EDGEC_FN void edgec_norm(const float *x, const float *scale, const float *bias, float *y, ptrdiff_t size, float eps,
+EDGEC_FN void edgec_norm(const edgec_real *x, const edgec_real *scale, const edgec_real *bias, edgec_real *y, ptrdiff_t size, float eps,
                          ptrdiff_t centre, ptrdiff_t begin, ptrdiff_t end) {
   const ptrdiff_t whole = size - size % EDGEC_LANES, rest = size - whole;
   for (ptrdiff_t task = begin; task < end; task++) {
-    const float *from = x + task * size;
-    float *to = y + task * size;
+    const edgec_real *from = x + task * size;
+    edgec_real *to = y + task * size;
     float mean = 0.0f;
     if (centre) {
       edgec_vf sums = edgec_splat(0.0f);

@@ -68,15 +68,18 @@ EDGEC_INLINE void edgec_pixels_at(ptrdiff_t *at, ptrdiff_t p, ptrdiff_t rows, pt
   }
 }
 
-EDGEC_FN void edgec_fill_zero(float *y, ptrdiff_t n) {
+/* A float of zero, or two halves of it. */
+typedef float edgec_zero __attribute__((may_alias));
+
+EDGEC_FN void edgec_fill_zero(edgec_zero *y, ptrdiff_t n) {
   for (ptrdiff_t i = 0; i < n; i++) y[i] = 0.0f;
 }
 
 /* Zeros `left` floats in front of and `right` floats behind the w*c of each row. */
-EDGEC_NOINLINE void edgec_zero_columns(float *y, const edgec_rows_shape *d, ptrdiff_t left, ptrdiff_t right,
+EDGEC_NOINLINE void edgec_zero_columns(edgec_zero *y, const edgec_rows_shape *d, ptrdiff_t left, ptrdiff_t right,
                                        ptrdiff_t image, ptrdiff_t y0, ptrdiff_t y1) {
   for (ptrdiff_t oy = y0; oy < y1; oy++) {
-    float *row = y + image * d->y_image + oy % d->y_depth * d->y_row;
+    edgec_zero *row = y + image * d->y_image + oy % d->y_depth * d->y_row;
     edgec_fill_zero(row - left, left);
     edgec_fill_zero(row + d->w * d->c, right);
   }
@@ -98,30 +101,6 @@ EDGEC_NOINLINE void edgec_copy_rows(const void *x, void *y, const edgec_rows_sha
   for (ptrdiff_t oy = y0; oy < y1; oy++)
     edgec_copy((char *)y + (image * d->y_image + oy % d->y_depth * d->y_row) * size,
                (const char *)x + (image * d->x_image + oy % d->x_depth * d->x_row) * size, d->w * d->c * size);
-}
-
-/* Rows of a channels-first image [c][h][w] as channels last. x_image is c*h*w. */
-EDGEC_FN void edgec_rows_from_planes(const float *x, float *y, const edgec_rows_shape *d, ptrdiff_t image,
-                                     ptrdiff_t y0, ptrdiff_t y1) {
-  const ptrdiff_t plane = d->h * d->w;
-  for (ptrdiff_t oy = y0; oy < y1; oy++) {
-    const float *from = x + image * d->x_image + oy * d->w;
-    float *to = y + image * d->y_image + oy % d->y_depth * d->y_row;
-    ptrdiff_t ox = 0;
-    if (d->c == 1) {
-      edgec_copy(to, from, d->w * 4);
-    } else if (d->c == 3) {
-      for (; ox + EDGEC_LANES <= d->w; ox += EDGEC_LANES)
-        edgec_store_3(to + 3 * ox, edgec_load(from + ox), edgec_load(from + plane + ox),
-                      edgec_load(from + 2 * plane + ox));
-      if (d->w % EDGEC_LANES) /* or gcc warns of an overflow in a loop that never runs */
-        for (; ox < d->w; ox++)
-          for (ptrdiff_t c = 0; c < 3; c++) to[3 * ox + c] = from[c * plane + ox];
-    } else {
-      for (ptrdiff_t c = 0; c < d->c; c++) /* reads run along rows, which lie far apart */
-        for (ptrdiff_t x1 = 0; x1 < d->w; x1++) to[x1 * d->c + c] = from[c * plane + x1];
-    }
-  }
 }
 
 #endif

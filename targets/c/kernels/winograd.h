@@ -6,7 +6,7 @@
    Tiles are counted along the strips of m rows; a segment of them goes through the three steps at a time, so that its
    transformed values stay in cache:
      V[group][c / LANES][XI][ROWS][LANES]   transformed input; a group is the tiles of one GEMM tile function
-     U[panel][XI][c up to 4][nv * LANES]    transformed weights, packed by targets/c/winograd.py
+     U[panel][XI][c, up to a step][nv * LANES]    transformed weights, packed by targets/c/winograd.py
      M[tile][nv][XI][LANES]                 products of one panel
    The strides between positions are constants, which A64 addresses without arithmetic. Additions over c ascend, and a
    tile's arithmetic depends on its place in the image alone: any split into calls gives the same bits. */
@@ -14,6 +14,24 @@
 #define EDGEC_WINOGRAD_H
 
 #include "isa.h"
+
+#define edgec_winograd_shape EDGEC_NAMED(winograd_shape)
+#define edgec_winograd_args EDGEC_NAMED(winograd_args)
+#define edgec_winograd_out EDGEC_NAMED(winograd_out)
+#define edgec_winograd_tiles EDGEC_NAMED(winograd_tiles)
+#define edgec_winograd_constants EDGEC_NAMED(winograd_constants)
+#define edgec_winograd_end EDGEC_NAMED(winograd_end)
+#define edgec_winograd_pairs EDGEC_NAMED(winograd_pairs)
+#define edgec_winograd_store_4 EDGEC_NAMED(winograd_store_4)
+#define edgec_winograd_row_4 EDGEC_NAMED(winograd_row_4)
+#define edgec_winograd_b_2 EDGEC_NAMED(winograd_b_2)
+#define edgec_winograd_strip EDGEC_NAMED(winograd_strip)
+#define edgec_winograd_rows EDGEC_NAMED(winograd_rows)
+#define edgec_winograd_zero EDGEC_NAMED(winograd_zero)
+#define edgec_winograd_load EDGEC_NAMED(winograd_load)
+#define edgec_winograd_cut EDGEC_NAMED(winograd_cut)
+#define edgec_winograd_products EDGEC_NAMED(winograd_products)
+#define edgec_winograd EDGEC_NAMED(winograd)
 
 typedef struct {
   ptrdiff_t h, w, c;                  /* image */
@@ -26,16 +44,16 @@ typedef struct {
 } edgec_winograd_shape;
 
 typedef struct {
-  const float *a, *b; /* V and U at one position */
-  float *c;           /* M at that position */
-  ptrdiff_t k;        /* channels, up to a multiple of 4 */
+  const edgec_real *a, *b; /* V and U at one position */
+  edgec_real *c;           /* M at that position */
+  ptrdiff_t k;        /* channels, up to a multiple of EDGEC_WINOGRAD_K */
   ptrdiff_t groups, a_group;
 } edgec_winograd_args;
 
 typedef struct {
-  const float *m, *bias;
-  float *y[4];       /* the rows of the first tile at its first pixel and the panel's first channel */
-  const float *r[4]; /* null, or like y */
+  const edgec_real *m, *bias;
+  edgec_real *y[4];       /* the rows of the first tile at its first pixel and the panel's first channel */
+  const edgec_real *r[4]; /* null, or like y */
   ptrdiff_t count, pixel, n; /* tiles, floats between pixels, channels in whole vectors */
   float lo, hi;
 } edgec_winograd_out;
@@ -45,7 +63,7 @@ typedef struct {
 typedef struct {
   void (*tile)(const edgec_winograd_args *), (*tail)(const edgec_winograd_args *);
   void (*last_tile)(const edgec_winograd_args *), (*last_tail)(const edgec_winograd_args *);
-  void (*input)(const float *const *rows, ptrdiff_t pixel, ptrdiff_t blocks, int left, int right, float *v);
+  void (*input)(const edgec_real *const *rows, ptrdiff_t pixel, ptrdiff_t blocks, int left, int right, edgec_real *v);
   void (*output)(const edgec_winograd_out *);
   ptrdiff_t m, mr, rest, nv, last_nv, groups;
 } edgec_winograd_tiles;
@@ -59,63 +77,66 @@ typedef struct {
 #define EDGEC_WINOGRAD_ROWS 6
 #endif
 
-/* acc[m][v] (+)= a[m][k .. k+3] * b[k .. k+3][v] */
+/* Channels that one step of products takes: a vector where lanes of it are broadcast. */
 #if !defined(EDGEC_SCALAR) && defined(__ARM_NEON)
-#define EDGEC_WINOGRAD_STEP(MR, NV, FIRST)                                                                      \
-  {                                                                                                             \
-    edgec_vf av[MR];                                                                                            \
-    EDGEC_UNROLL for (int m = 0; m < (MR); m++) av[m] = edgec_load(a + m * EDGEC_LANES);                        \
-    EDGEC_UNROLL for (int j = 0; j < 4; j++) {                                                                  \
-      EDGEC_UNROLL for (int v = 0; v < (NV); v++) {                                                             \
-        const edgec_vf bv = edgec_load(b + (j * (NV) + v) * EDGEC_LANES);                                       \
-        EDGEC_UNROLL for (int m = 0; m < (MR); m++)                                                             \
-          acc[m][v] = (FIRST) && j == 0 ? edgec_splat(av[m][j]) * bv : acc[m][v] + edgec_splat(av[m][j]) * bv;  \
-      }                                                                                                         \
-    }                                                                                                           \
+#define EDGEC_WINOGRAD_K EDGEC_LANES
+#else
+#define EDGEC_WINOGRAD_K 4
+#endif
+
+/* acc[m][v] (+)= a[m][k ..] * b[k ..][v], of a step's channels */
+#if !defined(EDGEC_SCALAR) && defined(__ARM_NEON)
+#define EDGEC_WINOGRAD_STEP(MR, NV, FIRST)                                                                     \
+  {                                                                                                            \
+    edgec_vf av[MR];                                                                                           \
+    EDGEC_UNROLL for (int m = 0; m < (MR); m++) av[m] = edgec_load(a + m * EDGEC_LANES);                       \
+    EDGEC_UNROLL for (int j = 0; j < EDGEC_WINOGRAD_K; j++) {                                                  \
+      EDGEC_UNROLL for (int v = 0; v < (NV); v++) {                                                            \
+        const edgec_vf bv = edgec_load(b + (j * (NV) + v) * EDGEC_LANES);                                      \
+        EDGEC_UNROLL for (int m = 0; m < (MR); m++)                                                            \
+          acc[m][v] = (FIRST) && j == 0 ? edgec_splat(av[m][j]) * bv : acc[m][v] + edgec_splat(av[m][j]) * bv; \
+      }                                                                                                        \
+    }                                                                                                          \
   }
 #else
-#define EDGEC_WINOGRAD_STEP(MR, NV, FIRST)                                                                      \
-  EDGEC_UNROLL for (int j = 0; j < 4; j++) {                                                                    \
-    edgec_vf bv[NV];                                                                                            \
-    EDGEC_UNROLL for (int v = 0; v < (NV); v++) bv[v] = edgec_load(b + (j * (NV) + v) * EDGEC_LANES);           \
-    EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                               \
-      const edgec_vf am = edgec_splat(a[m * EDGEC_LANES + k % EDGEC_LANES + j]);                                \
-      EDGEC_UNROLL for (int v = 0; v < (NV); v++)                                                               \
-        acc[m][v] = (FIRST) && j == 0 ? am * bv[v] : acc[m][v] + am * bv[v];                                    \
-    }                                                                                                           \
+#define EDGEC_WINOGRAD_STEP(MR, NV, FIRST)                                                            \
+  EDGEC_UNROLL for (int j = 0; j < 4; j++) {                                                          \
+    edgec_vf bv[NV];                                                                                  \
+    EDGEC_UNROLL for (int v = 0; v < (NV); v++) bv[v] = edgec_load(b + (j * (NV) + v) * EDGEC_LANES); \
+    EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                     \
+      const edgec_vf am = edgec_splat(a[m * EDGEC_LANES + k % EDGEC_LANES + j]);                      \
+      EDGEC_UNROLL for (int v = 0; v < (NV); v++)                                                     \
+        acc[m][v] = (FIRST) && j == 0 ? am * bv[v] : acc[m][v] + am * bv[v];                          \
+    }                                                                                                 \
   }
 #endif
 
 /* `groups` times MR tiles by NV vectors at one of XI positions. */
-#define EDGEC_WINOGRAD_TILE(XI, MR, NV)                                                                         \
-  EDGEC_NOINLINE void edgec_winograd_##XI##_##MR##x##NV(const edgec_winograd_args *t) {                         \
-    const ptrdiff_t block = (XI) * EDGEC_WINOGRAD_ROWS * EDGEC_LANES, channels = t->k, a_group = t->a_group;    \
-    const float *from = t->a, *const weights = t->b;                                                            \
-    float *c = t->c;                                                                                            \
-    for (ptrdiff_t g = t->groups; g > 0; g--, from += a_group) {                                                \
-      const float *a = from, *b = weights;                                                                      \
-      edgec_vf acc[MR][NV];                                                                                     \
-      ptrdiff_t k = 0;                                                                                          \
-      EDGEC_WINOGRAD_STEP(MR, NV, 1)                                                                            \
-      for (k = 4; k < channels; k += 4) {                                                                       \
-        b += 4 * (NV) * EDGEC_LANES;                                                                            \
-        if (k % EDGEC_LANES == 0) a += block;                                                                   \
-        EDGEC_WINOGRAD_STEP(MR, NV, 0)                                                                          \
-      }                                                                                                         \
-      EDGEC_UNROLL for (int m = 0; m < (MR); m++)                                                               \
-        EDGEC_UNROLL for (int v = 0; v < (NV); v++, c += (XI) * EDGEC_LANES) edgec_store(c, acc[m][v]);         \
-    }                                                                                                           \
+#define EDGEC_WINOGRAD_TILE(XI, MR, NV)                                                                      \
+  EDGEC_NOINLINE void EDGEC_NAMED(winograd_##XI##_##MR##x##NV)(const edgec_winograd_args *t) {               \
+    const ptrdiff_t block = (XI) * EDGEC_WINOGRAD_ROWS * EDGEC_LANES, channels = t->k, a_group = t->a_group; \
+    const edgec_real *from = t->a, *const weights = t->b;                                                    \
+    edgec_real *c = t->c;                                                                                    \
+    for (ptrdiff_t g = t->groups; g > 0; g--, from += a_group) {                                             \
+      const edgec_real *a = from, *b = weights;                                                              \
+      edgec_vf acc[MR][NV];                                                                                  \
+      ptrdiff_t k = 0;                                                                                       \
+      EDGEC_WINOGRAD_STEP(MR, NV, 1)                                                                         \
+      for (k = EDGEC_WINOGRAD_K; k < channels; k += EDGEC_WINOGRAD_K) {                                      \
+        b += EDGEC_WINOGRAD_K * (NV) * EDGEC_LANES;                                                          \
+        if (k % EDGEC_LANES == 0) a += block;                                                                \
+        EDGEC_WINOGRAD_STEP(MR, NV, 0)                                                                       \
+      }                                                                                                      \
+      EDGEC_UNROLL for (int m = 0; m < (MR); m++)                                                            \
+        EDGEC_UNROLL for (int v = 0; v < (NV); v++, c += (XI) * EDGEC_LANES) edgec_store(c, acc[m][v]);      \
+    }                                                                                                        \
   }
 
-/* EDGEC_WINOGRAD_MINUS: x - a * k[LANE] in one instruction where x is a product too (compilers negate one of the two on
-   A64). EDGEC_WINOGRAD_TIE: v is computed here, and loads that follow stay behind; else compilers load so far ahead that
-   they run out of registers. The other instruction sets read operands from memory anyway. */
+/* EDGEC_WINOGRAD_TIE: v is computed here, and loads that follow stay behind; else compilers load so far ahead that they
+   run out of registers. The other instruction sets read operands from memory anyway. */
 #if !defined(EDGEC_SCALAR) && defined(__ARM_NEON)
-#define EDGEC_WINOGRAD_MINUS(x, a, k, LANE) \
-  ((edgec_vf)vfmsq_laneq_f32((float32x4_t)(x), (float32x4_t)(a), (float32x4_t)(k), LANE))
 #define EDGEC_WINOGRAD_TIE(v) __asm__ volatile("" : "+w"(v) : : "memory")
 #else
-#define EDGEC_WINOGRAD_MINUS(x, a, k, LANE) ((x) - (a) * edgec_splat((k)[LANE]))
 #define EDGEC_WINOGRAD_TIE(v) (void)(v)
 #endif
 
@@ -140,8 +161,8 @@ EDGEC_INLINE edgec_vf edgec_winograd_end(edgec_vf d0, edgec_vf d2, edgec_vf d4) 
 EDGEC_INLINE void edgec_winograd_pairs(edgec_vf d1, edgec_vf d2, edgec_vf d3, edgec_vf d4, edgec_vf k,
                                        edgec_vf *v) {
   const edgec_vf p = edgec_splat(k[0]), q = edgec_splat(k[1]), half = edgec_splat(k[2]), two = edgec_splat(k[3]);
-  const edgec_vf odd_p = EDGEC_WINOGRAD_MINUS(p * d3, d1, k, 1);
-  const edgec_vf odd_q = EDGEC_WINOGRAD_MINUS(q * d3, d1, k, 0);
+  const edgec_vf odd_p = EDGEC_MINUS_LANE(p * d3, d1, k, 1);
+  const edgec_vf odd_q = EDGEC_MINUS_LANE(q * d3, d1, k, 0);
   const edgec_vf even_p = d4 - two * d2, even_q = d4 - half * d2;
   v[0] = even_p + odd_p;
   v[1] = even_p - odd_p;
@@ -149,7 +170,7 @@ EDGEC_INLINE void edgec_winograd_pairs(edgec_vf d1, edgec_vf d2, edgec_vf d3, ed
   v[3] = even_q - odd_q;
 }
 
-EDGEC_INLINE void edgec_winograd_store_4(const edgec_vf *d, edgec_vf k, float *v) {
+EDGEC_INLINE void edgec_winograd_store_4(const edgec_vf *d, edgec_vf k, edgec_real *v) {
   const ptrdiff_t position = EDGEC_WINOGRAD_ROWS * EDGEC_LANES;
   edgec_vf to[4];
   edgec_store(v, edgec_winograd_end(d[0], d[2], d[4]));
@@ -160,8 +181,8 @@ EDGEC_INLINE void edgec_winograd_store_4(const edgec_vf *d, edgec_vf k, float *v
 
 /* left, right: that outermost column is outside the image and not read.
    Rows 1 to 4 of B^T d first, then rows 0 and 5 from pixels loaded again: 36 values at once would not fit registers. */
-EDGEC_INLINE void edgec_winograd_in_4(const float *const *rows, ptrdiff_t pixel, int left, int right, edgec_vf k,
-                                      float *v) {
+EDGEC_INLINE void EDGEC_NAMED(winograd_in_4)(const edgec_real *const *rows, ptrdiff_t pixel, int left, int right,
+                                             edgec_vf k, edgec_real *v) {
   const ptrdiff_t line = 6 * EDGEC_WINOGRAD_ROWS * EDGEC_LANES;
   edgec_vf t[4][6], d[6];
   EDGEC_UNROLL for (int j = 0; j < 6; j++) {
@@ -192,7 +213,7 @@ EDGEC_INLINE void edgec_winograd_in_4(const float *const *rows, ptrdiff_t pixel,
 }
 
 /* One row of products times A. */
-EDGEC_INLINE void edgec_winograd_row_4(const float *from, edgec_vf k, edgec_vf *t) {
+EDGEC_INLINE void edgec_winograd_row_4(const edgec_real *from, edgec_vf k, edgec_vf *t) {
   const edgec_vf p = edgec_splat(k[0]), q = edgec_splat(k[1]), half = edgec_splat(k[2]), two = edgec_splat(k[3]);
   edgec_vf m[6];
   EDGEC_UNROLL for (int i = 0; i < 6; i++) m[i] = edgec_load(from + i * EDGEC_LANES);
@@ -205,7 +226,7 @@ EDGEC_INLINE void edgec_winograd_row_4(const float *from, edgec_vf k, edgec_vf *
 }
 
 /* y = A^T M A + bias, as sums that grow row by row of M: 16 of them and two rows fit registers. */
-EDGEC_INLINE void edgec_winograd_out_4(const float *from, edgec_vf bias, edgec_vf k, edgec_vf y[4][4]) {
+EDGEC_INLINE void EDGEC_NAMED(winograd_out_4)(const edgec_real *from, edgec_vf bias, edgec_vf k, edgec_vf y[4][4]) {
   const edgec_vf p = edgec_splat(k[0]), q = edgec_splat(k[1]), half = edgec_splat(k[2]), two = edgec_splat(k[3]);
   const ptrdiff_t line = 6 * EDGEC_LANES;
   edgec_vf t[4], s[4];
@@ -241,8 +262,8 @@ EDGEC_INLINE void edgec_winograd_b_2(const edgec_vf *d, edgec_vf *v) {
   v[3] = d[3] - d[1];
 }
 
-EDGEC_INLINE void edgec_winograd_in_2(const float *const *rows, ptrdiff_t pixel, int left, int right, edgec_vf k,
-                                      float *v) {
+EDGEC_INLINE void EDGEC_NAMED(winograd_in_2)(const edgec_real *const *rows, ptrdiff_t pixel, int left, int right,
+                                             edgec_vf k, edgec_real *v) {
   edgec_vf t[4][4]; /* by column */
   (void)k;
   EDGEC_UNROLL for (int j = 0; j < 4; j++) {
@@ -262,7 +283,7 @@ EDGEC_INLINE void edgec_winograd_in_2(const float *const *rows, ptrdiff_t pixel,
   }
 }
 
-EDGEC_INLINE void edgec_winograd_out_2(const float *from, edgec_vf bias, edgec_vf k, edgec_vf y[2][2]) {
+EDGEC_INLINE void EDGEC_NAMED(winograd_out_2)(const edgec_real *from, edgec_vf bias, edgec_vf k, edgec_vf y[2][2]) {
   (void)k;
   edgec_vf t[4][2];
   EDGEC_UNROLL for (int i = 0; i < 4; i++) {
@@ -286,54 +307,54 @@ EDGEC_INLINE void edgec_winograd_out_2(const float *from, edgec_vf bias, edgec_v
 
 /* input: `blocks` vectors of channels of one tile, whose rows start at rows[] and whose pixels are `pixel` apart.
    output: o->count whole tiles side by side, the panel's vectors of each one after another. */
-#define EDGEC_WINOGRAD_TRANSFORMS(M)                                                                            \
-  EDGEC_NOINLINE void edgec_winograd_input_##M(const float *const *rows, ptrdiff_t pixel, ptrdiff_t blocks,     \
-                                               int left, int right, float *v) {                                 \
-    const edgec_vf k = edgec_winograd_constants();                                                              \
-    const float *at[(M) + 2];                                                                                   \
-    EDGEC_UNROLL for (int i = 0; i < (M) + 2; i++) at[i] = rows[i];                                             \
-    for (; blocks > 0; blocks--) {                                                                              \
-      edgec_winograd_in_##M(at, pixel, left, right, k, v);                                                      \
-      EDGEC_UNROLL for (int i = 0; i < (M) + 2; i++) EDGEC_WINOGRAD_STEP_TO(at[i], EDGEC_LANES);                \
-      v += ((M) + 2) * ((M) + 2) * EDGEC_WINOGRAD_ROWS * EDGEC_LANES;                                           \
-    }                                                                                                           \
-  }                                                                                                             \
-  EDGEC_NOINLINE void edgec_winograd_output_##M(const edgec_winograd_out *o) {                                  \
-    const float *from = o->m, *r[M];                                                                            \
-    float *to[M];                                                                                               \
-    const edgec_vf k = edgec_winograd_constants();                                                              \
-    const edgec_vf lo = edgec_splat(o->lo), hi = edgec_splat(o->hi);                                            \
-    const ptrdiff_t pixel = o->pixel, n = o->n;                                                                 \
-    ptrdiff_t clamp_lo = o->lo > -__builtin_inff(), clamp_hi = o->hi < __builtin_inff();                        \
-    __asm__("" : "+r"(clamp_lo), "+r"(clamp_hi)); /* else they are compared again for each vector */            \
-    EDGEC_UNROLL for (int i = 0; i < (M); i++) to[i] = o->y[i];                                                 \
-    EDGEC_UNROLL for (int i = 0; i < (M); i++) r[i] = o->r[i];                                                  \
-    for (ptrdiff_t tile = o->count; tile > 0; tile--) {                                                         \
-      const float *bias = o->bias;                                                                              \
-      for (ptrdiff_t j = n; j > 0; j -= EDGEC_LANES) {                                                          \
-        edgec_vf y[M][M];                                                                                       \
-        edgec_winograd_out_##M(from, edgec_load(bias), k, y);                                                   \
-        from += ((M) + 2) * ((M) + 2) * EDGEC_LANES, bias += EDGEC_LANES;                                       \
-        if (r[0])                                                                                               \
-          EDGEC_UNROLL for (int i = 0; i < (M); i++) {                                                          \
-            EDGEC_UNROLL for (int c = 0; c < (M); c++) y[i][c] += edgec_load(r[i] + c * pixel);                 \
-            EDGEC_WINOGRAD_STEP_TO(r[i], EDGEC_LANES);                                                          \
-          }                                                                                                     \
-        if (clamp_lo)                                                                                           \
-          EDGEC_UNROLL for (int i = 0; i < (M); i++)                                                            \
-            EDGEC_UNROLL for (int c = 0; c < (M); c++) y[i][c] = edgec_vmax(lo, y[i][c]);                       \
-        if (clamp_hi)                                                                                           \
-          EDGEC_UNROLL for (int i = 0; i < (M); i++)                                                            \
-            EDGEC_UNROLL for (int c = 0; c < (M); c++) y[i][c] = edgec_vmin(hi, y[i][c]);                       \
-        EDGEC_UNROLL for (int i = 0; i < (M); i++) {                                                            \
-          EDGEC_UNROLL for (int c = 0; c < (M); c++) edgec_store(to[i] + c * pixel, y[i][c]);                   \
-          EDGEC_WINOGRAD_STEP_TO(to[i], EDGEC_LANES);                                                           \
-        }                                                                                                       \
-      }                                                                                                         \
-      EDGEC_UNROLL for (int i = 0; i < (M); i++) EDGEC_WINOGRAD_STEP_TO(to[i], (M) * pixel - n);                \
-      if (r[0])                                                                                                 \
-        EDGEC_UNROLL for (int i = 0; i < (M); i++) EDGEC_WINOGRAD_STEP_TO(r[i], (M) * pixel - n);               \
-    }                                                                                                           \
+#define EDGEC_WINOGRAD_TRANSFORMS(M)                                                                                    \
+  EDGEC_NOINLINE void EDGEC_NAMED(winograd_input_##M)(const edgec_real *const *rows, ptrdiff_t pixel, ptrdiff_t blocks, \
+                                               int left, int right, edgec_real *v) {                                    \
+    const edgec_vf k = edgec_winograd_constants();                                                                      \
+    const edgec_real *at[(M) + 2];                                                                                      \
+    EDGEC_UNROLL for (int i = 0; i < (M) + 2; i++) at[i] = rows[i];                                                     \
+    for (; blocks > 0; blocks--) {                                                                                      \
+      EDGEC_NAMED(winograd_in_##M)(at, pixel, left, right, k, v);                                                       \
+      EDGEC_UNROLL for (int i = 0; i < (M) + 2; i++) EDGEC_WINOGRAD_STEP_TO(at[i], EDGEC_LANES);                        \
+      v += ((M) + 2) * ((M) + 2) * EDGEC_WINOGRAD_ROWS * EDGEC_LANES;                                                   \
+    }                                                                                                                   \
+  }                                                                                                                     \
+  EDGEC_NOINLINE void EDGEC_NAMED(winograd_output_##M)(const edgec_winograd_out *o) {                                   \
+    const edgec_real *from = o->m, *r[M];                                                                               \
+    edgec_real *to[M];                                                                                                  \
+    const edgec_vf k = edgec_winograd_constants();                                                                      \
+    const edgec_vf lo = edgec_splat(o->lo), hi = edgec_splat(o->hi);                                                    \
+    const ptrdiff_t pixel = o->pixel, n = o->n;                                                                         \
+    ptrdiff_t clamp_lo = o->lo > -__builtin_inff(), clamp_hi = o->hi < __builtin_inff();                                \
+    __asm__("" : "+r"(clamp_lo), "+r"(clamp_hi)); /* else they are compared again for each vector */                    \
+    EDGEC_UNROLL for (int i = 0; i < (M); i++) to[i] = o->y[i];                                                         \
+    EDGEC_UNROLL for (int i = 0; i < (M); i++) r[i] = o->r[i];                                                          \
+    for (ptrdiff_t tile = o->count; tile > 0; tile--) {                                                                 \
+      const edgec_real *bias = o->bias;                                                                                 \
+      for (ptrdiff_t j = n; j > 0; j -= EDGEC_LANES) {                                                                  \
+        edgec_vf y[M][M];                                                                                               \
+        EDGEC_NAMED(winograd_out_##M)(from, edgec_load(bias), k, y);                                                    \
+        from += ((M) + 2) * ((M) + 2) * EDGEC_LANES, bias += EDGEC_LANES;                                               \
+        if (r[0])                                                                                                       \
+          EDGEC_UNROLL for (int i = 0; i < (M); i++) {                                                                  \
+            EDGEC_UNROLL for (int c = 0; c < (M); c++) y[i][c] += edgec_load(r[i] + c * pixel);                         \
+            EDGEC_WINOGRAD_STEP_TO(r[i], EDGEC_LANES);                                                                  \
+          }                                                                                                             \
+        if (clamp_lo)                                                                                                   \
+          EDGEC_UNROLL for (int i = 0; i < (M); i++)                                                                    \
+            EDGEC_UNROLL for (int c = 0; c < (M); c++) y[i][c] = edgec_vmax(lo, y[i][c]);                               \
+        if (clamp_hi)                                                                                                   \
+          EDGEC_UNROLL for (int i = 0; i < (M); i++)                                                                    \
+            EDGEC_UNROLL for (int c = 0; c < (M); c++) y[i][c] = edgec_vmin(hi, y[i][c]);                               \
+        EDGEC_UNROLL for (int i = 0; i < (M); i++) {                                                                    \
+          EDGEC_UNROLL for (int c = 0; c < (M); c++) edgec_store(to[i] + c * pixel, y[i][c]);                           \
+          EDGEC_WINOGRAD_STEP_TO(to[i], EDGEC_LANES);                                                                   \
+        }                                                                                                               \
+      }                                                                                                                 \
+      EDGEC_UNROLL for (int i = 0; i < (M); i++) EDGEC_WINOGRAD_STEP_TO(to[i], (M) * pixel - n);                        \
+      if (r[0])                                                                                                         \
+        EDGEC_UNROLL for (int i = 0; i < (M); i++) EDGEC_WINOGRAD_STEP_TO(r[i], (M) * pixel - n);                       \
+    }                                                                                                                   \
   }
 
 EDGEC_WINOGRAD_TRANSFORMS(4)
@@ -341,12 +362,12 @@ EDGEC_WINOGRAD_TRANSFORMS(2)
 
 /* Where the rows of a strip start, and the floats between their pixels: 0 for a row of zeros. */
 typedef struct {
-  const float *at[6];
+  const edgec_real *at[6];
   ptrdiff_t step[6];
 } edgec_winograd_strip;
 
 /* Rows beyond the image, and those that no valid output reads (`end` and up; a ring may not have them), are zeros. */
-EDGEC_FN void edgec_winograd_rows(edgec_winograd_strip *s, const float *x, const float *zeros,
+EDGEC_FN void edgec_winograd_rows(edgec_winograd_strip *s, const edgec_real *x, const edgec_real *zeros,
                                   const edgec_winograd_shape *d, ptrdiff_t first, ptrdiff_t n, ptrdiff_t end) {
   for (ptrdiff_t i = 0; i < n; i++) {
     const ptrdiff_t y = first + i;
@@ -356,19 +377,19 @@ EDGEC_FN void edgec_winograd_rows(edgec_winograd_strip *s, const float *x, const
   }
 }
 
-EDGEC_FN void edgec_winograd_zero(float *to, ptrdiff_t n) {
+EDGEC_FN void edgec_winograd_zero(edgec_real *to, ptrdiff_t n) {
   for (; n > 0; n -= EDGEC_LANES, to += EDGEC_LANES) edgec_store(to, (edgec_vf){0});
 }
 
 /* The transformed tile at column ix. One that sticks out by two columns or more, and channels that fill no vector, go by
    a copy. */
-EDGEC_FN void edgec_winograd_load(const edgec_winograd_strip *s, const float *zeros, float *patch,
+EDGEC_FN void edgec_winograd_load(const edgec_winograd_strip *s, const edgec_real *zeros, edgec_real *patch,
                                   const edgec_winograd_shape *d, const edgec_winograd_tiles *f, ptrdiff_t ix,
-                                  float *v) {
+                                  edgec_real *v) {
   const ptrdiff_t n = f->m + 2;
   const int left = ix == -1, right = ix + n == d->w + 1, near = ix >= -1 && ix + n <= d->w + 1;
   const ptrdiff_t blocks = near ? d->c / EDGEC_LANES : 0, done = blocks * EDGEC_LANES, width = d->c - done;
-  const float *at[6];
+  const edgec_real *at[6];
   if (blocks) {
     for (ptrdiff_t i = 0; i < n; i++) at[i] = s->at[i] + ix * s->step[i];
     f->input(at, d->c, blocks, left, right, v);
@@ -380,8 +401,8 @@ EDGEC_FN void edgec_winograd_load(const edgec_winograd_strip *s, const float *ze
   for (ptrdiff_t i = 0; i < n; i++) {
     at[i] = zeros;
     if (s->step[i] == 0) continue;
-    float *to = patch + i * n * pitch, *const end = to + n * pitch;
-    const float *from = s->at[i] + (ix + first) * d->c + done;
+    edgec_real *to = patch + i * n * pitch, *const end = to + n * pitch;
+    const edgec_real *from = s->at[i] + (ix + first) * d->c + done;
     at[i] = to;
     edgec_winograd_zero(to, first * pitch);
     to += first * pitch;
@@ -401,7 +422,7 @@ EDGEC_FN void edgec_winograd_load(const edgec_winograd_strip *s, const float *ze
 
 /* A tile that is cut short, or whose channels fill no vector: made whole in `tile`, without residual and clamp, then
    copied. o is as for f->output, but for n, which counts channels. */
-EDGEC_FN void edgec_winograd_cut(const edgec_winograd_out *o, float *tile, const edgec_winograd_tiles *f,
+EDGEC_FN void edgec_winograd_cut(const edgec_winograd_out *o, edgec_real *tile, const edgec_winograd_tiles *f,
                                  ptrdiff_t rows, ptrdiff_t cols) {
   const ptrdiff_t width = (o->n + EDGEC_LANES - 1) / EDGEC_LANES * EDGEC_LANES;
   const edgec_vf lo = edgec_splat(o->lo), hi = edgec_splat(o->hi);
@@ -420,8 +441,9 @@ EDGEC_FN void edgec_winograd_cut(const edgec_winograd_out *o, float *tile, const
 }
 
 /* Products of one panel: U at b, V at v, for `full` groups and a rest of tiles. */
-EDGEC_FN void edgec_winograd_products(const float *b, const float *v, float *products, ptrdiff_t k, ptrdiff_t full,
-                                      ptrdiff_t rest, ptrdiff_t group, int last, const edgec_winograd_tiles *f) {
+EDGEC_FN void edgec_winograd_products(const edgec_real *b, const edgec_real *v, edgec_real *products, ptrdiff_t k,
+                                      ptrdiff_t full, ptrdiff_t rest, ptrdiff_t group, int last,
+                                      const edgec_winograd_tiles *f) {
   const ptrdiff_t xi = (f->m + 2) * (f->m + 2), width = (last ? f->last_nv : f->nv) * EDGEC_LANES;
   void (*const tile)(const edgec_winograd_args *) = last ? f->last_tile : f->tile;
   /* in a shorter call than was planned, the idle rows of the last group are computed and left */
@@ -442,25 +464,27 @@ EDGEC_FN void edgec_winograd_products(const float *b, const float *v, float *pro
 }
 
 /* Output rows y0 .. y1 of an image; y0 is a multiple of m, and y1 too unless it is oh. */
-EDGEC_FN void edgec_winograd(const float *x, const float *u, const float *bias, const float *r, float *y,
-                             float *scratch, const edgec_winograd_shape *d, const edgec_winograd_tiles *f,
-                             void (*act)(float *, ptrdiff_t), ptrdiff_t image, ptrdiff_t y0, ptrdiff_t y1) {
-  const ptrdiff_t m = f->m, n = m + 2, k = (d->c + 3) / 4 * 4, end = y1 < d->oh ? y1 : d->oh;
+EDGEC_FN void edgec_winograd(const edgec_real *x, const edgec_real *u, const edgec_real *bias, const edgec_real *r,
+                             edgec_real *y, edgec_real *scratch, const edgec_winograd_shape *d,
+                             const edgec_winograd_tiles *f,
+                             void (*act)(edgec_real *, ptrdiff_t), ptrdiff_t image, ptrdiff_t y0, ptrdiff_t y1) {
+  const ptrdiff_t m = f->m, n = m + 2, end = y1 < d->oh ? y1 : d->oh;
+  const ptrdiff_t k = (d->c + EDGEC_WINOGRAD_K - 1) / EDGEC_WINOGRAD_K * EDGEC_WINOGRAD_K;
   const ptrdiff_t total = (end - y0 + m - 1) / m * ((d->ow + m - 1) / m);
   const ptrdiff_t needed = d->oh + 2 - d->top, x_end = needed < d->h ? needed : d->h;
   const ptrdiff_t pitch = (d->c + EDGEC_LANES - 1) / EDGEC_LANES * EDGEC_LANES;
   const ptrdiff_t group = pitch * n * n * EDGEC_WINOGRAD_ROWS;
-  float *const zeros = scratch, *const patch = zeros + n * pitch, *const tile = patch + n * n * pitch;
-  float *const v = tile + m * m * f->nv * EDGEC_LANES;
-  float *const products = v + f->groups * group;
-  const float *const xs = x + image * d->x_image, *const rs = r ? r + image * d->r_image : 0;
-  float *const ys = y + image * d->y_image;
+  edgec_real *const zeros = scratch, *const patch = zeros + n * pitch, *const tile = patch + n * n * pitch;
+  edgec_real *const v = tile + m * m * f->nv * EDGEC_LANES;
+  edgec_real *const products = v + f->groups * group;
+  const edgec_real *const xs = x + image * d->x_image, *const rs = r ? r + image * d->r_image : 0;
+  edgec_real *const ys = y + image * d->y_image;
   edgec_winograd_strip strip = {0};
   edgec_winograd_zero(zeros, n * pitch);
   ptrdiff_t in_x = 0, in_y = y0, out_x = 0, out_y = y0; /* of the next tile to load, and of the segment's first */
   for (ptrdiff_t left = total; left > 0; left -= f->groups * f->mr) {
     const ptrdiff_t count = left < f->groups * f->mr ? left : f->groups * f->mr;
-    float *to = v;
+    edgec_real *to = v;
     for (ptrdiff_t i = 0, row = 0; i < count; i++) {
       if (in_x == 0) edgec_winograd_rows(&strip, xs, zeros, d, in_y - d->top, n, x_end);
       edgec_winograd_load(&strip, zeros, patch, d, f, in_x - d->left, to);
@@ -468,7 +492,7 @@ EDGEC_FN void edgec_winograd(const float *x, const float *u, const float *bias, 
       if (++row == f->mr) row = 0, to += group - f->mr * EDGEC_LANES;
       if ((in_x += m) >= d->ow) in_x = 0, in_y += m;
     }
-    const float *b = u;
+    const edgec_real *b = u;
     ptrdiff_t ox = out_x, oy = out_y;
     for (ptrdiff_t j = 0; j < d->oc; j += f->nv * EDGEC_LANES) {
       const int last = d->oc - j <= f->nv * EDGEC_LANES;

@@ -21,8 +21,8 @@ class Fused:
     row: Symbol | None = None
 
 
-def fused(act: str) -> Fused:
-    """The form of an activation name as it stands on conv, matmul and add."""
+def fused(act: str, dtype: str = "f32") -> Fused:
+    """The form of an activation name as it stands on conv, matmul and add; functions compute halves in floats."""
     if not act:
         return Fused()
     if act == "relu":
@@ -34,16 +34,18 @@ def fused(act: str) -> Fused:
         return Fused(lo=float(lo), hi=float(hi))
     if act not in ROW_ACTIVATIONS:
         raise NotLowered(f"the fused activation {act} has no kernel")
-    return Fused(row=Symbol(f"edgec_act_{act}"))
+    return Fused(row=Symbol(f"edgec_{'s' if dtype == 'f16' else ''}act_{act}"))
 
 
 def row_activation(ctx: Lowering, value: Value, act: str) -> None:
-    """Applies an activation to a finished float32 value where it lies."""
-    form = fused(act)
+    """Applies an activation to a finished value where it lies."""
+    form = fused(act, value.type.dtype)
+    numbers = ctx.element(value.type.dtype, wide=True)
     n = value.type.size
     if not n:
         return
     if form.row is not None:
-        ctx.call("act.h", form.row.name, ctx.write(value), n, instances=(f"EDGEC_ACT({act})",))
+        ctx.call(numbers.header("act.h"), form.row.name, ctx.write(value), n, instances=(f"EDGEC_ACT({act})",))
     else:
-        ctx.call("act.h", "edgec_clamp_row", ctx.write(value), n, form.lo, form.hi)
+        clamp = numbers.function("clamp_row")
+        ctx.call(numbers.header("act.h"), clamp, ctx.write(value), n, form.lo, form.hi)

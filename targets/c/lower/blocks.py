@@ -270,8 +270,12 @@ class _Segment:
         if from_planes(op):
             dims = op.result.type.dims
             _, h, w, c = dims
-            source = Rows(ctx.read(op.arg(0)), c * h * w, w, max(1, h))
-            ctx.call("rows.h", "edgec_rows_from_planes", source.read(), y.write(), rows_struct(dims, source, y))
+            source = Rows(ctx.read(op.arg(0)), c * h * w, w, max(1, h), size=y.size)
+            numbers = ctx.element(op.result.type.dtype)
+            ctx.call(
+                numbers.header("planes.h"), numbers.function("rows_from_planes"), source.read(), y.write(),
+                rows_struct(dims, source, y),
+            )  # fmt: skip
         elif op.kind == "conv":
             lower_conv(op, ctx, self._rows_of(op.arg(0)), y, sums)
         elif op.kind == "qconv":

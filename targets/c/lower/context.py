@@ -15,6 +15,7 @@ from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.rows import row_view
 from edgec.ir.types import Type, dtype_name
 from edgec.plan.plan import Arg, Block, Buffer, Call, Plan, Pointer, Port
+from edgec.targets.c.element import Element, element_of
 from edgec.targets.c.isa import Isa
 
 ALIGNMENT = 64
@@ -98,6 +99,10 @@ class Lowering:
     def lanes(self) -> int:
         """Floats in a vector register."""
         return self.isa.lanes
+
+    def element(self, dtype: str, wide: bool = False) -> Element:
+        """What kernels of these numbers are called; `wide`: to be computed in floats."""
+        return element_of(self.isa, dtype, wide)
 
     def _bind_ports(self) -> None:
         state_inputs = {s.input for s in self.graph.states}

@@ -9,19 +9,12 @@ from typing import Any, Literal
 import numpy as np
 
 from edgec.ir.graph import Op, Value
+from edgec.ir.types import dtype_name
 from edgec.plan.plan import Struct, Symbol
-from edgec.targets.c.coded import (
-    AnyTiles,
-    Coded,
-    Weights,
-    choose_coded_tiles,
-    header_of,
-    pack_runs,
-    weights_of,
-)
-from edgec.targets.c.isa import Isa
+from edgec.targets.c.coded import AnyTiles, Coded, Weights, choose_coded_tiles, header_of, pack_runs, weights_of
+from edgec.targets.c.element import Element
 from edgec.targets.c.lower.activation import fused
-from edgec.targets.c.lower.context import Lowering, Rows
+from edgec.targets.c.lower.context import CTYPES, Lowering, Rows
 from edgec.targets.c.lower.matmul import packed_matmul
 from edgec.targets.c.lower.rows import Columns
 from edgec.targets.c.tiles import choose_tiles
@@ -30,16 +23,16 @@ SEGMENTS = 64  # EDGEC_SEGMENTS, EDGEC_DW_ROWS
 # Kernel sizes and strides with a body of their own.
 _INNER = {(3, 3, 1), (3, 3, 2), (5, 5, 1), (5, 5, 2)}
 # ISA -> vectors of channels that one instruction loads or stores.
-_TOGETHER: dict[str, tuple[int, ...]] = {"neon": (2, 3, 4)}
+_TOGETHER: dict[str, tuple[int, ...]] = {"neon": (2, 3, 4), "neon_halves": (2, 3, 4)}
 
 
 def is_fast(op: Op) -> bool:
-    """Images of float32 or bytes, channels last, and weights known now; anything else goes through window.py."""
+    """Images of floats, halves or bytes, channels last, and weights known now; anything else goes through window.py."""
     x = op.arg(0)
     byte = op.kind in ("qconv", "qsum_pool", "max_pool")
     constants = op.inputs[1:] if byte else op.inputs[1:3] if op.kind.startswith("conv") else []
     late = any(v is not None and v.const is None for v in constants)
-    known = x.type.dtype == "f32" or (byte and x.type.dtype in ("i8", "u8"))
+    known = x.type.dtype in ("f32", "f16") or (byte and x.type.dtype in ("i8", "u8"))
     return known and x.type.rank == 4 and op.attrs["layout"] == "nhwc" and not late
 
 
@@ -129,28 +122,31 @@ def gemm_rows(
     taps = sizes["dw"] != 1 or groups != 1 or (isinstance(kernel, Coded) and not kernel.joins(gc))
     segments = kh * kw if taps else kh
     rows = oh * ow if merged else ow
+    numbers = ctx.element(dtype_name(kernel.dtype))
     if isinstance(kernel, Coded):
         assert sums == "whole", "blocks are not sliced where weights are coded"
-        tiles: AnyTiles = choose_coded_tiles(ctx.isa, kernel.form, rows, oc, k, line or ow, segments)
+        tiles: AnyTiles = choose_coded_tiles(numbers.isa, kernel.form, rows, oc, k, line or ow, segments)
     else:
-        tiles = choose_tiles(ctx.isa, rows, oc, k, line or ow, segments, sums != "whole")
+        tiles = choose_tiles(numbers, rows, oc, k, line or ow, segments, sums != "whole")
         tiles = replace(tiles, onto=sums == "onto")
     packed = [
         pack_runs(tiles, kernel[..., g * oc : (g + 1) * oc].reshape(segments, k // segments, oc))
         for g in range(groups)
     ]
-    parts = [part for part, _ in packed]
+    weights = np.concatenate([part for part, _ in packed])
     biases = [tiles.pack_bias(None if bias is None else bias[g * oc : (g + 1) * oc], oc) for g in range(groups)]
-    form = fused(act)
+    form = fused(act, numbers.dtype)
     fields = {"h": h, "c": c, "ow": ow, "oc": oc, "kh": kh, "kw": kw, **sizes, "groups": groups, "gc": gc,
               "b_row": packed[0][1] * segments // kh, "taps": int(taps),
               **operand_strides("x", x), **operand_strides("y", y), "y_pixel": y_pixel,
               **operand_strides("r", residual), "lo": form.lo, "hi": form.hi}  # fmt: skip
     ctx.call(
-        header_of(tiles, "conv.h"), "edgec_conv", x.read(), ctx.pack(np.concatenate(parts), "float", tiles.kind),
-        ctx.pack(np.concatenate(biases)), residual.read() if residual is not None else None, y.write(),
-        Struct("edgec_conv_shape", tuple(fields.items())), tiles.struct(), parts[0].nbytes // 4, biases[0].size,
-        form.row, macs=oh * ow * o * k, instances=tiles.instances(),
+        header_of(tiles, numbers.header("conv.h")), numbers.function("conv"), x.read(),
+        ctx.pack(weights, CTYPES[numbers.dtype], tiles.kind), ctx.pack(np.concatenate(biases)),
+        residual.read() if residual is not None else None, y.write(),
+        Struct(numbers.function("conv_shape"), tuple(fields.items())), tiles.struct(),
+        packed[0][0].nbytes // kernel.dtype.itemsize, biases[0].size, form.row, macs=oh * ow * o * k,
+        instances=tiles.instances(),
     )  # fmt: skip
 
 
@@ -162,21 +158,23 @@ def _depthwise(
     _, oh, ow, _ = op.result.type.dims
     kh, kw = w.shape[2:]
     (sh, sw), (dh, dw) = attrs["strides"], attrs["dilations"]
-    cp = -(-c // ctx.lanes) * ctx.lanes
-    packed = np.zeros((kh * kw, cp), np.float32)
+    numbers = ctx.element(dtype_name(w.dtype))
+    cp = -(-c // numbers.lanes) * numbers.lanes
+    packed = np.zeros((kh * kw, cp), w.dtype)
     packed[:, :c] = w.reshape(c, kh * kw).T
-    full = np.zeros(cp, np.float32)
+    full = np.zeros(cp, w.dtype)
     if bias is not None:
         full[:c] = bias
-    form = fused(attrs["act"])
+    form = fused(attrs["act"], numbers.dtype)
     early = form if r is None else fused("")
     fields = {"h": h, "c": c, "cp": cp, "ow": ow, "kh": kh, "kw": kw, "sh": sh, "sw": sw, "dh": dh, "dw": dw,
               "top": attrs["pads"][0], "left": attrs["pads"][1], **operand_strides("x", x), **operand_strides("y", y),
               **operand_strides("r", r), "lo": early.lo, "hi": early.hi, "rlo": form.lo, "rhi": form.hi}  # fmt: skip
-    body = _depthwise_body(ctx.isa, kh, kw, sw, ow, c // ctx.lanes) if (kh, kw, sw) in _INNER and dw == 1 else None
+    inner = (kh, kw, sw) in _INNER and dw == 1
+    body = _depthwise_body(numbers, kh, kw, sw, ow, c // numbers.lanes) if inner else None
     ctx.call(
-        "depthwise.h", "edgec_depthwise", x.read(), ctx.pack(packed), ctx.pack(full),
-        r.read() if r is not None else None, y.write(), Struct("edgec_dw_shape", tuple(fields.items())),
+        numbers.header("depthwise.h"), numbers.function("depthwise"), x.read(), ctx.pack(packed), ctx.pack(full),
+        r.read() if r is not None else None, y.write(), Struct(numbers.function("dw_shape"), tuple(fields.items())),
         Symbol(body.name) if body else None, form.row, macs=oh * ow * c * kh * kw,
         instances=(body.instance,) if body else (),
     )  # fmt: skip
@@ -190,22 +188,24 @@ class _Body:
     instance: str
 
 
-def _depthwise_body(isa: Isa, kh: int, kw: int, sw: int, ow: int, blocks: int) -> _Body | None:
+def _depthwise_body(numbers: Element, kh: int, kw: int, sw: int, ow: int, blocks: int) -> _Body | None:
     """The body with the fewest instructions for `ow` pixels of `blocks` vectors of channels; None where none fits."""
+    isa = numbers.isa
     found: list[tuple[float, int, _Body]] = []
     for pixels in range(1, min(8, ow) + 1):
         inputs = (pixels - 1) * sw + kw
         # weights and one input row are held besides the sums, the clamp bounds and the bias
         if pixels + inputs + (kh * kw if isa.registers >= 32 else kw) + 3 <= isa.registers:
             work = kh * (inputs + kw * pixels) + 4 * pixels + 8
-            body = _Body(f"edgec_dw_{kh}x{kw}s{sw}_{pixels}", f"EDGEC_DW_INNER({kh}, {kw}, {sw}, {pixels})")
+            body = _Body(numbers.function(f"dw_{kh}x{kw}s{sw}_{pixels}"), f"EDGEC_DW_INNER({kh}, {kw}, {sw}, {pixels})")
             found.append((-(-ow // pixels) * work + 30, pixels, body))
     for nv in (n for n in _TOGETHER.get(isa.name, ()) if blocks % n == 0):
         # a kernel row of weights and one pixel
         for pixels in range(1, min(isa.registers // nv - kw - 1, ow) + 1):
             inputs = (pixels - 1) * sw + kw
             work = kh * (kw + inputs + 2 + kw * pixels * nv) + pixels * (2 * nv + 1 + -(-nv // 2)) + 13
-            body = _Body(f"edgec_dw_{kh}x{kw}s{sw}_{pixels}x{nv}", f"EDGEC_DW_WIDE({kh}, {kw}, {sw}, {pixels}, {nv})")
+            name = numbers.function(f"dw_{kh}x{kw}s{sw}_{pixels}x{nv}")
+            body = _Body(name, f"EDGEC_DW_WIDE({kh}, {kw}, {sw}, {pixels}, {nv})")
             found.append(((-(-ow // pixels) * work + 12) / nv, pixels, body))
     return min(found, key=lambda f: f[:2])[2] if found else None
 
@@ -216,11 +216,12 @@ def lower_pool(op: Op, ctx: Lowering, x: Rows, y: Rows) -> None:
     (kh, kw), (sh, sw), (dh, dw) = attrs["kernel"], attrs["strides"], attrs["dilations"]
     count_h = count_w = 0
     average = op.kind == "avg_pool"
+    numbers = ctx.element(op.result.type.dtype, wide=average)
     if average and attrs["count_include_pad"]:
         extra = attrs["ceil_pads"] or (0, 0)
         count_h, count_w = h + attrs["pads"][2] - extra[0], w + attrs["pads"][3] - extra[1]
     fields = {"h": h, "w": w, "c": c, "ow": op.result.type.dims[2], "kh": kh, "kw": kw, "sh": sh, "sw": sw, "dh": dh,
               "dw": dw, "top": attrs["pads"][0], "left": attrs["pads"][1], **operand_strides("x", x),
               **operand_strides("y", y), "count_h": count_h, "count_w": count_w}  # fmt: skip
-    ctx.call("pool.h", "edgec_pool", x.read(), y.write(), Struct("edgec_pool_shape", tuple(fields.items())),
-             int(average))  # fmt: skip
+    shape = Struct(numbers.function("pool_shape"), tuple(fields.items()))
+    ctx.call(numbers.header("pool.h"), numbers.function("pool"), x.read(), y.write(), shape, int(average))  # fmt: skip

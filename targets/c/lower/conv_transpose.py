@@ -32,8 +32,8 @@ def lower_conv_transpose(op: Op, ctx: Lowering, x: Rows, y: Rows) -> None:
     for ky, y0, count_y, top in _phases(w.shape[2], sh, attrs["pads"][0], oh):
         for kx, x0, count_x, left in _phases(w.shape[3], sw, attrs["pads"][1], ow):
             taps = bool(ky and kx)
-            part = kernel[ky][:, kx] if taps else np.zeros((1, 1, c // groups, o), np.float32)
-            at = replace(y.at, offset=y.at.offset + 4 * (y0 * y.row + x0 * o))
+            part = kernel[ky][:, kx] if taps else np.zeros((1, 1, c // groups, o), w.dtype)
+            at = replace(y.at, offset=y.at.offset + y.size * (y0 * y.row + x0 * o))
             to = Rows(at, y.image, sh * y.row, count_y if y.depth >= oh else y.depth // sh)
             sizes = {"sh": 1, "sw": 1, "dh": 1, "dw": 1, "top": top if taps else 0, "left": left if taps else 0}
             with ctx.phase(y0, sh):

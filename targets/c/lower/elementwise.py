@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import zlib
 from collections.abc import Sequence
 
@@ -56,7 +57,7 @@ _VECTOR2 = {
     "add": "x + z", "sub": "x - z", "mul": "x * z", "div": "x / z",
     "min": "edgec_select((edgec_vi)((x < z) | (x != x)), x, z)",
     "max": "edgec_select((edgec_vi)((x > z) | (x != x)), x, z)",
-    "prelu": "edgec_select((edgec_vi)(x < 0.0f), x * z, x)",
+    "prelu": "edgec_select((edgec_vi)(x < edgec_splat(0.0f)), x * z, x)",
 }  # fmt: skip
 _INTEGER2 = {
     "add": "(UT)x + (UT)z", "sub": "(UT)x - (UT)z", "mul": "(UT)x * (UT)z", "min": "x < z ? x : z",
@@ -67,6 +68,8 @@ _INTEGER2 = {
     "shl": "(uint64_t)z < BITS ? (UT)x << z : 0", "shr": "(uint64_t)z < BITS ? x >> z : 0",
     "prelu": "x < 0 ? (UT)x * (UT)z : (UT)x", "pow": "edgec_whole_pow((uint64_t)x, (int64_t)z)",
 }  # fmt: skip
+# halves: in vectors, or in floats one by one
+HALF_KINDS = (*_FLOAT, *_FLOAT2, "leaky_relu", "elu", "selu", "hard_sigmoid", "clip")
 _FLOATS, _FLOATS2 = {"f32": _FLOAT, "f64": _DOUBLE}, {"f32": _FLOAT2, "f64": _DOUBLE2}
 # what gcc would call a comparison that is always false
 _UNSIGNED2 = {"div": "z == 0 ? 0 : x / z", "mod": "z == 0 ? 0 : x % z", "fmod": "z == 0 ? 0 : x % z",
@@ -123,16 +126,18 @@ def _unary(op: Op, ctx: Lowering) -> None:
     x, dtype = op.arg(0), op.arg(0).type.dtype
     if dtype == "bool" and op.kind == "not":
         expression = "!x"
-    elif dtype == "f32" and op.kind in _VECTOR:
-        n = op.result.type.size
+    elif dtype in ("f32", "f16") and op.kind in _VECTOR:
+        n, numbers = op.result.type.size, ctx.element(dtype, wide=True)
         if n:
             ctx.call(
-                "map.h", f"edgec_map_{op.kind}", ctx.read(x), ctx.write(op.result), n, tasks=-(-n // CHUNK),
-                inplace=True, instances=(f"EDGEC_VMAP1({op.kind})",),
+                numbers.header("map.h"), numbers.function(f"map_{op.kind}"), ctx.read(x), ctx.write(op.result), n,
+                tasks=-(-n // CHUNK), inplace=True, instances=(f"EDGEC_VMAP1({op.kind})",),
             )  # fmt: skip
         return
     elif dtype in _FLOATS and op.kind in _FLOATS[dtype]:
         expression = _FLOATS[dtype][op.kind]
+    elif dtype == "f16" and op.kind in _FLOAT:
+        expression = _as_floats(_FLOAT[op.kind])
     elif dtype[0] in "iu" and op.kind in _INTEGER:
         expression = _typed(_INTEGER[op.kind], dtype)
         if dtype[0] == "u" and op.kind in ("abs", "relu", "sign"):
@@ -140,6 +145,11 @@ def _unary(op: Op, ctx: Lowering) -> None:
     else:
         raise NotLowered(f"{op.kind} of {dtype} has no kernel")
     map1(ctx, x, op.result, f"{op.kind}_{dtype}", expression)
+
+
+def _as_floats(expression: str) -> str:
+    """An expression of floats where x and z are halves."""
+    return re.sub(r"\b([xz])\b", r"(float)\1", expression)
 
 
 def _clip(op: Op, ctx: Lowering) -> None:
@@ -153,11 +163,12 @@ def _clip(op: Op, ctx: Lowering) -> None:
         low_text = f"(-{limits.max}LL - 1)" if low == -(2**63) else f"{low}{suffix}"
         text = f"x < {low_text} ? {low_text} : x > {high}{suffix} ? {high}{suffix} : x"
         name = f"clip_{dtype}_{zlib.crc32(text.encode()):08x}"
-    elif dtype not in _FLOATS:
+    elif dtype not in _FLOATS and dtype != "f16":
         raise NotLowered(f"clip of {dtype} has no kernel")
     else:
         low_text, high_text = literal(lo, dtype), literal(hi, dtype)
         text = f"x < {low_text} ? {low_text} : x > {high_text} ? {high_text} : x"
+        text = _as_floats(text) if dtype == "f16" else text
         name = _name("clip", dtype, text)
     map1(ctx, x, op.result, name, text)
 
@@ -180,10 +191,11 @@ _PARAMETRIC = {
 
 def _parametric(op: Op, ctx: Lowering) -> None:
     dtype = op.arg(0).type.dtype
-    if dtype not in _PARAMETRIC:
+    if dtype not in _PARAMETRIC and dtype != "f16":
         raise NotLowered(f"{op.kind} of {dtype} has no kernel")
     a = {k: literal(float(v), dtype) for k, v in op.attrs.items()}  # type: ignore[arg-type]
-    text = _PARAMETRIC[dtype][op.kind].format(**a)
+    text = _PARAMETRIC["f32" if dtype == "f16" else dtype][op.kind].format(**a)
+    text = _as_floats(text) if dtype == "f16" else text
     map1(ctx, op.arg(0), op.result, _name(op.kind, dtype, text), text)
 
 
@@ -241,7 +253,7 @@ def split_row(dims: list[int], strides: Sequence[list[int]]) -> None:
 
 def broadcast2(
     ctx: Lowering, a: Pointer, da: tuple[int, ...], b: Pointer, db: tuple[int, ...], y: Pointer,
-    dims: tuple[int, ...], name: str, instance: str, inplace: bool, header: str = "map.h",
+    dims: tuple[int, ...], function: str, instance: str, inplace: bool, header: str = "map.h",
 ) -> None:  # fmt: skip
     """y = EXPR(a, b) over `dims`; da and db are the operands' shapes."""
     if 0 in dims:
@@ -250,7 +262,7 @@ def broadcast2(
     split_row(out, (sa, sb))
     tasks = int(np.prod(out[:-1], dtype=np.int64))
     ctx.call(
-        header, f"edgec_{name}", a, b, y, ctx.sizes(out), ctx.sizes(sa), ctx.sizes(sb), len(out),
+        header, function, a, b, y, ctx.sizes(out), ctx.sizes(sa), ctx.sizes(sb), len(out),
         tasks=tasks, inplace=inplace, instances=(instance,),
     )  # fmt: skip
 
@@ -265,6 +277,8 @@ def _binary(op: Op, ctx: Lowering) -> None:
         text = _BOOL2[kind]
     elif dtype in _FLOATS2 and kind in _FLOATS2[dtype]:
         text = _FLOATS2[dtype][kind]
+    elif dtype == "f16" and kind in _FLOAT2:
+        text = _as_floats(_FLOAT2[kind])
     elif dtype[0] in "iu" and kind in _INTEGER2:
         text = _typed((_UNSIGNED2 if dtype[0] == "u" and kind in _UNSIGNED2 else _INTEGER2)[kind], dtype)
     else:
@@ -272,16 +286,18 @@ def _binary(op: Op, ctx: Lowering) -> None:
     tx, ty = CTYPES[dtype], CTYPES[op.result.type.dtype]
     name = f"{kind}_{dtype}"
     instance = f"EDGEC_MAP2({name}, {tx}, {ty}, {text})"
-    if dtype == "f32" and kind in _VECTOR2:
-        name = f"v{kind}_f32"
+    header, function = _kernels(text), f"edgec_{name}"
+    if dtype in ("f32", "f16") and kind in _VECTOR2:
+        numbers, name = ctx.element(dtype), f"v{kind}_{dtype}"
+        header, function = numbers.header("map.h"), numbers.function(name)
         instance = f"EDGEC_VMAP2({name}, {_VECTOR2[kind]})"
     swap = kind in ("add", "mul") and a.type.size < b.type.size
     if swap:
         a, b = b, a
     inplace = a.type == op.result.type and a is not b
     broadcast2(
-        ctx, ctx.read(a), a.type.dims, ctx.read(b), b.type.dims, ctx.write(op.result), op.result.type.dims, name,
-        instance, inplace, _kernels(text),
+        ctx, ctx.read(a), a.type.dims, ctx.read(b), b.type.dims, ctx.write(op.result), op.result.type.dims, function,
+        instance, inplace, header,
     )  # fmt: skip
     if op.attrs.get("act"):
         row_activation(ctx, op.result, str(op.attrs["act"]))

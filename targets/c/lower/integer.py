@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgec.ir.graph import Op, Value
+from edgec.ir.ops.integer import BYTES
 from edgec.plan.plan import Struct
 from edgec.targets.c.lower.context import CTYPES, Lowering, LowerOp
 from edgec.targets.c.lower.elementwise import CHUNK, split_row
@@ -54,8 +55,16 @@ def _dequantize(op: Op, ctx: Lowering) -> None:
     x, scale, zero = (op.arg(i) for i in range(3))
     if not op.result.type.size:
         return
-    outer, steps, inner = _axis(op)
     name = f"dequantize_{x.type.dtype}"
+    if op.attrs["axis"] == -1 and x.type.dtype in BYTES and scale.const is not None and zero.const is not None:
+        n, name = op.result.type.size, f"{name}_all"
+        ctx.call(
+            "qmap.h", f"edgec_{name}", ctx.read(x), ctx.write(op.result), n, float(ctx.graph.array(scale)),
+            int(ctx.graph.array(zero)), tasks=-(-n // CHUNK),
+            instances=(f"EDGEC_DEQUANTIZE_BYTES({name}, {CTYPES[x.type.dtype]})",),
+        )  # fmt: skip
+        return
+    outer, steps, inner = _axis(op)
     ctx.call(
         "qmap.h", f"edgec_{name}", ctx.read(x), ctx.read(scale), ctx.read(zero), ctx.write(op.result), steps, inner,
         tasks=outer, instances=(f"EDGEC_DEQUANTIZE({name}, {CTYPES[x.type.dtype]})",),

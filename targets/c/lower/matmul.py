@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from edgec.ir.graph import Op, Value
+from edgec.ir.types import dtype_name
 from edgec.plan.plan import Pointer
 from edgec.targets.c.coded import AnyTiles, Coded, Weights, choose_coded_tiles, header_of, pack_runs, weights_of
 from edgec.targets.c.lower.activation import fused, row_activation
@@ -24,18 +25,20 @@ def packed_matmul(
     k, n = weights.shape
     if not rows or not n:
         return
-    form = fused(act)
+    numbers = ctx.element(dtype_name(weights.dtype))
+    form = fused(act, numbers.dtype)
     if isinstance(weights, Coded):
-        tiles: AnyTiles = choose_coded_tiles(ctx.isa, weights.form, rows, n, k)
+        tiles: AnyTiles = choose_coded_tiles(numbers.isa, weights.form, rows, n, k)
     else:
-        tiles = choose_tiles(ctx.isa, rows, n, k)
+        tiles = choose_tiles(numbers, rows, n, k)
     packed, column = pack_runs(tiles, weights.reshape(1, k, n))
     # whole tiles in every chunk but the last, which has the rows left over too
     chunk = max(1, rows // (task_count(rows, n * k) * tiles.mr)) * tiles.mr
     ctx.call(
-        header_of(tiles, "matmul.h"), "edgec_matmul_packed", a, ctx.pack(packed, "float", tiles.kind),
-        ctx.pack(tiles.pack_bias(bias, n)), residual, y, rows, n, k, column, chunk, form.lo, form.hi, tiles.struct(),
-        form.row, tasks=rows // chunk, macs=rows * n * k, instances=tiles.instances(),
+        header_of(tiles, numbers.header("matmul.h")), numbers.function("matmul_packed"), a,
+        ctx.pack(packed, CTYPES[numbers.dtype], tiles.kind), ctx.pack(tiles.pack_bias(bias, n)), residual, y, rows, n,
+        k, column, chunk, form.lo, form.hi, tiles.struct(), form.row, tasks=rows // chunk, macs=rows * n * k,
+        instances=tiles.instances(),
     )  # fmt: skip
 
 
@@ -72,7 +75,7 @@ def _matmul(op: Op, ctx: Lowering) -> None:
     a, b, y = op.arg(0), op.arg(1), op.result
     if y.type.size == 0:
         return
-    if a.type.dtype != "f32":
+    if a.type.dtype not in ("f32", "f16"):
         _any_type(op, ctx)
         return
     act = str(op.attrs["act"])
@@ -89,9 +92,10 @@ def _matmul(op: Op, ctx: Lowering) -> None:
     else:
         _batched(op, ctx, vector, "" if late else act)
     if late and bias is not None:
+        dtype = y.type.dtype
         broadcast2(
-            ctx, ctx.read(y), y.type.dims, ctx.read(bias), bias.type.dims, ctx.write(y), y.type.dims, "add_f32",
-            "EDGEC_MAP2(add_f32, float, float, x + z)", True,
+            ctx, ctx.read(y), y.type.dims, ctx.read(bias), bias.type.dims, ctx.write(y), y.type.dims,
+            f"edgec_add_{dtype}", f"EDGEC_MAP2(add_{dtype}, {CTYPES[dtype]}, {CTYPES[dtype]}, x + z)", True,
         )  # fmt: skip
         if act:
             row_activation(ctx, y, act)
@@ -111,15 +115,16 @@ def _batched(op: Op, ctx: Lowering, vector: np.ndarray | None, act: str) -> None
     m, n = y.type.dims[-2:]
     k = a.type.dims[-1]
     dims, sa, sb = _batches(a, b, y)
-    form = fused(act)
-    tiles = choose_tiles(ctx.isa, m, n, k)
-    panel = ctx.temp(4 * k * tiles.packed_columns(n), "float")
+    numbers = ctx.element(y.type.dtype)
+    form = fused(act, numbers.dtype)
+    tiles = choose_tiles(numbers, m, n, k)
+    panel = ctx.temp(y.type.numpy.itemsize * k * tiles.packed_columns(n), CTYPES[numbers.dtype])
     batches = math.prod(dims)
     ctx.call(
-        "matmul.h", "edgec_matmul_batched", ctx.read(a), ctx.read(b), ctx.pack(tiles.pack_bias(vector, n)),
-        ctx.write(y), panel, ctx.sizes(dims), ctx.sizes(sa), ctx.sizes(sb), len(dims), batches, m, n, k,
-        int(bool(op.attrs["trans_b"])), form.lo, form.hi, tiles.struct(), form.row, macs=batches * m * n * k,
-        instances=tiles.instances(),
+        numbers.header("matmul.h"), numbers.function("matmul_batched"), ctx.read(a), ctx.read(b),
+        ctx.pack(tiles.pack_bias(vector, n)), ctx.write(y), panel, ctx.sizes(dims), ctx.sizes(sa), ctx.sizes(sb),
+        len(dims), batches, m, n, k, int(bool(op.attrs["trans_b"])), form.lo, form.hi, tiles.struct(), form.row,
+        macs=batches * m * n * k, instances=tiles.instances(),
     )  # fmt: skip
 
 
@@ -127,7 +132,7 @@ def run_time_matmul(ctx: Lowering, a: Pointer, b: Pointer, y: Pointer, m: int, n
     """y[m][n] = a[m][k] @ b[n][k] transposed, with b known at run time only."""
     if not m or not n:
         return
-    tiles = choose_tiles(ctx.isa, m, n, k)
+    tiles = choose_tiles(ctx.element("f32"), m, n, k)
     panel = ctx.temp(4 * k * tiles.packed_columns(n), "float")
     form = fused("")
     ctx.call(

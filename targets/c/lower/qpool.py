@@ -37,7 +37,7 @@ def lower_qpool(op: Op, ctx: Lowering, x: Rows, y: Rows) -> None:
 
 
 def lower_max_pool(op: Op, ctx: Lowering, x: Rows, y: Rows) -> None:
-    (lower_pool if op.result.type.dtype == "f32" else lower_qpool)(op, ctx, x, y)
+    (lower_pool if op.result.type.dtype in ("f32", "f16") else lower_qpool)(op, ctx, x, y)
 
 
 def lower_qsum_pool(op: Op, ctx: Lowering) -> None:

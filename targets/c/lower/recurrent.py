@@ -56,7 +56,7 @@ def _recurrent(op: Op, ctx: Lowering) -> None:
             assert weights is not None
             run_time_matmul(ctx, ctx.read(x), weights, gx, t * b, each, size)
         seeing = 2 * h if op.kind == "gru" else each  # gate units that see the state as it is
-        tiles = [choose_tiles(ctx.isa, 1, n, h) for n in (seeing, each - seeing) if n]
+        tiles = [choose_tiles(ctx.element("f32"), 1, n, h) for n in (seeing, each - seeing) if n]
         recurrence = _recurrence(ctx, r, k, tiles, seeing)
         columns = sum(f.packed_columns(n) for f, n in zip(tiles, (seeing, each - seeing), strict=False))
         kinds = [ACTIVATIONS.index(n) for n in names[k * per : (k + 1) * per]] + [1, 1]

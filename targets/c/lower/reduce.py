@@ -8,6 +8,7 @@ from typing import Any
 
 from edgec.ir.graph import Op
 from edgec.plan.plan import Pointer
+from edgec.targets.c.element import Element
 from edgec.targets.c.lower.context import CTYPES, Lowering, LowerOp, NotLowered
 
 # kind -> start, combination, result; TOP and LOW are the dtype's limits
@@ -27,8 +28,8 @@ _INTEGER = {
 
 
 def _forms(kind: str, dtype: str) -> tuple[str, str, str]:
-    if dtype in ("f32", "f64") and kind in _FLOAT:
-        return tuple(t.replace("(T)", f"({CTYPES[dtype]})") for t in _FLOAT[kind])  # type: ignore[return-value]
+    if dtype in ("f32", "f64", "f16") and kind in _FLOAT:
+        return tuple(t.replace("(T)", f"({_summed(dtype)})") for t in _FLOAT[kind])  # type: ignore[return-value]
     if dtype == "bool" and kind in ("reduce_max", "reduce_min"):
         return ("0", "acc | x", "acc") if kind == "reduce_max" else ("1", "acc & x", "acc")
     if dtype[0] in "iu" and kind in _INTEGER:
@@ -39,6 +40,11 @@ def _forms(kind: str, dtype: str) -> tuple[str, str, str]:
         start, step, final = _INTEGER[kind]
         return start.replace("LOW", low).replace("TOP", top), step.replace("UT", wide), final
     raise NotLowered(f"{kind} of {dtype} has no kernel")
+
+
+def _summed(dtype: str) -> str:
+    """The C type that numbers of a dtype are combined in."""
+    return CTYPES["f32" if dtype == "f16" else dtype]
 
 
 def axis_runs(axes: tuple[int, ...], dims: tuple[int, ...]) -> list[tuple[int, int]]:
@@ -67,7 +73,7 @@ def _reduce(op: Op, ctx: Lowering) -> None:
     if x.type.size == 0:
         raise NotLowered(f"{op.kind} over an empty axis has no kernel")
     name = f"{op.kind}_{dtype}"
-    instance = f"EDGEC_REDUCE({name}, {CTYPES[dtype]}, {start}, {step}, {final})"
+    instance = f"EDGEC_REDUCE({name}, {CTYPES[dtype]}, {_summed(dtype)}, {start}, {step}, {final})"
     dims = list(x.type.dims)
     source: Pointer = ctx.read(x)
     for i, (first, last) in enumerate(runs[::-1]):
@@ -79,33 +85,39 @@ def _reduce(op: Op, ctx: Lowering) -> None:
         source = replace(to, write=False)
 
 
+def _in_floats(op: Op, ctx: Lowering) -> Element:
+    """What computes floats, and halves as floats."""
+    dtype = op.arg(0).type.dtype
+    if dtype not in ("f32", "f16"):
+        raise NotLowered(f"{op.kind} of {dtype} has no kernel")
+    return ctx.element(dtype, wide=True)
+
+
 def _middle(op: Op) -> tuple[int, int, int]:
     dims, axis = op.arg(0).type.dims, int(op.attrs["axis"])  # type: ignore[arg-type]
     return math.prod(dims[:axis]), dims[axis], math.prod(dims[axis + 1 :])
 
 
 def _softmax(op: Op, ctx: Lowering) -> None:
-    if op.arg(0).type.dtype != "f32":
-        raise NotLowered(f"{op.kind} of {op.arg(0).type.dtype} has no kernel")
+    numbers = _in_floats(op, ctx)
     outer, size, inner = _middle(op)
     if op.result.type.size:
         logarithm = int(op.kind == "log_softmax")
         ctx.call(
-            "reduce.h", "edgec_softmax", ctx.read(op.arg(0)), ctx.write(op.result), size, inner, logarithm, tasks=outer,
-            inplace=True,
+            numbers.header("reduce.h"), numbers.function("softmax"), ctx.read(op.arg(0)), ctx.write(op.result), size,
+            inner, logarithm, tasks=outer, inplace=True,
         )  # fmt: skip
 
 
 def _norm(op: Op, ctx: Lowering) -> None:
     x = op.arg(0)
-    if x.type.dtype != "f32":
-        raise NotLowered(f"{op.kind} of {x.type.dtype} has no kernel")
+    numbers = _in_floats(op, ctx)
     size = math.prod(x.type.dims[int(op.attrs["axis"]) :])  # type: ignore[arg-type]
     if not x.type.size:
         return
     scale, bias = (ctx.read(v) if v is not None else None for v in [*op.inputs[1:], None, None][:2])
     ctx.call(
-        "reduce.h", "edgec_norm", ctx.read(x), scale, bias, ctx.write(op.result), size,
+        numbers.header("reduce.h"), numbers.function("norm"), ctx.read(x), scale, bias, ctx.write(op.result), size,
         float(op.attrs["eps"]), int(op.kind == "layer_norm"), tasks=x.type.size // size,  # type: ignore[arg-type]
     )  # fmt: skip
 

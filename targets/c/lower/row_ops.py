@@ -21,7 +21,7 @@ from edgec.targets.c.lower.resize import resize_has_rows
 
 # ops with row kernels of their own
 OWN = ("conv", "conv_transpose", "max_pool", "avg_pool", "matmul", "resize", "qconv", "qmatmul", "qsum_pool")
-ROW_DTYPES = ("f32", "i32", "i8", "u8")
+ROW_DTYPES = ("f32", "f16", "i32", "i8", "u8")
 # the bytes of the result are the operand's, and nothing is computed
 _ALIASES = ("bitcast", "cast", "encode", "reshape")
 _NHWC = (0, 2, 3, 1)
@@ -43,7 +43,8 @@ def row_op(op: Op) -> RowOp | None:
     reads = [(v, w) for v, w in zip(op.inputs, rule.reads, strict=False) if v is not None and w is not None]
     if any(v.type.dtype not in ROW_DTYPES or not v.type.size for v in (op.result, *(v for v, _ in reads))):
         return None
-    if not _quantised(op) and any(v.type.dtype != "f32" for v in (op.result, *(v for v, _ in reads))):
+    dtypes = {v.type.dtype for v in (op.result, *(v for v, _ in reads))}
+    if not _quantised(op) and dtypes not in ({"f32"}, {"f16"}):
         return None
     if op.kind in ("conv", "conv_transpose", "qconv") and op.arg(0).const is not None:
         return None  # an image too dear to fold: no stage would ask for the rows of its padded copy
@@ -124,7 +125,7 @@ def _has_kernel(op: Op, rule: RowRule) -> bool:
 
 def from_planes(op: Op) -> bool:
     """From channels first to channels last, row by row, out of an operand that is there as a whole."""
-    return op.kind == "transpose" and op.attrs["perm"] == _NHWC and op.result.type.dtype == "f32"
+    return op.kind == "transpose" and op.attrs["perm"] == _NHWC and op.result.type.dtype in ("f32", "f16")
 
 
 def reads_rows(op: Op, value: Value) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgec.ir.rows import row_view
 from edgec.ir.types import Type
@@ -59,9 +59,17 @@ def fill_columns(ctx: Lowering, y: Rows, dims: Dims) -> None:
         shape, left, right = rows_struct(dims, None, y), y.left * dims[3], y.right * dims[3]
         if y.size == 1:
             ctx.call("rows.h", "edgec_fill_columns", y.write(), shape, left, right, y.zero)
-        else:
-            assert not y.zero, "only bytes have another zero"
-            ctx.call("rows.h", "edgec_zero_columns", y.write(), shape, left, right)
+            return
+        assert not y.zero, "only bytes have another zero"
+        n, h, w, c = dims
+        if y.size == 2 and c % 2:
+            as_bytes = rows_struct((n, h, w, 2 * c), None, replace(y, image=2 * y.image, row=2 * y.row))
+            ctx.call("rows.h", "edgec_fill_columns", y.write(), as_bytes, 2 * left, 2 * right, 0)
+            return
+        pair = 4 // y.size  # two halves of zero are a float of zero
+        shape = rows_struct((n, h, w, c // pair), None, replace(y, image=y.image // pair, row=y.row // pair))
+        at = replace(y.write(), ctype="float")
+        ctx.call("rows.h", "edgec_zero_columns", at, shape, left // pair, right // pair)
 
 
 def copy_rows(ctx: Lowering, x: Rows, y: Rows, dims: Dims) -> None:

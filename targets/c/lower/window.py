@@ -75,7 +75,7 @@ def any_conv(op: Op, ctx: Lowering) -> None:
     )  # fmt: skip
     if residual is not None:
         broadcast2(
-            ctx, ctx.read(y), y.type.dims, ctx.read(residual), y.type.dims, ctx.write(y), y.type.dims, "add_f32",
+            ctx, ctx.read(y), y.type.dims, ctx.read(residual), y.type.dims, ctx.write(y), y.type.dims, "edgec_add_f32",
             "EDGEC_MAP2(add_f32, float, float, x + z)", True,
         )  # fmt: skip
     if op.attrs["act"]:

@@ -1,0 +1,97 @@
+"""What a model may lose by narrower arithmetic: accuracy on labelled items (--max-drop), or nearness of its outputs to
+those of the float model (--max-error)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from edgec.ir.errors import UsageError
+from edgec.labelled import Labelled
+from edgec.paired import items_to_show, score_interval
+
+Array = np.ndarray[Any, Any]
+Answer = Callable[[Mapping[str, Array]], Sequence[Array]]  # a sample -> the model's outputs in order
+
+
+def share(option: str, text: str) -> float:
+    """`0.5%` or `0.005`; UsageError unless between 0 and 1."""
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        raise UsageError(f"{option} {text} is no share; legal: more than 0 and less than 1, such as 0.5% or 0.005")
+    return value
+
+
+@dataclass(frozen=True)
+class Loss:
+    """`value` is what is held against the bound."""
+
+    value: float
+    within: bool
+    facts: Mapping[str, Any]
+
+
+class Bound(Protocol):
+    @property
+    def shown(self) -> str:
+        """The option as given."""
+
+    def loss(self, answer: Answer) -> Loss:
+        """Of a model that answers so."""
+
+
+class MostError:
+    """The root of the squared error over the root of the squared outputs, of the worst output."""
+
+    def __init__(self, most: float, samples: Sequence[Mapping[str, Array]], wide: Answer) -> None:
+        self.most, self._samples = most, samples
+        self._expected = [wide(feeds) for feeds in samples]
+
+    @property
+    def shown(self) -> str:
+        return f"--max-error {self.most:.4%}"
+
+    def loss(self, answer: Answer) -> Loss:
+        count = len(self._expected[0])
+        noise, signal = np.zeros(count), np.zeros(count)
+        for feeds, expected in zip(self._samples, self._expected, strict=True):
+            for i, (a, b) in enumerate(zip(answer(feeds), expected, strict=True)):
+                noise[i] += np.sum((a.astype(np.float64) - b) ** 2)
+                signal[i] += np.sum(b.astype(np.float64) ** 2)
+        error = float(np.sqrt(noise / np.where(signal > 0, signal, 1.0)).max(initial=0.0))
+        return Loss(error, error <= self.most, {"error": round(error, 6)})
+
+
+class MostDrop:
+    """The upper end of the 95 % interval of the drop of accuracy, of the first output, on the same items."""
+
+    def __init__(self, most: float, items: Labelled, wide: Answer) -> None:
+        self.most, self._items = most, items
+        shows = score_interval(0, 0, len(items))[1]
+        if shows > most:
+            raise UsageError(
+                f"--max-drop {most:.4%}: {len(items)} labelled items that lose nothing show no drop below {shows:.2%}; "
+                f"give {items_to_show(most)} or more in --calib, or a larger bound"
+            )
+        self._before = self._right(wide)
+
+    @property
+    def shown(self) -> str:
+        return f"--max-drop {self.most:.4%}"
+
+    def loss(self, answer: Answer) -> Loss:
+        after = self._right(answer)
+        lost, won = int(np.sum(self._before & ~after)), int(np.sum(~self._before & after))
+        low, high = score_interval(lost, won, len(after))
+        facts = {"newly_wrong": lost, "newly_right": won, "drop_confidence_95": [round(low, 4), round(high, 4)]}
+        return Loss(high, high <= self.most, facts)
+
+    def _right(self, answer: Answer) -> Array:
+        answers = [int(np.argmax(answer(feeds)[0])) for feeds in self._items]
+        return np.asarray(np.array(answers) == self._items.labels)

@@ -1,0 +1,121 @@
+"""Static INT8 in several ways, judged by the noise at the model's outputs; the least noisy is kept.
+
+No observer of ranges is best for every model, and rounding or biases settled on a few samples may fit those only. So
+each way is built for this machine and run in the integers that ship, on samples that none of them were settled on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgec.graph_values import byte_here, graph_values
+from edgec.ir.copying import copy_module
+from edgec.ir.graph import Graph, Module, Op, Value
+from edgec.passes import FUSED
+from edgec.passes.lower_requant import requantise
+from edgec.pipeline import run_pipeline
+from edgec.quantize import Range, encode_values, nearest
+from edgec.settle_weights import samples_to_walk, settle_weights
+
+Array = np.ndarray[Any, Any]
+Feeds = Mapping[str, Array]
+
+MOST_JUDGED = 64
+SETTLED = {"nearest": "biases by means in floats", "biases": "biases settled in order",
+           "rounding": "rounding and biases settled in order"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A module with encodings, of which value each of the original's became there, and the noise that it makes."""
+
+    observer: str
+    weights: str  # a key of SETTLED
+    module: Module
+    twins: Mapping[Value, Value]
+    noise: float
+
+    def facts(self) -> dict[str, Any]:
+        level = -10 * math.log10(self.noise) if self.noise > 0 else None
+        return {"observer": self.observer, "weights": SETTLED[self.weights],
+                "signal_to_noise_db": None if level is None else round(level, 2)}  # fmt: skip
+
+
+class Judge:
+    """What outputs are in floats, and how noisy others are."""
+
+    def __init__(self, graph: Graph, samples: Sequence[Feeds]) -> None:
+        self.samples = [samples[i * len(samples) // MOST_JUDGED] for i in range(MOST_JUDGED)] \
+            if len(samples) > MOST_JUDGED else list(samples)  # fmt: skip
+        self._expected = self._outputs(graph)
+
+    def noise(self, graph: Graph) -> float:
+        """Mean over the outputs of their noise, relative to their power, over all samples."""
+        shares = []
+        for found, expected in zip(self._outputs(graph), self._expected, strict=True):
+            power = float(np.sum(expected**2))
+            shares.append(float(np.sum((found - expected) ** 2)) / (power or 1.0))
+        return float(np.nan_to_num(np.mean(shares), nan=math.inf)) if shares else 0.0
+
+    def _outputs(self, graph: Graph) -> list[Array]:
+        """Of each output that is computed, all samples."""
+        values = [v for _, v in graph.outputs if v.const is None]
+        rows: list[list[Array]] = [[] for _ in values]
+        with graph_values(graph, values) as taps:
+            for feeds in self.samples:
+                found = taps(feeds)
+                for value, row in zip(values, rows, strict=True):
+                    row.append(np.nan_to_num(found[value].astype(np.float64)))
+        return [np.stack(row) for row in rows]
+
+
+class Trials:
+    """All that was tried, `best` first by noise."""
+
+    def __init__(self, graph: Graph, chosen: Collection[Op], byte: str, samples: Sequence[Feeds], judge: Judge) -> None:
+        self.graph, self.chosen, self.byte, self.judge = graph, chosen, byte, judge
+        self.samples = samples_to_walk(graph, samples)
+        self.done: list[Trial] = []
+
+    @property
+    def best(self) -> Trial:
+        """The first of the least noisy."""
+        return min(self.done, key=lambda trial: trial.noise)
+
+    def ranges(self, observer: str, ranges: Mapping[Value, Range], means: Mapping[Op, Array]) -> None:
+        """Encodings by these ranges; weights to the nearest."""
+        module, twins = copy_module(self.graph.module)
+        chosen = {_twin(op, twins) for op in self.chosen}
+        encode_values(
+            module.entries[self.graph.name], chosen, {twins[v]: r for v, r in ranges.items() if v in twins},
+            self.byte, nearest, {_twin(op, twins): mean for op, mean in means.items()},
+        )  # fmt: skip
+        self._judge(observer, "nearest", module, twins)
+
+    def settle(self, ways: Sequence[str] = ("biases", "rounding")) -> None:
+        """Biases, and weights with them, settled on what the best ranges so far make; `ways` are keys of SETTLED."""
+        start = self.best
+        for weights in ways:
+            module, moved = copy_module(start.module)
+            twins = {v: moved[twin] for v, twin in start.twins.items() if twin in moved}
+            narrow = module.entries[self.graph.name]
+            settle_weights(self.graph, narrow, twins, self.samples, rounding=weights == "rounding")
+            self._judge(start.observer, weights, module, twins)
+
+    def _judge(self, observer: str, weights: str, module: Module, twins: Mapping[Value, Value]) -> None:
+        tried, _ = copy_module(module)
+        graph = tried.entries[self.graph.name]
+        requantise(graph, byte_here())
+        run_pipeline(tried, FUSED)
+        self.done.append(Trial(observer, weights, module, twins, self.judge.noise(graph)))
+
+
+def _twin(op: Op, twins: Mapping[Value, Value]) -> Op:
+    made = twins[op.results[0]].op
+    assert made is not None
+    return made

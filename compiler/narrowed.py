@@ -1,0 +1,92 @@
+"""Graphs of narrower arithmetic than the model's, and how an artifact is judged by them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from edgec.ir import interp
+from edgec.ir.graph import Graph
+from edgec.islands import Open, island_ends, islands_of
+from edgec.paired import signal_to_noise
+from edgec.receipt import compare
+
+Array = np.ndarray[Any, Any]
+Run = Callable[[Mapping[str, Array]], dict[str, Array]]
+Judge = Callable[[Array, Array], dict[str, Any]]
+
+HALVES_DB = 30.0  # signal to noise that sums in halves must keep: their rounding alone leaves 34 and more
+BYTES_DB = 30.0  # signal to noise that outputs must keep where bytes are made of sums of floats
+SAME_FLOAT8 = "edgec's interpreter with the same 8-bit floats"
+SAME_INTEGERS = "edgec's interpreter on the same integers"
+SAME_HALVES = "edgec's interpreter on the same halves"
+SAME_WEIGHTS = "edgec's interpreter with the same weights"
+
+
+@dataclass(frozen=True)
+class Narrowed:
+    """`samples` are real inputs. The artifact must compute what the graph means, as `judge` has it; how far that is
+    from the model is stated, not judged."""
+
+    graph: Graph
+    samples: Sequence[Mapping[str, Array]]
+    label: str
+    judge: Judge = compare
+
+    @contextmanager
+    def meaning(self, opened: Open) -> Iterator[tuple[Run, Callable[[], dict[str, Any]]]]:
+        """What outputs mean for inputs, and afterwards what the receipt says of float islands, if there are any."""
+        ends = island_ends(self.graph)
+        if not ends:
+            yield partial(interp.run, self.graph), dict
+            return
+        with islands_of(self.graph, ends, opened) as islands:
+            yield islands.run, lambda: {"float_islands": islands.facts()}
+
+
+def on_integers(graph: Graph, samples: Sequence[Mapping[str, Array]]) -> Narrowed:
+    """Bit for bit, but for floats and what becomes of them (edgec.islands)."""
+    return Narrowed(graph, samples, SAME_INTEGERS)
+
+
+def in_halves(graph: Graph, samples: Sequence[Mapping[str, Array]]) -> Narrowed:
+    """As near as sums in halves are: the interpreter rounds once an operator, kernels each time they add."""
+    return Narrowed(graph, samples, SAME_HALVES, _in_halves)
+
+
+def with_coded_weights(graph: Graph, samples: Sequence[Mapping[str, Array]]) -> Narrowed:
+    """As floats are judged: kernels multiply the very floats that the codes stand for."""
+    return Narrowed(graph, samples, SAME_WEIGHTS)
+
+
+def on_float8(graph: Graph, samples: Sequence[Mapping[str, Array]]) -> Narrowed:
+    """As near as the same bytes: the last bit of a sum of floats decides one here and there."""
+    return Narrowed(graph, samples, SAME_FLOAT8, _but_for_bytes)
+
+
+def on_rows(graph: Graph) -> Narrowed:
+    """Where scales are found at run time, the last bit of a float may decide a byte, too."""
+    return Narrowed(graph, (), SAME_INTEGERS, _but_for_bytes)
+
+
+def _but_for_bytes(found: Array, expected: Array) -> dict[str, Any]:
+    """As `compare`; where that fails, a byte here and there may be a step off, which is little noise."""
+    result = compare(found, expected)
+    if not result["pass"] and "max_abs_error" in result:
+        noise = signal_to_noise(found, expected)
+        result |= {"pass": noise >= BYTES_DB, "bytes_a_step_off_db": round(noise, 2)}
+    return result
+
+
+def _in_halves(found: Array, expected: Array) -> dict[str, Any]:
+    """As `compare`; where that fails, finite numbers may differ by little noise."""
+    result = compare(found, expected)
+    if not result["pass"] and "max_abs_error" in result:
+        noise = signal_to_noise(found, expected)
+        result |= {"pass": noise >= HALVES_DB, "halves_db": round(noise, 2)}
+    return result

@@ -1,0 +1,93 @@
+"""Where bytes pay: operators that stay in floats because the device is predicted to be no faster on bytes.
+
+An operator has a cost in either form (targets/c/narrow_costs.py), and a value costs something where floats and bytes
+meet: once for all operators that want it in the other form. The cheapest choice of all together is a minimum cut
+between floats and bytes (V. Kolmogorov and R. Zabih, "What Energy Functions Can Be Minimized via Graph Cuts?", 2004).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import networkx
+
+from edgec.ir.graph import Graph, Op
+from edgec.quantize import heavy
+from edgec.targets.c.isa import Isa
+from edgec.targets.c.narrow_costs import decoding, encoding, in_floats, is_winograd, on_bytes
+
+REASONS = {
+    "CONVERSION_BOUND": "what bytes save here is less than encoding and decoding around it cost",
+    "NO_DOTPROD": "the core has no dot products of bytes, and without them bytes cost more",
+    "REQUANT_BOUND": "its sums are so short that scaling them costs more than bytes save",
+    "WINOGRAD_CHEAPER": "Winograd's algorithm in floats costs less than direct convolution on bytes",
+}
+_BYTES, _FLOATS = "bytes", "floats"  # the ends of the cut
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An operator in floats; instructions are predicted, those of `bytes` without encoding and decoding."""
+
+    op: Op
+    code: str
+    floats: float
+    bytes: float
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "op": f"{self.op.kind} {self.op.source}".strip(), "code": self.code, "why": REASONS[self.code],
+            "instructions_in_floats": round(self.floats), "instructions_on_bytes": round(self.bytes),
+        }  # fmt: skip
+
+
+def slower_on_bytes(graph: Graph, candidates: Collection[Op], isa: Isa) -> list[Kept]:
+    """Of `candidates`, operators that could work on bytes, those that are left in floats, in order."""
+    costs = {op: (in_floats(op, isa), on_bytes(op, isa)) for op in graph.ops if op in candidates}
+    _, (_, floats) = networkx.minimum_cut(_network(graph, costs, isa), _BYTES, _FLOATS)
+    return [Kept(op, _code(op, *costs[op], isa), *costs[op]) for op in costs if op in floats]
+
+
+def _network(graph: Graph, costs: Mapping[Op, tuple[float, float]], isa: Isa) -> Any:
+    """What lies with `bytes` after the cut works on bytes. An edge that is cut is paid; one without capacity cannot
+    be. Of each value there is a node for its decoding and one for its encoding, which several readers share."""
+    net = networkx.DiGraph()
+    net.add_nodes_from((_BYTES, _FLOATS))
+
+    def pay(source: Any, sink: Any, cost: float) -> None:
+        known = net.edges[source, sink]["capacity"] if net.has_edge(source, sink) else 0.0
+        net.add_edge(source, sink, capacity=known + cost)
+
+    for op, (wide, narrow) in costs.items():
+        pay(_BYTES, op, wide)
+        pay(op, _FLOATS, narrow)
+    users, leaving = graph.users(), graph.output_values()
+    for value in graph.values():
+        readers = users.get(value, [])
+        maker = value.op if value.op in costs else None
+        wanting = [op for op in readers if op in costs]
+        if maker is not None:
+            made = value, "decoded"
+            pay(maker, made, decoding(value.type.size, isa))
+            for op in wanting:
+                net.add_edge(made, op)
+            if value in leaving or len(wanting) < len(readers):
+                net.add_edge(made, _FLOATS)
+        for op in wanting:
+            if heavy(op):
+                net.add_edge(op, (value, "encoded"))
+            elif maker is not None:
+                net.add_edge(op, maker)  # works on the bytes of others only
+        if any(heavy(op) for op in wanting):
+            pay((value, "encoded"), maker or _FLOATS, encoding(value.type.size, isa))
+    return net
+
+
+def _code(op: Op, wide: float, narrow: float, isa: Isa) -> str:
+    if narrow < wide:
+        return "CONVERSION_BOUND"
+    if is_winograd(op, isa):
+        return "WINOGRAD_CHEAPER"
+    return "REQUANT_BOUND" if isa.dot else "NO_DOTPROD"

@@ -1,0 +1,142 @@
+"""Constants of 8-bit floats and of 4 and 2 bits: their real numbers, and MatMulNBits, which multiplies by them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from edgec.ir.graph import Value
+from edgec.onnx_import.items import Item, Narrow
+from edgec.onnx_import.node import Node, Table
+from edgec.onnx_import.ops.matmul import product
+
+Array = np.ndarray[Any, Any]
+# ONNX element type -> numpy's, of constants that QuantizeLinear makes
+KINDS: dict[str, np.dtype[Any]] = {
+    "int4": np.dtype(ml_dtypes.int4),
+    "uint4": np.dtype(ml_dtypes.uint4),
+    "int2": np.dtype(ml_dtypes.int2),
+    "uint2": np.dtype(ml_dtypes.uint2),
+    "float8e4m3fn": np.dtype(ml_dtypes.float8_e4m3fn),
+    "float8e5m2": np.dtype(ml_dtypes.float8_e5m2),
+}
+
+
+def decoded(stored: Array, scale: Array, zero: Array | None, axis: int, block: int) -> Array:
+    """scale * (stored - zero) as float32, each scale for `block` elements of `axis`; scales that are one number or lie
+    along the axis alone have the block 0."""
+    along = [-1 if i == axis else 1 for i in range(stored.ndim)]
+
+    def spread(numbers: Array) -> Array:
+        if block:
+            wide = np.repeat(numbers, block, axis=axis)
+            return wide[tuple(slice(n) for n in stored.shape)]
+        return numbers.reshape(along if numbers.size > 1 else ())
+
+    steps = stored.astype(np.float32)
+    if zero is not None:
+        steps = steps - spread(zero.astype(np.float32))
+    return np.asarray(steps * spread(scale.astype(np.float32)))
+
+
+def dequantize_narrow(node: Node, x: Narrow, to: str) -> list[Item]:
+    """DequantizeLinear of a constant."""
+    scale, zero = node.array(node.value(1)), node.narrow(2)
+    if node.has(2) and (zero is None or zero.element != x.element):
+        node.broken(f"has a zero point of another type than {x.element}; legal is the tensor's own type")
+    numbers = scale.astype(np.float64)
+    if not np.all(np.isfinite(numbers) & (numbers > 0)):
+        node.broken("has a scale that is no positive number; legal are positive finite numbers")
+    if zero is not None and zero.array.shape != scale.shape:
+        node.broken(f"has zero points of the shape {list(zero.array.shape)} beside a scale of {list(scale.shape)}; "
+                    "legal are equal shapes")  # fmt: skip
+    node.room(x.array.size)
+    real = decoded(x.array, scale, None if zero is None else zero.array, *_placed(node, x.array.shape, scale))
+    return [node.constant(real, to)]
+
+
+def _placed(node: Node, shape: tuple[int, ...], scale: Array) -> tuple[int, int]:
+    """Axis and block of a scale for a shape; ModelError where it does not fit."""
+    if scale.size == 1:
+        return 0, 0
+    axis, block = node.axis(node.integer("axis", 1), len(shape)), node.integer("block_size", 0)
+    legal: tuple[int, ...] = (shape[axis],)
+    if block > 0:
+        legal = tuple(-(-n // block) if i == axis else n for i, n in enumerate(shape))
+    if scale.shape != legal:
+        node.broken(f"has a scale of the shape {list(scale.shape)} for the shape {list(shape)}; legal is {list(legal)}")
+    return axis, block
+
+
+def quantize_narrow(node: Node, x: Value, zero: Narrow) -> Narrow:
+    """QuantizeLinear of a constant to the type of its zero point."""
+    kind = KINDS.get(zero.element)
+    if x.const is None or kind is None:
+        node.refuse(f"quantises to {zero.element} at run time; constants and int8, uint8, int16, uint16 are supported")
+    real, scale = node.array(x).astype(np.float32), node.array(node.value(1))
+    # how many of each number there are is the same as in dequantising
+    one = decoded(np.ones(real.shape, np.uint8), scale, None, *_placed(node, real.shape, scale))
+    with np.errstate(all="ignore"):
+        steps = real / one
+    if zero.array.dtype.kind == "f":
+        largest = float(ml_dtypes.finfo(kind).max)
+        return Narrow(zero.element, np.clip(steps, -largest, largest).astype(kind).astype(np.float32))
+    info = ml_dtypes.iinfo(kind)
+    nothing, minus = np.zeros(real.shape, np.uint8), np.array(-1, np.float32)
+    shift = decoded(nothing, minus, zero.array, *_placed(node, real.shape, zero.array))
+    return Narrow(zero.element, np.clip(np.rint(steps) + shift, info.min, info.max).astype(zero.array.dtype))
+
+
+def matmul_nbits(node: Node) -> list[Item]:
+    """y = a w', w [n, k] in blocks of `block_size` along k: b [n, blocks, bytes], scales [n, blocks], lowest bits
+    first. onnxruntime, com.microsoft.MatMulNBits."""
+    a, bits = node.value(0), node.integer("bits", 4)
+    n, k, block = node.integer("N", 0), node.integer("K", 0), node.integer("block_size", 0)
+    if node.has(4):
+        node.refuse("has a g_idx; rows in their order are supported")
+    if bits not in (2, 4, 8):
+        node.refuse(f"has weights of {bits} bits; 2, 4 and 8 are supported")
+    if n < 1 or k < 1 or block < 16 or block & (block - 1):
+        node.broken(f"has N={n}, K={k} and block_size={block}; legal are positive N and K, and powers of 2 from 16")
+    if node.shape(a)[-1:] != (k,):
+        node.broken(f"multiplies {list(node.shape(a))} by weights of K={k}; legal is a last axis of {k}")
+    blocks = -(-k // block)
+    node.room(n * blocks * block, 2)
+    packed, scales = node.const(1), node.const(2)
+    if packed.dtype != np.uint8 or packed.size != n * blocks * block * bits // 8:
+        node.broken(f"has weights {packed.dtype}{list(packed.shape)}; legal is uint8[{n}, {blocks}, "
+                    f"{block * bits // 8}]")  # fmt: skip
+    if scales.size != n * blocks or not np.all(np.isfinite(scales.astype(np.float64))):
+        node.broken(f"has scales of the shape {list(scales.shape)}; legal are finite numbers [{n}, {blocks}]")
+    stored = unpacked(packed.reshape(n, -1), bits, blocks * block)
+    zero = _zero_points(node, n, blocks, bits)
+    real = decoded(stored, scales.reshape(n, blocks), zero, 1, block)[:, :k]
+    w = node.constant(np.ascontiguousarray(real.T), a.type.dtype)
+    y = product(node, a, w)
+    return [node.op("add", y, node.value(5)) if node.has(5) else y]
+
+
+def _zero_points(node: Node, n: int, blocks: int, bits: int) -> Array:
+    """Zero points [n, blocks]: packed like the weights, each row in bytes of its own, or floats; the middle if none."""
+    if not node.has(3):
+        return np.full((n, blocks), 1 << (bits - 1), np.float32)
+    zero = node.const(3)
+    row = -(-blocks * bits // 8)
+    if zero.dtype == np.uint8 and zero.size == n * row:
+        return unpacked(zero.reshape(n, row), bits, blocks)
+    if zero.dtype == np.uint8 or zero.size != n * blocks or not np.all(np.isfinite(zero.astype(np.float64))):
+        node.broken(f"has zero points {zero.dtype}{list(zero.shape)}; legal are uint8[{n}, {row}] and finite floats "
+                    f"[{n}, {blocks}]")  # fmt: skip
+    return zero.reshape(n, blocks).astype(np.float32)
+
+
+def unpacked(packed: Array, bits: int, count: int) -> Array:
+    """The numbers in each row of bytes, lowest bits first."""
+    shifts = np.arange(0, 8, bits, dtype=np.uint8)
+    split = (packed[..., None] >> shifts) & np.uint8((1 << bits) - 1)
+    return np.asarray(split.reshape(len(packed), -1)[:, :count])
+
+
+NARROW: Table = {"com.microsoft.MatMulNBits": matmul_nbits}

@@ -1,0 +1,106 @@
+"""How much each operator on bytes disturbs the model's outputs, alone and together with the others.
+
+The error of an operator is what its bytes do to its result on real operands, computed by the kernels that ship. It is
+added to the result in the float model, and d is what the outputs change by. To first order the errors of several
+operators add up, so that the error of a set is the sum of all <d_i, d_j> of its members: the products of different
+operators are the terms between layers (C. Schaefer et al., "Augmenting Hessians with Inter-Layer Dependencies for
+Mixed-Precision Post-Training Quantization", 2023, where they come from a Hessian; here they are measured).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from edgec.graph_values import graph_values
+from edgec.ir.copying import copy_module
+from edgec.ir.graph import Graph, Op, Value
+from edgec.ir.types import FLOATS
+
+Array = np.ndarray[Any, Any]
+Feeds = Mapping[str, Array]
+# puts operators of a copied graph on bytes, each between encodings of its own; the mapping is from the original
+Narrow = Callable[[Graph, set[Op], Mapping[Value, Value]], None]
+
+MOST_ELEMENTS = 1 << 16  # of an output that are looked at
+
+
+def interactions(graph: Graph, ops: Sequence[Op], narrow: Narrow, samples: Sequence[Feeds]) -> Array:
+    """Matrix [ops, ops] of <d_i, d_j>, each output relative to its size, averaged over samples and outputs. Each op
+    has one result in floats."""
+    outputs = [v for _, v in graph.outputs if v.type.dtype in FLOATS and v.op is not None]
+    total = np.zeros((len(ops), len(ops)))
+    if not outputs or not ops:
+        return total
+    errors_graph, errors = _errors(graph, ops, narrow)
+    probed, probes, ends = _probed(graph, ops, outputs)
+    with graph_values(errors_graph, errors) as local, graph_values(probed, ends) as run:
+        for feeds in samples:
+            found = local(feeds)
+            silent = {p.name: np.zeros(p.type.dims, p.type.numpy) for p in probes}
+            base = run({**feeds, **silent})
+            moved = []
+            for probe, error in zip(probes, errors, strict=True):
+                out = run({**feeds, **silent, probe.name: found[error]})
+                moved.append(np.concatenate([_change(out[v], base[v]) for v in ends]))
+            d = np.stack(moved)
+            total += d @ d.T / (len(samples) * len(ends))
+    return total
+
+
+def _errors(graph: Graph, ops: Sequence[Op], narrow: Narrow) -> tuple[Graph, list[Value]]:
+    """A copy in which each operator has a twin on bytes beside it, and the differences of their results."""
+    module, values = copy_module(graph.module)
+    copied = module.entries[graph.name]
+    twins: set[Op] = set()
+    errors = []
+    for op in ops:
+        wide = values[op.result]
+        assert wide.op is not None
+        twin = Op(op.kind, list(wide.op.inputs), dict(op.attrs), op.source)
+        at = copied.ops.index(wide.op) + 1
+        (result,) = copied.insert(at, twin, [wide.type])
+        errors += copied.insert(at + 1, Op("sub", [result, wide], {"act": ""}), [wide.type])
+        twins.add(twin)
+    # what the twins read is read by others in floats: only the differences leave
+    copied.outputs = [(f"error_{i}", v) for i, v in enumerate(errors)]
+    narrow(copied, twins, values)
+    return copied, [v for _, v in copied.outputs]
+
+
+def _probed(graph: Graph, ops: Sequence[Op], outputs: Sequence[Value]) -> tuple[Graph, list[Value], list[Value]]:
+    """A copy in which an input is added to the result of each operator; these inputs, and the outputs."""
+    module, values = copy_module(graph.module)
+    copied = module.entries[graph.name]
+    probes = []
+    for i, op in enumerate(ops):
+        wide = values[op.result]
+        assert wide.op is not None
+        probe = copied.add_input(f"edgec_probe_{i}", wide.type)
+        added = Op("add", [wide, probe], {"act": ""})
+        (result,) = copied.insert(copied.ops.index(wide.op) + 1, added, [wide.type])
+        copied.replace(wide, result)
+        added.inputs = [wide, probe]
+        probes.append(probe)
+    ends = [v for (_, v), (_, old) in zip(copied.outputs, graph.outputs, strict=True) if old in outputs]
+    return copied, probes, list(dict.fromkeys(ends))
+
+
+def _change(found: Array, base: Array) -> Array:
+    step = max(1, base.size // MOST_ELEMENTS)
+    change = (found.astype(np.float64) - base).ravel()[::step]
+    size = float(np.sqrt(np.sum(base.astype(np.float64).ravel()[::step] ** 2)))
+    return np.nan_to_num(change / (size or 1.0))
+
+
+def most_disturbing_first(products: Array) -> list[int]:
+    """The order in which members leave a set so that its error falls most at each step."""
+    left = list(range(len(products)))
+    order: list[int] = []
+    while left:
+        rows = products[np.ix_(left, left)]
+        gain = 2 * rows.sum(axis=1) - np.diag(rows)
+        order.append(left.pop(int(np.argmax(gain))))
+    return order

@@ -1,0 +1,139 @@
+"""Weights and biases settled one operator after the other, each on what the quantised operators before it make.
+
+Rounding errors of activations are no noise with mean 0: clamps, and ReLU on noise, shift whole channels, and a global
+mean behind them keeps the shift when the noise is gone. Two copies of the graph are walked together, one in floats and
+one with encodings. Where a convolution or matmul comes, the rows that it will meet and those that it should meet are
+both at hand: its weights are rounded for the former (`adaround`), and its bias makes up for what is left between their
+means (M. Nagel et al., "Data-Free Quantization", 2019, section 4.2, and "Up or Down?", 2020, section 3.5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from edgec.ir.encodings import decode, encode
+from edgec.ir.graph import Graph, Op, Value
+from edgec.ir.ops import OPS
+from edgec.operand_rows import Moments, group_count, operand_rows
+from edgec.quantize import bias_of, flat_weights, heavy, set_bias, set_weights
+from edgec.weight_rounding import adaround, damping_for, trusted_mean
+
+Array = np.ndarray[Any, Any]
+Feeds = Mapping[str, Array]
+
+MOST_SAMPLES = 32
+BYTES = 256 << 20  # of the largest value, in floats and rounded, of all samples together
+ROWS = 256  # of a sample
+
+
+def samples_to_walk(graph: Graph, samples: Sequence[Feeds]) -> list[Feeds]:
+    """As many, evenly spread, as memory is meant for."""
+    largest = max((v.type.nbytes for v in graph.values()), default=1)
+    count = min(len(samples), MOST_SAMPLES, max(2, BYTES // (2 * largest)))
+    return [samples[i * len(samples) // count] for i in range(count)]
+
+
+def settle_weights(
+    wide: Graph, narrow: Graph, twins: Mapping[Value, Value], samples: Sequence[Feeds], rounding: bool
+) -> None:
+    """Sets biases, and where `rounding` is asked for weights, of the encoded graph `narrow`. `twins`: of each value of
+    `wide` the one that stands for it in `narrow`."""
+    meant = {twins[result]: op for op in wide.ops for result in op.results}
+    walk = _Walk(wide, narrow, samples)
+    readers = _last_readers(narrow, meant, twins)
+    for i, op in enumerate(narrow.ops):
+        counterpart = meant.get(op.results[0])
+        if counterpart is not None and heavy(counterpart) and op.arg(1).type.encodings:
+            _settle(wide, narrow, counterpart, op, walk, rounding)
+        walk.step(op, counterpart, twins)
+        for value in readers.get(i, ()):
+            walk.forget(value)
+
+
+class _Walk:
+    """What values of the narrow graph are, and what they should be: an array a sample."""
+
+    def __init__(self, wide: Graph, narrow: Graph, samples: Sequence[Feeds]) -> None:
+        self.wide, self.narrow, self.count = wide, narrow, len(samples)
+        initial = {s.input: narrow.module.constants[s.initial] for s in narrow.states}
+        self.found = {v: [initial[v] if v in initial else feeds[v.name] for feeds in samples] for v in narrow.inputs}
+        self.wanted = dict(self.found)
+
+    def step(self, op: Op, counterpart: Op | None, twins: Mapping[Value, Value]) -> None:
+        """The results of one operator; without a counterpart it is an `encode`."""
+        operands = [self._read(self.narrow, self.found, v, v) for v in op.inputs]
+        found = [OPS[op.kind].evaluate(arrays, op.attrs) for arrays in self._each(operands)]
+        if counterpart is None:
+            wanted = [[array] for array in self.wanted[op.arg(0)]]
+        else:
+            inputs = [(v, None if v is None else twins.get(v, v)) for v in counterpart.inputs]
+            operands = [self._read(self.wide, self.wanted, v, twin) for v, twin in inputs]
+            wanted = [OPS[op.kind].evaluate(arrays, counterpart.attrs) for arrays in self._each(operands)]
+        constants = self.narrow.module.constants
+        for i, value in enumerate(op.results):
+            arrays = [results[i] for results in found]
+            if value.type.encodings:
+                arrays = [decode(constants, encode(constants, array, value.type), value.type) for array in arrays]
+            self.found[value], self.wanted[value] = arrays, [results[i] for results in wanted]
+
+    def forget(self, value: Value) -> None:
+        self.found.pop(value, None)
+        self.wanted.pop(value, None)
+
+    def _read(
+        self, graph: Graph, known: Mapping[Value, list[Array]], value: Value | None, twin: Value | None
+    ) -> list[Array | None]:
+        if value is None or twin is None:
+            return [None] * self.count
+        return [graph.array(value)] * self.count if value.const is not None else list(known[twin])
+
+    def _each(self, operands: Sequence[Sequence[Array | None]]) -> list[list[Array | None]]:
+        return [[arrays[i] for arrays in operands] for i in range(self.count)]
+
+
+def _last_readers(narrow: Graph, meant: Mapping[Value, Op], twins: Mapping[Value, Value]) -> dict[int, list[Value]]:
+    """For the position of an operator, the values that nothing reads behind it."""
+    last: dict[Value, int] = {}
+    for i, op in enumerate(narrow.ops):
+        counterpart = meant.get(op.results[0])
+        read: Iterable[Value | None] = () if counterpart is None else counterpart.inputs
+        last |= {twins.get(v, v): i for v in read if v is not None}
+        last |= {v: i for v in (*op.inputs, *op.results) if v is not None}
+    found: dict[int, list[Value]] = {}
+    for value, i in last.items():
+        found.setdefault(i, []).append(value)
+    return found
+
+
+def _settle(wide: Graph, narrow: Graph, wanted: Op, op: Op, walk: _Walk, rounding: bool) -> None:
+    w = flat_weights(wide, wanted)
+    groups, x = group_count(op), op.arg(0)
+    results, k = len(w) // groups, w.shape[1]
+    moments = Moments(groups, k)
+    means = []
+    for found, meant in zip(walk.found[x], walk.wanted[x], strict=True):
+        rows = operand_rows(op, found, ROWS)
+        if rounding:
+            moments.add(rows)
+        means.append((rows.mean(axis=1, dtype=np.float64), operand_rows(op, meant, ROWS).mean(1, dtype=np.float64)))
+    encoding = op.arg(1).type.encodings[0]
+    scale = narrow.module.constants[encoding.scale]
+    if rounding:
+        damping = damping_for(moments.rows, k)
+        parts = [slice(i * results, (i + 1) * results) for i in range(groups)]
+        # the bias makes up for means, so that only what is around them counts
+        around = (h - np.outer(m, m) for h, m in zip(moments.hessian, moments.mean, strict=True))
+        rounded = [adaround(w[p], scale[p], h, damping=damping) for p, h in zip(parts, around, strict=True)]
+        set_weights(narrow, op, np.concatenate(rounded), op.arg(1).type)
+    stored = flat_weights(narrow, op)
+    lost = np.stack([_sums(w, meant, results) - _sums(stored, found, results) for found, meant in means])
+    before = bias_of(wide, wanted, len(w))
+    set_bias(narrow, op, (before + trusted_mean(lost)).astype(np.float32))
+
+
+def _sums(w: Array, rows: Array, results: int) -> Array:
+    """Of a row [groups, k], what the weights [n, k] make of it without a bias."""
+    return np.asarray(np.einsum("grk,gk->gr", w.reshape(len(rows), results, -1), rows).ravel())

@@ -1,0 +1,127 @@
+"""What an operator costs in floats and on bytes, in instructions, from its shapes alone: where bytes pay.
+
+Convolutions and matmuls are counted as their tiles are chosen (tiles.py, qtiles.py, winograd.py); the rest by figures
+an element, counted in the emulator on A64 and carried over to other vectors by their width. Weights come from memory,
+once a run, at the price that winograd.py gives a byte. x86 cores do not take all instructions at the pace of wide
+multiply-adds: PACE is what was measured there, operator by operator.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from edgec.ir.graph import Op
+from edgec.targets.c import qtiles, tiles
+from edgec.targets.c.element import element_of
+from edgec.targets.c.isa import Isa
+from edgec.targets.c.lower.conv import is_depthwise
+from edgec.targets.c.lower.winograd import has_winograd_form, layer_of
+from edgec.targets.c.winograd import PER_BYTE, best, instructions
+
+# Instructions an element of the result: in floats, on bytes. On A64; an activation or addition in floats is fused.
+ELEMENT: dict[str, tuple[float, float]] = {
+    "add": (0.5, 1.8), "sub": (0.5, 1.8), "mul": (1.2, 2.2), "concat": (2.2, 1.1), "transpose": (1.3, 3.0),
+    "sigmoid": (8.6, 0.8), "tanh": (8.6, 0.8), "silu": (9.0, 0.8), "gelu": (19.0, 0.8), "hard_swish": (2.1, 0.8),
+    "relu": (0.5, 0.8), "reshape": (0.0, 0.0),
+}  # fmt: skip
+MOVED = (1.0, 0.5)  # operators that are not listed
+SUMMED = 0.48  # an element of the operand of a mean, either way
+TAP = (2.2, 0.43)  # of a pooling window
+ENCODED, DECODED = 2.6, 1.8  # an element between floats and bytes
+# Instructions of a register of depthwise results: for each tap, and once; by (bytes, dot products, stride 1).
+DEPTHWISE: dict[tuple[bool, bool, bool], tuple[float, float]] = {
+    (False, False, True): (1.2, 5.8), (False, False, False): (1.47, 7.8),
+    (True, False, True): (6.1, 10.0), (True, False, False): (5.6, 27.0),
+    (True, True, True): (3.4, 14.6), (True, True, False): (4.0, 28.0),
+}  # fmt: skip
+# Instructions in the time of one of the GEMM of floats; 1 where nothing is said, as for all of A64.
+PACE: dict[tuple[str, str], float] = {
+    ("avx512", "winograd"): 1.1, ("avx512", "depthwise"): 0.6, ("avx512", "bytes"): 1.35,
+    ("avx512", "depthwise bytes"): 1.0, ("avx512", "pairs"): 1.75,
+    ("avx2", "winograd"): 1.3, ("avx2", "depthwise"): 0.7, ("avx2", "depthwise bytes"): 1.0, ("avx2", "pairs"): 1.75,
+}  # fmt: skip
+ROW = 60.0  # what a driver does for a row of an image
+CHANNELS = (20.0, 40.0)  # and a depthwise one for a register of its channels
+
+
+def is_winograd(op: Op, isa: Isa) -> bool:
+    """In floats, it would be done by Winograd's algorithm."""
+    return has_winograd_form(op) and best(layer_of(op), isa) > 0
+
+
+def in_floats(op: Op, isa: Isa) -> float:
+    if has_winograd_form(op) and (m := best(layer_of(op), isa)):
+        spent = instructions(layer_of(op), isa, m) / PACE.get((isa.name, "winograd"), 1.0)
+        return spent + _weights(op, 4 * (m + 2) ** 2 / 9)
+    return _cost(op, isa, on_bytes=False) + _weights(op, 4)
+
+
+def on_bytes(op: Op, isa: Isa) -> float:
+    return _cost(op, isa, on_bytes=True) + _weights(op, 1)
+
+
+def encoding(elements: int, isa: Isa) -> float:
+    return elements * ENCODED * 4 / isa.lanes
+
+
+def decoding(elements: int, isa: Isa) -> float:
+    return elements * DECODED * 4 / isa.lanes
+
+
+def _weights(op: Op, size: float) -> float:
+    constants = [v for v in op.inputs if v is not None and v.const is not None]
+    return float(PER_BYTE * size * sum(v.type.size for v in constants))
+
+
+def _cost(op: Op, isa: Isa, on_bytes: bool) -> float:
+    if op.kind == "conv":
+        return _depthwise(op, isa, on_bytes) if is_depthwise(op) else _conv(op, isa, on_bytes)
+    if op.kind == "matmul":
+        dims = op.result.type.dims
+        return _gemm(isa, on_bytes, math.prod(dims[:-1]), dims[-1], op.arg(0).type.dims[-1], 0, 1)
+    lanes = isa.lanes / 4
+    if op.kind in ("reduce_mean", "reduce_sum"):
+        return float(op.arg(0).type.size * SUMMED / lanes)
+    if op.kind.endswith("_pool"):
+        window: int = math.prod(op.attrs["kernel"])  # type: ignore[arg-type]
+        return float(op.result.type.size * window * TAP[on_bytes] / lanes)
+    return float(op.result.type.size * ELEMENT.get(op.kind, MOVED)[on_bytes] / lanes)
+
+
+def _conv(op: Op, isa: Isa, on_bytes: bool) -> float:
+    attrs: Any = op.attrs
+    n, oh, ow, o = op.result.type.dims
+    _, gc, kh, kw = op.arg(1).type.dims
+    groups: int = attrs["groups"]
+    one_run = attrs["dilations"][1] == 1 and groups == 1
+    segments = kh if one_run else kh * kw
+    if kh * kw == 1 and attrs["strides"] == (1, 1) and groups == 1:
+        return _gemm(isa, on_bytes, n * oh * ow, o, gc, 0, 1)
+    return n * oh * (groups * _gemm(isa, on_bytes, ow, o // groups, gc * kh * kw, ow, segments) + ROW)
+
+
+def _gemm(isa: Isa, on_bytes: bool, rows: int, columns: int, k: int, line: int, segments: int) -> float:
+    """Of C[rows][columns]; `k` products a result in `segments` runs."""
+    t: tiles.Tiles
+    if on_bytes:
+        t = qtiles.choose_qtiles(isa, rows, columns, k // segments, line, segments, "bytes").tiles
+        each = {nv: qtiles.tile_instructions(isa, t.mr, nv, k // segments, segments) for nv in (t.nv, t.last_nv)}
+        pace = PACE.get((isa.name, "bytes" if isa.dot else "pairs"), 1.0)
+    else:
+        t = tiles.choose_tiles(element_of(isa, "f32"), rows, columns, k, line, segments)
+        each = {nv: tiles.tile_instructions(isa, t.mr, nv, k, segments) for nv in (t.nv, t.last_nv)}
+        pace = 1.0
+    return -(-rows // t.mr) * sum(each[nv] for _, nv in t.panels(columns)) / pace
+
+
+def _depthwise(op: Op, isa: Isa, on_bytes: bool) -> float:
+    attrs: Any = op.attrs
+    n, oh, ow, c = op.result.type.dims
+    taps = math.prod(op.arg(1).type.dims[2:])
+    tap, once = DEPTHWISE[on_bytes, on_bytes and isa.dot, attrs["strides"][1] == 1]
+    width = isa.lanes * 4 if on_bytes else isa.lanes
+    # a register of bytes may hold the channels of neighbouring pixels
+    registers = ow / (width // c) if c < width else ow * -(-c // width)
+    pace = PACE.get((isa.name, "depthwise bytes" if on_bytes else "depthwise"), 1.0)
+    return n * oh * (registers * (tap * taps + once) + -(-c // width) * CHANNELS[on_bytes] + ROW) / pace

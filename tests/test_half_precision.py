@@ -1,0 +1,109 @@
+"""`--precision fp16` from ONNX to an artifact: half the bytes, the same answers, and floats where halves do not do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from test_build import EXAMPLES, MODEL
+
+import edgec
+from edgec.ir.errors import UsageError
+
+DATA = EXAMPLES / "fashion_mnist_200.npz"
+CALIB = EXAMPLES / "fashion_mnist_calib.npz"
+SHAPES = {"input": (1, 1, 28, 28)}
+
+
+def built(target: str, folder: Path, **options: Any) -> dict[str, Any]:
+    receipt: dict[str, Any] = edgec.compile(MODEL, target, folder, **{"shapes": SHAPES, "precision": "fp16", **options})
+    return receipt
+
+
+# least signal to noise against the model, in dB: sums in halves, and halves that are only stored
+@pytest.mark.parametrize(("target", "code", "least"), [
+    ("host", "NO_FP16_ARITHMETIC", 60.0),
+    ("arm:cortex-a72", "NO_FP16_ARITHMETIC", 60.0),
+    ("arm:cortex-a76", None, 48.0),
+])  # fmt: skip
+def test_the_example(target: str, code: str | None, least: float, tmp_path: Path) -> None:
+    receipt = built(target, tmp_path / "half", data=DATA, calib=str(CALIB))
+    wide = edgec.compile(MODEL, target, tmp_path / "float", shapes=SHAPES, verify_inputs=1)
+    facts, verification = receipt["halves"], receipt["verification"]
+    assert facts["code"] == code
+    assert facts["arithmetic"] == ("float32" if code else "fp16")
+    assert facts["macs_share"] == 1.0
+    assert facts["refused"] == []
+    assert facts["calibration"]["samples"] > 100
+    assert verification["reference"] == "edgec's interpreter on the same halves"
+    assert least < verification["against_model"]["signal_to_noise_db"]["logits"] < 100.0
+    accuracy = receipt["accuracy"]
+    assert accuracy["images"] == 200
+    assert accuracy["newly_wrong"] <= 1
+    assert receipt["memory"]["weights_bytes"] < 0.52 * wide["memory"]["weights_bytes"]
+    assert receipt["memory"]["scratch_bytes"] < 0.6 * wide["memory"]["scratch_bytes"]
+    if target == "arm:cortex-a76":
+        assert verification["instructions"] < 0.9 * wide["verification"]["instructions"]
+
+
+def test_the_same_bytes_twice(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        built("arm:cortex-a76", tmp_path / folder, verify="none")
+    for path in sorted((tmp_path / "one").iterdir()):
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), f"{path.name} differs"
+
+
+def chain(folder: Path, *factors: float) -> Path:
+    """y = x times one number after the other, as matmuls with diagonals, so that nothing folds."""
+    nodes, weights, name = [], [], "x"
+    for i, factor in enumerate(factors):
+        weights.append(numpy_helper.from_array((np.eye(8) * factor).astype(np.float32), f"w{i}"))
+        nodes.append(helper.make_node("MatMul", [name, f"w{i}"], [f"y{i}"]))
+        nodes.append(helper.make_node("Tanh" if factor == 1.0 else "Neg", [f"y{i}"], [f"z{i}"]))
+        name = f"z{i}"
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(nodes, "chain", [value("x", TensorProto.FLOAT, [3, 8])],
+                              [value(name, TensorProto.FLOAT, [3, 8])], weights)  # fmt: skip
+    path = folder / "chain.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+@pytest.mark.parametrize("target", ["host", "arm:cortex-a76"])
+@pytest.mark.parametrize(("factors", "kinds"), [
+    ((70000.0, 1e-4, 1.0), ["matmul", "matmul", "neg"]),  # a weight, and values beyond 65504
+    ((1e-9, 1e9, 1.0), ["matmul", "matmul", "neg"]),  # weights and values that underflow
+    ((300.0, 300.0, 1e-4, 1.0), ["matmul", "matmul", "neg"]),  # values alone
+])  # fmt: skip
+def test_what_halves_do_not_hold(factors: tuple[float, ...], kinds: list[str], target: str, tmp_path: Path) -> None:
+    receipt = edgec.compile(chain(tmp_path, *factors), target, tmp_path / "out", precision="fp16")
+    refused = receipt["halves"]["refused"]
+    assert {r["code"] for r in refused} == {"HALF_RANGE"}
+    assert sorted(r["op"].split()[0] for r in refused) == sorted(kinds)
+    assert receipt["verification"]["against_model"]["signal_to_noise_db"].popitem()[1] > 50.0
+    with edgec.load(tmp_path / "out") as session:
+        assert np.all(np.isfinite(session.run(None, {"x": np.full((3, 8), 3.0, np.float32)})[0]))
+
+
+def test_samples_show_which_values_are_beyond(tmp_path: Path) -> None:
+    """Random inputs stay below what halves hold; those of --calib do not."""
+    model = chain(tmp_path, 100.0, 1.0)
+    random = edgec.compile(model, "host", tmp_path / "random", precision="fp16")
+    assert random["halves"]["refused"] == []
+    np.savez(tmp_path / "calib.npz", x=np.full((4, 3, 8), 400.0, np.float32))
+    real = edgec.compile(model, "host", tmp_path / "real", precision="fp16", calib=str(tmp_path / "calib.npz"))
+    assert {r["code"] for r in real["halves"]["refused"]} == {"HALF_RANGE"}
+
+
+def test_wrong_options(tmp_path: Path) -> None:
+    for options, message in (
+        ({"precision": "half"}, "--precision half is not legal; legal: float32, fp16"),
+        ({"calib": "missing.npz"}, "missing.npz"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            built("host", tmp_path / "out", **options)
+        assert not (tmp_path / "out").exists()

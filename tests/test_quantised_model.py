@@ -1,0 +1,299 @@
+"""Models that onnxruntime, PyTorch and tf2onnx quantised: on bytes, the same bits everywhere, onnxruntime's answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+from onnxruntime import quantization
+from quantised import by_onnxruntime, made, written
+from test_build import EXAMPLES, MODEL, command
+
+import edgec
+from edgec.ir.errors import UsageError
+from edgec.onnx_import.importer import import_model
+from edgec.options import BuildOptions
+from edgec.paired import signal_to_noise
+from edgec.precision import settle
+from edgec.targets.host import target as host
+
+SHAPES = {"input": (1, 1, 28, 28)}
+U8, I8 = quantization.QuantType.QUInt8, quantization.QuantType.QInt8
+FORMS = {
+    "qdq_u8_channels": ("QDQ", U8, True),
+    "qdq_u8": ("QDQ", U8, False),
+    "qdq_i8_channels": ("QDQ", I8, True),
+    "qdq_i8": ("QDQ", I8, False),
+    "qoperator_u8_channels": ("QOperator", U8, True),
+    "qoperator_i8": ("QOperator", I8, False),
+}
+
+
+class Feeder(quantization.CalibrationDataReader):  # type: ignore[misc]
+    def __init__(self, images: Any) -> None:
+        self._feeds: Iterator[Any] = iter({"input": image[None].astype(np.float32)} for image in images)
+
+    def get_next(self) -> Any:
+        return next(self._feeds, None)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The example quantised by onnxruntime."""
+    folder = tmp_path_factory.mktemp("quantised")
+    with np.load(EXAMPLES / "fashion_mnist_calib.npz") as arrays:
+        calib = arrays["input"][:50]
+    prepared = folder / "prepared.onnx"
+    quantization.shape_inference.quant_pre_process(str(MODEL), str(prepared), skip_symbolic_shape=True)
+    for name, (form, activations, channels) in FORMS.items():
+        quantization.quantize_static(
+            str(prepared), str(folder / f"{name}.onnx"), Feeder(calib), quant_format=quantization.QuantFormat[form],
+            activation_type=activations, weight_type=I8, per_channel=channels,
+        )  # fmt: skip
+    return {name: folder / f"{name}.onnx" for name in FORMS}
+
+
+def images() -> Any:
+    with np.load(EXAMPLES / "fashion_mnist_200.npz") as arrays:
+        return arrays["input"].astype(np.float32)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_onnxruntime_quantised_the_example(name: str, models: dict[str, Path], tmp_path: Path) -> None:
+    receipt = edgec.compile(models[name], "host", tmp_path / "out", shapes=SHAPES)
+    facts = receipt["quantization"]
+    assert facts["precision"] == "int8, the model's own"
+    assert facts["macs_share"] == 1.0
+    assert facts["refused"] == []
+    assert facts["channels_rounded_again"] == 0
+    verification = receipt["verification"]
+    assert verification["reference"] == "edgec's interpreter on the same integers"
+    assert verification["outputs"]["logits"]["max_abs_error"] == 0.0
+    assert receipt["memory"]["weights_bytes"] < 90_000
+    x = images()
+    with edgec.load(tmp_path / "out") as session:
+        found = np.concatenate([session.run(None, {"input": one[None]})[0] for one in x])
+    right = np.concatenate([by_onnxruntime(models[name], {"input": one[None]})[0] for one in x[:100]])
+    assert (found[:100].argmax(1) == right.argmax(1)).sum() >= 99
+    assert signal_to_noise(found[:100], right) > 38.0  # 84 % of the logits are the same, the others are a step off
+
+
+@pytest.mark.parametrize("name", ["qdq_u8_channels", "qoperator_i8"])
+def test_the_same_bits_on_every_target(name: str, models: dict[str, Path], tmp_path: Path) -> None:
+    """With unsigned bytes and vpdpbusd, with sdot, and with neither."""
+    found = []
+    for target in ("host", "arm:cortex-a76", "arm:cortex-a72"):
+        folder = tmp_path / target.replace(":", "-")
+        edgec.compile(models[name], target, folder, shapes=SHAPES, verify_inputs=1)
+        with edgec.load(folder) as session:
+            found.append([session.run(None, {"input": image[None]})[0] for image in images()[:5]])
+    for outputs in found[1:]:
+        np.testing.assert_array_equal(np.stack(outputs), np.stack(found[0]))
+    assert len({out.tobytes() for out in found[0]}) == 5
+
+
+def test_the_command_says_what_it_did(models: dict[str, Path], tmp_path: Path) -> None:
+    path, data = str(models["qdq_u8"]), str(EXAMPLES / "fashion_mnist_200.npz")
+    done = command("build", path, "-t", "host", "-o", "out", "--shape", "input=1x1x28x28", "--data", data, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "int8, the model's own: 15 operators with 100.0% of the multiply-adds work on bytes" in done.stdout
+    done = command(
+        "build", path, "-t", "host", "-o", "out", "--shape", "input=1x1x28x28", "--precision", "int8", cwd=tmp_path
+    )
+    assert done.returncode == 2
+    assert "--precision int8: the model is quantised already, by scales of its own; leave it out" in done.stderr
+
+
+def tf_style(signed: bool) -> Any:
+    """As tf2onnx writes it: NHWC between transposes, weights and an i32 bias through DequantizeLinear, negative axes,
+    ReLU6 as a clip, bytes at the border, and a dense layer behind a reshape."""
+    rng = np.random.default_rng(3)
+    kind, middle = (np.int8, -128) if signed else (np.uint8, 0)
+    wide = TensorProto.INT8 if signed else TensorProto.UINT8
+    w, dense = rng.integers(-127, 128, (8, 3, 3, 3)).astype(np.int8), rng.integers(-127, 128, (32, 6)).astype(np.int8)
+    ws, ds = rng.uniform(0.002, 0.01, 8).astype(np.float32), rng.uniform(0.002, 0.01, 6).astype(np.float32)
+    s = {"xs": 0.02, "hs": 6 / 255, "ps": 6 / 255, "ys": 0.15}
+    z = {"xz": 128 + middle, "hz": middle, "pz": middle, "yz": 128 + middle}
+    constants = {
+        **{k: np.float32(v) for k, v in s.items()}, **{k: kind(v) for k, v in z.items()},
+        "w": w, "ws": ws, "wz": np.zeros(8, np.int8), "d": dense, "ds": ds, "dz": np.zeros(6, np.int8),
+        "b": rng.integers(-4000, 4000, 8).astype(np.int32), "bs": (np.float32(0.02) * ws).astype(np.float32),
+        "c": rng.integers(-4000, 4000, 6).astype(np.int32), "cs": (np.float32(6 / 255) * ds).astype(np.float32),
+        "lo": np.float32(0), "hi": np.float32(6), "flat": np.array([1, 32]), "one": np.array([2, 2]),
+    }  # fmt: skip
+    node = helper.make_node
+    nodes = [
+        node("DequantizeLinear", ["x", "xs", "xz"], ["x1"]),
+        node("Transpose", ["x1"], ["x2"], perm=[0, 3, 1, 2]),
+        node("DequantizeLinear", ["w", "ws", "wz"], ["w1"], axis=-4),
+        node("DequantizeLinear", ["b", "bs"], ["b1"], axis=-1),
+        node("Conv", ["x2", "w1", "b1"], ["h1"], pads=[0, 0, 1, 1], strides=[2, 2], name="conv"),
+        node("Clip", ["h1", "lo", "hi"], ["h2"]),
+        node("QuantizeLinear", ["h2", "hs", "hz"], ["h3"]),
+        node("MaxPool", ["h3"], ["p1"], kernel_shape=[2, 2], strides=[2, 2]),
+        node("DequantizeLinear", ["p1", "ps", "pz"], ["p2"]),
+        node("Transpose", ["p2"], ["p3"], perm=[0, 2, 3, 1]),
+        node("Reshape", ["p3", "flat"], ["p4"]),
+        node("DequantizeLinear", ["d", "ds", "dz"], ["d1"], axis=-1),
+        node("MatMul", ["p4", "d1"], ["y1"]),
+        node("DequantizeLinear", ["c", "cs"], ["c1"], axis=0),
+        node("Add", ["y1", "c1"], ["y2"]),
+        node("QuantizeLinear", ["y2", "ys", "yz"], ["y"]),
+    ]
+    return made(nodes, constants, {"x": (1, 8, 8, 3)}, {"y": wide}, {"x": wide}, opset=13)
+
+
+@pytest.mark.parametrize("signed", [False, True], ids=["u8", "i8"])
+def test_a_graph_as_tf2onnx_writes_it(signed: bool, tmp_path: Path) -> None:
+    path = written(tf_style(signed), tmp_path)
+    info = np.iinfo(np.int8 if signed else np.uint8)
+    x = np.random.default_rng(7).integers(info.min, info.max + 1, (1, 8, 8, 3)).astype(info.dtype)
+    (right,) = by_onnxruntime(path, {"x": x}, plain=True)
+    found = []
+    for target in ("host", "arm:cortex-a72"):
+        folder = tmp_path / target.replace(":", "-")
+        receipt = edgec.compile(path, target, folder)
+        assert receipt["quantization"]["macs_share"] == 1.0
+        assert receipt["quantization"]["refused"] == []
+        assert receipt["quantization"]["operators_in_floats"] == {}
+        with edgec.load(folder) as session:
+            found.append(session.run(None, {"x": x})[0])
+    np.testing.assert_array_equal(found[0], found[1])
+    assert found[0].dtype == right.dtype
+    assert np.abs(found[0].astype(int) - right).max() <= 1
+    assert np.unique(right).size > 3
+
+
+def pytorch_style() -> Any:
+    """As PyTorch exports it: floats of weights through QuantizeLinear, float biases, -128 among bytes of weights, a
+    transpose behind their DequantizeLinear, and nothing around the flatten."""
+    rng = np.random.default_rng(6)
+    dense = rng.integers(-127, 128, (6, 8)).astype(np.int8)
+    dense[2, 3] = -128
+    constants = {
+        "w": rng.standard_normal((8, 3, 3, 3)).astype(np.float32), "ws": np.full(8, 0.025, np.float32),
+        "wz": np.zeros(8, np.int8), "b": rng.standard_normal(8).astype(np.float32),
+        "d": dense, "ds": rng.uniform(0.004, 0.01, 6).astype(np.float32), "dz": np.zeros(6, np.int8),
+        "c": rng.standard_normal(6).astype(np.float32), "xs": np.float32(0.03), "xz": np.uint8(128),
+        "hs": np.float32(0.04), "hz": np.uint8(0), "ps": np.float32(0.015), "ys": np.float32(0.05), "yz": np.uint8(130),
+    }  # fmt: skip
+    node = helper.make_node
+
+    def rounded(x: str, y: str, scale: str, zero: str) -> list[Any]:
+        return [
+            node("QuantizeLinear", [x, scale, zero], [f"{y}_q"], axis=0),
+            node("DequantizeLinear", [f"{y}_q", scale, zero], [y], axis=0),
+        ]
+
+    nodes = [
+        *rounded("x", "x1", "xs", "xz"),
+        *rounded("w", "w1", "ws", "wz"),
+        node("Conv", ["x1", "w1", "b"], ["h1"], pads=[1, 1, 1, 1]),
+        node("Relu", ["h1"], ["h2"]),
+        *rounded("h2", "h3", "hs", "hz"),
+        node("GlobalAveragePool", ["h3"], ["p1"]),
+        *rounded("p1", "p2", "ps", "hz"),
+        node("Flatten", ["p2"], ["p3"]),
+        node("DequantizeLinear", ["d", "ds", "dz"], ["d1"], axis=0),
+        node("Transpose", ["d1"], ["d2"], perm=[1, 0]),
+        node("MatMul", ["p3", "d2"], ["y1"]),
+        node("Add", ["y1", "c"], ["y2"]),
+        *rounded("y2", "y", "ys", "yz"),
+    ]
+    return made(nodes, constants, {"x": (1, 3, 8, 8)}, {"y": TensorProto.FLOAT}, opset=17)
+
+
+def test_a_graph_as_pytorch_exports_it(tmp_path: Path) -> None:
+    path = written(pytorch_style(), tmp_path)
+    receipt = edgec.compile(path, "host", tmp_path / "out")
+    facts = receipt["quantization"]
+    assert facts["macs_share"] == 1.0
+    assert facts["refused"] == []
+    assert facts["operators_in_floats"] == {}
+    assert facts["channels_rounded_again"] == 1
+    assert receipt["verification"]["outputs"]["y"]["max_abs_error"] == 0.0
+    x = np.random.default_rng(1).standard_normal((1, 3, 8, 8)).astype(np.float32)
+    (right,) = by_onnxruntime(path, {"x": x}, plain=True)
+    with edgec.load(tmp_path / "out") as session:
+        found = session.run(None, {"x": x})[0]
+    assert np.abs(np.rint((found - right) / 0.05)).max() <= 1
+    assert np.unique(right).size > 3
+
+
+def test_biases_are_the_integers_of_the_model(tmp_path: Path) -> None:
+    """Beyond 2^24 a float32 would lose them."""
+    bias = np.array([16_777_217, -33_554_435], np.int32)
+    step = np.float32(0.02) * np.float32(0.01)
+    constants = {"xs": np.float32(0.02), "xz": np.uint8(0), "w": np.array([[1, 2], [3, 4]], np.int8),
+                 "ws": np.float32(0.01), "b": bias, "bs": step,
+                 "ys": np.float32(step * 2**18), "yz": np.int8(0)}  # fmt: skip
+    node = helper.make_node
+    nodes = [
+        node("QuantizeLinear", ["x", "xs", "xz"], ["x1"]),
+        node("DequantizeLinear", ["x1", "xs", "xz"], ["x2"]),
+        node("DequantizeLinear", ["w", "ws"], ["w1"]),
+        node("DequantizeLinear", ["b", "bs"], ["b1"]),
+        node("Gemm", ["x2", "w1", "b1"], ["y1"]),
+        node("QuantizeLinear", ["y1", "ys", "yz"], ["y"]),
+    ]
+    path = written(made(nodes, constants, {"x": (1, 2)}, {"y": TensorProto.INT8}), tmp_path)
+    module = import_model(path)
+    settled = settle(module, host.choose(""), BuildOptions(), {}, lambda _: None)
+    (product,) = [op for op in module.entries["main"].ops if op.kind == "qmatmul"]
+    graph = module.entries["main"]
+    m, s = (graph.array(product.arg(i)).astype(np.int64) for i in (3, 4))
+    middle = 0 if product.attrs["to"] == "i8" else 128
+    zero = np.rint((middle and 128 - middle) * 2.0**s / m)
+    np.testing.assert_array_equal(graph.array(product.arg(2)) - zero, bias)
+    assert settled.facts["quantization"]["macs_share"] == 1.0
+
+
+def test_asymmetric_weights_are_rounded_again_and_counted(tmp_path: Path) -> None:
+    """Weights with a zero point: the first channel fits all the same, the second reaches to 205 steps."""
+    constants = {"xs": np.float32(0.02), "xz": np.uint8(0), "w": np.array([[1, 255], [120, 57]], np.uint8),
+                 "ws": np.float32(0.01), "wz": np.uint8(50), "ys": np.float32(0.05), "yz": np.uint8(10)}  # fmt: skip
+    node = helper.make_node
+    nodes = [
+        node("QuantizeLinear", ["x", "xs", "xz"], ["x1"]),
+        node("DequantizeLinear", ["x1", "xs", "xz"], ["x2"]),
+        node("DequantizeLinear", ["w", "ws", "wz"], ["w1"]),
+        node("MatMul", ["x2", "w1"], ["y1"]),
+        node("QuantizeLinear", ["y1", "ys", "yz"], ["y2"]),
+        node("DequantizeLinear", ["y2", "ys", "yz"], ["y"]),
+    ]
+    path = written(made(nodes, constants, {"x": (4, 2)}, {"y": TensorProto.FLOAT}), tmp_path)
+    receipt = edgec.compile(path, "host", tmp_path / "out")
+    assert receipt["quantization"]["channels_rounded_again"] == 1
+    assert receipt["quantization"]["macs_share"] == 1.0
+    feeds = {"x": np.random.default_rng(0).uniform(0, 5, (4, 2)).astype(np.float32)}
+    with edgec.load(tmp_path / "out") as session:
+        found = session.run(None, feeds)[0]
+    np.testing.assert_allclose(found, by_onnxruntime(path, feeds)[0], atol=0.1001)
+
+
+def test_weights_alone_in_bytes_are_a_float_model(tmp_path: Path) -> None:
+    constants = {"w": np.arange(-20, 20, dtype=np.int8).reshape(8, 5), "ws": np.float32(0.01)}
+    nodes = [helper.make_node("DequantizeLinear", ["w", "ws"], ["w1"]), helper.make_node("MatMul", ["x", "w1"], ["y"])]
+    path = written(made(nodes, constants, {"x": (4, 8)}, {"y": TensorProto.FLOAT}), tmp_path)
+    receipt = edgec.compile(path, "host", tmp_path / "out")
+    assert "quantization" not in receipt
+    assert receipt["verification"]["reference"].startswith("onnxruntime")
+
+
+def test_dynamic_quantisation_is_right_in_plain_integers(tmp_path: Path) -> None:
+    path = tmp_path / "dynamic.onnx"
+    quantization.quantize_dynamic(str(MODEL), str(path), op_types_to_quantize=["MatMul", "Gemm", "Conv"])
+    receipt = edgec.compile(path, "host", tmp_path / "out", shapes=SHAPES)
+    assert "quantization" not in receipt
+    assert receipt["verification"]["reference"].startswith("onnxruntime")
+    assert receipt["verification"]["pass"]
+
+
+def test_another_precision_is_refused(models: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="the model is quantised already"):
+        edgec.compile(models["qdq_u8"], "host", tmp_path / "out", shapes=SHAPES, precision="int8")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,88 @@
+"""--max-error and --max-drop from ONNX to an artifact: the bound holds, and what it took stands in the receipt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_build import EXAMPLES, MODEL
+
+import edgec
+from edgec.ir.errors import UsageError, VerifyError
+
+CALIB = EXAMPLES / "fashion_mnist_calib.npz"
+DATA = EXAMPLES / "fashion_mnist_200.npz"
+
+
+def built(folder: Path, calib: Path = CALIB, **options: Any) -> dict[str, Any]:
+    given = {"shapes": {"input": (1, 1, 28, 28)}, "precision": "int8", "calib": str(calib), "force": True,
+             "observer": "mse", "verify_inputs": 1}  # fmt: skip
+    receipt: dict[str, Any] = edgec.compile(MODEL, "host", folder, **given, **options)
+    return receipt
+
+
+def labelled(folder: Path, answers: bool) -> Path:
+    """Images with labels: those that the float model gives."""
+    with np.load(DATA) as arrays:
+        images = arrays["input"]
+    edgec.compile(MODEL, "host", folder / "float", shapes={"input": (1, 1, 28, 28)}, verify="none")
+    with edgec.load(folder / "float") as session:
+        wide = [int(session.run(None, {"input": x[None]})[0].argmax()) for x in images]
+    labels = np.array(wide) if answers else (np.array(wide) + 1) % 10
+    np.savez(folder / "labelled.npz", input=images, labels=labels)
+    return folder / "labelled.npz"
+
+
+def test_an_error_that_asks_for_floats(tmp_path: Path) -> None:
+    facts = built(tmp_path / "free", max_error="50%")["quantization"]
+    assert facts["search"]["in_floats"] == 0
+    assert facts["macs_share"] == 1.0
+    error = facts["search"]["measured"]["error"]
+    bound = error / 2
+    receipt = built(tmp_path / "bound", max_error=f"{bound:.6f}")
+    facts = receipt["quantization"]
+    search = facts["search"]
+    assert search["measured"]["error"] <= bound < error
+    assert 0 < search["in_floats"] < len(search["layers"])
+    beyond = [row["op"] for row in facts["kept_in_floats"] if row["code"] == "BEYOND_BOUND"]
+    assert beyond == [row["op"] for row in search["layers"] if not row["on_bytes"]]
+    assert 0 < facts["macs_share"] < 1
+    noise = receipt["verification"]["against_model"]["signal_to_noise_db"]["logits"]
+    assert noise > -20 * np.log10(2 * bound)
+    # one fewer in floats was beyond the bound
+    assert {"in_floats": search["in_floats"] - 1, "within": False}.items() <= next(
+        trial for trial in search["tried"] if trial["in_floats"] == search["in_floats"] - 1
+    ).items()
+
+
+def test_a_bound_that_nothing_meets(tmp_path: Path) -> None:
+    with pytest.raises(VerifyError, match=r"0.0001% is not met with any operator on bytes: the closest was"):
+        built(tmp_path / "out", max_error="0.000001")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_drop(tmp_path: Path) -> None:
+    """None of the answers of 200 images changes for a bound that 200 items can just show."""
+    calib = labelled(tmp_path, answers=True)
+    search = built(tmp_path / "out", calib, max_drop="2%", calib_samples=32)["quantization"]["search"]
+    assert search["measured"]["newly_wrong"] == 0
+    assert search["measured"]["drop_confidence_95"][1] <= 0.02
+    with pytest.raises(UsageError, match=r"200 labelled items that lose nothing show no drop below 1.88%; give 765 or"):
+        built(tmp_path / "more", calib, max_drop="0.5%", calib_samples=32)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_drop": "much"}, "--max-drop much is no share; legal: more than 0 and less than 1"),
+        ({"max_error": "1%", "max_drop": "1%"}, "two bounds: give one of them"),
+        ({"max_drop": "5%"}, r"calib.npz has no array 'labels'; it needs one an input"),
+    ],
+)
+def test_refused(options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=message):
+        built(tmp_path / "out", **options)
+    with pytest.raises(UsageError, match="bounds what int8 loses: give --precision int8 with it"):
+        edgec.compile(MODEL, "host", tmp_path / "out", max_error="1%")
