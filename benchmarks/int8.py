@@ -1,8 +1,8 @@
 """Measures INT8 beside float and onnxruntime's quantisation, on the models and data of two folders.
 
-    python benchmarks/int8.py MODELS DATA BAR [MODEL ...] [--target TARGET]
+    python benchmarks/int8.py MODELS DATA BAR [MODEL ...] [--target TARGET] [--precision PRECISION]
 
-flips         answers lost and won on the labelled sets, calibrated on their `calib`, beside quantize_static
+flips         answers lost and won on the labelled sets, calibrated on their `calib`; INT8 beside quantize_static
 latency       one thread on this machine: our INT8, our float, onnxruntime's INT8 forms, in one interleaved run
 instructions  executed A64 instructions of an inference in INT8, fp16 and float, by the emulator
 agreement     top-1 of efficientnet_lite0 in INT8 and in float on crops of scikit-image's photographs (needs it)
@@ -19,6 +19,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from onnxruntime import quantization
 from edgec.bench import _interleaved
 from edgec.driver import build
 from edgec.ir.errors import EdgecError
+from edgec.options import CALIBRATED, PRECISIONS
 from edgec.paired import signal_to_noise
 from edgec.reference import fast_session
 from edgec.runtime.session import load
@@ -151,7 +153,9 @@ def reference_scores(model: Path, x: Array, shape: tuple[int, ...]) -> Array:
     return np.stack([session.run(None, {name: one.reshape(shape)})[0].ravel() for one in x])
 
 
-def flips(folder: Path, data: Path, names: Sequence[str], target: str, work: Path) -> None:
+def flips(
+    folder: Path, data: Path, names: Sequence[str], target: str, work: Path, precision: str = "int8"
+) -> None:
     for of in labelled(data):
         if names and of.model not in names:
             continue
@@ -159,8 +163,9 @@ def flips(folder: Path, data: Path, names: Sequence[str], target: str, work: Pat
         shape = next(iter(model.shapes.values()))
         wide = reference_scores(model.path, of.x, shape)
         right = judge(of, wide)
-        found = {"edgec": scores(built(model, target or "host", work, of.calib, precision="int8"), of.x)}
-        for observer in OBSERVERS:
+        calib = of.calib if precision in CALIBRATED else None
+        found = {f"edgec {precision}": scores(built(model, target or "host", work, calib, precision=precision), of.x)}
+        for observer in OBSERVERS if precision == "int8" else ():
             try:
                 path = theirs(model, samples(model, of.calib), work, observer, False)
                 found[f"onnxruntime {observer}"] = reference_scores(path, of.x, shape)
@@ -297,10 +302,12 @@ def main() -> None:
     parser.add_argument("bar", choices=BARS)
     parser.add_argument("names", nargs="*")
     parser.add_argument("--target", default="")
+    parser.add_argument("--precision", default="int8", choices=PRECISIONS, help="of flips")
     chosen = parser.parse_args()
     onnxruntime.set_default_logger_severity(4)
     with tempfile.TemporaryDirectory(prefix="edgec-int8-") as work:
-        BARS[chosen.bar](chosen.models, chosen.data, chosen.names, chosen.target, Path(work))
+        bar = partial(flips, precision=chosen.precision) if chosen.bar == "flips" else BARS[chosen.bar]
+        bar(chosen.models, chosen.data, chosen.names, chosen.target, Path(work))
 
 
 if __name__ == "__main__":

@@ -144,11 +144,14 @@ def _bindings(command: Any) -> Any:
 @click.option("--weights", default="linked", show_default=True,
               help="linked, or file: NAME_weights.bin is not linked in, the program hands it over.")
 @click.option("--layers", is_flag=True, help="Add the error of each operator to the receipt (builds twice).")
-@click.option("--precision", default="float32", show_default=True, help="float32, fp16, int8, w8 or w4.")
+@click.option("--precision", default="float32", show_default=True,
+              help="float32, fp16, int8, int8-dynamic, fp8-e4m3, fp8-e5m2, w4a8, w8 or w4.")
 @click.option("--calib", metavar="DATA", help="Samples: file.npz, a folder of .npy, or module:function.")
 @click.option("--calib-samples", default=128, show_default=True, type=click.IntRange(2), help="Most of --calib.")
 @click.option("--observer", default="auto", show_default=True,
               help="minmax, percentile, entropy or mse; auto tries them all.")  # fmt: skip
+@click.option("--low-rank", default=0, show_default=True, type=click.IntRange(0),
+              help="Rank of the floats that make up for rounded weights of matmuls: fp8-*, w8, w4.")  # fmt: skip
 @click.option("--max-drop", metavar="SHARE", help="Most accuracy that int8 may lose, such as 0.5%.")
 @click.option("--max-error", metavar="SHARE", help="Most error of outputs that int8 may make, such as 2%.")
 @click.option("--force", is_flag=True, help="Narrow operators even where that is predicted to be slower.")
@@ -174,6 +177,32 @@ def build(model: Path, target: str, output: Path | None, shapes: tuple[str, ...]
     result = run_build(model, target, folder, options, progress)
     click.echo(render(result.receipt))
     click.echo(f"{folder} is {'unchanged' if result.cached else 'ready'}")
+
+
+@commands.command("compare-formats")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--target", "-t", required=True, help="arm, arm:CPU or host; `edgec targets` lists them.")
+@_bindings
+@click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help="Where sample inputs lie.")
+@click.option("--calib", metavar="DATA", help="Samples: file.npz, a folder of .npy, or module:function.")
+@click.option("--calib-samples", default=128, show_default=True, type=click.IntRange(2), help="Most of --calib.")
+@click.option("--data", type=click.Path(path_type=Path), help="Labelled data, as for build.")
+@click.option("--inputs", "verify_inputs", default=3, show_default=True, type=click.IntRange(1), help="Sample inputs.")
+@click.option("--format", "formats", multiple=True, help="One of --precision's; may be repeated [default: all].")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="A file to write the table to as well.")
+def compare(model: Path, target: str, shapes: tuple[str, ...], consts: tuple[str, ...], ranges: tuple[str, ...],
+            formats: tuple[str, ...], json_path: Path | None, **rest: Any) -> None:  # fmt: skip
+    """Build MODEL in every number format: error, accuracy, bytes and instructions of each."""
+    from edgec.compare_formats import compare_formats, table, write_json
+    from edgec.options import PRECISIONS, BuildOptions
+
+    options = BuildOptions(shapes=_shapes(shapes), consts=_consts(consts), ranges=_ranges(ranges), **rest)
+    chosen = formats or PRECISIONS
+    rows = compare_formats(model, target, options, chosen, lambda text: click.echo(f"  {text}", err=True))
+    for line in table(rows):
+        click.echo(line)
+    if json_path is not None:
+        write_json(rows, model, target, json_path)
 
 
 @commands.command()

@@ -9,23 +9,25 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from edgec.graph_values import graph_values
-from edgec.ir.encodings import FLOAT8, grouped_dims, nearest_float8
-from edgec.ir.graph import Graph, Op
+from edgec.ir.encodings import FLOAT8, grouped_dims, nearest_float8, spread
+from edgec.ir.graph import Graph, Op, Value
+from edgec.ir.ops.integer import GROUP, MOST_TIMES, TOP_OF_FOUR
 from edgec.ir.types import Encoding, Float8, Quant, Type
-from edgec.operand_rows import Moments, group_count, operand_rows
+from edgec.low_rank import add_product, factors
+from edgec.operand_rows import group_count, operand_rows
 from edgec.quantize import weights_of
 from edgec.targets.c.coded import short_scale
 from edgec.targets.c.lower.conv import SEGMENTS, conv_has_rows, is_depthwise
-from edgec.weight_rounding import TOP, TOP_OF_FOUR, choose_scale, damping_for, gptq, round_nearest
+from edgec.weight_rounding import TOP, choose_scale, compensated, damping_for, gptq_to
 
 Array = np.ndarray[Any, Any]
-GROUP = 32
+ONE = np.ones((), np.float32)
 LEAST_PRODUCTS = 16  # a tap: fewer share no scale of four bits
 MOMENT_BYTES = 512 << 20  # of products of columns that are held at once
 ROWS = 512  # of a sample that moments are taken of
@@ -58,22 +60,25 @@ def form_for(op: Op, wanted: str) -> str:
     return "i4" if channels >= LEAST_PRODUCTS else "i8"
 
 
-def encode_weights(graph: Graph, op: Op, wanted: str, hessian: Array | None = None, rows: int = 0) -> dict[str, Any]:
-    """Sets the encoding of the op's weights; what the receipt says of it. `hessian` [groups, k, k], of so many rows,
-    makes four bits make up for one another's errors (weight_rounding.gptq)."""
+def encode_weights(
+    graph: Graph, op: Op, wanted: str, met: Met | None = None, least: Array | None = None, rank: int = 0
+) -> dict[str, Any]:
+    """Sets the encoding of the op's weights; what the receipt says of it. What the weights have `met` lets them make up
+    for one another's errors (weight_rounding.gptq) and for those of what they are multiplied with. With `least`, scales
+    of four bits are 1 to 17 times one of the channel, which is at least that (ir/ops/integer.py). With a `rank`, what
+    is lost of a matmul's weights is given back by floats of that rank."""
     format, axes = form_for(op, wanted), weights_of(op)
     w = graph.array(op.arg(1)).astype(np.float64)
-    flat = w.transpose(axes).reshape(w.shape[axes[0]], -1)
+    turned = w.transpose(axes)
+    flat = turned.reshape(len(turned), -1)
     if format == "i4":
-        scale, stored = _in_groups(op, w, axes, hessian, rows)
+        scale, each = _group_scales(op, w, least)
+        steps = each.transpose(axes).reshape(flat.shape)
     else:
         scale = channel_scale(flat, format)
-        narrow = (
-            nearest_float8(flat.astype(np.float32), scale[:, None], format)
-            if format in FLOAT8
-            else round_nearest(flat, scale)
-        )
-        stored = narrow.reshape(w.transpose(axes).shape).transpose(np.argsort(axes))
+        steps = scale[:, None]
+    codes = _rounded(flat, steps, format, met)
+    stored = codes.reshape(turned.shape).transpose(np.argsort(axes))
     module, value = graph.module, op.arg(1)
     key = module.intern(scale)
     if format in FLOAT8:
@@ -83,13 +88,63 @@ def encode_weights(graph: Graph, op: Op, wanted: str, hessian: Array | None = No
         axis = products_axis(op) if format == "i4" else axes[0]
         encoding = Quant(format, key, zero, axis, GROUP if format == "i4" else 0)
     op.inputs[1] = graph.encoded(np.ascontiguousarray(stored), Type("f32", value.type.shape, (encoding,)), value.name)
-    noise = np.sum((graph.array(op.arg(1)) - w) ** 2)
+    found = graph.array(op.arg(1)).transpose(axes).reshape(flat.shape).astype(np.float64)
+    thin = factors((flat - found).T, rank) if rank and op.kind == "matmul" else None
+    if thin is not None:
+        found = found + (thin[0] @ thin[1]).T
+    if met is not None:
+        _correct_bias(graph, op, flat, met, found)
+    if thin is not None:
+        add_product(graph, op, *thin)
+    noise = np.sum((found - flat) ** 2)
     level = 10 * math.log10(np.sum(w**2) / noise) if noise > 0 else None
     return {
         "op": f"{op.kind} {op.source}".strip(),
         "format": format,
         "signal_to_noise_db": round(level, 2) if level is not None else None,
     }
+
+
+def _rounded(flat: Array, steps: Array, format: str, met: Met | None) -> Array:
+    """The codes of weights [n, k]: uint8 for floats, else int8."""
+    top = TOP_OF_FOUR if format == "i4" else TOP
+
+    def nearest(v: Array) -> Array:
+        if format in FLOAT8:
+            return decoded(nearest_float8(v.astype(np.float32), ONE, format), format)
+        return np.asarray(np.clip(np.rint(v), -top, top))
+
+    if met is None:
+        numbers = nearest(flat / steps)
+    else:
+        wide = np.broadcast_to(steps, flat.shape)
+        parts = len(flat) // len(met.hessian)
+        damping = damping_for(met.rows, flat.shape[1])
+        numbers = np.concatenate([
+            gptq_to(nearest, compensated(w, h, w @ drift, damping), wide[g * parts : (g + 1) * parts], h, damping)
+            for g, (h, drift) in enumerate(zip(met.hessian, met.drift, strict=True))
+            for w in (flat[g * parts : (g + 1) * parts],)
+        ])  # fmt: skip
+    return nearest_float8(numbers, ONE, format) if format in FLOAT8 else numbers.astype(np.int8)
+
+
+def decoded(codes: Array, format: str) -> Array:
+    """The numbers of bytes of an 8-bit float."""
+    return np.asarray(codes.view(FLOAT8[format]).astype(np.float32))
+
+
+def _correct_bias(graph: Graph, op: Op, flat: Array, met: Met, stored: Array) -> None:
+    """The bias with which the mean of each result channel is that of the float model."""
+    parts = len(flat) // len(met.hessian)
+    mean, wanted = (np.repeat(v, parts, axis=0) for v in (met.mean, met.wanted))
+    bias = op.inputs[2] if len(op.inputs) > 2 else None
+    if bias is not None and (bias.const is None or bias.type.size not in (1, len(flat))):
+        return  # the second operand of a sum
+    change = (flat * wanted).sum(1) - (stored * mean).sum(1)
+    before = 0.0 if bias is None else np.broadcast_to(graph.array(bias).reshape(-1), change.shape)
+    shape = change.shape if bias is None or bias.type.size == 1 else bias.type.dims
+    made = graph.constant((before + change).astype(np.float32).reshape(shape))
+    op.inputs[2:3] = [made]
 
 
 def channel_scale(flat: Array, format: str, powers: bool = False) -> Array:
@@ -105,59 +160,96 @@ def largest_of(format: str) -> float:
     return {"e4m3": 448.0, "e5m2": 57344.0}[format]
 
 
-def _in_groups(op: Op, w: Array, axes: tuple[int, ...], hessian: Array | None, rows: int) -> tuple[Array, Array]:
-    """Scales and codes of four bits in groups along the products."""
+def _group_scales(op: Op, w: Array, least: Array | None) -> tuple[Array, Array]:
+    """Scales of four bits in groups along the products, and the same for every weight."""
     axis = products_axis(op)
     moved = np.moveaxis(w, axis, -1)
-    length = moved.shape[-1]
-    padding = -length % GROUP
+    padding = -moved.shape[-1] % GROUP
     padded = np.pad(moved, [(0, 0)] * (w.ndim - 1) + [(0, padding)])
-    groups = padded.reshape(-1, GROUP)
-    scale = short_scale(choose_scale(groups, top=TOP_OF_FOUR))
+    scale = choose_scale(padded.reshape(-1, GROUP), top=TOP_OF_FOUR)
     scales = np.moveaxis(scale.reshape(*moved.shape[:-1], -1), -1, axis)
+    if least is None:
+        scales = short_scale(scales)
+    else:
+        others = tuple(i for i in range(w.ndim) if i != weights_of(op)[0])
+        along = [-1 if i == weights_of(op)[0] else 1 for i in range(w.ndim)]
+        base = np.maximum(scales.max(others, keepdims=True) / MOST_TIMES, least.reshape(along)).astype(np.float32)
+        scales = (base * np.clip(np.rint(scales / base), 1, MOST_TIMES)).astype(np.float32)
     assert scales.shape == grouped_dims(w.shape, axis, GROUP)
-    if hessian is None:
-        codes = round_nearest(groups, scale, TOP_OF_FOUR).reshape(padded.shape)[..., :length]
-        return np.ascontiguousarray(scales), np.moveaxis(codes, -1, axis)
-    spread = np.repeat(scales, GROUP, axis).take(range(length), axis)
-    flat, flat_scale = (v.transpose(axes).reshape(v.shape[axes[0]], -1) for v in (w, spread))
-    parts = len(flat) // len(hessian)
-    damping = damping_for(rows, flat.shape[1])
-    codes = np.concatenate([
-        gptq(flat[g * parts : (g + 1) * parts], flat_scale[g * parts : (g + 1) * parts], h, damping, TOP_OF_FOUR)
-        for g, h in enumerate(hessian)
-    ])  # fmt: skip
-    shape = w.transpose(axes).shape
-    return np.ascontiguousarray(scales), codes.reshape(shape).transpose(np.argsort(axes))
+    return np.ascontiguousarray(scales), spread(scales, axis, GROUP, w.shape[axis])
 
 
-def moments_of(graph: Graph, ops: Sequence[Op], samples: Sequence[Mapping[str, Array]]) -> Iterator[tuple[Op, Moments]]:
-    """For each op, the moments of what its weights are multiplied with, on all samples; a few ops at a time."""
+class Met:
+    """What the weights of an op are multiplied with, over rows x that are stored and x' of the float model: `hessian`
+    [groups, k, k] is the mean of x^T x, `drift` that of (x' - x)^T x, `mean` and `wanted` [groups, k] of x and x'."""
+
+    def __init__(self, groups: int, k: int) -> None:
+        self.rows = 0
+        self._squares, self._drift = np.zeros((groups, k, k)), np.zeros((groups, k, k))
+        self._sums, self._wanted = np.zeros((groups, k)), np.zeros((groups, k))
+
+    def add(self, wide: Array, stored: Array) -> None:
+        """Rows [groups, m, k] of the float model and as they are stored."""
+        turned = stored.transpose(0, 2, 1)
+        self._squares += turned @ stored
+        if stored is not wide:
+            self._drift += (wide - stored).transpose(0, 2, 1) @ stored
+        self._sums += stored.sum(axis=1, dtype=np.float64)
+        self._wanted += wide.sum(axis=1, dtype=np.float64)
+        self.rows += wide.shape[1]
+
+    @property
+    def hessian(self) -> Array:
+        return self._squares / max(self.rows, 1)
+
+    @property
+    def drift(self) -> Array:
+        return self._drift / max(self.rows, 1)
+
+    @property
+    def mean(self) -> Array:
+        return self._sums / max(self.rows, 1)
+
+    @property
+    def wanted(self) -> Array:
+        return self._wanted / max(self.rows, 1)
+
+
+def met_by(
+    graph: Graph, ops: Sequence[Op], samples: Sequence[Mapping[str, Array]], stored: Callable[[Value, Array], Array]
+) -> Iterator[tuple[Op, Met]]:
+    """For each op, what its weights meet on all samples, a few ops at a time; `stored`: what is kept of a value."""
     batch: list[Op] = []
     size = 0
     for op in ops:
-        k = op.arg(1).type.size // op.arg(1).type.dims[weights_of(op)[0]]
-        if batch and size + 8 * group_count(op) * k * k > MOMENT_BYTES:
-            yield from _batch_of(graph, batch, samples)
+        cost = 16 * group_count(op) * products_of(op) ** 2
+        if batch and size + cost > MOMENT_BYTES:
+            yield from _batch_of(graph, batch, samples, stored)
             batch, size = [], 0
         batch.append(op)
-        size += 8 * group_count(op) * k * k
+        size += cost
     if batch:
-        yield from _batch_of(graph, batch, samples)
+        yield from _batch_of(graph, batch, samples, stored)
+
+
+def products_of(op: Op) -> int:
+    """Products in a sum."""
+    return op.arg(1).type.size // max(1, op.arg(1).type.dims[weights_of(op)[0]])
 
 
 def _batch_of(
-    graph: Graph, ops: Sequence[Op], samples: Sequence[Mapping[str, Array]]
-) -> Iterator[tuple[Op, Moments]]:
+    graph: Graph, ops: Sequence[Op], samples: Sequence[Mapping[str, Array]], stored: Callable[[Value, Array], Array]
+) -> Iterator[tuple[Op, Met]]:
     readers = defaultdict(list)
-    found: dict[Op, Moments] = {}
+    found: dict[Op, Met] = {}
     for op in ops:
         readers[op.arg(0)].append(op)
-        k = op.arg(1).type.size // op.arg(1).type.dims[weights_of(op)[0]]
-        found[op] = Moments(group_count(op), k)
+        found[op] = Met(group_count(op), products_of(op))
     with graph_values(graph, list(readers)) as taps:
         for _, values in taps.stream(samples):
             for value, array in values.items():
+                narrow = stored(value, array)
                 for op in readers[value]:
-                    found[op].add(operand_rows(op, array, ROWS))
+                    wide = operand_rows(op, array, ROWS)
+                    found[op].add(wide, wide if narrow is array else operand_rows(op, narrow, ROWS))
     yield from found.items()

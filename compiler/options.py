@@ -14,8 +14,10 @@ from edgec.ir.errors import UsageError
 from edgec.observers import PERCENTILE, check_observer
 from edgec.targets.c.weights import STORAGES, Storage
 
-PRECISIONS = ("float32", "fp16", "int8", "w8", "w4")
-CALIBRATED = ("int8", "fp16", "w4")  # those that look at samples
+PRECISIONS = ("float32", "fp16", "int8", "int8-dynamic", "fp8-e4m3", "fp8-e5m2", "w4a8", "w8", "w4")
+LOW_RANK = ("fp8-e4m3", "fp8-e5m2", "w8", "w4")  # those whose rounding errors floats may give back
+CALIBRATED = ("int8", "fp16", "fp8-e4m3", "fp8-e5m2", "w4a8", "w4")  # those that look at samples
+MOST_RANK = 256
 # --verify -> the runner; None chooses what fits, and `none` runs nothing
 RUNNER = {"auto": None, "host": "host", "emulate": "emulator", "qemu": "qemu", "none": None}
 
@@ -49,6 +51,7 @@ class BuildOptions:
     calib: str | None = None
     calib_samples: int = 128
     observer: str = "auto"
+    low_rank: int = 0
     force: bool = False
     rebuild: bool = False
     max_drop: str | None = None
@@ -70,6 +73,10 @@ def check_options(options: BuildOptions, family: str) -> None:
     check_observer(options.observer, PERCENTILE)
     if options.calib is not None and options.precision not in CALIBRATED:
         raise UsageError(f"--calib gives samples to {', '.join(CALIBRATED)}: give --precision with one of them")
+    if options.low_rank and options.precision not in LOW_RANK:
+        raise UsageError(f"--low-rank is for {', '.join(LOW_RANK)}: give --precision with one of them")
+    if not 0 <= options.low_rank <= MOST_RANK:
+        raise UsageError(f"--low-rank {options.low_rank} is not legal; give 0 to {MOST_RANK}")
     bounds = {"--max-drop": options.max_drop, "--max-error": options.max_error}
     given = [(name, text) for name, text in bounds.items() if text is not None]
     for name, text in given:

@@ -9,18 +9,21 @@ from typing import Any
 
 from edgec.bounds import MostDrop, MostError, share
 from edgec.calibration import Calibration, read_calibration
+from edgec.dynamic_int8 import dynamic_int8
 from edgec.half_precision import half_precision
 from edgec.image import Image
 from edgec.ir.errors import UsageError
 from edgec.ir.graph import Module
 from edgec.labelled import Ports, read_labelled
-from edgec.narrowed import Narrowed, in_halves, on_integers, with_coded_weights
+from edgec.narrowed import Narrowed, in_halves, on_float8, on_integers, on_rows, with_coded_weights
 from edgec.options import BuildOptions
 from edgec.passes import BEFORE_ENCODING, CPU_FLOAT
 from edgec.pipeline import Effect, run_pipeline
 from edgec.quantised_model import is_quantised, settle_quantised
 from edgec.sample_inputs import sample_inputs
+from edgec.static_float8 import FORMATS, static_float8
 from edgec.static_int8 import static_int8
+from edgec.static_w4a8 import static_w4a8
 from edgec.targets.c.devices import Device
 from edgec.verify_artifact import ranges_of
 from edgec.weight_only import WEIGHT_ONLY, weight_only
@@ -56,9 +59,20 @@ def settle(
         return _halves(module, device, options, images, progress)
     if options.precision in WEIGHT_ONLY:
         return _coded_weights(module, options, images, progress)
+    if options.precision == "int8-dynamic":
+        effects = run_pipeline(module, CPU_FLOAT)
+        return Settled(effects, {"quantization": dynamic_int8(module, device)}, on_rows(graph))
     data = _calibration(module, options, images, progress)
+    if options.precision in FORMATS:
+        effects = run_pipeline(module, CPU_FLOAT)
+        progress(f"calibrating on {len(data.samples)} samples")
+        facts = {"quantization": static_float8(module, options.precision, data, options.low_rank)}
+        return Settled(effects, facts, on_float8(graph, data.samples))
     effects = run_pipeline(module, BEFORE_ENCODING)
     progress(f"calibrating on {len(data.samples)} samples")
+    if options.precision == "w4a8":
+        facts = {"quantization": static_w4a8(module, device, data, options.observer)}
+        return Settled(effects, facts, on_integers(graph, data.samples))
     bounded = _bound(options, [(v.name, v.type) for v in graph.inputs], data)
     facts = {"quantization": static_int8(module, device, data, options.observer, options.force, bounded)}
     return Settled(effects, facts, on_integers(graph, data.samples))
@@ -97,7 +111,7 @@ def _coded_weights(
     """Samples are those of --calib; without them, weights are rounded to nearest."""
     effects = run_pipeline(module, CPU_FLOAT)
     data = _calibration(module, options, images, progress) if options.calib is not None else None
-    facts = {"quantization": weight_only(module, options.precision, data)}
+    facts = {"quantization": weight_only(module, options.precision, data, options.low_rank)}
     return Settled(effects, facts, with_coded_weights(module.entries["main"], data.samples if data else ()))
 
 

@@ -27,6 +27,8 @@ Array = np.ndarray[Any, Any]
 Range = tuple[float, float]
 # weights [result channels, …] and their scales -> what is stored
 RoundWeights = Callable[[Op, Array, Array], Array]
+# sets the weights' encoding, with scales of at least so much a channel
+EncodeWeights = Callable[[Op, Array], None]
 
 MOVES = ("concat", "max_pool", "pad", "reshape", "resize", "slice", "transpose")  # one scale for operands and result
 PAIRS = ("add", "mul", "sub")  # two operands that vary
@@ -101,12 +103,12 @@ def values_to_observe(graph: Graph, chosen: Collection[Op]) -> list[Value]:
 
 def encode_values(
     graph: Graph, chosen: Collection[Op], ranges: Mapping[Value, Range], byte: str, rounded: RoundWeights,
-    means: Mapping[Op, Array],
+    means: Mapping[Op, Array], others: Mapping[Op, EncodeWeights] | None = None,
 ) -> None:  # fmt: skip
     """Sets the encodings of what the chosen operators read and make, and of their weights. Biases make up for what
     rounded weights do to operand rows with these `means` [groups, k] (M. Nagel et al., "Data-Free Quantization", 2019,
-    4.2)."""
-    scales = _grids(graph, chosen, ranges, byte)
+    4.2). `others` encode the weights of their op in another way."""
+    scales = grids_of(graph, chosen, ranges, byte)
     users = graph.users()
     leaving = graph.output_values()
     outside: dict[Value, Value] = {}  # values from elsewhere -> encoded
@@ -130,7 +132,7 @@ def encode_values(
                     state.output = plain if state.output is op.result else state.output
         if heavy(op):
             scale = scales[op.result][0] if op.result.type.encodings else None
-            _encode_weights(graph, op, scale, rounded, means.get(op))
+            _encode_weights(graph, op, scale, rounded, means.get(op), (others or {}).get(op))
 
 
 def _encoded(graph: Graph, before: Op | None, value: Value, encoding: Quant | None) -> Value:
@@ -142,7 +144,7 @@ def _encoded(graph: Graph, before: Op | None, value: Value, encoding: Quant | No
     return made
 
 
-def _grids(
+def grids_of(
     graph: Graph, chosen: Collection[Op], ranges: Mapping[Value, Range], byte: str
 ) -> dict[Value, tuple[float, int]]:
     """Scale and zero point of each observed value; those that share are united."""
@@ -182,14 +184,17 @@ def _quant(graph: Graph, grid: tuple[float, int], byte: str) -> Quant:
 
 
 def _encode_weights(
-    graph: Graph, op: Op, result_scale: float | None, rounded: RoundWeights, mean: Array | None
-) -> None:
+    graph: Graph, op: Op, result_scale: float | None, rounded: RoundWeights, mean: Array | None,
+    other: EncodeWeights | None,
+) -> None:  # fmt: skip
     flat = flat_weights(graph, op)
     x_scale = float(graph.module.constants[op.arg(0).type.encodings[0].scale])
-    scale = np.abs(flat).max(axis=1, initial=0.0) / 127
     added = np.abs(bias_of(graph, op, len(flat)))
-    scale = np.maximum(scale, added / (x_scale * LARGEST_BIAS))
-    scale = np.maximum(scale, (result_scale or 1e-3) * LEAST_FACTOR / x_scale).astype(np.float32)
+    least = np.maximum(added / (x_scale * LARGEST_BIAS), (result_scale or 1e-3) * LEAST_FACTOR / x_scale)
+    if other is not None:
+        other(op, least)
+        return
+    scale = np.maximum(np.abs(flat).max(axis=1, initial=0.0) / 127, least).astype(np.float32)
     stored = rounded(op, flat, scale)
     if mean is not None:
         rows = np.repeat(mean, len(flat) // len(mean), axis=0)

@@ -49,10 +49,19 @@ def _lines(receipt: Facts) -> Iterator[str]:
 
 def quantization_lines(q: Facts) -> Iterator[str]:
     """What works on bytes, and what does not."""
+    data = q["calibration"]
+    if "multiply_adds_in_floats" in q:
+        yield (
+            f"  {q['precision']}: {q['operators_on_bytes']} matmuls with {q['macs_share']:.1%} of the multiply-adds "
+            "work on bytes, with scales found at run time"
+        )
+        kept = ", ".join(f"{n} {kind}" for kind, n in q["multiply_adds_in_floats"].items())
+        if kept:
+            yield f"  in floats: {kept}"
+        return
     if "weights" in q:
         yield from _coded_weights(q)
         return
-    data = q["calibration"]
     if data and data["warning"]:
         yield f"  WARNING: {data['warning']}"
     source = f"ranges by {data['observer']} of {data['samples']} samples of {data['source']}" if data else "its scales"
@@ -64,6 +73,8 @@ def quantization_lines(q: Facts) -> Iterator[str]:
         yield _trials(q["trials"], data)
     if q.get("channels_rounded_again"):
         yield f"  weights beyond [-127, 127], rounded again: {q['channels_rounded_again']} channels"
+    if q.get("weights_of_four_bits"):
+        yield f"  weights of {q['weights_of_four_bits']} operators have four bits, in groups of 32"
     kept = ", ".join(f"{n} {kind}" for kind, n in q["operators_in_floats"].items())
     if kept:
         yield f"  in floats: {kept}"
@@ -98,11 +109,19 @@ def _halves(h: Facts) -> Iterator[str]:
 
 
 def _coded_weights(q: Facts) -> Iterator[str]:
+    if q["calibration"] is not None and q["calibration"]["warning"]:
+        yield f"  WARNING: {q['calibration']['warning']}"
     formats = ", ".join(f"{n} {name}" for name, n in sorted(Counter(row["format"] for row in q["weights"]).items()))
     yield (
         f"  {q['precision']}: weights of {q['coded_operators']} operators with {q['coded_macs_share']:.1%} of the "
         f"multiply-adds are coded ({formats})"
     )
+    if "values_in_bytes" in q:
+        yield f"  {q['values_in_bytes']} values that they read are stored as bytes, and decoded where they are read"
+        kept = ", ".join(f"{n} {kind}" for kind, n in q["operators_in_floats"].items())
+        yield f"  in floats: {kept or 'nothing else'}"
+    if q["low_rank"]:
+        yield f"  floats of rank {q['low_rank']} give back what rounding takes from the weights of matmuls"
     if q["weights_in_floats"]:
         yield f"  weights in floats: {', '.join(q['weights_in_floats'])}"
     known = [row for row in q["weights"] if row["signal_to_noise_db"] is not None]

@@ -72,7 +72,7 @@ def static_int8(
     best = trials.best
     become(module, best.module)
     verify_module(module, after="the choice of encodings")
-    layers = _noise(graph, [best.twins[v] for v in results], [wide[v] for v in results], data.samples[0])
+    layers = noise_of_layers(graph, [best.twins[v] for v in results], [wide[v] for v in results], data.samples[0])
     refused = requantise(graph, device.isa.byte)
     verify_module(module, after="lower_requant")
     run_pipeline(module, FUSED)
@@ -121,7 +121,7 @@ def _tried(
     return trials
 
 
-def _noise(
+def noise_of_layers(
     graph: Graph, results: Sequence[Value], wide: Sequence[Array], sample: Mapping[str, Array]
 ) -> list[dict[str, Any]]:
     """Signal to noise of each operator on bytes, that of all before it included, on one sample."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from edgec.calibration import Calibration
-from edgec.encode_weights import encodable, encode_weights, form_for, moments_of
+from edgec.encode_weights import encodable, encode_weights, form_for, met_by
 from edgec.ir.graph import Module
 from edgec.ir.macs import macs_of
 from edgec.ir.ops.recurrent import GATES
@@ -19,7 +19,7 @@ WEIGHT_ONLY = {"w8": "i8", "w4": "i4"}
 MULTIPLIED = ("conv", "conv_transpose", "matmul", *GATES)
 
 
-def weight_only(module: Module, precision: str, data: Calibration | None) -> dict[str, Any]:
+def weight_only(module: Module, precision: str, data: Calibration | None, rank: int = 0) -> dict[str, Any]:
     """Encodes the weights of the module's graph; what the receipt says of it. The graph stands behind all passes."""
     (graph,) = module.entries.values()
     wanted = WEIGHT_ONLY[precision]
@@ -27,23 +27,24 @@ def weight_only(module: Module, precision: str, data: Calibration | None) -> dic
     layers = {}
     if data is not None:
         rounded = [op for op in chosen if form_for(op, wanted) == "i4"]
-        for op, m in moments_of(graph, rounded, data.samples):
-            layers[op] = encode_weights(graph, op, wanted, m.hessian, m.rows)
+        for op, met in met_by(graph, rounded, data.samples, lambda _, x: x):
+            layers[op] = encode_weights(graph, op, wanted, met, rank=rank)
     for op in chosen:
         if op not in layers:
-            layers[op] = encode_weights(graph, op, wanted)
+            layers[op] = encode_weights(graph, op, wanted, rank=rank)
     verify_module(module, after="the choice of encodings")
     left = [op for op in graph.ops if op.kind in MULTIPLIED and op not in layers and op.arg(1).const is not None]
     return {
         "precision": precision,
         "calibration": data.facts() if data is not None else None,
         "rounding": "gptq" if data is not None and wanted == "i4" else "nearest",
+        "low_rank": rank,
         "coded_operators": len(layers),
-        "coded_macs_share": _share(sum(macs_of(op) for op in layers), sum(macs_of(op) for op in graph.ops)),
+        "coded_macs_share": share(sum(macs_of(op) for op in layers), sum(macs_of(op) for op in graph.ops)),
         "weights_in_floats": [f"{op.kind} {op.source}".strip() for op in left],
         "weights": [layers[op] for op in chosen],
     }
 
 
-def _share(part: int, whole: int) -> float:
+def share(part: int, whole: int) -> float:
     return round(part / whole, 4) if whole else 0.0

@@ -12,6 +12,7 @@ soft rounding but by coordinate descent, which never raises the error (K. Behdin
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,6 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 TOP = 127  # of int8
-TOP_OF_FOUR = 7  # of four bits
 SHRINKS = np.linspace(1.0, 0.5, 51)  # of a channel's scale that are tried
 DAMPING = 0.05  # of the mean diagonal of H is added to it: what the rows hardly show counts a little, too
 BLOCK = 64  # columns whose effect on the others is added at once
@@ -55,7 +55,15 @@ def damping_for(rows: int, k: int) -> float:
 
 
 def gptq(w: Array, scale: Array, hessian: Array, damping: float = DAMPING, top: int = TOP) -> Array:
-    """int8[n, k]. Columns that count most are rounded first, while there are many left to make up for them."""
+    """int8[n, k]."""
+    return gptq_to(lambda v: np.clip(np.rint(v), -top, top), w, scale, hessian, damping).astype(np.int8)
+
+
+def gptq_to(
+    nearest: Callable[[Array], Array], w: Array, scale: Array, hessian: Array, damping: float = DAMPING
+) -> Array:
+    """Numbers [n, k] of any format, in steps of the scale, of which `nearest` finds the one that is nearest. Columns
+    that count most are rounded first, while there are many left to make up for them."""
     order = np.argsort(-np.diagonal(hessian), kind="stable")
     upper = _inverse_root(_damped(hessian, damping)[np.ix_(order, order)])
     left = np.asarray(w, np.float64).T[order]  # [k, n]: a column of weights is contiguous
@@ -65,13 +73,13 @@ def gptq(w: Array, scale: Array, hessian: Array, damping: float = DAMPING, top: 
         last = min(first + BLOCK, len(left))
         errors = np.empty((last - first, left.shape[1]))
         for j in range(first, last):
-            stored[j] = np.clip(np.rint(left[j] / steps[j]), -top, top)
+            stored[j] = nearest(left[j] / steps[j])
             errors[j - first] = (left[j] - stored[j] * steps[j]) / upper[j, j]
             left[j + 1 : last] -= np.outer(upper[j, j + 1 : last], errors[j - first])
         left[last:] -= upper[first:last, last:].T @ errors
     back = np.empty_like(stored)
     back[order] = stored
-    return np.ascontiguousarray(back.T).astype(np.int8)
+    return np.ascontiguousarray(back.T)
 
 
 def adaround(

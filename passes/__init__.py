@@ -19,10 +19,12 @@ from edgec.passes.fuse_activation import fuse_activation
 from edgec.passes.fuse_residual import fuse_residual
 from edgec.passes.gather_to_slice import gather_to_slice
 from edgec.passes.lay_flat import lay_flat
+from edgec.passes.lower_float8 import lower_float8
 from edgec.passes.lower_integer_matmul import lower_integer_matmul
 from edgec.passes.lower_requant import lower_requant
 from edgec.passes.merge_duplicates import merge_duplicates
 from edgec.passes.narrow_to_halves import narrow_to_halves
+from edgec.passes.quantize_matmuls import quantize_matmuls
 from edgec.passes.raise_dequantize import raise_dequantize
 from edgec.passes.recognize_attention import recognize_attention
 from edgec.passes.recognize_gelu import recognize_gelu
@@ -60,10 +62,12 @@ PASSES: dict[str, Callable[..., bool]] = {
         fuse_residual,
         gather_to_slice,
         lay_flat,
+        lower_float8,
         lower_integer_matmul,
         lower_requant,
         merge_duplicates,
         narrow_to_halves,
+        quantize_matmuls,
         raise_dequantize,
         recognize_attention,
         recognize_gelu,

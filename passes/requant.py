@@ -30,7 +30,8 @@ REASONS = {
     "ACC_BOUND": "a sum of its products may not fit 32 bits",
     "REQUANT_RANGE": "its result's steps are finer than half a step of its products",
     "NO_INTEGER_FORM": "there is no integer form of it",
-    "WEIGHTS_ASYMMETRIC": "its weights have zero points, or -128",
+    "WEIGHTS_ASYMMETRIC": "its weights have zero points, or the number that has no opposite",
+    "GROUP_SCALES": "scales of groups of its weights are no small multiples of one of their channel",
 }
 
 

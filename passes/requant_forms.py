@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 
 from edgec.ir.build import Builder
+from edgec.ir.encodings import spread
 from edgec.ir.graph import Op, Value
 from edgec.ir.ops import OPS
 from edgec.ir.ops.elementwise import PARAMETRIC, UNARY
+from edgec.ir.ops.integer import GROUP, TOP_OF_FOUR
 from edgec.ir.types import Quant
+from edgec.passes.group_scales import whole_multiples
 from edgec.passes.requant import Grid, NotInIntegers, check_sum, multiplier, table, zero_in_sum
 
 Array = np.ndarray[Any, Any]
@@ -53,10 +56,12 @@ def _clamped(grid: Grid, act: str) -> dict[str, Any]:
     return {"lo": lo, "hi": hi, "to": grid.dtype}
 
 
-def _weights(f: Form, axis: int) -> tuple[Array, Array]:
-    """The stored bytes of operand 1, result channels first, and the scale of each."""
+def _weights(f: Form, axis: int) -> tuple[Array, Array, Array | None]:
+    """The stored bytes of operand 1, result channels first, the scale of each, and multipliers of groups."""
     value = f.op.arg(1)
     encoding = value.type.encodings[0] if value.type.encodings else None
+    if value.const is not None and isinstance(encoding, Quant) and encoding.format == "i4" and encoding.group == GROUP:
+        return _weights_in_groups(f, axis, encoding)
     if value.const is None or not isinstance(encoding, Quant) or encoding.format not in ("i8", "u8"):
         raise NotInIntegers("NO_INTEGER_FORM")
     constants = f.build.graph.module.constants
@@ -68,37 +73,53 @@ def _weights(f: Form, axis: int) -> tuple[Array, Array]:
     if stored.min(initial=0) < -127 or stored.max(initial=0) > 127:
         raise NotInIntegers("WEIGHTS_ASYMMETRIC")
     scale = np.broadcast_to(constants[encoding.scale].astype(np.float64), (stored.shape[0],))
-    return np.ascontiguousarray(stored.astype(np.int8)), scale
+    return np.ascontiguousarray(stored.astype(np.int8)), scale, None
 
 
-def _products(f: Form, kind: str, w: Array, w_scale: Array, attrs: dict[str, Any]) -> Value:
+def _weights_in_groups(f: Form, axis: int, encoding: Quant) -> tuple[Array, Array, Array]:
+    constants = f.build.graph.module.constants
+    stored, scales = (
+        np.moveaxis(v, axis, 0) for v in (f.build.graph.stored(f.op.arg(1)), constants[encoding.scale])
+    )  # fmt: skip
+    if np.any(constants[encoding.zero]) or stored.min(initial=0) < -TOP_OF_FOUR:
+        raise NotInIntegers("WEIGHTS_ASYMMETRIC")
+    base, times = whole_multiples(scales.reshape(len(scales), -1))
+    return np.ascontiguousarray(stored), base, times.reshape(scales.shape)
+
+
+def _products(
+    f: Form, kind: str, w: Array, w_scale: Array, attrs: dict[str, Any], times: Array | None
+) -> Value:
     """qconv or qmatmul: i32 sums scaled to bytes, or to floats where the result is plain."""
     x, grid = f.byte(0)
     act = str(f.attrs["act"])
     step = grid.scale * w_scale  # of the sums, a channel
     added = _bias(f, step)
-    reach = np.abs(w.reshape(len(step), -1).astype(np.int64)).sum(1) * max(
+    whole = w.astype(np.int64) if times is None else w * spread(times.astype(np.int64), 1, GROUP, w.shape[1])
+    reach = np.abs(whole.reshape(len(step), -1)).sum(1) * max(
         grid.most - grid.zero, grid.zero - grid.least
     )
     attrs = {**attrs, "x_zero": grid.zero}
     b = f.build
     if f.result is None:
         check_sum(reach + np.abs(added))
-        sums = b.op(kind, x, b.const(w), b.const(added.astype(np.int32)), **attrs)
+        more = (None, None, b.const(times)) if times is not None else ()
+        sums = b.op(kind, x, b.const(w), b.const(added.astype(np.int32)), *more, **attrs)
         axis = 1 if attrs.get("layout") == "nchw" else sums.type.rank - 1
         zeros = np.zeros(len(step), np.int32)
         y = b.op("dequantize", sums, b.const(step.astype(np.float32)), b.const(zeros), axis=axis)
-        return _activated(b, y, act)
+        return activated(b, y, act)
     pairs = [multiplier(s / f.result.scale) for s in step.tolist()]
     zero = np.array([zero_in_sum(f.result, m, s) for m, s in pairs], np.float64)
     check_sum(reach + np.abs(added + zero))
     m, s = (np.array(v, np.int32) for v in zip(*pairs, strict=True))
     bounds = _clamped(f.result, act)
-    vectors = (b.const(v) for v in ((added + zero).astype(np.int32), m, s))
+    rest = [(added + zero).astype(np.int32), m, s, *([times] if times is not None else [])]
+    vectors = (b.const(v) for v in rest)
     return b.op(kind, x, b.const(w), *vectors, **attrs, **bounds)
 
 
-def _activated(b: Builder, y: Value, act: str) -> Value:
+def activated(b: Builder, y: Value, act: str) -> Value:
     """A fused activation as an operator of its own."""
     if not act:
         return y
@@ -130,18 +151,19 @@ def _bias(f: Form, step: Array) -> Array:
 def _conv(f: Form) -> Value:
     if len(f.op.inputs) > 3 and f.op.inputs[3] is not None:
         raise NotInIntegers("NO_INTEGER_FORM")
-    w, scale = _weights(f, 0)
+    w, scale, times = _weights(f, 0)
     names = ("strides", "pads", "dilations", "groups", "layout")
-    return _products(f, "qconv", w, scale, {n: f.attrs[n] for n in names})
+    return _products(f, "qconv", w, scale, {n: f.attrs[n] for n in names}, times)
 
 
 def _matmul(f: Form) -> Value:
     dims = f.op.arg(1).type.dims
     if math.prod(dims[:-2]) != 1 or f.op.arg(0).type.rank != f.op.result.type.rank:
         raise NotInIntegers("NO_INTEGER_FORM")
-    w, scale = _weights(f, len(dims) - (2 if f.attrs["trans_b"] else 1))
+    w, scale, times = _weights(f, len(dims) - (2 if f.attrs["trans_b"] else 1))
     n = f.op.result.type.dims[-1]
-    return _products(f, "qmatmul", w.reshape(n, -1), scale, {})
+    times = times.reshape(n, -1) if times is not None else None
+    return _products(f, "qmatmul", w.reshape(n, -1), scale, {}, times)
 
 
 def _with_number(f: Form) -> Value | None:

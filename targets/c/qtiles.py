@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -21,6 +22,16 @@ ROWS: dict[tuple[str, bool], dict[int, int]] = {
     ("avx512", True): {8: 1, 4: 6, 3: 9, 2: 14, 1: 14},
     ("avx512", False): {8: 1, 4: 5, 3: 6, 2: 9, 1: 14},
 }
+# The same with weights of four bits: registers hold multipliers as well.
+ROWS_FOUR: dict[tuple[str, bool], dict[int, int]] = {
+    ("neon", True): {8: 1, 6: 2, 4: 4, 3: 6, 2: 8, 1: 8},
+    ("neon", False): {8: 1, 4: 3, 3: 4, 2: 7, 1: 8},
+    ("scalar", False): {4: 1, 2: 4, 1: 4},
+    ("avx2", False): {2: 2, 1: 6},
+    ("avx512", True): {4: 4, 3: 6, 2: 10, 1: 14},
+    ("avx512", False): {4: 3, 3: 4, 2: 8, 1: 12},
+}
+FOUR_PRODUCTS = 32  # EDGEC_Q4_PRODUCTS
 _STEPS = (0, 1, 3, 2)  # EDGEC_QGEMM_PAIR_STEP
 
 
@@ -30,11 +41,22 @@ Result = Literal["bytes", "short", "sums"]
 
 @dataclass(frozen=True)
 class QTiles:
-    """`pairs`: K goes in groups of eight, as pairs."""
+    """`pairs`: K goes in groups of eight, as pairs. `four`: weights have four bits (kernels/q4gemm.h), as `offset`
+    more than they are."""
 
     tiles: Tiles
     result: Result
     pairs: bool
+    four: bool = False
+    offset: int = 0
+
+    @property
+    def header(self) -> str:
+        return "q4gemm.h" if self.four else ""
+
+    @property
+    def kind(self) -> str:
+        return "i4" if self.four else "i8"
 
     @property
     def group(self) -> int:
@@ -42,7 +64,7 @@ class QTiles:
 
     def struct(self) -> Struct:
         t, result = self.tiles, "" if self.result == "bytes" else f"{self.result}_"
-        prefix = f"edgec_qgemm_{'pairs_' * self.pairs}{result}"
+        prefix = f"edgec_{'q4' if self.four else 'q'}gemm_{'pairs_' * self.pairs}{result}"
         names = (("tile", Symbol(f"{prefix}{t.mr}x{t.nv}")), ("last_tile", Symbol(f"{prefix}{t.mr}x{t.last_nv}")))
         sizes = (("mr", t.mr), ("nv", t.nv), ("last_nv", t.last_nv), ("wide", t.wide))
         last = (("size", 4 if self.result == "sums" else 1), ("group", self.group))
@@ -50,11 +72,14 @@ class QTiles:
 
     def instances(self) -> tuple[str, ...]:
         words = ["PAIRS"] * self.pairs + [self.result.upper()] * (self.result != "bytes")
-        macro = f"EDGEC_QGEMM_{'_'.join(words) or 'TILE'}"
+        macro = f"EDGEC_{'Q4' if self.four else 'Q'}GEMM_{'_'.join(words) or 'TILE'}"
         return tuple(f"{macro}({self.tiles.mr}, {v})" for v in sorted({self.tiles.nv, self.tiles.last_nv}))
 
-    def pack(self, runs: np.ndarray) -> np.ndarray:
-        """Weights [run][k][n] panel by panel: every group of every run, every column, the group's weights."""
+    def pack(self, runs: np.ndarray, times: np.ndarray | None = None) -> np.ndarray:
+        """Weights [run][k][n] panel by panel: every group of every run, every column, the group's weights. With four
+        bits, `times` are the multipliers of all weights."""
+        if times is not None:
+            return self._pack_four(runs, times)
         segments, length, n = runs.shape
         groups = -(-length // self.group)
         whole = np.zeros((segments, groups * self.group, self.tiles.packed_columns(n)), np.int8)
@@ -63,6 +88,23 @@ class QTiles:
         for j, nv in self.tiles.panels(n):
             panel = whole[:, :, j : j + nv * self.tiles.lanes]
             parts.append(_paired(panel) if self.pairs else _grouped(panel, self.group))
+        return np.concatenate(parts) if parts else np.zeros(0, np.int8)
+
+    def _pack_four(self, runs: np.ndarray, times: np.ndarray) -> np.ndarray:
+        segments, length, n = runs.shape
+        parts = []
+        for j, nv in self.tiles.panels(n):
+            width = nv * self.tiles.lanes
+            for run, k in product(range(segments), range(0, length, FOUR_PRODUCTS)):
+                block = runs[run, k : k + FOUR_PRODUCTS, j : j + width]
+                by = np.zeros(width, np.int8)
+                by[: block.shape[1]] = times[run, k, j : j + width]
+                rows = -(-len(block) // (2 * self.group)) * 2 * self.group
+                whole = np.zeros((1, rows, width), np.int8)
+                whole[0, : len(block), : block.shape[1]] = block
+                vectors = _paired(whole) if self.pairs else _grouped(whole, self.group)
+                halves = (vectors.view(np.uint8) + self.offset & 15).reshape(-1, 2, nv * 4 * self.tiles.lanes)
+                parts += [by, (halves[:, 0] | halves[:, 1] << 4).ravel().view(np.int8)]
         return np.concatenate(parts) if parts else np.zeros(0, np.int8)
 
     def pack_columns(self, values: np.ndarray) -> np.ndarray:
@@ -92,14 +134,19 @@ def _paired(panel: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def choose_qtiles(isa: Isa, rows: int, columns: int, length: int, line: int, segments: int, result: Result) -> QTiles:
+def choose_qtiles(
+    isa: Isa, rows: int, columns: int, length: int, line: int, segments: int, result: Result, four: bool = False
+) -> QTiles:
     """As tiles.choose_tiles; a tile's A are `segments` runs of `length` bytes."""
-    table = ROWS[isa.name, isa.dot]
+    table = (ROWS_FOUR if four else ROWS)[isa.name, isa.dot]
+    # of a register of weights, on A64 and elsewhere
+    decoding = 0.0 if not four else 2.5 if isa.name == "neon" else 3.5
 
     def cost(mr: int, nv: int) -> float:
-        return tile_instructions(isa, mr, nv, length, segments)
+        return tile_instructions(isa, mr, nv, length, segments) + decoding * nv * segments * -(-length // 4)
 
-    return QTiles(cheapest_tiles(isa, table, rows, columns, line, cost), result, _pairs(isa))
+    tiles = cheapest_tiles(isa, table, rows, columns, line, cost)
+    return QTiles(tiles, result, _pairs(isa), four, 8 if four and isa.name != "neon" else 0)
 
 
 def _pairs(isa: Isa) -> bool:

@@ -73,6 +73,8 @@ CASES: dict[str, list[tuple[list[Any], dict[str, Any]]]] = {
     "encode": [([IMAGE], {})],
     "quantize": [([IMAGE, np.array(0.01, np.float32), np.array(3, np.int8)], {}),
                  ([(7, 5), np.full(5, 0.01, np.float32), np.zeros(5, np.uint8)], {"axis": 1})],
+    "to_float8": [([IMAGE], {"format": "e4m3", "scale": 0.25})],
+    "from_float8": [([I8(IMAGE).view(np.uint8)], {"format": "e5m2", "scale": 0.25})],
     "dequantize": [([I8(IMAGE), np.array(0.1, np.float32), np.array(3, np.int8)], {})],
     "qconv": [([I8(IMAGE), np.ones((5, 4, 3, 3), np.int8)], WINDOW),
               ([I8(IMAGE), np.ones((5, 4, 3, 2), np.int8), np.zeros(5, np.int32), *FACTORS], STRIDED)],

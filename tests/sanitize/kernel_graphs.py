@@ -6,8 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import test_coded
+import test_dynamic
+import test_float8
 import test_halves
 import test_integer
+import test_q4gemm
 import test_qconv
 import test_qdepthwise
 from compiled import assert_close
@@ -256,5 +260,10 @@ GRAPHS: dict[str, Callable[[], Net]] = {
     "elements_of_halves": lambda: of_halves(elements()),
     "convolutions_of_bytes": lambda: of_bytes(test_qconv.network),
     "depthwise_of_bytes": lambda: of_bytes(test_qdepthwise.network),
+    "weights_of_four_bits": lambda: of_bytes(test_q4gemm.network),
+    "rows_with_scales": lambda: of_bytes(test_dynamic.network),
+    "coded_weights": lambda: of_bytes(lambda _: test_coded.network("i4")),
+    "weights_of_8_bit_floats": lambda: of_bytes(lambda _: test_coded.network("e4m3")),
+    "8_bit_floats": lambda: of_bytes(lambda _: test_float8.network()),
     "elements_of_bytes": lambda: of_bytes(test_integer.network),
 }

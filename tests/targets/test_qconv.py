@@ -131,8 +131,8 @@ def test_every_tile(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     results = []
 
     def next_tiles(*arguments: Any) -> QTiles:
-        results.append(arguments[-1])
-        return replace(tiles[len(results) - 1], result=arguments[-1])
+        results.append(arguments[6])
+        return replace(tiles[len(results) - 1], result=arguments[6])
 
     monkeypatch.setattr(qmatmul, "choose_qtiles", next_tiles)
     check(net, target, tmp_path)

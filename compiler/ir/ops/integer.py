@@ -9,6 +9,10 @@ rounding, half up:
 result's zero point is part of the sum, as round((zero - middle) * 2^s / m): it shifts the result by less than
 m / 2^(s+1) of a step. Operands' zero points are attributes, where a kernel must know them to pad. `x` is i8 or u8;
 weights are i8 with result channels first, in [-127, 127], so that two products fit 16 bits.
+
+Weights of four bits come with multipliers: operand 5 has one for each 32 weights along axis 1 (S. Dai et al.,
+"VS-Quant", 2021, with whole numbers instead of floats). A weight is then the product, |w| <= 7 times 1 to 17, which is
+in [-127, 127] again: sums over groups, each times its multiplier, are sums over such weights.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from edgec.ir.encodings import nearest_steps
+from edgec.ir.encodings import grouped_dims, nearest_steps, spread
 from edgec.ir.errors import IRError
 from edgec.ir.ops import row_rules
 from edgec.ir.ops.conv import conv_dims, conv_sum, from_channels_last, pool_dims, sliding, to_channels_last
@@ -32,6 +36,8 @@ BYTES = ("i8", "u8")
 MIDDLE = {"i8": 0, "u8": 128}
 SHIFTS = (17, 31)  # least and largest s
 ACC = np.iinfo(np.int32)
+GROUP = 32  # weights of four bits that share a multiplier
+TOP_OF_FOUR, MOST_TIMES = 7, 17
 
 
 def requantised(acc: Array, m: Any, s: Any, a: Any) -> Array:
@@ -92,10 +98,24 @@ def _finish(v: Sequence[Any], acc: Array, a: Any, axis: int) -> Array:
     return requantised(acc, v[3].reshape(along), v[4].reshape(along), a)
 
 
+def _check_times(kind: str, types: Sequence[Type | None], w: Type) -> None:
+    times = types[5] if len(types) > 5 else None
+    if times is not None and times != Type("i8", grouped_dims(w.dims, 1, GROUP)):
+        raise IRError(f"{kind}: the multipliers {times} of {w} must be i8, one for each {GROUP} along axis 1")
+
+
+def _multiplied(v: Sequence[Any]) -> Array:
+    """The weights, times those of their groups."""
+    if len(v) < 6 or v[5] is None:
+        return np.asarray(v[1])
+    return np.asarray(v[1].astype(np.int32) * spread(v[5], 1, GROUP, v[1].shape[1]))
+
+
 def _infer_conv(types: Sequence[Type | None], a: Any) -> list[Type]:
     x, w = _byte(types, 0, "qconv"), operand(types, 1, "qconv")
     if w.dtype != "i8":
         raise IRError(f"qconv takes weights of i8, not {w}")
+    _check_times("qconv", types, w)
     dims = conv_dims("qconv", x, w, a)
     return _result("qconv", types, a, dims, w.dims[0])
 
@@ -103,7 +123,7 @@ def _infer_conv(types: Sequence[Type | None], a: Any) -> list[Type]:
 def _evaluate_conv(v: Sequence[Any], a: Any) -> list[Array]:
     # sums of integers below 2^53 are exact in float64, whose matrix product is fast
     x = to_channels_last(v[0].astype(np.float64) - a["x_zero"], a["layout"])
-    acc = conv_sum(x, v[1].astype(np.float64), a)
+    acc = conv_sum(x, _multiplied(v).astype(np.float64), a)
     return [from_channels_last(_finish(v, acc, a, acc.ndim - 1), a["layout"])]
 
 
@@ -111,11 +131,12 @@ def _infer_matmul(types: Sequence[Type | None], a: Any) -> list[Type]:
     x, w = _byte(types, 0, "qmatmul"), operand(types, 1, "qmatmul")
     if w.dtype != "i8" or w.rank != 2 or x.rank < 1 or w.dims[1] != x.dims[-1]:
         raise IRError(f"qmatmul: the weights {w} must be i8[n,{x.dims[-1] if x.rank else 'k'}]")
+    _check_times("qmatmul", types, w)
     return _result("qmatmul", types, a, (*x.dims[:-1], w.dims[0]), w.dims[0])
 
 
 def _evaluate_matmul(v: Sequence[Any], a: Any) -> list[Array]:
-    acc = (v[0].astype(np.float64) - a["x_zero"]) @ v[1].astype(np.float64).T
+    acc = (v[0].astype(np.float64) - a["x_zero"]) @ _multiplied(v).astype(np.float64).T
     return [_finish(v, acc, a, acc.ndim - 1)]
 
 
@@ -249,11 +270,11 @@ ROWS: list[OpRow] = [
     OpRow("quantize", "integer", (3, 3), _infer_quantize, _evaluate_quantize, {"axis": -1}, row_rules.own_row),
     OpRow("dequantize", "integer", (3, 3), _infer_dequantize, _evaluate_dequantize, {"axis": -1}, row_rules.own_row),
     OpRow(
-        "qconv", "integer", (2, 5), _infer_conv, _evaluate_conv,
+        "qconv", "integer", (2, 6), _infer_conv, _evaluate_conv,
         {**_WINDOW, "groups": 1, "layout": "nchw", "x_zero": 0, **_BOUNDS}, row_rules.window,
     ),
     OpRow(
-        "qmatmul", "integer", (2, 5), _infer_matmul, _evaluate_matmul, {"x_zero": 0, **_BOUNDS}, row_rules.own_row
+        "qmatmul", "integer", (2, 6), _infer_matmul, _evaluate_matmul, {"x_zero": 0, **_BOUNDS}, row_rules.own_row
     ),
     OpRow(
         "qadd", "integer", (2, 2), _infer_add, _evaluate_add,

@@ -15,6 +15,7 @@ typedef struct {
   ptrdiff_t groups, gc;              /* gc: input channels of a group */
   ptrdiff_t x_image, x_row, x_depth; /* rows.h, in elements */
   ptrdiff_t y_image, y_row, y_depth, y_pixel;
+  ptrdiff_t b_row, taps;      /* bytes of a column of B for a kernel row; whether each tap is a run */
   ptrdiff_t b_group, columns; /* packed bytes and columns of a group */
   ptrdiff_t below;            /* most kernel rows that are left out below the image */
   int32_t lo, hi;
@@ -24,10 +25,9 @@ typedef struct {
 EDGEC_NOINLINE void edgec_qconv(const edgec_q8 *x, const int8_t *b, const int32_t *bias, const int32_t *by, void *y,
                                 const edgec_qconv_shape *d, const edgec_qgemm_tiles *tiles, ptrdiff_t image,
                                 ptrdiff_t y0, ptrdiff_t y1) {
-  const int runs = d->dw == 1 && d->groups == 1; /* a kernel row is one run of bytes */
+  const int runs = !d->taps; /* a kernel row is one run of bytes */
   const ptrdiff_t length = runs ? d->kw * d->gc : d->gc;
   const ptrdiff_t of_run = (length + tiles->group - 1) / tiles->group;
-  const ptrdiff_t per_row = of_run * (runs ? 1 : d->kw); /* groups of B that belong to a kernel row */
   for (ptrdiff_t oy = y0; oy < y1;) {
     const ptrdiff_t iy = oy * d->sh - d->top, reach = (d->kh - 1) * d->dh;
     const ptrdiff_t lines = edgec_even_lines(oy, y1 - oy, iy, d->sh, reach, d->h, d->x_depth, d->y_depth, 0);
@@ -61,8 +61,8 @@ EDGEC_NOINLINE void edgec_qconv(const edgec_q8 *x, const int8_t *b, const int32_
                                    .a_line = d->sh * d->x_row,
                                    .c_line = d->y_row,
                                    .c_pixel = d->y_pixel,
-                                   .k = d->kh * per_row,
-                                   .skip = ky0 * per_row};
+                                   .k = d->kh * d->b_row,
+                                   .skip = ky0 * d->b_row};
       edgec_qgemm(&t, d->oc, &l, tiles);
     }
     oy += lines;

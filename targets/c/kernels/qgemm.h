@@ -259,7 +259,7 @@ typedef struct {
   ptrdiff_t lines, pixels;
   ptrdiff_t a_line;          /* bytes between image rows of A */
   ptrdiff_t c_line, c_pixel; /* results between image rows, pixels of C */
-  ptrdiff_t k, skip;         /* groups of B in all, and groups at its top that are left out */
+  ptrdiff_t k, skip;         /* bytes of a column of B in all, and at its top that are left out */
 } edgec_qgemm_lines;
 
 /* `n` columns; the pointers of `whole` stand at the first pixel of the first line, column 0. There must be at least mr
@@ -284,7 +284,7 @@ EDGEC_FN void edgec_qgemm(const edgec_qgemm_args *whole, ptrdiff_t n, const edge
     const edgec_qgemm_fn tile = wide > 0 ? f->tile : f->last_tile;
     width = (wide > 0 ? f->nv : f->last_nv) * EDGEC_LANES;
     t.n = n - j < width ? n - j : width;
-    t.b = panel + l->skip * f->group * width;
+    t.b = panel + l->skip * width;
     for (ptrdiff_t line = 0; line < (down ? 1 : lines); line++) {
       char *c = whole->c + line * c_line + j * f->size;
       for (ptrdiff_t p = 0; p < pixels; p += down ? mr : t.tiles * mr) {
@@ -296,7 +296,7 @@ EDGEC_FN void edgec_qgemm(const edgec_qgemm_args *whole, ptrdiff_t n, const edge
         tile(&t);
       }
     }
-    panel += l->k * f->group * width;
+    panel += l->k * width;
     t.bias += width;
     if (t.by) t.by += width;
   }

@@ -14,19 +14,21 @@ import numpy as np
 from edgec.ir.graph import Op, Value
 from edgec.ir.rows import row_view
 from edgec.plan.plan import Struct
-from edgec.targets.c.lower.context import Lowering, Rows
+from edgec.targets.c.lower.context import Lowering, NotLowered, Rows
 from edgec.targets.c.lower.conv import is_depthwise, operand_strides
 from edgec.targets.c.lower.qdepthwise import lower_qdepthwise
-from edgec.targets.c.lower.qmatmul import Finish, finish_of, laid_out, owned, packed_qmatmul
+from edgec.targets.c.lower.qmatmul import ByteWeights, Finish, finish_of, laid_out, owned, packed_qmatmul, weights_of
 from edgec.targets.c.qtiles import choose_qtiles
 
 
 def lower_qconv(op: Op, ctx: Lowering, x: Rows, y: Rows) -> None:
     attrs: Any = op.attrs
     if is_depthwise(op):
+        if len(op.inputs) > 5 and op.inputs[5] is not None:
+            raise NotLowered("a depthwise qconv has no kernel for weights in groups")
         lower_qdepthwise(op, ctx, x, y)
         return
-    kernel = np.ascontiguousarray(ctx.graph.array(op.arg(1)).transpose(2, 3, 1, 0))  # [kh][kw][c/g][o]
+    kernel = weights_of(op, ctx).moved(lambda v: v.transpose(2, 3, 1, 0))  # [kh][kw][c/g][o]
     sizes = {"sh": attrs["strides"][0], "sw": attrs["strides"][1], "dh": attrs["dilations"][0],
              "dw": attrs["dilations"][1], "top": attrs["pads"][0], "left": attrs["pads"][1]}  # fmt: skip
     _, h, _, c = op.arg(0).type.dims
@@ -37,9 +39,9 @@ def lower_qconv(op: Op, ctx: Lowering, x: Rows, y: Rows) -> None:
 def lower_qmatmul_rows(op: Op, ctx: Lowering, rows_of: Callable[[Value], Rows], y: Rows, line: int) -> None:
     """A pointwise convolution over tokens. `line`: the fewest rows a step, where a row is one pixel."""
     view = row_view(op.result.type.dims)
-    weights = ctx.graph.array(op.arg(1))
+    weights = weights_of(op, ctx)
     sizes = {"sh": 1, "sw": 1, "dh": 1, "dw": 1, "top": 0, "left": 0}
-    kernel = np.ascontiguousarray(weights.T)[np.newaxis, np.newaxis]
+    kernel = weights.moved(lambda v: v.T[np.newaxis, np.newaxis])
     _qgemm_rows(
         ctx, rows_of(op.arg(0)), (view.rows, weights.shape[1]), kernel, finish_of(op, ctx), y, 1, sizes, view.rows,
         view.columns, view.columns if view.columns > 1 else line,
@@ -54,26 +56,31 @@ def pointwise_qmatmul(op: Op, ctx: Lowering) -> bool:
     if not plain or attrs["groups"] != 1 or not ctx.is_dense(x) or not ctx.is_dense(y):
         return False
     n, oh, ow, o = y.type.dims
-    weights = ctx.graph.array(w).reshape(o, -1)
+    weights = weights_of(op, ctx).moved(lambda v: v.reshape(o, -1))
     packed_qmatmul(ctx, owned(ctx, x), weights, finish_of(op, ctx), ctx.write(y), n * oh * ow)
     return True
 
 
 def _qgemm_rows(
-    ctx: Lowering, x: Rows, image: tuple[int, int], kernel: np.ndarray, finish: Finish, y: Rows, groups: int,
+    ctx: Lowering, x: Rows, image: tuple[int, int], given: ByteWeights, finish: Finish, y: Rows, groups: int,
     sizes: dict[str, int], oh: int, ow: int, line: int,
 ) -> None:  # fmt: skip
     """One call of edgec_qconv; `image` is rows and channels of x, kernel is [kh][kw][c/g][o]. `line` is the fewest
     pixels that a step brings side by side."""
     h, c = image
+    kernel = given.bytes
     kh, kw, gc, o = kernel.shape
     oc = o // groups
-    one_run = sizes["dw"] == 1 and groups == 1  # a kernel row is one run of bytes
-    runs = kernel.reshape(kh, kw * gc, o) if one_run else kernel.reshape(kh * kw, gc, o)
+    one_run = sizes["dw"] == 1 and groups == 1 and given.joins(gc)  # a kernel row is one run of bytes
+    runs = given.moved(lambda v: v.reshape(kh, kw * gc, o) if one_run else v.reshape(kh * kw, gc, o))
+    segments, length, _ = runs.shape
     merged = kh * kw == 1 and x.row == ow * sizes["sw"] * c  # edgec_qgemm
     result = finish.result(ctx.isa, kernel.reshape(-1, o).T)
-    tiles = choose_qtiles(ctx.isa, oh * ow if merged else ow, oc, runs.shape[1], line, len(runs), result)
-    parts = [tiles.pack(runs[..., g * oc : (g + 1) * oc]) for g in range(groups)]
+    four = given.times is not None
+    tiles = choose_qtiles(ctx.isa, oh * ow if merged else ow, oc, length, line, segments, result, four)
+    of_groups = [runs.moved(lambda v, at=g * oc: v[..., at : at + oc]) for g in range(groups)]  # type: ignore[misc]
+    parts = [tiles.pack(part.codes, part.times) for part in of_groups]
+    columns = tiles.tiles.packed_columns(oc)
     above, below = _left_out(h, oh, kh, sizes)
     biases = [
         finish.folded(kernel[top : max(top, kh - bottom)].sum((0, 1, 2), dtype=np.int64)).reshape(groups, oc)
@@ -82,10 +89,11 @@ def _qgemm_rows(
     ]
     by = ctx.pack(tiles.pack_columns(finish.by.reshape(groups, oc))) if finish.by is not None else None
     fields = {"h": h, "c": c, "ow": ow, "oc": oc, "kh": kh, "kw": kw, **sizes, "groups": groups, "gc": gc,
-              **operand_strides("x", x), **operand_strides("y", y), "y_pixel": o, "b_group": parts[0].size,
-              "columns": tiles.tiles.packed_columns(oc), "below": below, "lo": finish.lo, "hi": finish.hi}  # fmt: skip
+              **operand_strides("x", x), **operand_strides("y", y), "y_pixel": o,
+              "b_row": parts[0].size // (kh * columns), "taps": int(not one_run), "b_group": parts[0].size,
+              "columns": columns, "below": below, "lo": finish.lo, "hi": finish.hi}  # fmt: skip
     ctx.call(
-        "qconv.h", "edgec_qconv", x.read(), ctx.pack(np.concatenate(parts)),
+        tiles.header or "qconv.h", "edgec_qconv", x.read(), ctx.pack(np.concatenate(parts), kind=tiles.kind),
         ctx.pack(tiles.pack_columns(np.stack(biases))), by, y.write(),
         Struct("edgec_qconv_shape", tuple(fields.items())), tiles.struct(), macs=oh * ow * o * kh * kw * gc,
         instances=(laid_out(ctx.isa), *tiles.instances()),

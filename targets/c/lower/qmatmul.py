@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from edgec.ir.encodings import spread
 from edgec.ir.graph import Op, Value
+from edgec.ir.ops.integer import MOST_TIMES, TOP_OF_FOUR
 from edgec.plan.plan import Pointer
 from edgec.targets.c.isa import Isa
 from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered
 from edgec.targets.c.lower.matmul import task_count
-from edgec.targets.c.qtiles import Result, choose_qtiles
+from edgec.targets.c.qtiles import FOUR_PRODUCTS, Result, choose_qtiles
 from edgec.targets.c.requant import check_bytes, packed_multipliers
 
 READ_BEHIND = 15  # bytes behind a run that qgemm.h may read
@@ -82,23 +85,64 @@ def owned(ctx: Lowering, value: Value) -> Pointer:
     return copy
 
 
+@dataclass(frozen=True)
+class ByteWeights:
+    """Weights of an op, and with four bits the multiplier of each; both in any layout."""
+
+    codes: np.ndarray
+    times: np.ndarray | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        dims: tuple[int, ...] = self.codes.shape
+        return dims
+
+    def moved(self, f: Callable[[np.ndarray], np.ndarray]) -> ByteWeights:
+        return ByteWeights(f(self.codes), f(self.times) if self.times is not None else None)
+
+    @property
+    def bytes(self) -> np.ndarray:
+        """What x is multiplied with."""
+        return self.codes if self.times is None else self.codes * self.times
+
+    def joins(self, channels: int) -> bool:
+        """Whether taps of so many channels may be one run: groups do not go over the end of a tap."""
+        return self.times is None or channels % FOUR_PRODUCTS == 0
+
+
+def weights_of(op: Op, ctx: Lowering) -> ByteWeights:
+    """As the op has them: result channels first."""
+    codes = ctx.graph.array(op.arg(1))
+    given = op.inputs[5] if len(op.inputs) > 5 else None
+    if given is None:
+        return ByteWeights(codes, None)
+    times = spread(ctx.graph.array(given), 1, FOUR_PRODUCTS, codes.shape[1])
+    small = codes.min(initial=0) >= -TOP_OF_FOUR and codes.max(initial=0) <= TOP_OF_FOUR
+    if not small or times.min(initial=1) < 1 or times.max(initial=1) > MOST_TIMES:
+        raise NotLowered(f"{op.kind} has weights in groups beyond {TOP_OF_FOUR}, or multipliers beyond {MOST_TIMES}")
+    return ByteWeights(codes, times)
+
+
 def packed_qmatmul(
-    ctx: Lowering, x: Pointer, weights: np.ndarray, finish: Finish, y: Pointer, rows: int
+    ctx: Lowering, x: Pointer, given: ByteWeights, finish: Finish, y: Pointer, rows: int
 ) -> None:
     """y[rows][n] of x[rows][k] and weights[n][k]."""
+    weights = given.bytes
     n, k = weights.shape
     if not rows or not n:
         return
-    tiles = choose_qtiles(ctx.isa, rows, n, k, rows, 1, finish.result(ctx.isa, weights))
+    tiles = choose_qtiles(ctx.isa, rows, n, k, rows, 1, finish.result(ctx.isa, weights), given.times is not None)
     mr = tiles.tiles.mr
     # whole tiles in every chunk but the last, which has the rows left over too
     chunk = max(1, rows // (task_count(rows, _work(ctx.isa, n * k)) * mr)) * mr
     bias = tiles.pack_columns(finish.folded(weights.sum(1, dtype=np.int64)))
     by = ctx.pack(tiles.pack_columns(finish.by)) if finish.by is not None else None
+    runs = given.moved(lambda v: v.T[np.newaxis])
+    packed = tiles.pack(runs.codes, runs.times)
     ctx.call(
-        "qmatmul.h", "edgec_qmatmul", x, ctx.pack(tiles.pack(weights.T[np.newaxis])), ctx.pack(bias), by, y, rows, n,
-        k, chunk, finish.lo, finish.hi, tiles.struct(), tasks=rows // chunk, macs=rows * n * k,
-        instances=(laid_out(ctx.isa), *tiles.instances()),
+        tiles.header or "qmatmul.h", "edgec_qmatmul", x, ctx.pack(packed, kind=tiles.kind), ctx.pack(bias), by, y, rows,
+        n, k, packed.size // tiles.tiles.packed_columns(n), chunk, finish.lo, finish.hi, tiles.struct(),
+        tasks=rows // chunk, macs=rows * n * k, instances=(laid_out(ctx.isa), *tiles.instances()),
     )  # fmt: skip
 
 
@@ -112,7 +156,7 @@ def _qmatmul(op: Op, ctx: Lowering) -> None:
     finish = finish_of(op, ctx)
     if y.type.size:
         rows = math.prod(y.type.dims[:-1])
-        packed_qmatmul(ctx, owned(ctx, x), ctx.graph.array(op.arg(1)), finish, ctx.write(y), rows)
+        packed_qmatmul(ctx, owned(ctx, x), weights_of(op, ctx), finish, ctx.write(y), rows)
 
 
 QMATMUL: dict[str, LowerOp] = {"qmatmul": _qmatmul}

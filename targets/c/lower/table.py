@@ -5,7 +5,9 @@ from __future__ import annotations
 from edgec.targets.c.lower.attention import ATTENTION
 from edgec.targets.c.lower.context import LowerOp
 from edgec.targets.c.lower.conv_transpose import CONV_TRANSPOSE
+from edgec.targets.c.lower.dynamic import DYNAMIC
 from edgec.targets.c.lower.elementwise import ELEMENTWISE
+from edgec.targets.c.lower.float8 import FLOAT8
 from edgec.targets.c.lower.index import INDEX
 from edgec.targets.c.lower.integer import INTEGER
 from edgec.targets.c.lower.matmul import MATMUL
@@ -23,6 +25,8 @@ LOWER: dict[str, LowerOp] = {
     **MATMUL,
     **QMATMUL,
     **INTEGER,
+    **FLOAT8,
+    **DYNAMIC,
     **REDUCE,
     **SHAPE,
     **INDEX,

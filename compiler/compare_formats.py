@@ -1,0 +1,114 @@
+"""`edgec compare-formats`: what each number format does to one model on one target (after A. Kuzmin et al., "FP8
+Quantization: The Power of the Exponent", 2022, and M. van Baalen et al., "FP8 versus INT8 for Efficient Deep Learning
+Inference", 2023: which is better depends on the model, so that it is measured on the user's own).
+
+Every format of options.PRECISIONS is built and verified in a folder that is gone afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edgec.driver import build
+from edgec.ir.errors import EdgecError, UsageError
+from edgec.options import CALIBRATED, PRECISIONS, BuildOptions
+
+WIDE = "float32"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One format; `reason` says why there are no numbers. Signal to noise is against the model in onnxruntime, that of
+    the worst output, None where there is no noise or no number. `narrow_share`: of the multiply-adds."""
+
+    format: str
+    signal_to_noise_db: float | None = None
+    accuracy: float | None = None
+    newly_wrong: int | None = None
+    newly_right: int | None = None
+    narrow_share: float | None = None
+    weights_bytes: int | None = None
+    scratch_bytes: int | None = None
+    instructions: int | None = None
+    reason: str = ""
+
+
+def compare_formats(
+    model: Path, target: str, options: BuildOptions, formats: Sequence[str] = PRECISIONS,
+    progress: Callable[[str], None] = lambda _: None,
+) -> list[Row]:  # fmt: skip
+    """A row for each format. Raises what float32 raises: then there is nothing to compare."""
+    unknown = [f for f in formats if f not in PRECISIONS]
+    if unknown:
+        raise UsageError(f"--format {unknown[0]} is not legal; legal: {', '.join(PRECISIONS)}")
+    rows = []
+    for format in dict.fromkeys((WIDE, *formats)):
+        progress(f"building with {format}")
+        calib = options.calib if format in CALIBRATED else None
+        with tempfile.TemporaryDirectory(prefix="edgec-formats-") as folder:
+            try:
+                out = Path(folder) / "artifact"
+                receipt = build(model, target, out, replace(options, precision=format, calib=calib)).receipt
+            except EdgecError as refused:
+                if format == WIDE:
+                    raise
+                rows.append(Row(format, reason=str(refused)))
+                continue
+        rows.append(_row(format, receipt))
+    return rows
+
+
+def _row(format: str, receipt: Mapping[str, Any]) -> Row:
+    verification, accuracy = receipt.get("verification", {}), receipt.get("accuracy", {})
+    levels = verification.get("against_model", {}).get("signal_to_noise_db", {}).values()
+    memory, facts = receipt["memory"], receipt.get("quantization") or receipt.get("halves") or {}
+    return Row(
+        format,
+        min((level for level in levels if level is not None), default=None),
+        accuracy.get("accuracy"),
+        accuracy.get("newly_wrong"),
+        accuracy.get("newly_right"),
+        facts.get("coded_macs_share", facts.get("macs_share")),
+        memory["weights_bytes"],
+        memory["scratch_bytes"],
+        verification.get("instructions"),
+    )
+
+
+def table(rows: Sequence[Row]) -> Iterator[str]:
+    """The rows as lines for a terminal; a column without any number is left out."""
+    columns: list[tuple[str, Callable[[Row], str]]] = [
+        ("format", lambda r: r.format),
+        ("signal to noise", lambda r: _text(r.signal_to_noise_db, "{:.1f} dB")),
+        ("accuracy", lambda r: _text(r.accuracy, "{:.3f}")),
+        ("lost/won", lambda r: "" if r.newly_wrong is None else f"{r.newly_wrong}/{r.newly_right}"),
+        ("narrow", lambda r: _text(r.narrow_share, "{:.0%}")),
+        ("weights", lambda r: _text(r.weights_bytes, "{:,} B")),
+        ("scratch", lambda r: _text(r.scratch_bytes, "{:,} B")),
+        ("instructions", lambda r: _text(None if r.instructions is None else r.instructions / 1e6, "{:.2f} M")),
+    ]
+    kept = [(head, cell) for head, cell in columns if any(cell(r) for r in rows)]
+    cells = [[head for head, _ in kept], *([cell(r) for _, cell in kept] for r in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(kept))]
+    for line, row in zip(cells, [None, *rows], strict=True):
+        numbers = "  ".join(text.rjust(width) for text, width in zip(line[1:], widths[1:], strict=True))
+        said = row.reason if row is not None and row.reason else numbers
+        yield f"{line[0].ljust(widths[0])}  {said}".rstrip()
+
+
+def _text(value: float | None, form: str) -> str:
+    return "" if value is None else form.format(value)
+
+
+def write_json(rows: Sequence[Row], model: Path, target: str, path: Path) -> None:
+    """The rows for other programs."""
+    facts = {"model": model.name, "target": target, "formats": [asdict(row) for row in rows]}
+    try:
+        path.write_text(json.dumps(facts, indent=2) + "\n")
+    except OSError as error:
+        raise UsageError(f"--json {path} cannot be written: {error.strerror}") from None

@@ -1,0 +1,62 @@
+"""8-bit floats in memory: what `lower_float8` makes of values that are encoded as such. Arithmetic is float32."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from edgec.ir.encodings import FLOAT8, nearest_float8
+from edgec.ir.errors import IRError
+from edgec.ir.ops import row_rules
+from edgec.ir.ops.elementwise import operand
+from edgec.ir.ops.row import REQUIRED, OpRow
+from edgec.ir.types import Type
+
+Array = np.ndarray[Any, Any]
+
+
+def _check(kind: str, a: Any) -> None:
+    if a["format"] not in FLOAT8:
+        raise IRError(f"{kind}: there is no 8-bit float {a['format']}; legal: {', '.join(FLOAT8)}")
+    if not is_power(a["scale"]):
+        raise IRError(f"{kind}: the scale {a['scale']} is no power of two from 2^-100 to 2^100")
+
+
+def is_power(scale: float) -> bool:
+    """A power of two by which nothing overflows: dividing is then multiplying, to the same bits."""
+    return bool(scale > 0 and math.frexp(scale)[0] == 0.5 and abs(math.log2(scale)) <= 100)
+
+
+def _infer_to(types: Sequence[Type | None], a: Any) -> list[Type]:
+    x = operand(types, 0, "to_float8")
+    _check("to_float8", a)
+    if x.dtype != "f32":
+        raise IRError(f"to_float8 takes f32, not {x}")
+    return [Type("u8", x.shape)]
+
+
+def _infer_from(types: Sequence[Type | None], a: Any) -> list[Type]:
+    x = operand(types, 0, "from_float8")
+    _check("from_float8", a)
+    if x.dtype != "u8":
+        raise IRError(f"from_float8 takes u8, not {x}")
+    return [Type("f32", x.shape)]
+
+
+def _evaluate_to(v: Sequence[Any], a: Any) -> list[Array]:
+    return [nearest_float8(v[0], np.float32(a["scale"]), a["format"])]  # type: ignore[arg-type]
+
+
+def _evaluate_from(v: Sequence[Any], a: Any) -> list[Array]:
+    return [v[0].view(FLOAT8[a["format"]]).astype(np.float32) * np.float32(a["scale"])]
+
+
+_FORM: dict[str, Any] = {"format": REQUIRED, "scale": REQUIRED}
+
+ROWS: list[OpRow] = [
+    OpRow("to_float8", "integer", (1, 1), _infer_to, _evaluate_to, _FORM, row_rules.own_row),
+    OpRow("from_float8", "integer", (1, 1), _infer_from, _evaluate_from, _FORM, row_rules.own_row),
+]

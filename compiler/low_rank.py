@@ -1,0 +1,34 @@
+"""What rounding takes from the weights of a matmul, given back as a product of two thin float matrices (Z. Yao et al.,
+"ZeroQuant-V2", 2023, low-rank compensation; X. Wu et al., "ZeroQuant-FP", 2023)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edgec.ir.graph import Graph, Op, Value
+from edgec.ir.ops import OPS
+
+Array = np.ndarray[Any, Any]
+
+
+def factors(error: Array, rank: int) -> tuple[Array, Array]:
+    """a[k, r] and b[r, n] whose product is the nearest of that rank to error[k, n]."""
+    u, s, v = np.linalg.svd(error, full_matrices=False)
+    root = np.sqrt(s[:rank])
+    return (u[:, :rank] * root).astype(np.float32), (root[:, None] * v[:rank]).astype(np.float32)
+
+
+def add_product(graph: Graph, op: Op, a: Array, b: Array) -> None:
+    """matmul %x, #w, %bias  ->  %1 = matmul %x, #a; %2 = matmul %1, #b, %bias; matmul %x, #w, %2"""
+    bias = op.inputs[2] if len(op.inputs) > 2 else None
+    thin = _matmul(graph, op, [op.arg(0), graph.constant(a)])
+    op.inputs[2:3] = [_matmul(graph, op, [thin, graph.constant(b), *([bias] if bias is not None else [])])]
+
+
+def _matmul(graph: Graph, before: Op, operands: list[Value]) -> Value:
+    row = OPS["matmul"]
+    made = Op("matmul", operands, row.complete({}), before.source)
+    types = row.infer([v.type.plain for v in operands], made.attrs)
+    return graph.insert(graph.ops.index(before), made, types)[0]

@@ -1,0 +1,139 @@
+"""`--precision fp8-e4m3` and `fp8-e5m2`: weights and the values that they are multiplied with as 8-bit floats.
+
+Values are stored as bytes, with one scale each; arithmetic is float32, on what decoding gives. Weights have a scale a
+result channel. Scales are powers of two (X. Wu et al., "ZeroQuant-FP", 2023, section 4): a format of four or five bits
+of exponent loses nothing by them but a part of a step at its ends, and scaling is exact. What reads no weights stays in
+floats: sums, normalisation, softmax.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from edgec.calibration import Calibration
+from edgec.encode_weights import ROWS, Met, decoded, encodable, encode_weights, largest_of, products_of
+from edgec.graph_values import GraphValues, graph_values
+from edgec.ir.encodings import nearest_float8
+from edgec.ir.graph import Graph, Module, Op, Value
+from edgec.ir.macs import macs_of
+from edgec.ir.types import Float8, Type
+from edgec.ir.verify import verify_module
+from edgec.observers import measure_ranges
+from edgec.operand_rows import group_count, operand_rows
+from edgec.passes.lower_float8 import lower_float8
+from edgec.quantize import HEAVY
+from edgec.static_int8 import noise_of_layers
+from edgec.weight_only import MULTIPLIED, share
+
+Array = np.ndarray[Any, Any]
+BATCHES = 8  # of operators whose weights are rounded together, each of which costs a build
+MOVES = ("pad", "reshape", "slice", "transpose")
+FORMATS = {"fp8-e4m3": "e4m3", "fp8-e5m2": "e5m2"}
+
+
+def static_float8(module: Module, precision: str, data: Calibration, rank: int = 0) -> dict[str, Any]:
+    """Makes the module's graph, which stands behind all passes, one on 8-bit floats; what the receipt says of it."""
+    (graph,) = module.entries.values()
+    format = FORMATS[precision]
+    before = Counter(op.kind for op in graph.ops)
+    readers = [op for op in graph.ops if reads_float8(op)]
+    chosen = [op for op in readers if encodable(op)]
+    values = list(dict.fromkeys(op.arg(0) for op in readers))
+    narrowed = [v for v in values if computed(v)]  # an input is there as floats: bytes of it would be there besides
+    results = [op.result for op in readers]
+    weights = []
+    with graph_values(graph, values) as wide, graph_values(graph, results) as made:
+        ranges = measure_ranges(lambda: (found for _, found in wide.stream(data.samples)), "minmax")
+        scales = {v: scale_of(max(abs(end) for end in ranges[v]), format) for v in narrowed}
+        first = made(data.samples[0])
+        operands = {op: op.arg(0) for op in readers}
+        for batch in _batches(readers):
+            met = _met(graph, [op for op in batch if op in chosen], operands, scales, format, wide, data)
+            weights += [encode_weights(graph, op, format, met[op], rank=rank) for op in batch if op in met]
+            encode_values(graph, batch, {op.arg(0): scales[op.arg(0)] for op in batch if op.arg(0) in scales}, format)
+            lower_float8(graph)
+    verify_module(module, after="lower_float8")
+    layers = noise_of_layers(graph, results, [first[v] for v in results], data.samples[0])
+    left = before - Counter(op.kind for op in readers)
+    kept = [op for op in graph.ops if op.kind in MULTIPLIED and op not in chosen and op.arg(1).const is not None]
+    return {
+        "precision": precision,
+        "calibration": {**data.facts(), "observer": "minmax"},
+        "low_rank": rank,
+        "values_in_bytes": len(narrowed),
+        "coded_operators": len(chosen),
+        "coded_macs_share": share(sum(macs_of(op) for op in readers), sum(macs_of(op) for op in graph.ops)),
+        "operators_in_floats": dict(sorted(left.items())),
+        "weights_in_floats": [f"{op.kind} {op.source}".strip() for op in kept],
+        "weights": weights,
+        "layers": layers,
+    }
+
+
+def _batches(ops: Sequence[Op]) -> list[Sequence[Op]]:
+    """In order, at most BATCHES: those behind meet what those in front have become."""
+    size = -(-len(ops) // BATCHES) or 1
+    return [ops[i : i + size] for i in range(0, len(ops), size)]
+
+
+def _met(
+    graph: Graph, ops: Sequence[Op], operands: Mapping[Op, Value], scales: Mapping[Value, float], format: str,
+    wide: GraphValues, data: Calibration,
+) -> dict[Op, Met]:  # fmt: skip
+    """What the weights of these ops meet in the graph as it is now, and in the float model."""
+    found = {op: Met(group_count(op), products_of(op)) for op in ops}
+    if not ops:
+        return found
+    with graph_values(graph, {op.arg(0) for op in ops}) as narrow:
+        for sample in data.samples:
+            real, now = wide(sample), narrow(sample)
+            for op in ops:
+                x = now[op.arg(0)]
+                if op.arg(0) in scales:
+                    scale = np.float32(scales[op.arg(0)])
+                    x = decoded(nearest_float8(x, scale, format), format) * scale  # type: ignore[arg-type]
+                found[op].add(operand_rows(op, real[operands[op]], ROWS), operand_rows(op, x, ROWS))
+    return found
+
+
+def computed(value: Value) -> bool:
+    """Made by arithmetic, not only moved from an input."""
+    while value.op is not None and value.op.kind in MOVES:
+        value = value.op.arg(0)
+    return value.op is not None
+
+
+def reads_float8(op: Op) -> bool:
+    """A convolution or matmul by constant weights, whose first operand is then stored as bytes."""
+    known = op.kind in HEAVY and op.arg(1).const is not None and op.arg(0).const is None
+    return known and op.arg(0).type.dtype == op.result.type.dtype == "f32" and op.arg(0).type.size > 0
+
+
+def scale_of(largest: float, format: str) -> float:
+    """The least power of two with which the format holds a number of this size."""
+    if largest <= 0 or not math.isfinite(largest):
+        return 1.0
+    return float(2.0 ** min(max(math.ceil(math.log2(largest / largest_of(format))), -100), 100))
+
+
+def encode_values(graph: Graph, readers: Sequence[Op], scales: dict[Value, float], format: str) -> None:
+    """Sets the encodings of results, and encodes what comes from elsewhere in front of its first reader."""
+    leaving = graph.output_values()
+    outside: dict[Value, Value] = {}
+    for value, scale in scales.items():
+        key = graph.module.intern(np.array(scale, np.float32))
+        encoded = Type("f32", value.type.shape, (Float8(format, key),))
+        if value.op is not None and value not in leaving:
+            value.type = encoded
+            continue
+        at = min(graph.ops.index(op) for op in readers if op.arg(0) is value)
+        encode = Op("encode", [value], {}, value.op.source if value.op is not None else "")
+        (outside[value],) = graph.insert(at, encode, [encoded])
+        outside[value].name = value.name
+    for op in readers:
+        op.inputs[0] = outside.get(op.arg(0), op.arg(0))

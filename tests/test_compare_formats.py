@@ -1,0 +1,86 @@
+"""`edgec compare-formats`: one row a format, numbers or the reason why there are none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from test_build import EXAMPLES, MODEL, SHAPE, command
+
+from edgec.compare_formats import Row, compare_formats, table
+from edgec.ir.errors import ModelError, UsageError
+from edgec.options import BuildOptions
+
+DATA = str(EXAMPLES / "fashion_mnist_200.npz")
+CALIB = str(EXAMPLES / "fashion_mnist_calib.npz")
+
+
+def test_the_command(tmp_path: Path) -> None:
+    done = command(
+        "compare-formats", str(MODEL), "-t", "arm", *SHAPE, "--calib", CALIB, "--calib-samples", "16", "--inputs", "1",
+        "--format", "w8", "--format", "int8", "--json", "table.json", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["format", "float32", "w8", "int8"]
+    rows = {row["format"]: row for row in json.loads((tmp_path / "table.json").read_text())["formats"]}
+    assert rows["w8"]["weights_bytes"] < 0.3 * rows["float32"]["weights_bytes"]
+    assert 28 < rows["int8"]["signal_to_noise_db"] < 60
+    assert 30 < rows["w8"]["signal_to_noise_db"] < 60
+    assert rows["float32"]["signal_to_noise_db"] is None, "it is compared within a tolerance"
+    assert rows["int8"]["narrow_share"] == 1.0
+    assert rows["int8"]["instructions"] > 100_000
+    assert f"{rows['int8']['instructions'] / 1e6:.2f} M" in lines[3]
+
+
+def test_a_format_that_does_not_fit_says_why(tmp_path: Path) -> None:
+    """Samples of another shape: what needs none goes on."""
+    np.savez(tmp_path / "wrong.npz", input=np.zeros((4, 3, 28, 28), np.float32))
+    options = BuildOptions(shapes={"input": (1, 1, 28, 28)}, calib=str(tmp_path / "wrong.npz"), verify="none")
+    rows = compare_formats(MODEL, "host", options, ("int8", "w8"))
+    assert [row.format for row in rows] == ["float32", "int8", "w8"]
+    assert "input" in rows[1].reason
+    assert rows[1].weights_bytes is None
+    assert rows[2].reason == ""
+    assert rows[1].reason in list(table(rows))[2]
+
+
+def test_what_no_format_can(tmp_path: Path) -> None:
+    (tmp_path / "text.onnx").write_text("hello")
+    with pytest.raises(ModelError, match="not an ONNX model"):
+        compare_formats(tmp_path / "text.onnx", "host", BuildOptions())
+    with pytest.raises(UsageError, match="--format int3 is not legal; legal: float32"):
+        compare_formats(MODEL, "host", BuildOptions(), ("int3",))
+
+
+def test_columns_without_numbers_are_left_out() -> None:
+    lines = list(table([Row("float32", weights_bytes=100, scratch_bytes=20), Row("w8", reason="why not")]))
+    assert lines[0].split() == ["format", "weights", "scratch"]
+    assert lines[2] == "w8       why not"
+
+
+def test_dynamic_int8_of_matmuls(tmp_path: Path) -> None:
+    """Two dense layers: all multiply-adds on bytes, and little noise."""
+    rng = np.random.default_rng(5)
+    weights = [rng.standard_normal(s).astype(np.float32) for s in ((64, 96), (96, 10))]
+    nodes = [
+        helper.make_node("MatMul", ["x", "a"], ["h"]),
+        helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("MatMul", ["r", "b"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "dense", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [7, 64])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [7, 10])],
+        [onnx.numpy_helper.from_array(w, n) for w, n in zip(weights, "ab", strict=True)],
+    )  # fmt: skip
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), tmp_path / "dense.onnx")
+    rows = compare_formats(tmp_path / "dense.onnx", "host", BuildOptions(), ("int8-dynamic",))
+    assert rows[1].narrow_share == 1.0
+    assert rows[1].signal_to_noise_db is not None
+    assert rows[1].signal_to_noise_db > 35
+    assert rows[1].weights_bytes is not None
+    assert rows[1].weights_bytes < 0.45 * (rows[0].weights_bytes or 0)

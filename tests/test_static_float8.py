@@ -1,0 +1,75 @@
+"""`--precision fp8-e4m3` and `fp8-e5m2` from ONNX to an artifact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from network import Network
+from test_build import EXAMPLES, MODEL
+
+import edgec
+from edgec.static_float8 import encode_values, scale_of
+
+CALIB = EXAMPLES / "fashion_mnist_calib.npz"
+DATA = EXAMPLES / "fashion_mnist_200.npz"
+SHAPES = {"input": (1, 1, 28, 28)}
+
+
+def built(target: str, folder: Path, precision: str, **options: Any) -> dict[str, Any]:
+    given = {"shapes": SHAPES, "precision": precision, "calib": str(CALIB), "calib_samples": 32, **options}
+    receipt: dict[str, Any] = edgec.compile(MODEL, target, folder, **given)
+    return receipt
+
+
+@pytest.mark.parametrize(("precision", "least"), [("fp8-e4m3", 25.0), ("fp8-e5m2", 18.0)])
+def test_receipt_of_the_example(precision: str, least: float, tmp_path: Path) -> None:
+    receipt = built("host", tmp_path / "narrow", precision, data=DATA)
+    wide = edgec.compile(MODEL, "host", tmp_path / "float", shapes=SHAPES, verify="none")
+    verification = receipt["verification"]
+    assert verification["reference"] == "edgec's interpreter with the same 8-bit floats"
+    assert verification["against_model"]["signal_to_noise_db"]["logits"] > least
+    facts = receipt["quantization"]
+    assert facts["coded_macs_share"] == 1.0
+    assert facts["values_in_bytes"] == 7, "what convolutions and the matmul read, but for the input"
+    assert facts["weights_in_floats"] == []
+    assert {row["format"] for row in facts["weights"]} == {precision[-4:]}
+    assert all(layer["signal_to_noise_db"] > least - 6 for layer in facts["layers"])
+    assert receipt["memory"]["weights_bytes"] < 0.28 * wide["memory"]["weights_bytes"]
+    accuracy = receipt["accuracy"]
+    assert accuracy["newly_wrong"] - accuracy["newly_right"] <= 3
+
+
+def test_targets_agree(tmp_path: Path) -> None:
+    """Sums of floats differ in their last bits, which decide a byte here and there."""
+    found = []
+    with np.load(DATA) as arrays:
+        images = arrays["input"][:5]
+    for target in ("host", "arm:cortex-a76"):
+        folder = tmp_path / target.replace(":", "-")
+        built(target, folder, "fp8-e4m3", verify_inputs=1)
+        with edgec.load(folder) as session:
+            found.append(np.stack([session.run(None, {"input": image[None]})[0] for image in images]))
+    np.testing.assert_allclose(found[0], found[1], rtol=0.1, atol=0.02 * np.abs(found[0]).max())
+
+
+def test_scales_are_powers_of_two() -> None:
+    assert scale_of(448.0, "e4m3") == 1.0
+    assert scale_of(449.0, "e4m3") == 2.0
+    assert scale_of(100.0, "e5m2") == 2.0**-9
+    assert scale_of(0.0, "e4m3") == 1.0
+
+
+def test_a_value_that_leaves_stays_float() -> None:
+    """It is encoded for its reader alone."""
+    net = Network(2)
+    y = net.op("exp", net.floats(3, 8))
+    z = net.op("matmul", y, net.const(8, 4))
+    assert z.op is not None
+    encode_values(net.graph, [z.op], {y: 0.5}, "e4m3")
+    assert not y.type.encodings
+    assert z.op.arg(0).op is not None
+    assert z.op.arg(0).op.kind == "encode"
+    assert z.op.arg(0).type.encodings
