@@ -102,6 +102,12 @@ def observe(stream: Stream[K], histograms: bool = True) -> dict[K, Histogram]:
     return made
 
 
+def measure_ranges(stream: Stream[K], observer: str) -> dict[K, Range]:
+    """The range of each key by one observer; percentile where `auto` leaves the choice and nothing is tried."""
+    chosen = "percentile" if observer == AUTO else observer
+    return {key: range_of(h, chosen) for key, h in observe(stream, histograms=chosen != "minmax").items()}
+
+
 def channel_maxima(stream: Stream[K]) -> dict[K, Array]:
     """The largest magnitude of each channel (the last axis)."""
     found: dict[K, Array] = {}
