@@ -104,7 +104,9 @@ def build(
         original = import_model(model, imported).entries["main"]
         opened = opener(device, platform, identity, manifest, RUNNER[options.verify])
         with staged(files, manifest) as folder:
-            receipt |= verify_staged(folder, model, original, options, images, plan, settled.narrowed, opened)
+            verified = verify_staged(folder, model, original, options, images, plan, settled.narrowed, opened)
+        receipt |= verified.facts
+        files |= verified.files
         if options.layers:
             progress("comparing layer by layer")
             feeds = sample_inputs([(p.name, p.type) for p in plan.inputs], options.seed, ranges_of(options, images))

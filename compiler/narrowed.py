@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,6 @@ from edgec.receipt import compare
 
 Array = np.ndarray[Any, Any]
 Run = Callable[[Mapping[str, Array]], dict[str, Array]]
-Judge = Callable[[Array, Array], dict[str, Any]]
 
 HALVES_DB = 30.0  # signal to noise that sums in halves must keep: their rounding alone leaves 34 and more
 BYTES_DB = 30.0  # signal to noise that outputs must keep where bytes are made of sums of floats
@@ -30,13 +30,13 @@ SAME_WEIGHTS = "edgec's interpreter with the same weights"
 
 @dataclass(frozen=True)
 class Narrowed:
-    """`samples` are real inputs. The artifact must compute what the graph means, as `judge` has it; how far that is
-    from the model is stated, not judged."""
+    """`samples` are real inputs. The artifact must compute what the graph means, within the tolerance
+    or this signal to noise; how far that is from the model is stated, not judged."""
 
     graph: Graph
     samples: Sequence[Mapping[str, Array]]
     label: str
-    judge: Judge = compare
+    least_db: float = math.inf
 
     @contextmanager
     def meaning(self, opened: Open) -> Iterator[tuple[Run, Callable[[], dict[str, Any]]]]:
@@ -56,7 +56,7 @@ def on_integers(graph: Graph, samples: Sequence[Mapping[str, Array]]) -> Narrowe
 
 def in_halves(graph: Graph, samples: Sequence[Mapping[str, Array]]) -> Narrowed:
     """As near as sums in halves are: the interpreter rounds once an operator, kernels each time they add."""
-    return Narrowed(graph, samples, SAME_HALVES, _in_halves)
+    return Narrowed(graph, samples, SAME_HALVES, HALVES_DB)
 
 
 def with_coded_weights(graph: Graph, samples: Sequence[Mapping[str, Array]]) -> Narrowed:
@@ -66,27 +66,18 @@ def with_coded_weights(graph: Graph, samples: Sequence[Mapping[str, Array]]) -> 
 
 def on_float8(graph: Graph, samples: Sequence[Mapping[str, Array]]) -> Narrowed:
     """As near as the same bytes: the last bit of a sum of floats decides one here and there."""
-    return Narrowed(graph, samples, SAME_FLOAT8, _but_for_bytes)
+    return Narrowed(graph, samples, SAME_FLOAT8, BYTES_DB)
 
 
 def on_rows(graph: Graph) -> Narrowed:
     """Where scales are found at run time, the last bit of a float may decide a byte, too."""
-    return Narrowed(graph, (), SAME_INTEGERS, _but_for_bytes)
+    return Narrowed(graph, (), SAME_INTEGERS, BYTES_DB)
 
 
-def _but_for_bytes(found: Array, expected: Array) -> dict[str, Any]:
-    """As `compare`; where that fails, a byte here and there may be a step off, which is little noise."""
+def judged(found: Array, expected: Array, least_db: float) -> dict[str, Any]:
+    """As `compare`; where that fails, numbers may differ by so little noise."""
     result = compare(found, expected)
-    if not result["pass"] and "max_abs_error" in result:
+    if not result["pass"] and "max_abs_error" in result and np.isfinite(least_db):
         noise = signal_to_noise(found, expected)
-        result |= {"pass": noise >= BYTES_DB, "bytes_a_step_off_db": round(noise, 2)}
-    return result
-
-
-def _in_halves(found: Array, expected: Array) -> dict[str, Any]:
-    """As `compare`; where that fails, finite numbers may differ by little noise."""
-    result = compare(found, expected)
-    if not result["pass"] and "max_abs_error" in result:
-        noise = signal_to_noise(found, expected)
-        result |= {"pass": noise >= HALVES_DB, "halves_db": round(noise, 2)}
+        result |= {"pass": noise >= least_db, "signal_to_noise_db": round(noise, 2)}
     return result

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from edgec.golden import FILE as GOLDEN
+from edgec.golden import golden_file
 from edgec.image import Image, channel_axis, prepare
 from edgec.ir import interp
 from edgec.ir.errors import ToolError
@@ -15,12 +19,12 @@ from edgec.ir.graph import Graph
 from edgec.ir.types import Type
 from edgec.islands import Open
 from edgec.labelled import Labelled, read_labelled
-from edgec.narrowed import Judge, Narrowed, Run
+from edgec.narrowed import Narrowed, Run, judged
 from edgec.onnx_import.limits import VERIFY_BYTES
 from edgec.options import RUNNER, BuildOptions
 from edgec.paired import paired, signal_to_noise
 from edgec.plan.plan import Plan
-from edgec.receipt import accuracy, compare, worse
+from edgec.receipt import accuracy, worse
 from edgec.reference import Reference
 from edgec.runtime.errors import RunError
 from edgec.runtime.session import Session, load
@@ -49,11 +53,36 @@ def reference_for(
     return (run_prepared if images else run), label
 
 
+@dataclass(frozen=True)
+class Verified:
+    """`facts` are the receipt's `verification` and `accuracy`; `files` go into the artifact (edgec.golden)."""
+
+    facts: dict[str, Any]
+    files: dict[str, bytes]
+
+
+def against_model(
+    session: Session, model: Path, graph: Graph, options: BuildOptions, images: Mapping[str, Image]
+) -> dict[str, float | None]:
+    """Signal to noise of each output against the float model; None where there is no noise."""
+    run, _ = reference_for(model, options.consts, graph, images)
+    ports = [(t.name, Type(t.dtype, t.shape)) for t in session.inputs]
+    names = [name for name, _ in graph.outputs]
+    pairs: dict[str, list[tuple[Array, Array]]] = {name: [] for name in names}
+    for i in range(options.verify_inputs):
+        feeds = sample_inputs(ports, options.seed + i, ranges_of(options, images))
+        session.reset()
+        wide = run(feeds)
+        for name, found in zip(names, session.run(None, feeds), strict=True):
+            pairs[name].append((found, wide[name]))
+    return {name: _noise(found) for name, found in pairs.items()}
+
+
 def verify_staged(
     folder: Path, model: Path, graph: Graph, options: BuildOptions, images: Mapping[str, Image], plan: Plan,
     narrowed: Narrowed | None, opened: Open,
-) -> dict[str, Any]:  # fmt: skip
-    """The receipt's `verification` and `accuracy` for an artifact in `folder`. ToolError when it cannot be run here."""
+) -> Verified:  # fmt: skip
+    """Of an artifact in `folder`. ToolError when it cannot be run here."""
     ports = (*plan.inputs, *plan.outputs)
     needed = plan.scratch_bytes + plan.state_bytes + sum(p.type.nbytes for p in ports)
     if needed > VERIFY_BYTES:
@@ -70,25 +99,25 @@ def verify_staged(
     with session:
         count = emulated and session.counts
         if narrowed is None:
-            verification, scored = verify_session(session, model, graph, options, images, count)
-        else:
-            with narrowed.meaning(opened) as (meant, islands):
-                verification, scored = verify_session(session, model, graph, options, images, count, narrowed, meant)
-                _judge_islands(verification, islands())
-    return {"verification": verification} if scored is None else {"verification": verification, "accuracy": scored}
+            return verify_session(session, model, graph, options, images, count)
+        with narrowed.meaning(opened) as (meant, islands):
+            verified = verify_session(session, model, graph, options, images, count, narrowed, meant)
+            _judge_islands(verified.facts["verification"], islands())
+            return verified
 
 
 def verify_session(
     session: Session, model: Path, graph: Graph, options: BuildOptions, images: Mapping[str, Image], count: bool,
     narrowed: Narrowed | None = None, meant: Run | None = None,
-) -> tuple[dict[str, Any], dict[str, Any] | None]:  # fmt: skip
-    """The receipt's `verification` and `accuracy`. `graph` is the imported graph, before any pass or image; `meant` is
-    what a narrowed graph means, if there is one."""
+) -> Verified:  # fmt: skip
+    """`graph` is the imported graph, before any pass or image; `meant` is what a narrowed graph means, if there is
+    one."""
     run, label = reference_for(model, options.consts, graph, images)
     expect, expect_label = run, label
-    judge: Judge = compare
+    least_db = math.inf
+    files: dict[str, bytes] = {}
     if narrowed is not None and meant is not None:
-        expect, expect_label, judge = meant, narrowed.label, narrowed.judge
+        expect, expect_label, least_db = meant, narrowed.label, narrowed.least_db
     ports = [(t.name, Type(t.dtype, t.shape)) for t in session.inputs]
     ranges = ranges_of(options, images)
     names = [name for name, _ in graph.outputs]
@@ -101,8 +130,10 @@ def verify_session(
         wide = expected if narrowed is None else run(feeds)
         session.reset()
         for name, found in zip(names, session.run(None, feeds), strict=True):
-            outputs[name] = worse(outputs.get(name), judge(found, expected[name]))
+            outputs[name] = worse(outputs.get(name), judged(found, expected[name], least_db))
             pairs.setdefault(name, []).append((found, wide[name]))
+        if narrowed is not None and not files:
+            files = {GOLDEN: golden_file(feeds, {name: expected[name] for name in names}, least_db)}
     result: dict[str, Any] = {
         "executed_on": session.executed_on,
         "reference": expect_label,
@@ -119,8 +150,10 @@ def verify_session(
     if count:
         result["instructions"] = session.instructions
         result["stack_bytes_touched"] = session.stack_bytes
-    scored = None if options.data is None else _labelled(session, run, read_labelled(options.data, ports), names[0])
-    return result, scored
+    facts: dict[str, Any] = {"verification": result}
+    if options.data is not None:
+        facts["accuracy"] = _labelled(session, run, read_labelled(options.data, ports), names[0])
+    return Verified(facts, files)
 
 
 def _judge_islands(verification: dict[str, Any], islands: dict[str, Any]) -> None:

@@ -106,3 +106,22 @@ def test_calibration_of_another_shape_leaves_the_old_artifact(tmp_path: Path) ->
     with pytest.raises(UsageError, match="input"):
         built("host", tmp_path / "out", calib=str(tmp_path / "wrong.npz"))
     assert {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} == before
+
+
+def test_verify_reproduces_what_the_build_computed(tmp_path: Path) -> None:
+    """By golden.npz, since the float model only says how far away bytes are."""
+    built("host", tmp_path / "int8", observer="minmax", force=True)
+    told = ["verify", "int8", "--model", str(MODEL), "--shape", "input=1x1x28x28"]
+    done = command(*told, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "logits: ok" in done.stdout
+    assert "logits against the model: signal to noise " in done.stdout
+    golden = tmp_path / "int8" / "golden.npz"
+    with np.load(golden) as arrays:
+        changed = {name: array.copy() for name, array in arrays.items()}
+    assert changed["least_db"] == np.inf
+    changed["output:logits"].ravel()[3] += 0.05
+    np.savez(golden, **changed)
+    done = command(*told, cwd=tmp_path)
+    assert done.returncode == 7  # the file is not what the manifest says
+    assert "golden.npz" in done.stderr

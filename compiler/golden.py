@@ -1,0 +1,39 @@
+"""One run that an artifact of narrower arithmetic must reproduce, wherever it runs: real inputs and what they mean.
+
+The float model cannot say whether such an artifact is right, only how far away it is. So the build leaves the first
+sample and its outputs, by the interpreter on the same narrow graph, in the artifact: `golden.npz`, with arrays
+`input:NAME` and `output:NAME`, and `least_db`, the signal to noise that is asked for where floats round differently.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgec.labelled import read_data
+from edgec.narrowed import judged
+from edgec.runtime.session import Session
+
+Array = np.ndarray[Any, Any]
+FILE = "golden.npz"
+
+
+def golden_file(feeds: Mapping[str, Array], outputs: Mapping[str, Array], least_db: float) -> bytes:
+    buffer = io.BytesIO()
+    arrays = {f"input:{name}": x for name, x in feeds.items()} | {f"output:{name}": y for name, y in outputs.items()}
+    np.savez(buffer, **arrays, least_db=np.float64(least_db))  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def check_golden(session: Session, path: Path) -> dict[str, dict[str, Any]]:
+    """Of each output, how it compares and whether that will do. Bit by bit for integers."""
+    arrays = read_data(path)
+    feeds = {name.removeprefix("input:"): x for name, x in arrays.items() if name.startswith("input:")}
+    session.reset()
+    found = dict(zip([t.name for t in session.outputs], session.run(None, feeds), strict=True))
+    least = float(arrays["least_db"])
+    return {name: judged(y, arrays[f"output:{name}"], least) for name, y in found.items()}
