@@ -287,7 +287,7 @@ def _feeds(inputs: tuple[str, ...], names: list[str]) -> dict[str, Any]:
 @click.option("--runner", default=None, help="host, emulator or qemu [default: what fits].")
 def verify(directory: Path, model: Path, shapes: tuple[str, ...], consts: tuple[str, ...], ranges: tuple[str, ...],
            runner: str | None, **rest: Any) -> None:  # fmt: skip
-    """Compare an artifact with onnxruntime on its model, or with what its build computed where arithmetic is narrower."""
+    """Compare an artifact with onnxruntime on its model, or, of narrower arithmetic, with what its build computed."""
     from edgec.golden import FILE, check_golden
     from edgec.image import parse_image
     from edgec.ir.errors import VerifyError
