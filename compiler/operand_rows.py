@@ -16,7 +16,7 @@ from edgec.ir.ops.conv import sliding
 
 Array = np.ndarray[Any, Any]
 
-MEAN_ROWS = 64  # of an array that a mean is made of
+MEAN_ROWS = 256  # of an array that a mean is made of
 
 
 def group_count(op: Op) -> int:

@@ -27,7 +27,7 @@ Feeds = Mapping[str, Array]
 Way = Literal["biases", "rounding", "compensated"]
 
 MOST_SAMPLES = 64
-BYTES = 128 << 20  # of the largest value, in floats and rounded, of all samples together
+BYTES = 256 << 20  # of the largest value, in floats and rounded, of all samples together
 ROWS = 256  # of a sample
 
 

@@ -103,7 +103,7 @@ def test_samples_are_spread_and_fit_memory() -> None:
     assert len(walked) == 64
     assert [id(s) for s in walked[:3]] == [id(some[i]) for i in (0, 1, 3)]
     big = Network(0)
-    big.named("y", big.build.op("relu", big.source(np.zeros((1, 1 << 23)))))
+    big.named("y", big.build.op("relu", big.source(np.zeros((1, 1 << 24)))))
     assert len(samples_to_walk(big.graph, some)) == 2
 
 
