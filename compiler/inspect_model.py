@@ -108,7 +108,10 @@ def inspect_artifact(directory: Path) -> Iterator[str]:
         f"steps, weights {raw['weights']}"
     )
     for name, size in sorted(receipt["memory"].items()):
-        yield f"{name:14} {'unknown' if size is None else format(size, ',')}"
+        if not isinstance(size, dict):
+            yield f"{name:14} {'unknown' if size is None else format(size, ',')}"
+    for kind, size in receipt["memory"]["weights_by_kind"].items():
+        yield f"{size:,} B of weights are {kind}"
     yield from checked_lines(receipt)
     yield from account_lines(receipt)
     yield from step_list(facts)

@@ -32,6 +32,7 @@ _ATTRS: dict[str, dict[str, Any]] = {
     "conv": _WINDOW, "conv_transpose": {**_WINDOW, "output_padding": (0, 0)}, "max_pool": {**_WINDOW, "kernel": (2, 2)},
     "avg_pool": {**_WINDOW, "kernel": (2, 2)}, "attention": {"scale": 1.0}, "cast": {"to": "f32"},
     "qconv": {**_WINDOW, "layout": "nhwc"}, "qadd": {"x_scale": 3, "y_scale": 4, "shift": 3}, "qmul": _SCALED,
+    **{kind: {"format": "e4m3", "scale": 0.5} for kind in ("to_float8", "from_float8")},
     "qsum": {"axes": (1,), **_SCALED}, "qsum_pool": {**_WINDOW, "kernel": (2, 2), **_SCALED},
     **{kind: {"axes": (1,)} for kind in OPS if kind.startswith("reduce_")},
     **{kind: {"axis": 1} for kind in (
@@ -54,6 +55,7 @@ _OPERANDS: dict[str, list[Operand]] = {
     "rnn": [_STEPS, ("*", (1, 4, 5)), ("*", (1, 4, 4))], "quantize": [("f32", (4, 6)), ("f32", ()), ("*", ())],
     "dequantize": [*_MATRIX, ("f32", ()), ("*", ())], "qconv": [("*", (1, 5, 5, 2)), ("i8", (3, 2, 2, 2))],
     "qmatmul": [*_MATRIX, ("i8", (3, 6))], "qsum_pool": [_IMAGE], "table": [*_MATRIX, ("*", (256,))],
+    "dequantize_rows": [*_MATRIX, ("f32", (4, 1)), ("i32", (4, 1)), ("f32", (6,)), ("i32", (6,))],
 }  # fmt: skip
 # ops of which only the first operand may be unknown when they are compiled
 _CONSTANT = ("qconv", "qmatmul")
@@ -84,16 +86,18 @@ def _operands(kind: str) -> list[Operand]:
     return _OPERANDS.get(kind) or _MATRIX * OPS[kind].arity[0]
 
 
-def _attributes(kind: str, dtype: str) -> Iterator[tuple[str, Any]]:
+def _attributes(kind: str, dtype: str, byte: str) -> Iterator[tuple[str, Any]]:
     yield from _ATTRS.get(kind, {}).items()
     if kind in _ONE_BYTE:
         yield from {"to": dtype, "lo": 0, "hi": 127}.items()
+    if kind == "quantize_rows":
+        yield "to", byte
     if kind == "bitcast":
         yield "to", {8: "i64", 4: "i32", 2: "i16", 1: "i8"}[DTYPES[dtype].itemsize]
 
 
-def _graph(kind: str, dtype: str) -> Graph | None:
-    """One op over inputs of the type, or None where that is not legal."""
+def _graph(kind: str, dtype: str, byte: str = "i8") -> Graph | None:
+    """One op over inputs of the type, or None where that is not legal; `byte` is how the target stores bytes."""
     graph = Graph(Module())
     build = Builder(graph)
     types = [Type(dtype if d == "*" else d, shape) for d, shape in _operands(kind)]
@@ -102,7 +106,7 @@ def _graph(kind: str, dtype: str) -> Graph | None:
         for i, t in enumerate(types)
     ]
     try:
-        results = build.ops(kind, *operands, **dict(_attributes(kind, dtype)))
+        results = build.ops(kind, *operands, **dict(_attributes(kind, dtype, byte)))
     except IRError:
         return None
     graph.outputs = [(f"y{i}", v) for i, v in enumerate(results)]
@@ -110,9 +114,9 @@ def _graph(kind: str, dtype: str) -> Graph | None:
 
 
 def _lowers(kind: str, dtype: str, target: Target) -> bool:
-    graph = _graph(kind, dtype)
-    assert graph is not None
     device = target.choose("")
+    graph = _graph(kind, dtype, device.isa.byte)
+    assert graph is not None
     if kind in _ONE_BYTE and dtype != device.isa.byte:
         return True  # passes/lower_requant.py makes no such op
     run_pipeline(graph.module, CPU_FLOAT)

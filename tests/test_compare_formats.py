@@ -21,8 +21,8 @@ CALIB = str(EXAMPLES / "fashion_mnist_calib.npz")
 
 def test_the_command(tmp_path: Path) -> None:
     done = command(
-        "compare-formats", str(MODEL), "-t", "arm", *SHAPE, "--calib", CALIB, "--calib-samples", "16", "--inputs", "1",
-        "--format", "w8", "--format", "int8", "--json", "table.json", cwd=tmp_path,
+        "compare-formats", str(MODEL), "-t", "arm:cortex-a76", *SHAPE, "--calib", CALIB, "--calib-samples", "16",
+        "--inputs", "1", "--format", "w8", "--format", "int8", "--json", "table.json", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -32,7 +32,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert 28 < rows["int8"]["signal_to_noise_db"] < 60
     assert 30 < rows["w8"]["signal_to_noise_db"] < 60
     assert rows["float32"]["signal_to_noise_db"] is None, "it is compared within a tolerance"
-    assert rows["int8"]["narrow_share"] == 1.0
+    assert rows["int8"]["narrow_share"] > 0.95
     assert rows["int8"]["instructions"] > 100_000
     assert f"{rows['int8']['instructions'] / 1e6:.2f} M" in lines[3]
 
