@@ -296,19 +296,20 @@ def verify(directory: Path, model: Path, shapes: tuple[str, ...], consts: tuple[
     from edgec.options import BuildOptions
     from edgec.receipt_text import figures
     from edgec.runtime.session import load
-    from edgec.verify_artifact import against_model, verify_session
+    from edgec.verify_artifact import verify_session
 
     with load(directory, runner=runner) as session:
         images = {n: parse_image(n, form) for n, form in session.manifest.raw.get("images", {}).items()}
         bound = _shapes(shapes) or {n: tuple(dims) for n, dims in session.manifest.raw.get("shapes", {}).items()}
         options = BuildOptions(shapes=bound, consts=_consts(consts), ranges=_ranges(ranges), **rest)
         graph = import_model(model, ImportOptions(options.shapes, options.consts)).entries["main"]
-        facts = verify_session(session, model, graph, options, images, count=False).facts
+        verified = verify_session(session, model, graph, options, images, count=False)
+        facts = verified.facts
         outputs, by = facts["verification"]["outputs"], facts["verification"]["reference"]
         golden = directory / FILE
         if golden.exists():  # narrower arithmetic, which the model cannot judge
             outputs, by = check_golden(session, golden), f"{golden.name}, what its build computed,"
-            for name, noise in against_model(session, model, graph, options, images).items():
+            for name, noise in verified.noise.items():
                 level = "no noise" if noise is None else f"signal to noise {noise} dB"
                 click.echo(f"{name} against the model: {level}")
     for name, output in outputs.items():

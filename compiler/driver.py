@@ -111,9 +111,7 @@ def build(
             progress("comparing layer by layer")
             feeds = sample_inputs([(p.name, p.type) for p in plan.inputs], options.seed, ranges_of(options, images))
             reference = partial(reference_for, model, options.consts, original, images)
-            receipt["layers"] = layer_errors(
-                graph, device, platform, identity, manifest, feeds, RUNNER[options.verify], reference
-            )
+            receipt["layers"] = layer_errors(graph, opened, feeds, reference)
 
     receipt["artifact"] = {"files": len(files), "sha256": sha256(to_json(hashes(files)))}
     files |= {RECEIPT: to_json(receipt), REPORT: report(receipt, facts)}

@@ -6,17 +6,16 @@ from collections import Counter
 from typing import Any
 
 from edgec.ir.graph import Module
-from edgec.ir.macs import macs_of
+from edgec.ir.macs import macs_of, macs_share, total_macs
 from edgec.ir.verify import verify_module
 from edgec.passes.quantize_matmuls import quantize_matmuls
 from edgec.targets.c.devices import Device
-from edgec.weight_only import share
 
 
 def dynamic_int8(module: Module, device: Device) -> dict[str, Any]:
     """Changes the module's graph, which stands behind all passes; what the receipt says of it. No data is needed."""
     (graph,) = module.entries.values()
-    macs = sum(macs_of(op) for op in graph.ops)
+    macs = total_macs(graph)
     quantize_matmuls(graph, device.isa.byte)
     verify_module(module, after="quantize_matmuls")
     on_bytes = [op for op in graph.ops if op.kind == "qmatmul"]
@@ -26,5 +25,5 @@ def dynamic_int8(module: Module, device: Device) -> dict[str, Any]:
         "operators_on_bytes": len(on_bytes),
         "multiply_adds_in_floats": dict(sorted(Counter(op.kind for op in graph.ops if op.kind != "qmatmul" and
                                                        macs_of(op)).items())),
-        "macs_share": share(sum(macs_of(op) for op in on_bytes), macs),
+        "macs_share": macs_share(sum(macs_of(op) for op in on_bytes), macs),
     }  # fmt: skip

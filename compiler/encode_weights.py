@@ -99,7 +99,7 @@ def encode_weights(
     noise = np.sum((found - flat) ** 2)
     level = 10 * math.log10(np.sum(w**2) / noise) if noise > 0 else None
     return {
-        "op": f"{op.kind} {op.source}".strip(),
+        "op": op.label,
         "format": format,
         "signal_to_noise_db": round(level, 2) if level is not None else None,
     }

@@ -106,7 +106,7 @@ def not_applied(graph: Graph, isa: Isa, segments: Sequence[Segment], effects: Ma
     found: dict[str, list[str]] = {}
 
     def add(code: str, op: Op) -> None:
-        found.setdefault(code, []).append(f"{op.kind} {op.source}".strip())
+        found.setdefault(code, []).append(op.label)
 
     users, leaving = graph.users(), graph.output_values()
     fast = winograd_convs(graph, isa)

@@ -11,7 +11,7 @@ import numpy as np
 
 from edgec.graph_values import graph_values
 from edgec.ir.graph import Graph, Module, Op, Value
-from edgec.ir.macs import macs_of
+from edgec.ir.macs import macs_of, macs_share, total_macs
 from edgec.ir.verify import verify_module
 from edgec.passes.narrow_to_halves import (
     LARGEST,
@@ -38,7 +38,7 @@ STORED_ONLY = "this core has no arithmetic on halves: they are stored, and compu
 def half_precision(module: Module, device: Device, samples: Sequence[Mapping[str, Array]]) -> dict[str, Any]:
     """Makes the module's graph, on which all passes have run, one of halves; what the receipt says of it."""
     (graph,) = module.entries.values()
-    macs = sum(macs_of(op) for op in graph.ops)
+    macs = total_macs(graph)
     largest = _largest(graph, samples)
 
     def refusal(op: Op) -> str:
@@ -63,10 +63,10 @@ def half_precision(module: Module, device: Device, samples: Sequence[Mapping[str
         "operators_in_halves": len(halves),
         "operators_in_floats": dict(sorted(Counter(op.kind for op, _ in wide).items())),
         "refused": [
-            {"op": f"{op.kind} {op.source}".strip(), "code": code, "why": REASONS[code]} for op, code in wide
+            {"op": op.label, "code": code, "why": REASONS[code]} for op, code in wide
         ],
         "macs_in_halves": narrowed,
-        "macs_share": round(narrowed / macs, 4) if macs else 0.0,
+        "macs_share": macs_share(narrowed, macs),
     }  # fmt: skip
 
 

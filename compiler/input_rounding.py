@@ -15,21 +15,21 @@ import numpy as np
 from edgec.int8_trials import Judge
 from edgec.ir.copying import copy_module
 from edgec.ir.graph import Graph, Op, Value
-from edgec.ir.macs import macs_of
+from edgec.ir.macs import macs_of, total_macs
 from edgec.ir.types import DTYPES, Type
+from edgec.islands import computed
 from edgec.quantize import Range, grid_of, heavy
 
 MOST_MACS = 0.05  # of the model's, that may stay in floats for it
 LEAST_NOISE = 0.4  # of all noise at the outputs, that bytes of the inputs must make
 CODE, WHY = "INPUT_ROUNDING", "bytes of the model's input would make most of the noise at its outputs"
-_MOVES = ("pad", "reshape", "slice", "transpose")
 
 
 def readers_of_inputs(graph: Graph, chosen: Collection[Op]) -> list[Op]:
     """Convolutions and matmuls on bytes whose operand is an input, perhaps in another layout; none where they are too
     large a share of the model."""
-    found = [op for op in graph.ops if op in chosen and heavy(op) and _given(op.arg(0))]
-    few = sum(map(macs_of, found)) <= MOST_MACS * sum(map(macs_of, graph.ops))
+    found = [op for op in graph.ops if op in chosen and heavy(op) and not computed(op.arg(0))]
+    few = sum(map(macs_of, found)) <= MOST_MACS * total_macs(graph)
     return found if few else []
 
 
@@ -55,11 +55,4 @@ def noise_of_inputs(graph: Graph, readers: Sequence[Op], ranges: Mapping[Value, 
 
 def kept_facts(op: Op, share: float) -> dict[str, Any]:
     """For the receipt's `kept_in_floats`."""
-    label = f"{op.kind} {op.source}".strip()
-    return {"op": label, "code": CODE, "why": WHY, "share_of_noise": round(share, 3)}
-
-
-def _given(value: Value) -> bool:
-    while value.op is not None and value.op.kind in _MOVES:
-        value = value.op.arg(0)
-    return value.op is None
+    return {"op": op.label, "code": CODE, "why": WHY, "share_of_noise": round(share, 3)}

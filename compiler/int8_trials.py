@@ -118,11 +118,17 @@ class Trials:
         self._judge(start.observer, way, module, twins)
 
     def _judge(self, observer: str, way: Way | None, module: Module, twins: Mapping[Value, Value]) -> None:
-        tried, _ = copy_module(module)
-        graph = tried.entries[self.graph.name]
-        requantise(graph, byte_here())
-        run_pipeline(tried, FUSED)
+        graph = in_integers(module, self.graph.name)
         self.done.append(Trial(observer, way, module, twins, self.judge.noise(graph)))
+
+
+def in_integers(module: Module, name: str) -> Graph:
+    """An entry of a module with encodings, as this machine computes it; the module stays as it is."""
+    made, _ = copy_module(module)
+    graph = made.entries[name]
+    requantise(graph, byte_here())
+    run_pipeline(made, FUSED)
+    return graph
 
 
 def _twin(op: Op, twins: Mapping[Value, Value]) -> Op:

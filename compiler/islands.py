@@ -31,10 +31,10 @@ Open = Callable[[Graph], AbstractContextManager[Session]]
 
 def island_ends(graph: Graph) -> list[Value]:
     """Bytes that are made of computed floats, in order."""
-    return [op.result for op in graph.ops if op.kind == "quantize" and _computed(op.arg(0))]
+    return [op.result for op in graph.ops if op.kind == "quantize" and computed(op.arg(0))]
 
 
-def _computed(value: Value) -> bool:
+def computed(value: Value) -> bool:
     """Made by arithmetic, not only moved from an input or out of bytes."""
     while value.op is not None and value.op.kind in _MOVES:
         value = value.op.arg(0)
@@ -84,8 +84,8 @@ def opener(
     """Builds for the artifact's own target and runs where that is verified."""
 
     def opened(graph: Graph) -> AbstractContextManager[Session]:
-        plan = make_plan(graph, device, "islands", 1)
-        stated = {**manifest, "name": "islands", "outputs": ports_of(plan.outputs), "weights": "linked",
+        plan = make_plan(graph, device, "seen", 1)
+        stated = {**manifest, "name": "seen", "outputs": ports_of(plan.outputs), "weights": "linked",
                   "scratch_bytes": plan.scratch_bytes, "states": ports_of(plan.states),
                   "state_bytes": plan.state_bytes, "weights_bytes": len(plan.weights)}  # fmt: skip
         return session_of(plan, device, platform, identity, stated, runner)

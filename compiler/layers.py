@@ -16,18 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from edgec.build_facts import ports_of
-from edgec.graph_values import session_of, tapped
+from edgec.graph_values import tapped
 from edgec.ir import interp
 from edgec.ir.errors import ToolError
 from edgec.ir.graph import Graph, Value
 from edgec.ir.origin import VIEWS, Origin
+from edgec.islands import Open
 from edgec.narrowed import Run
 from edgec.onnx_import.limits import VERIFY_BYTES
 from edgec.receipt import compare
-from edgec.targets.c.build import Platform, make_plan
-from edgec.targets.c.devices import Device
-from edgec.targets.c.emit import Identity
 
 Array = np.ndarray[Any, Any]
 # names of tensors of the ONNX model -> a function that gives them for inputs, and whose it is
@@ -36,9 +33,8 @@ INTERPRETER = "edgec's interpreter"
 
 
 def layer_errors(
-    graph: Graph, device: Device, platform: Platform, identity: Identity, manifest: Mapping[str, Any],
-    feeds: Mapping[str, Array], runner: str | None, reference: Reference,
-) -> list[dict[str, Any]]:  # fmt: skip
+    graph: Graph, opened: Open, feeds: Mapping[str, Array], reference: Reference
+) -> list[dict[str, Any]]:
     """One entry a result, in order."""
     results = [(op, value) for op in graph.ops for value in op.results if value.type.size]
     needed = sum(value.type.nbytes for _, value in results)
@@ -50,12 +46,13 @@ def layer_errors(
     run, label = reference(list(wanted))
     known = run(feeds)
     with tapped(graph, [value for _, value in results]) as names:
-        found = _run(graph, device, platform, identity, manifest, feeds, runner)
+        with opened(graph) as session:
+            found = dict(zip([t.name for t in session.outputs], session.run(None, feeds), strict=True))
         here = interp.run(graph, feeds) if any(_origin(value, known) is None for _, value in results) else {}
     rows = []
     for op, value in results:
         origin, name = _origin(value, known), names[value]
-        row: dict[str, Any] = {"op": f"{op.kind} {op.source}".strip(), "type": str(value.type)}
+        row: dict[str, Any] = {"op": op.label, "type": str(value.type)}
         if origin is None:
             row |= {"against": INTERPRETER, **compare(found[name], here[name])}
         else:
@@ -74,17 +71,3 @@ def _look_through_views(graph: Graph) -> None:
     for op in graph.ops:
         if op.kind in VIEWS and op.result.origin is None and (origin := op.arg(0).origin) is not None:
             op.result.origin = origin.seen(op.kind, op.attrs[VIEWS[op.kind]])  # type: ignore[arg-type]
-
-
-def _run(
-    graph: Graph, device: Device, platform: Platform, identity: Identity, manifest: Mapping[str, Any],
-    feeds: Mapping[str, Array], runner: str | None,
-) -> dict[str, Array]:  # fmt: skip
-    """The outputs by name of an artifact made of the graph."""
-    plan = make_plan(graph, device, "layers", 1)
-    stated = {
-        **manifest, "name": "layers", "outputs": ports_of(plan.outputs), "scratch_bytes": plan.scratch_bytes,
-        "weights": "linked",
-    }  # fmt: skip
-    with session_of(plan, device, platform, identity, stated, runner) as session:
-        return dict(zip([t.name for t in session.outputs], session.run(None, feeds), strict=True))

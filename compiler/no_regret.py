@@ -38,7 +38,7 @@ class Kept:
 
     def facts(self) -> dict[str, Any]:
         return {
-            "op": f"{self.op.kind} {self.op.source}".strip(), "code": self.code, "why": REASONS[self.code],
+            "op": self.op.label, "code": self.code, "why": REASONS[self.code],
             "instructions_in_floats": round(self.floats), "instructions_on_bytes": round(self.bytes),
         }  # fmt: skip
 

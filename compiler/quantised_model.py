@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgec.ir.graph import Graph, Module, Op, Value
-from edgec.ir.macs import macs_of, total_macs
+from edgec.ir.macs import macs_of, macs_share, total_macs
 from edgec.ir.verify import verify_module
 from edgec.passes import CPU_FLOAT, FUSED, QUANTISED
 from edgec.passes.bound_weights import bound_weights, channels_axis
@@ -76,7 +76,7 @@ def _by_known_scales(module: Module, graph: Graph, device: Device) -> tuple[dict
 def _facts(graph: Graph, precision: str, macs: int) -> dict[str, Any]:
     """What the receipt says of any graph with products of bytes; `macs` are the model's."""
     on_bytes = sum(macs_of(op) for op in graph.ops if op.kind in _PRODUCTS)
-    share = round(on_bytes / macs, 4) if macs else 0.0
+    share = macs_share(on_bytes, macs)
     return {"precision": precision, "calibration": None, "refused": [], "kept_in_floats": [], "layers": [],
             "macs_on_bytes": on_bytes, "macs_share": share}  # fmt: skip
 

@@ -20,19 +20,19 @@ from edgec.encode_weights import ROWS, Met, decoded, encodable, encode_weights, 
 from edgec.graph_values import GraphValues, graph_values
 from edgec.ir.encodings import nearest_float8
 from edgec.ir.graph import Graph, Module, Op, Value
-from edgec.ir.macs import macs_of
+from edgec.ir.macs import macs_of, macs_share, total_macs
 from edgec.ir.types import Float8, Type
 from edgec.ir.verify import verify_module
+from edgec.islands import computed
 from edgec.observers import measure_ranges
 from edgec.operand_rows import group_count, operand_rows
 from edgec.passes.lower_float8 import lower_float8
 from edgec.quantize import HEAVY
 from edgec.static_int8 import noise_of_layers
-from edgec.weight_only import MULTIPLIED, share
+from edgec.weight_only import MULTIPLIED
 
 Array = np.ndarray[Any, Any]
 BATCHES = 8  # of operators whose weights are rounded together, each of which costs a build
-MOVES = ("pad", "reshape", "slice", "transpose")
 FORMATS = {"fp8-e4m3": "e4m3", "fp8-e5m2": "e5m2"}
 
 
@@ -67,9 +67,9 @@ def static_float8(module: Module, precision: str, data: Calibration, rank: int =
         "low_rank": rank,
         "values_in_bytes": len(narrowed),
         "coded_operators": len(chosen),
-        "coded_macs_share": share(sum(macs_of(op) for op in readers), sum(macs_of(op) for op in graph.ops)),
+        "coded_macs_share": macs_share(sum(macs_of(op) for op in readers), total_macs(graph)),
         "operators_in_floats": dict(sorted(left.items())),
-        "weights_in_floats": [f"{op.kind} {op.source}".strip() for op in kept],
+        "weights_in_floats": [op.label for op in kept],
         "weights": weights,
         "layers": layers,
     }
@@ -99,13 +99,6 @@ def _met(
                     x = decoded(nearest_float8(x, scale, format), format) * scale  # type: ignore[arg-type]
                 found[op].add(operand_rows(op, real[operands[op]], ROWS), operand_rows(op, x, ROWS))
     return found
-
-
-def computed(value: Value) -> bool:
-    """Made by arithmetic, not only moved from an input."""
-    while value.op is not None and value.op.kind in MOVES:
-        value = value.op.arg(0)
-    return value.op is not None
 
 
 def reads_float8(op: Op) -> bool:

@@ -17,7 +17,7 @@ from edgec.int8_trials import SETTLED, Judge, Trials
 from edgec.ir import interp
 from edgec.ir.copying import become
 from edgec.ir.graph import Graph, Module, Op, Value
-from edgec.ir.macs import macs_of
+from edgec.ir.macs import macs_of, macs_share, total_macs
 from edgec.ir.verify import verify_module
 from edgec.no_regret import slower_on_bytes
 from edgec.observers import channel_maxima, observe, range_of, tried_by
@@ -45,7 +45,7 @@ def static_int8(
     slower = [] if force else slower_on_bytes(graph, chosen, device.isa)
     kept = [k.facts() for k in slower]
     chosen = operators_on_bytes(graph, {k.op for k in slower})
-    macs = sum(macs_of(op) for op in graph.ops)
+    macs = total_macs(graph)
     with graph_values(graph, {*values_to_equalize(graph), *values_that_bound(graph)}) as taps:
         equalize_ranges(graph, channel_maxima(lambda: (found for _, found in taps.stream(data.samples))))
     seen = _measured(graph, chosen, data.samples, observer)
@@ -88,7 +88,7 @@ def static_int8(
         "kept_in_floats": kept,
         "refused": [{"op": op, "code": code, "why": REASONS[code]} for op, code in refused],
         "macs_on_bytes": on_bytes,
-        "macs_share": round(on_bytes / macs, 4) if macs else 0.0,
+        "macs_share": macs_share(on_bytes, macs),
         "layers": layers,
     }  # fmt: skip
 
@@ -131,6 +131,5 @@ def noise_of_layers(
     for value, expected in zip(results, wide, strict=True):
         noise = signal_to_noise(narrow[names[value]], expected)
         assert value.op is not None
-        label = f"{value.op.kind} {value.op.source}".strip()
-        rows.append({"op": label, "signal_to_noise_db": round(noise, 2) if isfinite(noise) else None})
+        rows.append({"op": value.op.label, "signal_to_noise_db": round(noise, 2) if isfinite(noise) else None})
     return rows

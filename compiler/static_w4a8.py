@@ -17,7 +17,7 @@ from edgec.encode_weights import Met, encodable, encode_weights, form_for, met_b
 from edgec.graph_values import graph_values
 from edgec.ir.encodings import nearest_steps
 from edgec.ir.graph import Graph, Module, Op, Value
-from edgec.ir.macs import macs_of
+from edgec.ir.macs import macs_of, macs_share, total_macs
 from edgec.ir.verify import verify_module
 from edgec.observers import channel_maxima, measure_ranges
 from edgec.operand_rows import row_means
@@ -38,7 +38,6 @@ from edgec.quantize import (
 )
 from edgec.static_int8 import noise_of_layers
 from edgec.targets.c.devices import Device
-from edgec.weight_only import share
 
 Array = np.ndarray[Any, Any]
 
@@ -49,7 +48,7 @@ def static_w4a8(module: Module, device: Device, data: Calibration, observer: str
     byte, observer = device.isa.byte, "percentile" if observer == "auto" else observer
     chosen = operators_on_bytes(graph)
     left = [op for op in graph.ops if op not in chosen]
-    macs = sum(macs_of(op) for op in graph.ops)
+    macs = total_macs(graph)
     with graph_values(graph, {*values_to_equalize(graph), *values_that_bound(graph)}) as taps:
         equalize_ranges(graph, channel_maxima(lambda: (found for _, found in taps.stream(data.samples))))
     with graph_values(graph, values_to_observe(graph, chosen)) as taps:
@@ -76,7 +75,7 @@ def static_w4a8(module: Module, device: Device, data: Calibration, observer: str
         "refused": [{"op": op, "code": code, "why": REASONS[code]} for op, code in refused],
         "weights_of_four_bits": len(four),
         "macs_on_bytes": on_bytes,
-        "macs_share": share(on_bytes, macs),
+        "macs_share": macs_share(on_bytes, macs),
         "layers": layers,
     }
 

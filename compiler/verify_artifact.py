@@ -55,27 +55,12 @@ def reference_for(
 
 @dataclass(frozen=True)
 class Verified:
-    """`facts` are the receipt's `verification` and `accuracy`; `files` go into the artifact (edgec.golden)."""
+    """`facts` are the receipt's `verification` and `accuracy`; `files` go into the artifact (edgec.golden); `noise` is
+    the signal to noise of each output against the model, None where there is no noise."""
 
     facts: dict[str, Any]
     files: dict[str, bytes]
-
-
-def against_model(
-    session: Session, model: Path, graph: Graph, options: BuildOptions, images: Mapping[str, Image]
-) -> dict[str, float | None]:
-    """Signal to noise of each output against the float model; None where there is no noise."""
-    run, _ = reference_for(model, options.consts, graph, images)
-    ports = [(t.name, Type(t.dtype, t.shape)) for t in session.inputs]
-    names = [name for name, _ in graph.outputs]
-    pairs: dict[str, list[tuple[Array, Array]]] = {name: [] for name in names}
-    for i in range(options.verify_inputs):
-        feeds = sample_inputs(ports, options.seed + i, ranges_of(options, images))
-        session.reset()
-        wide = run(feeds)
-        for name, found in zip(names, session.run(None, feeds), strict=True):
-            pairs[name].append((found, wide[name]))
-    return {name: _noise(found) for name, found in pairs.items()}
+    noise: dict[str, float | None]
 
 
 def verify_staged(
@@ -142,10 +127,11 @@ def verify_session(
         "outputs": outputs,
         "pass": all(o["pass"] for o in outputs.values()),
     }
+    noise = {name: _noise(found) for name, found in pairs.items()}
     if narrowed is not None:
         result["against_model"] = {
             "reference": label,
-            "signal_to_noise_db": {name: _noise(found) for name, found in pairs.items()},
+            "signal_to_noise_db": noise,
         }
     if count:
         result["instructions"] = session.instructions
@@ -153,7 +139,7 @@ def verify_session(
     facts: dict[str, Any] = {"verification": result}
     if options.data is not None:
         facts["accuracy"] = _labelled(session, run, read_labelled(options.data, ports), names[0])
-    return Verified(facts, files)
+    return Verified(facts, files, noise)
 
 
 def _judge_islands(verification: dict[str, Any], islands: dict[str, Any]) -> None:

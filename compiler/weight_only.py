@@ -11,7 +11,7 @@ from typing import Any
 from edgec.calibration import Calibration
 from edgec.encode_weights import encodable, encode_weights, form_for, met_by
 from edgec.ir.graph import Module
-from edgec.ir.macs import macs_of
+from edgec.ir.macs import macs_of, macs_share, total_macs
 from edgec.ir.ops.recurrent import GATES
 from edgec.ir.verify import verify_module
 
@@ -40,11 +40,7 @@ def weight_only(module: Module, precision: str, data: Calibration | None, rank: 
         "rounding": "gptq" if data is not None and wanted == "i4" else "nearest",
         "low_rank": rank,
         "coded_operators": len(layers),
-        "coded_macs_share": share(sum(macs_of(op) for op in layers), sum(macs_of(op) for op in graph.ops)),
-        "weights_in_floats": [f"{op.kind} {op.source}".strip() for op in left],
+        "coded_macs_share": macs_share(sum(macs_of(op) for op in layers), total_macs(graph)),
+        "weights_in_floats": [op.label for op in left],
         "weights": [layers[op] for op in chosen],
     }
-
-
-def share(part: int, whole: int) -> float:
-    return round(part / whole, 4) if whole else 0.0

@@ -10,12 +10,9 @@ import numpy as np
 
 from edgec.bounds import Answer, Bound, Loss
 from edgec.graph_values import byte_here, graph_values
-from edgec.int8_trials import Trials
-from edgec.ir.copying import copy_module
+from edgec.int8_trials import Trials, in_integers
 from edgec.ir.graph import Graph, Op, Value
-from edgec.passes import FUSED
 from edgec.passes.lower_requant import requantise
-from edgec.pipeline import run_pipeline
 from edgec.quantize import Range, encode_values, heavy, nearest, operators_on_bytes, values_to_observe
 from edgec.search import REASON, least_in_floats
 from edgec.sensitivity import interactions, most_disturbing_first
@@ -57,10 +54,8 @@ class Within:
             bound = bounded(wide)
         found = least_in_floats(order, measure, bound)
         chosen, trials = made[len(found.kept)]
-        layers = [
-            {"op": _label(op), "on_bytes": op in chosen, "disturbs": float(f"{alone[op]:.4g}")} for op in order
-        ]  # fmt: skip
-        rows = [{"op": _label(op), "code": CODE, "why": REASON} for op in found.kept]
+        layers = [{"op": op.label, "on_bytes": op in chosen, "disturbs": float(f"{alone[op]:.4g}")} for op in order]
+        rows = [{"op": op.label, "code": CODE, "why": REASON} for op in found.kept]
         return chosen, trials, {"search": {**found.facts(bound), "layers": layers}}, rows
 
     def _made(self, kept: Collection[Op]) -> tuple[set[Op], Trials]:
@@ -85,11 +80,7 @@ class Within:
 @contextmanager
 def answering(trials: Trials) -> Iterator[Answer]:
     """The best trial, in the integers that ship."""
-    module, _ = copy_module(trials.best.module)
-    graph = module.entries[trials.graph.name]
-    requantise(graph, byte_here())
-    run_pipeline(module, FUSED)
-    with _outputs(graph) as answer:
+    with _outputs(in_integers(trials.best.module, trials.graph.name)) as answer:
         yield answer
 
 
@@ -103,7 +94,3 @@ def _outputs(graph: Graph) -> Iterator[Answer]:
             return [found[v] for v in values]
 
         yield answer
-
-
-def _label(op: Op) -> str:
-    return f"{op.kind} {op.source}".strip()

@@ -79,7 +79,7 @@ class _Lowering:
         if made is not None:
             self._name(op.result, made, result is not None)
             return
-        self.refused.append((f"{op.kind} {op.source}".strip(), code))
+        self.refused.append((op.label, code))
         values = b.ops(op.kind, *(self._float(b, v) if v is not None else None for v in op.inputs), **op.attrs)
         for value, y in zip(op.results, values, strict=True):
             if value.type.encodings:

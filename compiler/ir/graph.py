@@ -71,6 +71,11 @@ class Op:
         assert len(self.results) == 1, self.kind
         return self.results[0]
 
+    @property
+    def label(self) -> str:
+        """For people: the kind, and the ONNX node where it is known."""
+        return f"{self.kind} {self.source}".strip()
+
     def arg(self, i: int) -> Value:
         """Operand i, which must be present."""
         value = self.inputs[i]

@@ -25,5 +25,10 @@ def macs_of(op: Op) -> int:
     return 0
 
 
+def macs_share(part: int, whole: int) -> float:
+    """Of the multiply-adds, for the receipt."""
+    return round(part / whole, 4) if whole else 0.0
+
+
 def total_macs(graph: Graph) -> int:
     return sum(macs_of(op) for op in graph.ops)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,20 +30,15 @@ def is_power(scale: float) -> bool:
     return bool(scale > 0 and math.frexp(scale)[0] == 0.5 and abs(math.log2(scale)) <= 100)
 
 
-def _infer_to(types: Sequence[Type | None], a: Any) -> list[Type]:
-    x = operand(types, 0, "to_float8")
-    _check("to_float8", a)
-    if x.dtype != "f32":
-        raise IRError(f"to_float8 takes f32, not {x}")
-    return [Type("u8", x.shape)]
+def _infer(kind: str, takes: str, makes: str) -> Callable[[Sequence[Type | None], Any], list[Type]]:
+    def infer(types: Sequence[Type | None], a: Any) -> list[Type]:
+        x = operand(types, 0, kind)
+        _check(kind, a)
+        if x.dtype != takes:
+            raise IRError(f"{kind} takes {takes}, not {x}")
+        return [Type(makes, x.shape)]
 
-
-def _infer_from(types: Sequence[Type | None], a: Any) -> list[Type]:
-    x = operand(types, 0, "from_float8")
-    _check("from_float8", a)
-    if x.dtype != "u8":
-        raise IRError(f"from_float8 takes u8, not {x}")
-    return [Type("f32", x.shape)]
+    return infer
 
 
 def _evaluate_to(v: Sequence[Any], a: Any) -> list[Array]:
@@ -55,6 +50,8 @@ def _evaluate_from(v: Sequence[Any], a: Any) -> list[Array]:
 
 
 _FORM: dict[str, Any] = {"format": REQUIRED, "scale": REQUIRED}
+
+_infer_to, _infer_from = _infer("to_float8", "f32", "u8"), _infer("from_float8", "u8", "f32")
 
 ROWS: list[OpRow] = [
     OpRow("to_float8", "integer", (1, 1), _infer_to, _evaluate_to, _FORM, row_rules.own_row),

@@ -30,12 +30,7 @@ EDGEC_INLINE edgec_vw edgec_q4_high(int8x16_t x, int8x16_t times) {
 /* G groups, 2 or 4. */
 #define EDGEC_Q4_STEP(MR, NV, G)                                                                        \
   {                                                                                                     \
-    edgec_vq av[MR];                                                                                    \
-    EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                       \
-      av[m] = edgec_load_q(row[m]);                                                                     \
-      EDGEC_TIE(av[m]);                                                                                 \
-      EDGEC_ADVANCE(row[m], 4 * (G));                                                                   \
-    }                                                                                                   \
+    EDGEC_QGEMM_LOAD_A(MR, 4 * (G))                                                                     \
     EDGEC_UNROLL for (int at = 0; at < (NV) * (G) / 2; at++) {                                          \
       const int k = at / (NV)*2, v = at % (NV);                                                         \
       const int8x16_t x = vld1q_s8(b);                                                                  \
@@ -60,13 +55,8 @@ EDGEC_INLINE edgec_vw edgec_q4_high(int8x16_t x, int8x16_t times) {
 /* Two groups of eight, as pairs (qgemm.h). */
 #define EDGEC_Q4_PAIR_STEP(MR, NV)                                                                      \
   {                                                                                                     \
-    edgec_vq av[MR];                                                                                    \
+    EDGEC_QGEMM_LOAD_A(MR, 16)                                                                          \
     int8x16_t x[NV];                                                                                    \
-    EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                       \
-      av[m] = edgec_load_q(row[m]);                                                                     \
-      EDGEC_TIE(av[m]);                                                                                 \
-      EDGEC_ADVANCE(row[m], 16);                                                                        \
-    }                                                                                                   \
     EDGEC_UNROLL for (int step = 0; step < 4; step++) {                                                 \
       EDGEC_UNROLL for (int m = 0; m < (MR) && step; m++)                                               \
         av[m] = step == 2 ? (edgec_vq)vrev64q_s32((int32x4_t)av[m]) : (edgec_vq)vrev32q_s16((int16x8_t)av[m]); \
@@ -115,10 +105,7 @@ EDGEC_INLINE edgec_vw edgec_q4_weights(edgec_vbb halves, edgec_vbb times, edgec_
   return (edgec_vw)((edgec_vb)((halves & 0x0f0f) * times) - eight);
 }
 #define EDGEC_QGEMM_FOUR(MR, NV)                                                                        \
-  const edgec_q8 *row[((MR) + 2) / 3];                                                                  \
-  row[0] = starts[s] + skip;                                                                            \
-  EDGEC_UNROLL for (int m = 1; m < ((MR) + 2) / 3; m++) row[m] = row[m - 1] + 3 * stride;               \
-  EDGEC_UNROLL for (int m = 0; m < ((MR) + 2) / 3; m++) EDGEC_OPAQUE(row[m]);                           \
+  EDGEC_GEMM_ROWS_OF_A(MR)                                                                              \
   for (ptrdiff_t left = groups; left > 0; left -= 8) {                                                  \
     edgec_vbb times[NV];                                                                                \
     edgec_vb eight[NV];                                                                                 \

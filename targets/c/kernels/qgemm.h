@@ -42,16 +42,19 @@ EDGEC_INLINE void edgec_load_run_w(edgec_vw *v, const int8_t *p, int n) {
     EDGEC_UNROLL for (int i = 0; i < n; i++) v[i] = edgec_load_w(p + 16 * i);
   }
 }
+/* 16 bytes of each row of A, of which so many are done; the tie keeps compilers from loading less than a register. */
+#define EDGEC_QGEMM_LOAD_A(MR, BYTES)           \
+  edgec_vq av[MR];                              \
+  EDGEC_UNROLL for (int m = 0; m < (MR); m++) { \
+    av[m] = edgec_load_q(row[m]);               \
+    EDGEC_TIE(av[m]);                           \
+    EDGEC_ADVANCE(row[m], BYTES);               \
+  }
 /* G groups, at most four: one register of A a row, whose lanes are taken one by one. B comes four vectors at once. The
    tie keeps compilers from loading less than a register, which costs more. */
 #define EDGEC_QGEMM_STEP(MR, NV, G)                                                                     \
   {                                                                                                     \
-    edgec_vq av[MR];                                                                                    \
-    EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                       \
-      av[m] = edgec_load_q(row[m]);                                                                     \
-      EDGEC_TIE(av[m]);                                                                                 \
-      EDGEC_ADVANCE(row[m], 4 * (G));                                                                   \
-    }                                                                                                   \
+    EDGEC_QGEMM_LOAD_A(MR, 4 * (G))                                                                     \
     EDGEC_UNROLL for (int at = 0; at < (NV) * (G); at += 4) {                                           \
       const int n = (NV) * (G) - at < 4 ? (NV) * (G) - at : 4;                                          \
       edgec_vw bv[4];                                                                                   \
@@ -82,12 +85,7 @@ EDGEC_INLINE void edgec_load_run_w(edgec_vw *v, const int8_t *p, int n) {
    steps are all pairs. Two halves, of one group each, share the pairwise addition. Steps run 0, 1, 3, 2. */
 #define EDGEC_QGEMM_PAIR_STEP(MR, NV, HALVES)                                                           \
   {                                                                                                     \
-    edgec_vq av[MR];                                                                                    \
-    EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                       \
-      av[m] = edgec_load_q(row[m]);                                                                     \
-      EDGEC_TIE(av[m]);                                                                                 \
-      EDGEC_ADVANCE(row[m], 8 * (HALVES));                                                              \
-    }                                                                                                   \
+    EDGEC_QGEMM_LOAD_A(MR, 8 * (HALVES))                                                                \
     EDGEC_UNROLL for (int step = 0; step < 4; step++) {                                                 \
       EDGEC_UNROLL for (int m = 0; m < (MR) && step; m++)                                               \
         av[m] = step == 2 ? (edgec_vq)vrev64q_s32((int32x4_t)av[m]) : (edgec_vq)vrev32q_s16((int16x8_t)av[m]); \
@@ -145,11 +143,14 @@ EDGEC_INLINE edgec_vi edgec_pairs(edgec_vi acc, edgec_vw b, edgec_vq a, int halv
     }                                                                                                   \
     b += (G) * (NV) * 4 * EDGEC_LANES;                                                                  \
   }
-#define EDGEC_QGEMM_DOTS(MR, NV)                                                                        \
+/* A pointer for three rows each: the others are a stride and two away. */
+#define EDGEC_GEMM_ROWS_OF_A(MR)                                                                        \
   const edgec_q8 *row[((MR) + 2) / 3];                                                                  \
   row[0] = starts[s] + skip;                                                                            \
   EDGEC_UNROLL for (int m = 1; m < ((MR) + 2) / 3; m++) row[m] = row[m - 1] + 3 * stride;               \
-  EDGEC_UNROLL for (int m = 0; m < ((MR) + 2) / 3; m++) EDGEC_OPAQUE(row[m]);                           \
+  EDGEC_UNROLL for (int m = 0; m < ((MR) + 2) / 3; m++) EDGEC_OPAQUE(row[m]);
+#define EDGEC_QGEMM_DOTS(MR, NV)                                                                        \
+  EDGEC_GEMM_ROWS_OF_A(MR)                                                                              \
   for (ptrdiff_t left = groups >> 2; left != 0; left--) EDGEC_QGEMM_STEP(MR, NV, 4)                     \
   for (ptrdiff_t left = groups & 3; left != 0; left--) EDGEC_QGEMM_STEP(MR, NV, 1)
 #endif

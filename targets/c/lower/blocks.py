@@ -107,7 +107,7 @@ def lower_graph(ctx: Lowering, table: dict[str, LowerOp], segments: Sequence[Seg
     reasons: dict[str, None] = {}
     for segment in segments:
         op = segment.ops[0]
-        ctx.source = f"{op.kind} {op.source}".strip()
+        ctx.source = op.label
         try:
             if row_op(op) is not None:
                 _Segment(segment, ctx, table, users, leaving, slots).lower()
@@ -230,7 +230,7 @@ class _Segment:
                         ctx.rows[value] = ring(ctx, value.type, columns, deep, slots, value.name)
                     self._op(stage, ctx.image_rows(value, write=True))
             built.append(Stage(tuple(calls), own))
-        names = [f"{op.kind} {op.source}".strip() for op in self.ops]
+        names = [op.label for op in self.ops]
         ctx.block(Block(tuple(built), last.images, parts, step, ", ".join(names), align))
 
     def _store(self, value: Value) -> None:
@@ -272,7 +272,7 @@ class _Segment:
     def _op(self, op: Op, y: Rows) -> None:
         """The calls that make rows of the op's result, at y."""
         ctx = self.ctx
-        ctx.source = f"{op.kind} {op.source}".strip()
+        ctx.source = op.label
         sums: Sums = self.sums if op is self.ops[-1] else "whole"
         if from_planes(op):
             dims = op.result.type.dims
