@@ -25,10 +25,10 @@ def test_shares() -> None:
             share("--max-drop", text)
 
 
-def items() -> Labelled:
+def items(n: int = N) -> Labelled:
     """The item is the class that the float model gives; every tenth label is another."""
-    classes = np.arange(N) % 10
-    labels = np.where(np.arange(N) % 10 == 3, (classes + 1) % 10, classes)
+    classes = np.arange(n) % 10
+    labels = np.where(np.arange(n) % 10 == 3, (classes + 1) % 10, classes)
     return Labelled("data", {"x": classes.astype(np.float32)}, labels, [("x", Type("f32", (1,)))])
 
 
@@ -47,14 +47,32 @@ def test_drop_counts_both_ways() -> None:
 
     loss = bound.loss(narrow)
     assert (loss.facts["newly_wrong"], loss.facts["newly_right"]) == (4, 1)
-    assert loss.value == score_interval(4, 1, N)[1]
+    assert loss.facts["counted_drop_confidence_95"] == [round(end, 4) for end in score_interval(4, 1, N)]
+    assert loss.value == pytest.approx(loss.facts["near_ties"]["drop_confidence_95"][1], abs=1e-6)
+    assert loss.value > (4 - 1) / N
     assert loss.within == (loss.value <= 0.02)
-    assert bound.loss(wide).value == pytest.approx(score_interval(0, 0, N)[1])
+    assert bound.loss(wide).value == 0.0
 
 
-def test_too_few_items_to_show_a_bound() -> None:
-    with pytest.raises(UsageError, match=r"show no drop below 0.38%; give 3838 or more in --calib, or a larger bound"):
-        MostDrop(0.001, items(), wide)
+def test_few_items_are_counted() -> None:
+    few = items(100)
+    bound = MostDrop(0.05, few, wide)
+    loss = bound.loss(wide)
+    assert loss.facts["near_ties"] is None
+    assert loss.value == score_interval(0, 0, 100)[1]
+    with pytest.raises(UsageError, match=r"show no drop below 3.70%; give 128 or more in --calib, or a larger bound"):
+        MostDrop(0.001, few, wide)
+    with pytest.raises(UsageError, match=r"show no drop below 3.70%; give 125 or more in --calib, or a larger bound"):
+        MostDrop(0.03, few, wide)
+
+
+def test_an_estimate_that_the_count_rules_out() -> None:
+    """Margins and errors of the items nearest to a tie are equal, but a third class wins."""
+    wide_scores, narrow_scores = np.array([1.0, 0.9, 0.0]), np.array([1.0, 0.9, 2.0])
+    data = Labelled("data", {"x": np.zeros(N, np.float32)}, np.zeros(N, int), [("x", Type("f32", (1,)))])
+    loss = MostDrop(0.02, data, lambda feeds: [wide_scores]).loss(lambda feeds: [narrow_scores])
+    assert loss.value >= score_interval(N, 0, N)[0]
+    assert not loss.within
 
 
 def test_error_is_that_of_the_worst_output() -> None:
