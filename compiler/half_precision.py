@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf, isfinite
 from typing import Any
 
@@ -38,8 +38,37 @@ STORED_ONLY = "this core has no arithmetic on halves: they are stored, and compu
 def half_precision(module: Module, device: Device, samples: Sequence[Mapping[str, Array]]) -> dict[str, Any]:
     """Makes the module's graph, on which all passes have run, one of halves; what the receipt says of it."""
     (graph,) = module.entries.values()
+    native = device.isa.half_lanes > 0
+    return {
+        "precision": "fp16",
+        "arithmetic": "fp16" if native else "float32",
+        "code": None if native else NO_ARITHMETIC,
+        "why": None if native else STORED_ONLY,
+        **narrow_floats(module, refusals(graph, largest_values(graph, samples))),
+    }
+
+
+def narrow_floats(module: Module, refusal: Callable[[Op], str]) -> dict[str, Any]:
+    """Narrows the operators on floats that have no code; what the receipt says of all of them."""
+    (graph,) = module.entries.values()
     macs = total_macs(graph)
-    largest = _largest(graph, samples)
+    wide = narrow(graph, refusal)
+    verify_module(module, after="narrow_to_halves")
+    run_pipeline(module, ("merge_duplicates", "remove_dead_code"))
+    halves = [op for op in graph.ops if op.kind != "cast" and any(v.type.dtype == "f16" for v in op.results)]
+    narrowed = sum(macs_of(op) for op in halves)
+    return {
+        "operators_in_halves": len(halves),
+        "operators_in_floats": dict(sorted(Counter(op.kind for op, _ in wide).items())),
+        "refused": [{"op": op.label, "code": code, "why": REASONS[code]} for op, code in wide],
+        "macs_in_halves": narrowed,
+        "macs_share": macs_share(narrowed, macs),
+    }
+
+
+def refusals(graph: Graph, largest: Mapping[Value, float]) -> Callable[[Op], str]:
+    """The code of an operator that is not to be in halves; empty: it may be. `largest` is the magnitude of each value
+    that is float32."""
 
     def refusal(op: Op) -> str:
         if not has_half_form(op):
@@ -49,31 +78,14 @@ def half_precision(module: Module, device: Device, samples: Sequence[Mapping[str
         held = all(largest.get(v, 0.0) * growth * HEADROOM <= LARGEST for v in values)
         return "" if held and not constants_beyond(graph, op) else RANGE
 
-    wide = narrow(graph, refusal)
-    verify_module(module, after="narrow_to_halves")
-    run_pipeline(module, ("merge_duplicates", "remove_dead_code"))
-    halves = [op for op in graph.ops if op.kind != "cast" and any(v.type.dtype == "f16" for v in op.results)]
-    narrowed = sum(macs_of(op) for op in halves)
-    native = device.isa.half_lanes > 0
-    return {
-        "precision": "fp16",
-        "arithmetic": "fp16" if native else "float32",
-        "code": None if native else NO_ARITHMETIC,
-        "why": None if native else STORED_ONLY,
-        "operators_in_halves": len(halves),
-        "operators_in_floats": dict(sorted(Counter(op.kind for op, _ in wide).items())),
-        "refused": [
-            {"op": op.label, "code": code, "why": REASONS[code]} for op, code in wide
-        ],
-        "macs_in_halves": narrowed,
-        "macs_share": macs_share(narrowed, macs),
-    }  # fmt: skip
+    return refusal
 
 
-def _largest(graph: Graph, samples: Sequence[Mapping[str, Array]]) -> dict[Value, float]:
+def largest_values(graph: Graph, samples: Sequence[Mapping[str, Array]]) -> dict[Value, float]:
     """The largest magnitude of each value that is float32; infinite where halves hold it no better than that."""
     given = {s.input for s in graph.states} ^ set(graph.inputs)
-    values = [v for v in (*given, *(op.result for op in graph.ops if is_float(op))) if v.type.dtype == "f32"]
+    made = (op.result for op in graph.ops if is_float(op) or op.kind == "dequantize")
+    values = [v for v in (*given, *made) if v.type.dtype == "f32"]
     largest: dict[Value, float] = {}
     with graph_values(graph, values) as taps:
         for _, found in taps.stream(samples):

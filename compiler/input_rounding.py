@@ -43,7 +43,7 @@ def noise_of_inputs(graph: Graph, readers: Sequence[Op], ranges: Mapping[Value, 
         scale, zero = grid_of(*ranges[value], "u8")
         twin = twins[value]
         grid = [copied.constant(np.array(scale, np.float32)), copied.constant(np.array(zero, DTYPES["u8"]))]
-        encode, decode = Op("quantize", [twin, *grid], {"axis": -1}), Op("dequantize", [], {"axis": -1})
+        encode, decode = Op("quantize", [twin, *grid], {"axis": -1}), Op("dequantize", [], {"axis": -1, "to": "f32"})
         at = 0 if twin.op is None else copied.ops.index(twin.op) + 1
         (stored,) = copied.insert(at, encode, [Type("u8", value.type.shape)])
         decode.inputs = [stored, *grid]

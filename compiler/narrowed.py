@@ -13,7 +13,7 @@ import numpy as np
 
 from edgec.ir import interp
 from edgec.ir.graph import Graph
-from edgec.islands import Open, island_ends, islands_of
+from edgec.islands import Open, has_halves, island_ends, islands_of
 from edgec.paired import signal_to_noise
 from edgec.receipt import compare
 
@@ -45,13 +45,13 @@ class Narrowed:
         if not ends:
             yield partial(interp.run, self.graph), dict
             return
-        with islands_of(self.graph, ends, opened) as islands:
+        with islands_of(self.graph, ends, opened, self.least_db) as islands:
             yield islands.run, lambda: {"float_islands": islands.facts()}
 
 
 def on_integers(graph: Graph, samples: Sequence[Mapping[str, Array]]) -> Narrowed:
-    """Bit for bit, but for floats and what becomes of them (edgec.islands)."""
-    return Narrowed(graph, samples, SAME_INTEGERS)
+    """Bit for bit, but for floats and what becomes of them (edgec.islands); halves are judged as such."""
+    return Narrowed(graph, samples, SAME_INTEGERS, HALVES_DB if has_halves(graph) else math.inf)
 
 
 def in_halves(graph: Graph, samples: Sequence[Mapping[str, Array]]) -> Narrowed:

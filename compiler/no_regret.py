@@ -1,7 +1,8 @@
 """Where bytes pay: operators that stay in floats because the device is predicted to be no faster on bytes.
 
-An operator has a cost in either form (targets/c/narrow_costs.py), and a value costs something where floats and bytes
-meet: once for all operators that want it in the other form. The cheapest choice of all together is a minimum cut
+Floats are halves where the device has arithmetic on them and halves hold what the operator makes. An operator has a
+cost in either form (targets/c/narrow_costs.py), and a value costs something where floats and bytes meet: once for all
+operators that want it in the other form. The cheapest choice of all together is a minimum cut
 between floats and bytes (V. Kolmogorov and R. Zabih, "What Energy Functions Can Be Minimized via Graph Cuts?", 2004).
 """
 
@@ -16,9 +17,11 @@ import networkx
 from edgec.ir.graph import Graph, Op
 from edgec.quantize import heavy
 from edgec.targets.c.isa import Isa
-from edgec.targets.c.narrow_costs import decoding, encoding, in_floats, is_winograd, on_bytes
+from edgec.targets.c.narrow_costs import decoding, encoding, in_floats, in_halves, is_winograd, on_bytes
 
+HALVES_CHEAPER = "HALVES_CHEAPER"
 REASONS = {
+    HALVES_CHEAPER: "halves cost less here than bytes",
     "CONVERSION_BOUND": "what bytes save here is less than encoding and decoding around it cost",
     "NO_DOTPROD": "the core has no dot products of bytes, and without them bytes cost more",
     "REQUANT_BOUND": "its sums are so short that scaling them costs more than bytes save",
@@ -29,25 +32,34 @@ _BYTES, _FLOATS = "bytes", "floats"  # the ends of the cut
 
 @dataclass(frozen=True)
 class Kept:
-    """An operator in floats; instructions are predicted, those of `bytes` without encoding and decoding."""
+    """An operator in floats, or in `halves`; instructions are predicted, those on bytes without encoding and
+    decoding."""
 
     op: Op
     code: str
-    floats: float
+    halves: bool
+    wide: float
     bytes: float
 
     def facts(self) -> dict[str, Any]:
         return {
             "op": self.op.label, "code": self.code, "why": REASONS[self.code],
-            "instructions_in_floats": round(self.floats), "instructions_on_bytes": round(self.bytes),
+            f"instructions_in_{'halves' if self.halves else 'floats'}": round(self.wide),
+            "instructions_on_bytes": round(self.bytes),
         }  # fmt: skip
 
 
-def slower_on_bytes(graph: Graph, candidates: Collection[Op], isa: Isa) -> list[Kept]:
-    """Of `candidates`, operators that could work on bytes, those that are left in floats, in order."""
-    costs = {op: (in_floats(op, isa), on_bytes(op, isa)) for op in graph.ops if op in candidates}
+def slower_on_bytes(graph: Graph, candidates: Collection[Op], isa: Isa, halves: Collection[Op] = ()) -> list[Kept]:
+    """Of `candidates`, operators that could work on bytes, those that are left in floats, in order; of these, what is
+    in `halves` is computed in such."""
+    costs = {
+        op: (in_halves(op, isa) if op in halves else in_floats(op, isa), on_bytes(op, isa))
+        for op in graph.ops if op in candidates
+    }  # fmt: skip
     _, (_, floats) = networkx.minimum_cut(_network(graph, costs, isa), _BYTES, _FLOATS)
-    return [Kept(op, _code(op, *costs[op], isa), *costs[op]) for op in costs if op in floats]
+    return [
+        Kept(op, _code(op, *costs[op], isa, op in halves), op in halves, *costs[op]) for op in costs if op in floats
+    ]
 
 
 def _network(graph: Graph, costs: Mapping[Op, tuple[float, float]], isa: Isa) -> Any:
@@ -85,9 +97,11 @@ def _network(graph: Graph, costs: Mapping[Op, tuple[float, float]], isa: Isa) ->
     return net
 
 
-def _code(op: Op, wide: float, narrow: float, isa: Isa) -> str:
+def _code(op: Op, wide: float, narrow: float, isa: Isa, halves: bool) -> str:
     if narrow < wide:
         return "CONVERSION_BOUND"
+    if halves and narrow < in_floats(op, isa):
+        return HALVES_CHEAPER
     if is_winograd(op, isa):
         return "WINOGRAD_CHEAPER"
     return "REQUANT_BOUND" if isa.dot else "NO_DOTPROD"

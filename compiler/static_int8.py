@@ -12,8 +12,9 @@ import numpy as np
 
 from edgec.calibration import Calibration
 from edgec.graph_values import graph_values, tapped
+from edgec.halves_beside_bytes import halves_beside_bytes, held_by_halves
 from edgec.input_rounding import LEAST_NOISE, kept_facts, noise_of_inputs, readers_of_inputs
-from edgec.int8_trials import SETTLED, Judge, Trials
+from edgec.int8_trials import SETTLED, Judge, Trials, in_integers
 from edgec.ir import interp
 from edgec.ir.copying import become
 from edgec.ir.graph import Graph, Module, Op, Value
@@ -39,10 +40,13 @@ def static_int8(
     module: Module, device: Device, data: Calibration, observer: str, force: bool, bounded: MakeBound | None = None
 ) -> dict[str, Any]:
     """Makes the module's graph one on bytes; what the receipt says of it. The graph stands before FUSED. Operators that
-    are predicted to be no faster so stay in floats, unless `force`; so do those that take the model beyond a bound."""
+    are predicted to be no faster so stay in floats, unless `force`; so do those that take the model beyond a bound.
+    Without `force`, floats are halves where the device has arithmetic on them."""
     (graph,) = module.entries.values()
     chosen = operators_on_bytes(graph)
-    slower = [] if force else slower_on_bytes(graph, chosen, device.isa)
+    native = device.isa.half_lanes > 0 and not force
+    halves = held_by_halves(graph, chosen, data.samples) if native else set()
+    slower = [] if force else slower_on_bytes(graph, chosen, device.isa, halves)
     kept = [k.facts() for k in slower]
     chosen = operators_on_bytes(graph, {k.op for k in slower})
     macs = total_macs(graph)
@@ -65,17 +69,20 @@ def static_int8(
         within = Within(trials, fixed, seen.ranges[trials.best.observer], seen.means)
         chosen, trials, searched, beyond = within.search(bounded, data.samples)
         kept += beyond
-    left = [op for op in graph.ops if op not in chosen]
+    left = [op.kind for op in graph.ops if op not in chosen]
     results = [op.result for op in graph.ops if op in chosen]
     with graph_values(graph, results) as taps:
         wide = taps(data.samples[0])
     best = trials.best
+    here = in_integers(best.module, graph.name)
     become(module, best.module)
     verify_module(module, after="the choice of encodings")
     layers = noise_of_layers(graph, [best.twins[v] for v in results], [wide[v] for v in results], data.samples[0])
     refused = requantise(graph, device.isa.byte)
     verify_module(module, after="lower_requant")
     run_pipeline(module, FUSED)
+    beside = {"halves": halves_beside_bytes(module, device, here, data.samples)} if native else {}
+    floats = beside["halves"]["operators_in_floats"] if beside else dict(sorted(Counter(left).items()))
     # what was chosen and has no integer form after all is not counted
     on_bytes = sum(macs_of(op) for op in graph.ops if op.kind in ("qconv", "qmatmul"))
     return {
@@ -83,8 +90,9 @@ def static_int8(
         "calibration": {**data.facts(), "observer": best.observer, "weights": SETTLED[best.way]},
         "trials": {"samples": len(judge.samples), "tried": [trial.facts() for trial in trials.done]},
         **searched,
+        **beside,
         "operators_on_bytes": len(chosen),
-        "operators_in_floats": dict(sorted(Counter(op.kind for op in left).items())),
+        "operators_in_floats": floats,
         "kept_in_floats": kept,
         "refused": [{"op": op, "code": code, "why": REASONS[code]} for op, code in refused],
         "macs_on_bytes": on_bytes,

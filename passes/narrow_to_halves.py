@@ -3,7 +3,7 @@
 %1 = conv %x, #w, #b  ->  %h = cast %x {to="f16"}; %2: f16[…] = conv %h, #w', #b'; %1 = cast %2 {to="f32"}
 
 An operator that is not narrowed reads floats again; a value is cast once each way, and a cast that nobody reads is not
-made. Inputs and outputs keep their types.
+made. Halves are made of bytes, and bytes of halves, without a cast between. Inputs and outputs keep their types.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ LARGEST = 65504.0
 LOSS = 0.01  # of an array's norm that rounding it to halves may cost
 
 # Why an operator that computes floats stays as it is, by code.
-NO_KERNEL, RANGE = "NO_HALF_KERNEL", "HALF_RANGE"
+NO_KERNEL, RANGE, CAST_BOUND = "NO_HALF_KERNEL", "HALF_RANGE", "CAST_BOUND"
 REASONS = {
     NO_KERNEL: "there is no kernel of halves for this form of the operator: it is done in float32",
     RANGE: "a constant or value of this operator is beyond what halves hold: it is done in float32",
+    CAST_BOUND: "what halves save here is less than casts between them and floats cost",
 }
 
 
@@ -55,9 +56,17 @@ def narrow(graph: Graph, refusal: Callable[[Op], str]) -> list[tuple[Op, str]]:
     return _Narrowing(graph, refusal).run()
 
 
+def makes_bytes(op: Op) -> bool:
+    """Quantizes by one constant scale, as there is a kernel of halves for."""
+    if op.kind != "quantize" or op.arg(1).const is None or op.arg(2).const is None:
+        return False
+    return op.attrs["axis"] == -1 and op.result.type.dtype in ("i8", "u8")
+
+
 def is_float(op: Op) -> bool:
     """Works on float32: every operand that is a float is one, and so is the result."""
-    return len(op.results) == 1 and op.result.type.dtype == "f32" and op.kind != "cast" and not any(
+    known = op.kind not in ("cast", "dequantize")
+    return known and len(op.results) == 1 and op.result.type.dtype == "f32" and not any(
         v is not None and (v.type.dtype in ("f64", "f16", "bf16") or v.type.encodings) for v in op.inputs
     )  # fmt: skip
 
@@ -82,9 +91,14 @@ class _Narrowing:
                 self.cast[op.result] = self.halves[op.arg(0)]
                 continue
             op.inputs = [self.cast.get(v, v) if v is not None else None for v in op.inputs]
+            if makes_bytes(op) and op.arg(0) in self.narrowed:
+                op.inputs[0] = self.halves[op.arg(0)]
+                self.graph.ops.append(op)
+                continue
             code = self.refusal(op) if is_float(op) else NO_KERNEL
             if code:
-                if op.kind != "cast" and any(v and v.type.dtype == "f32" for v in (*op.inputs, *op.results)):
+                real = any(v and v.type.dtype == "f32" for v in (*op.inputs, *op.results))
+                if real and op.kind not in ("cast", "quantize", "dequantize"):
                     wide.append((op, code))
                 op.inputs = [self._float(b, v) for v in op.inputs]
                 self.graph.ops.append(op)
@@ -108,6 +122,8 @@ class _Narrowing:
                     self.halves[value] = b.const(self.graph.array(value).astype(np.float16))
             elif value.op is not None and value.op.kind == "cast" and value.op.arg(0).type.dtype == "f16":
                 self.halves[value] = value.op.arg(0)
+            elif value.op is not None and value.op.kind == "dequantize":
+                self.halves[value] = b.op("dequantize", *value.op.inputs, axis=value.op.attrs["axis"], to="f16")
             else:
                 self.halves[value] = b.op("cast", value, to="f16")
         return self.halves[value]

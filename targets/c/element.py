@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from edgec.targets.c.isa import Isa
 
 # headers whose kernels keep to the words of isa.h, so that hNAME and sNAME are the same for halves
-SHARED = ("act.h", "conv.h", "depthwise.h", "gemm.h", "map.h", "matmul.h", "planes.h", "pool.h", "reduce.h",
-          "winograd.h")  # fmt: skip
+SHARED = ("act.h", "conv.h", "depthwise.h", "gemm.h", "map.h", "matmul.h", "planes.h", "pool.h", "qcast.h",
+          "reduce.h", "winograd.h")  # fmt: skip
 
 
 @dataclass(frozen=True)

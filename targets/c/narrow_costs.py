@@ -1,4 +1,4 @@
-"""What an operator costs in floats and on bytes, in instructions, from its shapes alone: where bytes pay.
+"""What an operator costs in floats, in halves and on bytes, in instructions, from its shapes alone: where bytes pay.
 
 Convolutions and matmuls are counted as their tiles are chosen (tiles.py, qtiles.py, winograd.py); the rest by figures
 an element, counted in the emulator on A64 and carried over to other vectors by their width. Weights come from memory,
@@ -9,7 +9,7 @@ multiply-adds: PACE is what was measured there, operator by operator.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Final, Literal
 
 from edgec.ir.graph import Op
 from edgec.targets.c import qtiles, tiles
@@ -19,16 +19,21 @@ from edgec.targets.c.lower.conv import is_depthwise
 from edgec.targets.c.lower.winograd import has_winograd_form, layer_of
 from edgec.targets.c.winograd import PER_BYTE, best, instructions
 
-# Instructions an element of the result: in floats, on bytes. On A64; an activation or addition in floats is fused.
-ELEMENT: dict[str, tuple[float, float]] = {
-    "add": (0.5, 1.8), "sub": (0.5, 1.8), "mul": (1.2, 2.2), "concat": (2.2, 1.1), "transpose": (1.3, 3.0),
-    "sigmoid": (8.6, 0.8), "tanh": (8.6, 0.8), "silu": (9.0, 0.8), "gelu": (19.0, 0.8), "hard_swish": (2.1, 0.8),
-    "relu": (0.5, 0.8), "reshape": (0.0, 0.0),
+Form = Literal[0, 1, 2]  # columns of the tables
+FLOATS: Final = 0
+BYTES: Final = 1
+HALVES: Final = 2
+# Instructions an element of the result, on A64: in floats, on bytes, in halves. An activation or addition is fused.
+ELEMENT: dict[str, tuple[float, float, float]] = {
+    "add": (0.5, 1.8, 0.4), "sub": (0.5, 1.8, 0.4), "mul": (1.2, 2.2, 0.8), "concat": (2.2, 1.1, 1.8),
+    "transpose": (1.3, 3.0, 3.1), "sigmoid": (8.6, 0.8, 9.1), "tanh": (8.6, 0.8, 9.1), "silu": (9.0, 0.8, 9.5),
+    "gelu": (19.0, 0.8, 19.6), "hard_swish": (2.1, 0.8, 1.1), "relu": (0.5, 0.8, 0.6), "reshape": (0.0, 0.0, 0.0),
 }  # fmt: skip
-MOVED = (1.0, 0.5)  # operators that are not listed
-SUMMED = 0.48  # an element of the operand of a mean, either way
-TAP = (2.2, 0.43)  # of a pooling window
+MOVED = (1.0, 0.5, 0.7)  # operators that are not listed
+SUMMED = (0.48, 0.48, 0.67)  # an element of the operand of a mean
+TAP = (2.2, 0.43, 1.15)  # of a pooling window
 ENCODED, DECODED = 2.6, 1.8  # an element between floats and bytes
+CAST = 0.7  # and between floats and halves
 # Instructions of a register of depthwise results: for each tap, and once; by (bytes, dot products, stride 1).
 DEPTHWISE: dict[tuple[bool, bool, bool], tuple[float, float]] = {
     (False, False, True): (1.2, 5.8), (False, False, False): (1.47, 7.8),
@@ -51,14 +56,24 @@ def is_winograd(op: Op, isa: Isa) -> bool:
 
 
 def in_floats(op: Op, isa: Isa) -> float:
+    return _wide(op, isa, FLOATS, 4)
+
+
+def in_halves(op: Op, isa: Isa) -> float:
+    """Where there is arithmetic on halves."""
+    return _wide(op, element_of(isa, "f16").isa, HALVES, 2)
+
+
+def _wide(op: Op, isa: Isa, form: Form, size: int) -> float:
+    """Of numbers of `size` bytes, as many in a register as `isa` has lanes."""
     if has_winograd_form(op) and (m := best(layer_of(op), isa)):
         spent = instructions(layer_of(op), isa, m) / PACE.get((isa.name, "winograd"), 1.0)
-        return spent + _weights(op, 4 * (m + 2) ** 2 / 9)
-    return _cost(op, isa, on_bytes=False) + _weights(op, 4)
+        return spent + _weights(op, size * (m + 2) ** 2 / 9)
+    return _cost(op, isa, form) + _weights(op, size)
 
 
 def on_bytes(op: Op, isa: Isa) -> float:
-    return _cost(op, isa, on_bytes=True) + _weights(op, 1)
+    return _cost(op, isa, BYTES) + _weights(op, 1)
 
 
 def encoding(elements: int, isa: Isa) -> float:
@@ -69,24 +84,28 @@ def decoding(elements: int, isa: Isa) -> float:
     return elements * DECODED * 4 / isa.lanes
 
 
+def casting(elements: int, isa: Isa) -> float:
+    return elements * CAST * 4 / isa.lanes
+
+
 def _weights(op: Op, size: float) -> float:
     constants = [v for v in op.inputs if v is not None and v.const is not None]
     return float(PER_BYTE * size * sum(v.type.size for v in constants))
 
 
-def _cost(op: Op, isa: Isa, on_bytes: bool) -> float:
+def _cost(op: Op, isa: Isa, form: Form) -> float:
     if op.kind == "conv":
-        return _depthwise(op, isa, on_bytes) if is_depthwise(op) else _conv(op, isa, on_bytes)
+        return _depthwise(op, isa, form == BYTES) if is_depthwise(op) else _conv(op, isa, form == BYTES)
     if op.kind == "matmul":
         dims = op.result.type.dims
-        return _gemm(isa, on_bytes, math.prod(dims[:-1]), dims[-1], op.arg(0).type.dims[-1], 0, 1)
-    lanes = isa.lanes / 4
+        return _gemm(isa, form == BYTES, math.prod(dims[:-1]), dims[-1], op.arg(0).type.dims[-1], 0, 1)
+    registers = 1.0 if form == HALVES else 4 / isa.lanes  # to those of A64
     if op.kind in ("reduce_mean", "reduce_sum"):
-        return float(op.arg(0).type.size * SUMMED / lanes)
+        return op.arg(0).type.size * SUMMED[form] * registers
     if op.kind.endswith("_pool"):
         window: int = math.prod(op.attrs["kernel"])  # type: ignore[arg-type]
-        return float(op.result.type.size * window * TAP[on_bytes] / lanes)
-    return float(op.result.type.size * ELEMENT.get(op.kind, MOVED)[on_bytes] / lanes)
+        return op.result.type.size * window * TAP[form] * registers
+    return op.result.type.size * ELEMENT.get(op.kind, MOVED)[form] * registers
 
 
 def _conv(op: Op, isa: Isa, on_bytes: bool) -> float:

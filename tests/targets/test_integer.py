@@ -34,6 +34,9 @@ def _quantize(net: Network) -> None:
             x = net.source(np.where(rng.random(n) < 0.3, np.rint(values * 2) / 2, values) if n < 9000 else values)
             net.op("quantize", x, build.const(1.0, "f32"), build.const(zero, dtype))
             net.op("quantize", x, build.const(0.37, "f32"), build.const(zero, dtype))
+            if dtype in ("i8", "u8"):
+                halves = build.op("cast", net.source(np.clip(values, -60000, 60000)), to="f16")
+                net.op("quantize", halves, build.const(0.37, "f32"), build.const(zero, dtype))
         whole = net.source(np.array(SPECIAL))
         net.op("quantize", whole, build.const(1.0, "f32"), build.const(info.min, dtype))
         net.op("quantize", whole, net.source(0.1), net.source(1, dtype))
@@ -51,11 +54,15 @@ def _dequantize(net: Network) -> None:
         for n in (*LENGTHS, 9000):
             zero = build.const(rng.integers(info.min, info.max, endpoint=True), dtype)
             net.op("dequantize", _all_bytes(net, dtype, n), build.const(rng.uniform(0.01, 2), "f32"), zero)
+            scale = build.const(rng.uniform(0.01, 2) * 2.0 ** (8 - 8 * DTYPES[dtype].itemsize), "f32")
+            net.op("dequantize", _all_bytes(net, dtype, n), scale, zero, to="f16")
         t = _all_bytes(net, dtype, 2, 3, 5, 33)
         for axis in range(4):
             scales = rng.uniform(0.01, 0.1, t.type.dims[axis])
             zeros = rng.integers(info.min, info.max, t.type.dims[axis])
             net.op("dequantize", t, build.const(scales, "f32"), build.const(zeros, dtype), axis=axis)
+            small = scales * 2.0 ** (8 - 8 * DTYPES[dtype].itemsize)
+            net.op("dequantize", t, build.const(small, "f32"), build.const(zeros, dtype), axis=axis, to="f16")
         net.op("dequantize", t, net.source(0.1), net.source(1, dtype))
 
 

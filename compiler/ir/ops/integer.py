@@ -33,6 +33,7 @@ from edgec.ir.types import DTYPES, Type
 
 Array = np.ndarray[Any, Any]
 BYTES = ("i8", "u8")
+REALS = ("f32", "f16")
 MIDDLE = {"i8": 0, "u8": 128}
 SHIFTS = (17, 31)  # least and largest s
 ACC = np.iinfo(np.int32)
@@ -235,14 +236,15 @@ def _along(v: Array, rank: int, axis: int) -> Array:
 def _infer_quantize(types: Sequence[Type | None], a: Any) -> list[Type]:
     x = operand(types, 0, "quantize")
     _, zero = _scales("quantize", x, types, a)
-    if x.dtype != "f32" or zero.dtype not in (*BYTES, "i16", "u16"):
-        raise IRError(f"quantize takes f32 and makes i8, u8, i16 or u16, not {zero.dtype} of {x}")
+    if x.dtype not in REALS or zero.dtype not in (*BYTES, "i16", "u16"):
+        raise IRError(f"quantize takes f32 or f16 and makes i8, u8, i16 or u16, not {zero.dtype} of {x}")
     return [Type(zero.dtype, x.shape)]
 
 
 def _evaluate_quantize(v: Sequence[Any], a: Any) -> list[Array]:
-    """ONNX, QuantizeLinear."""
-    return [nearest_steps(v[0], *(_along(given, v[0].ndim, a["axis"]) for given in v[1:]))]
+    """ONNX, QuantizeLinear; halves become floats first."""
+    x = v[0].astype(np.float32)
+    return [nearest_steps(x, *(_along(given, x.ndim, a["axis"]) for given in v[1:]))]
 
 
 def _infer_dequantize(types: Sequence[Type | None], a: Any) -> list[Type]:
@@ -250,14 +252,18 @@ def _infer_dequantize(types: Sequence[Type | None], a: Any) -> list[Type]:
     _, zero = _scales("dequantize", x, types, a)
     if x.dtype not in (*BYTES, "i16", "u16", "i32") or zero.dtype != x.dtype:
         raise IRError(f"dequantize takes i8, u8, i16, u16 or i32 with a zero point alike, not {x} with {zero}")
-    return [Type("f32", x.shape)]
+    if a["to"] not in REALS:
+        raise IRError(f"dequantize makes f32 or f16, not {a['to']}")
+    return [Type(a["to"], x.shape)]
 
 
 def _evaluate_dequantize(v: Sequence[Any], a: Any) -> list[Array]:
-    """(x - zero) * scale; the difference is taken in integers that hold it."""
+    """(x - zero) * scale, in float32; the difference is taken in integers that hold it."""
     rank = v[0].ndim
     steps = v[0].astype(np.int64) - _along(v[2], rank, a["axis"]).astype(np.int64)
-    return [steps.astype(np.int32).astype(np.float32) * _along(v[1], rank, a["axis"])]
+    real = steps.astype(np.int32).astype(np.float32) * _along(v[1], rank, a["axis"])
+    with np.errstate(over="ignore"):
+        return [real.astype(DTYPES[a["to"]])]
 
 
 _WINDOW: dict[str, Any] = {"strides": REQUIRED, "pads": REQUIRED, "dilations": REQUIRED}
@@ -268,7 +274,10 @@ ROWS: list[OpRow] = [
     # the same tensor: its result is stored in another way than its operand
     OpRow("encode", "integer", (1, 1), _infer_encode, lambda v, a: [v[0]], {}, row_rules.own_row),
     OpRow("quantize", "integer", (3, 3), _infer_quantize, _evaluate_quantize, {"axis": -1}, row_rules.own_row),
-    OpRow("dequantize", "integer", (3, 3), _infer_dequantize, _evaluate_dequantize, {"axis": -1}, row_rules.own_row),
+    OpRow(
+        "dequantize", "integer", (3, 3), _infer_dequantize, _evaluate_dequantize, {"axis": -1, "to": "f32"},
+        row_rules.own_row,
+    ),
     OpRow(
         "qconv", "integer", (2, 6), _infer_conv, _evaluate_conv,
         {**_WINDOW, "groups": 1, "layout": "nchw", "x_zero": 0, **_BOUNDS}, row_rules.window,

@@ -202,4 +202,15 @@ EDGEC_INLINE edgec_vq edgec_sums_finish(edgec_byte_sums *s, const edgec_qscale *
   return edgec_requant_lanes(s->sum, scale);
 }
 
+/* x / scale as the nearest integer, the even one of two, within [lo, hi]; a NaN is 0. Bounds are below 2^22. */
+EDGEC_INLINE edgec_vi edgec_vsteps(edgec_vf x, edgec_vf scale, edgec_vf lo, edgec_vf hi) {
+  const edgec_vf t = x / scale;
+  const edgec_vf number = (edgec_vf)((edgec_vi)t & (edgec_vi)(t == t));
+  const edgec_vf bounded = edgec_vmin(hi, edgec_vmax(lo, number)) + 12582912.0f;
+  return (edgec_vi)bounded - 0x4B400000;
+}
+
+/* (x - zero) * scale; the difference wraps at 32 bits. */
+#define EDGEC_DEQUANTIZED(X, ZERO, SCALE) ((float)(int32_t)((uint32_t)(X) - (uint32_t)(ZERO)) * (SCALE))
+
 #endif

@@ -5,42 +5,7 @@
 #include "map.h"
 #include "qlanes.h"
 
-/* x / scale as the nearest integer, the even one of two, within [lo, hi]; a NaN is 0. Bounds are below 2^22. */
-EDGEC_INLINE edgec_vi edgec_vsteps(edgec_vf x, edgec_vf scale, edgec_vf lo, edgec_vf hi) {
-  const edgec_vf t = x / scale;
-  const edgec_vf number = (edgec_vf)((edgec_vi)t & (edgec_vi)(t == t));
-  const edgec_vf bounded = edgec_vmin(hi, edgec_vmax(lo, number)) + 12582912.0f;
-  return (edgec_vi)bounded - 0x4B400000;
-}
-
-/* y = saturated(round(x / scale) + zero). `zero` is of edgec_q8, and `flip` leads from there to y: 0x80 from signed
-   bytes to unsigned or back. A task is EDGEC_MAP_CHUNK elements. */
-EDGEC_FN void edgec_quantize(const float *x, uint8_t *y, ptrdiff_t n, float scale, ptrdiff_t zero, ptrdiff_t flip,
-                             ptrdiff_t begin, ptrdiff_t end) {
-  const ptrdiff_t stop = end * EDGEC_MAP_CHUNK < n ? end * EDGEC_MAP_CHUNK : n;
-  const edgec_vf lo = edgec_splat((float)(EDGEC_Q8_MIN - zero)), hi = edgec_splat((float)(EDGEC_Q8_MAX - zero));
-  const edgec_vf by = edgec_splat(scale);
-  const edgec_vi base = edgec_splat_i((int32_t)zero);
-  const edgec_vq turned = edgec_splat_q((int32_t)flip);
-  for (ptrdiff_t i = begin * EDGEC_MAP_CHUNK; i < stop; i += EDGEC_Q8_BLOCK) {
-    const ptrdiff_t count = stop - i;
-    edgec_vi v[4];
-    if (count >= EDGEC_Q8_BLOCK) {
-      EDGEC_UNROLL for (int j = 0; j < 4; j++)
-        v[j] = edgec_vsteps(edgec_load(x + i + j * EDGEC_LANES), by, lo, hi) + base;
-      *(edgec_vq *)(y + i) = edgec_narrow(v, 4) ^ turned;
-    } else {
-      EDGEC_UNROLL for (int j = 0; j < 4; j++) {
-        const ptrdiff_t left = count - j * EDGEC_LANES, some = left < EDGEC_LANES ? left : EDGEC_LANES;
-        v[j] = base;
-        if (some > 0) v[j] += edgec_vsteps(edgec_load_n(x + i + j * EDGEC_LANES, some), by, lo, hi);
-      }
-      edgec_store_few((edgec_q8 *)(y + i), edgec_narrow(v, 4) ^ turned, count);
-    }
-  }
-}
-
-/* The same for one number, and any integer of at most 16 bits. */
+/* As edgec_quantize (qcast.h), of one number, and to any integer of at most 16 bits. */
 EDGEC_INLINE int32_t edgec_quantized(float x, float scale, int32_t zero, int32_t lo, int32_t hi) {
   const float t = x / scale, low = (float)(lo - zero), high = (float)(hi - zero);
   const float bounded = t != t ? 0.0f : t < low ? low : t > high ? high : t;
@@ -56,52 +21,6 @@ EDGEC_INLINE int32_t edgec_quantized(float x, float scale, int32_t zero, int32_t
         const ptrdiff_t at = (task * n + j) * inner;                                                               \
         for (ptrdiff_t i = at; i < at + inner; i++) y[i] = (T)edgec_quantized(x[i], scale[j], zero[j], LO, HI);     \
       }                                                                                                            \
-  }
-
-/* (x - zero) * scale; the difference wraps at 32 bits. */
-#define EDGEC_DEQUANTIZED(X, ZERO, SCALE) ((float)(int32_t)((uint32_t)(X) - (uint32_t)(ZERO)) * (SCALE))
-#define EDGEC_DEQUANTIZE(NAME, T)                                                                                  \
-  EDGEC_FN void edgec_##NAME(const T *x, const float *scale, const T *zero, float *y, ptrdiff_t n, ptrdiff_t inner, \
-                             ptrdiff_t begin, ptrdiff_t end) {                                                     \
-    for (ptrdiff_t task = begin; task < end; task++) {                                                             \
-      const T *from = x + task * n * inner;                                                                        \
-      float *to = y + task * n * inner;                                                                            \
-      if (inner == 1) {                                                                                            \
-        for (ptrdiff_t j = 0; j < n; j++) to[j] = EDGEC_DEQUANTIZED(from[j], zero[j], scale[j]);                   \
-        continue;                                                                                                  \
-      }                                                                                                            \
-      for (ptrdiff_t j = 0; j < n; j++, from += inner, to += inner) {                                              \
-        const uint32_t base = (uint32_t)zero[j];                                                                   \
-        const float by = scale[j];                                                                                 \
-        ptrdiff_t i = 0;                                                                                           \
-        for (; i + EDGEC_MAP_BLOCK <= inner; i += EDGEC_MAP_BLOCK) {                                               \
-          T in[EDGEC_MAP_BLOCK]; /* all are read before any is written, for all that compilers know */             \
-          __builtin_memcpy(in, from + i, sizeof in);                                                               \
-          for (int k = 0; k < EDGEC_MAP_BLOCK; k++) to[i + k] = EDGEC_DEQUANTIZED(in[k], base, by);                \
-        }                                                                                                          \
-        for (; i < inner; i++) to[i] = EDGEC_DEQUANTIZED(from[i], base, by);                                       \
-      }                                                                                                            \
-    }                                                                                                              \
-  }
-
-/* The same for bytes with one scale; a task is EDGEC_MAP_CHUNK elements. */
-#define EDGEC_DEQUANTIZE_BYTES(NAME, T)                                                                              \
-  EDGEC_FN void edgec_##NAME(const T *x, float *y, ptrdiff_t n, float scale, ptrdiff_t zero, ptrdiff_t begin,        \
-                             ptrdiff_t end) {                                                                        \
-    typedef T bytes __attribute__((vector_size(4 * EDGEC_LANES), aligned(1), may_alias));                            \
-    typedef int32_t wide __attribute__((vector_size(16 * EDGEC_LANES)));                                             \
-    const ptrdiff_t stop = end * EDGEC_MAP_CHUNK < n ? end * EDGEC_MAP_CHUNK : n;                                    \
-    const edgec_vf by = edgec_splat(scale);                                                                          \
-    ptrdiff_t i = begin * EDGEC_MAP_CHUNK;                                                                           \
-    for (; i + EDGEC_Q8_BLOCK <= stop; i += EDGEC_Q8_BLOCK) {                                                        \
-      union {                                                                                                        \
-        wide all;                                                                                                    \
-        edgec_vi part[4];                                                                                            \
-      } v = {__builtin_convertvector(*(const bytes *)(x + i), wide)};                                                \
-      EDGEC_UNROLL for (int j = 0; j < 4; j++)                                                                       \
-        edgec_store(y + i + j * EDGEC_LANES, __builtin_convertvector(v.part[j] - (int32_t)zero, edgec_vf) * by);     \
-    }                                                                                                                \
-    for (; i < stop; i++) y[i] = EDGEC_DEQUANTIZED(x[i], zero, scale);                                               \
   }
 
 /* y = clamp((x * x_scale + z * z_scale + bias) >> shift); the rounding is in the bias. y may be x or z. */

@@ -1,4 +1,4 @@
-"""Between floats and small integers, and bytes element by element (kernels/qmap.h, qtable.h)."""
+"""Between floats and small integers, and bytes element by element (kernels/qcast.h, qmap.h, qtable.h)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from edgec.ir.graph import Op, Value
 from edgec.ir.ops.integer import BYTES
 from edgec.plan.plan import Struct
-from edgec.targets.c.lower.context import CTYPES, Lowering, LowerOp
+from edgec.targets.c.lower.context import CTYPES, Lowering, LowerOp, NotLowered
 from edgec.targets.c.lower.elementwise import CHUNK, split_row
 from edgec.targets.c.lower.qpool import lower_qsum, lower_qsum_pool
 from edgec.targets.c.lower.strides import broadcast_strides, collapse
@@ -38,11 +38,14 @@ def _quantize(op: Op, ctx: Lowering) -> None:
     if number and dtype in ("i8", "u8"):
         turned = dtype != ctx.isa.byte
         base = int(ctx.graph.array(zero)) + (0 if not turned else 128 if dtype == "i8" else -128)
+        numbers = ctx.element(x.type.dtype, wide=True)
         ctx.call(
-            "qmap.h", "edgec_quantize", ctx.read(x), ctx.write(op.result, "uint8_t"), n,
+            numbers.header("qcast.h"), numbers.function("quantize"), ctx.read(x), ctx.write(op.result, "uint8_t"), n,
             float(ctx.graph.array(scale)), base, SIGN if turned else 0, tasks=-(-n // CHUNK),
         )  # fmt: skip
         return
+    if x.type.dtype != "f32":
+        raise NotLowered(f"quantizing {x.type.dtype} has a kernel for bytes with one constant scale only")
     outer, steps, inner = _axis(op)
     info, name = np.iinfo(zero.type.numpy), f"quantize_{dtype}"
     ctx.call(
@@ -55,19 +58,20 @@ def _dequantize(op: Op, ctx: Lowering) -> None:
     x, scale, zero = (op.arg(i) for i in range(3))
     if not op.result.type.size:
         return
-    name = f"dequantize_{x.type.dtype}"
+    name, numbers = f"dequantize_{x.type.dtype}", ctx.element(op.result.type.dtype, wide=True)
+    header = numbers.header("qcast.h")
     if op.attrs["axis"] == -1 and x.type.dtype in BYTES and scale.const is not None and zero.const is not None:
         n, name = op.result.type.size, f"{name}_all"
         ctx.call(
-            "qmap.h", f"edgec_{name}", ctx.read(x), ctx.write(op.result), n, float(ctx.graph.array(scale)),
+            header, numbers.function(name), ctx.read(x), ctx.write(op.result), n, float(ctx.graph.array(scale)),
             int(ctx.graph.array(zero)), tasks=-(-n // CHUNK),
             instances=(f"EDGEC_DEQUANTIZE_BYTES({name}, {CTYPES[x.type.dtype]})",),
         )  # fmt: skip
         return
     outer, steps, inner = _axis(op)
     ctx.call(
-        "qmap.h", f"edgec_{name}", ctx.read(x), ctx.read(scale), ctx.read(zero), ctx.write(op.result), steps, inner,
-        tasks=outer, instances=(f"EDGEC_DEQUANTIZE({name}, {CTYPES[x.type.dtype]})",),
+        header, numbers.function(name), ctx.read(x), ctx.read(scale), ctx.read(zero), ctx.write(op.result), steps,
+        inner, tasks=outer, instances=(f"EDGEC_DEQUANTIZE({name}, {CTYPES[x.type.dtype]})",),
     )  # fmt: skip
 
 
