@@ -34,6 +34,8 @@ SUMMED = (0.48, 0.48, 0.67)  # an element of the operand of a mean
 TAP = (2.2, 0.43, 1.15)  # of a pooling window
 ENCODED, DECODED = 2.6, 1.8  # an element between floats and bytes
 CAST = 0.7  # and between floats and halves
+# What halves cost in a graph, to what they cost alone, but for Winograd's algorithm: padded copies are twice as large.
+PADDED = 1.2
 # Instructions of a register of depthwise results: for each tap, and once; by (bytes, dot products, stride 1).
 DEPTHWISE: dict[tuple[bool, bool, bool], tuple[float, float]] = {
     (False, False, True): (1.2, 5.8), (False, False, False): (1.47, 7.8),
@@ -61,7 +63,8 @@ def in_floats(op: Op, isa: Isa) -> float:
 
 def in_halves(op: Op, isa: Isa) -> float:
     """Where there is arithmetic on halves."""
-    return _wide(op, element_of(isa, "f16").isa, HALVES, 2)
+    wide = element_of(isa, "f16").isa
+    return _wide(op, wide, HALVES, 2) * (1.0 if is_winograd(op, wide) else PADDED)
 
 
 def _wide(op: Op, isa: Isa, form: Form, size: int) -> float:
