@@ -86,7 +86,7 @@ def gnu_flags(flags: Sequence[str]) -> str:
             continue
         cpu, changed = found[1].replace("_", "-"), re.findall(r"[+-]\w+", found[2])
         if cpu.startswith("x86-64"):
-            out += [f"-march={cpu}", *(f"-m{feature[1:]}" for feature in changed)]
+            out += [f"-march={cpu}", *(f"-m{feature[1:].replace('_', '-')}" for feature in changed)]
         else:  # a feature that is taken away takes with it what needs it
             out.append(f"-mcpu={cpu}{'+nosve' if '-sve' in changed else ''}")
     return " ".join(out)

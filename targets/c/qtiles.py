@@ -25,6 +25,11 @@ ROWS: dict[tuple[str, bool], dict[int, int]] = {
 }
 # With products of matrices: two rows and columns a register of sums, a register of A a row, four of B.
 ROWS_MMLA: dict[int, int] = {12: 2, 8: 2, 6: 4, 5: 4, 4: 4, 3: 6, 2: 8, 1: 8}
+# With tiles of AMX: four of sums, two of A and two of B.
+ROWS_AMX: dict[int, int] = {4: 16, 3: 16, 2: 16, 1: 16}
+# Dot products of a register that take as long as one of tiles, and as loading or storing one: as Intel states them
+# (Optimization Reference Manual, AMX), not measured.
+AMX_PRODUCT, AMX_MOVE = 32, 16
 # As the first, with weights of four bits: registers hold multipliers as well.
 ROWS_FOUR: dict[tuple[str, bool], dict[int, int]] = {
     ("neon", True): {8: 1, 6: 2, 4: 4, 3: 6, 2: 8, 1: 8},
@@ -40,8 +45,10 @@ _STEPS = (0, 1, 3, 2)  # EDGEC_QGEMM_PAIR_STEP
 
 # What sums become: bytes, bytes by way of 16 bits that hold all of them, or int32 as they are.
 Result = Literal["bytes", "short", "sums"]
-# How products are made: as dot products of four bytes, in pairs that fit 16 bits, or as matrices (kernels/qmmla.h).
-Form = Literal["dots", "pairs", "mmla"]
+# How products are made: as dot products of four bytes, in pairs that fit 16 bits, or of matrices in registers
+# (kernels/qmmla.h) or in tiles (kernels/qamx.h).
+Form = Literal["dots", "pairs", "mmla", "amx"]
+_MATRICES = {"mmla": "qmmla", "amx": "qamx"}
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ class QTiles:
     @property
     def header(self) -> str:
         """Has the kernels of convolution and matmul over such tiles; nothing where those are the plain ones."""
-        return "q4gemm.h" if self.four else "qmmla.h" if self.form == "mmla" else ""
+        return "q4gemm.h" if self.four else f"{_MATRICES[self.form]}.h" if self.form in _MATRICES else ""
 
     @property
     def kind(self) -> str:
@@ -65,12 +72,12 @@ class QTiles:
 
     @property
     def group(self) -> int:
-        return 4 if self.form == "dots" else 8
+        return 4 if self.form in ("dots", "amx") else 8
 
     @property
     def _words(self) -> tuple[str, ...]:
         """In the names of a tile's function and macro."""
-        kernel = "qmmla" if self.form == "mmla" else "q4gemm" if self.four else "qgemm"
+        kernel = _MATRICES.get(self.form, "q4gemm" if self.four else "qgemm")
         return (kernel, *["pairs"] * (self.form == "pairs"), *[self.result] * (self.result != "bytes"))
 
     def struct(self) -> Struct:
@@ -160,7 +167,7 @@ def choose_qtiles(
 
     every = forms(isa, four)
     if rows == 1:
-        every.pop("mmla", None)  # half of each product would be thrown away
+        every = {form: table for form, table in every.items() if form not in _MATRICES}  # most would be thrown away
     return min((priced(form, table) for form, table in every.items()), key=lambda f: f[0])[1]
 
 
@@ -170,6 +177,8 @@ def forms(isa: Isa, four: bool = False) -> dict[Form, Mapping[int, int]]:
     found: dict[Form, Mapping[int, int]] = {plain: (ROWS_FOUR if four else ROWS)[isa.name, isa.dot]}
     if isa.mmla and not four:
         found["mmla"] = ROWS_MMLA
+    if isa.amx and not four:
+        found["amx"] = ROWS_AMX
     return found
 
 
@@ -182,6 +191,9 @@ def tile_instructions(isa: Isa, form: Form, mr: int, nv: int, length: int, segme
         dot, split_a, split_b = (1, 1, 1) if isa.dot else (4, 3, 4)
         group = dot * mr * nv + split_a * mr + split_b * nv + (-(-mr // 3) + 3) / 4
         finish = mr * (7 * nv + sum(4 + p for p in parts))
+        if form == "amx":  # products hide the loads of B
+            steps = -(-groups // 16) * (AMX_PRODUCT * nv + AMX_MOVE)
+            return segments * (steps + 8) + finish + nv * (2 * AMX_MOVE + mr) + 100
         return segments * (groups * (group + max(0, 8 - mr * nv)) + 8) + finish + 40
     run, whole = 9.0 + mr, mr + mr % 2
     rows = mr * (nv + -(-nv // 2))  # requantised, and sums begun

@@ -23,6 +23,7 @@ def test_spelling() -> None:
     assert gnu_flags(arm.devices()["apple-m2"].flags) == "-mcpu=apple-m2"
     wide = "-mprefer-vector-width=512"
     assert gnu_flags(host.devices()["avx512vnni"].flags) == f"-march=x86-64-v4 -mavx512vnni {wide}"
+    assert gnu_flags(host.devices()["amx"].flags) == f"-march=x86-64-v4 -mavx512vnni -mamx-tile -mamx-int8 {wide}"
     assert gnu_flags(host.devices()["avx2"].flags) == "-march=x86-64-v3"
 
 

@@ -77,6 +77,9 @@ EDGEC_INLINE edgec_vq edgec_zip_q(edgec_vq a, edgec_vq b, int half) {
 #define EDGEC_QMMLA_SUMS(MR, NV) EDGEC_QGEMM_TILE_FROM(PAIRS, MMLA, PAIRS_SUMS, edgec_qmmla_sums_##MR##x##NV, MR, NV)
 
 #else
-#error "edgec: compile with the flags of CMakeLists.txt: this source multiplies matrices of bytes (FEAT_I8MM)"
+#define EDGEC_QMMLA_TILE(MR, NV) \
+  _Static_assert(0, "edgec: compile with the flags of CMakeLists.txt: this source multiplies matrices of bytes");
+#define EDGEC_QMMLA_SHORT EDGEC_QMMLA_TILE
+#define EDGEC_QMMLA_SUMS EDGEC_QMMLA_TILE
 #endif
 #endif
