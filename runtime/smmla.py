@@ -97,6 +97,7 @@ def _stays(word: int) -> bool:
 
 
 def _branch(source: int, target: int) -> int:
+    assert abs(target - source) < 1 << 27  # code is linked behind constants, near the image's end
     return _BRANCH | (target - source) >> 2 & 0x3FFFFFF
 
 
