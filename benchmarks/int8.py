@@ -6,7 +6,7 @@ flips         answers lost and won on the labelled sets, calibrated on their `ca
 latency       one thread on this machine: our INT8, our float, onnxruntime's INT8 forms, in one interleaved run
 instructions  executed A64 instructions of an inference in INT8, fp16 and float, by the emulator
 agreement     top-1 of efficientnet_lite0 in INT8 and in float on crops of scikit-image's photographs (needs it)
-bits          every model for this machine and cores with and without dot products against the same integers
+bits          every model for this machine and cores with smmla, sdot and neither, against the same integers
 noise         signal to noise of the first output beside onnxruntime's quantize_static, on held-out inputs
 """
 
@@ -273,7 +273,7 @@ def bits(folder: Path, data: Path, names: Sequence[str], target: str, work: Path
     """Exact, or how far off: behind operators in floats, a byte here and there may be a step off."""
     good, total = 0, 0
     for model in read_models(folder, names):
-        for chosen in (target,) if target else ("host", "arm:cortex-a76", "arm:cortex-a72"):
+        for chosen in (target,) if target else ("host", "arm:neoverse-n2", "arm:cortex-a76", "arm:cortex-a72"):
             total += 1
             out = work / f"{model.name}-{chosen.replace(':', '-')}"
             options = model.options(precision="int8", verify_inputs=2, calib_samples=8)

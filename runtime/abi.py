@@ -17,6 +17,7 @@ _MEANINGS = {
     -2: "a pointer is not aligned (EDGEC_MISALIGNED)",
     -3: "an input holds a value that the model forbids, such as an index out of range (EDGEC_BAD_VALUE)",
     -4: "the weights are not those that the model was compiled with (EDGEC_BAD_WEIGHTS)",
+    -5: "the system does not let this process use AMX (EDGEC_NO_TILES)",
 }
 
 

@@ -22,6 +22,7 @@ from edgec.runtime.elf import Image, read_elf
 from edgec.runtime.errors import RunError
 from edgec.runtime.manifest import Manifest
 from edgec.runtime.memory import PAGE, Memory, Region
+from edgec.runtime.smmla import Copies, copies
 
 Array = np.ndarray[Any, Any]
 
@@ -50,7 +51,7 @@ _CPACR_FPEN = 3 << 20
 
 class EmulatorRunner:
     """With `count=True`, `instructions` and `instructions_by_function` speak of the last run; counting slows it down.
-    `stack_bytes` is the deepest stack of all calls so far."""
+    `stack_bytes` is the deepest stack of all calls so far. `cpu` is what is emulated, in words."""
 
     def __init__(self, manifest: Manifest, count: bool = False) -> None:
         self._manifest = manifest
@@ -58,12 +59,14 @@ class EmulatorRunner:
         if self._image.machine != "aarch64":
             raise RunError(f"{manifest.name}.elf is for {self._image.machine}, and the emulator runs aarch64")
         wanted = manifest.cpu.replace("_", "-")
-        self.cpu = wanted if wanted in _CPUS else "max"
+        self._model = wanted if wanted in _CPUS else "max"
+        self._copies = copies(self._image, -(-self._image.end // PAGE) * PAGE + PAGE)
+        self.cpu = self._model if self._copies is None else f"{self._model}, smmla as dot products"
         self.stack_bytes = 0
         self.instructions: int | None = None
         self.instructions_by_function: dict[str, int] = {}
         self._fault: tuple[str, int] | None = None
-        self._blocks: Counter[int] = Counter()
+        self._blocks: Counter[tuple[int, int]] = Counter()
         self._start()
         if count:
             self._uc.hook_add(unicorn.UC_HOOK_BLOCK, self._count_block)
@@ -71,12 +74,14 @@ class EmulatorRunner:
     def _start(self) -> None:
         manifest = self._manifest
         self._uc = unicorn.Uc(unicorn.UC_ARCH_ARM64, unicorn.UC_MODE_ARM)
-        self._uc.ctl_set_cpu_model(_CPUS[self.cpu])
+        self._uc.ctl_set_cpu_model(_CPUS[self._model])
         cpacr = self._uc.reg_read(a64.UC_ARM64_REG_CPACR_EL1)
         self._uc.reg_write(a64.UC_ARM64_REG_CPACR_EL1, cpacr | _CPACR_FPEN)
         self._uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._note_fault)
         _map_image(self._uc, self._image)
-        self._memory = Memory(self._uc, self._image.end)
+        if self._copies is not None:
+            _map_copies(self._uc, self._copies)
+        self._memory = Memory(self._uc, self._image.end if self._copies is None else self._copies.end)
         self._exit = self._memory.allocate("the return address", 64).address
         self._stack = self._memory.allocate("the stack", STACK_BYTES)
         check_info(self._read_info(), manifest)
@@ -162,11 +167,11 @@ class EmulatorRunner:
         return int(self._uc.reg_read(a64.UC_ARM64_REG_X0))
 
     def _explain(self, error: unicorn.UcError) -> str:
-        place = self._image.where(int(self._uc.reg_read(a64.UC_ARM64_REG_PC)))
+        place = self._image.where(self._origin(int(self._uc.reg_read(a64.UC_ARM64_REG_PC))))
         if self._fault is not None:
             verb, address = self._fault
             return f"it {verb} {address:#x}, {self._memory.describe(address)}, at {place}"
-        return f"{error} at {place} on the CPU '{self.cpu}'"
+        return f"{error} at {place} on the CPU '{self._model}'"
 
     # -- hooks --------------------------------------------------------------------------------------------------
 
@@ -178,14 +183,19 @@ class EmulatorRunner:
         return False
 
     def _count_block(self, uc: Any, address: int, size: int, data: Any) -> None:
-        self._blocks[address] += size
+        self._blocks[address, size] += 1
+
+    def _origin(self, address: int) -> int:
+        return address if self._copies is None else self._copies.origin(address)
 
     def _sum_blocks(self) -> None:
         if not self._blocks:
             return
         by_function: Counter[str] = Counter()
-        for address, size in self._blocks.items():
-            by_function[self._image.function_at(address) or f"{address:#x}"] += size // 4
+        for (at, size), times in self._blocks.items():
+            address = self._origin(at)
+            each = size // 4 if self._copies is None else self._copies.instructions(at, size)
+            by_function[self._image.function_at(address) or f"{address:#x}"] += times * each
         self.instructions = by_function.total()
         self.instructions_by_function = dict(by_function.most_common())
 
@@ -210,3 +220,12 @@ def _map_image(uc: unicorn.Uc, image: Image) -> None:
     uc.mem_map(start * PAGE, run * PAGE, pages[start])
     for segment in image.segments:
         uc.mem_write(segment.address, bytes(segment.data))
+
+
+def _map_copies(uc: unicorn.Uc, found: Copies) -> None:
+    size = -(-len(found.code) // PAGE) * PAGE
+    uc.mem_map(found.saved, PAGE, unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE)
+    uc.mem_map(found.start, size, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
+    uc.mem_write(found.start, found.code)
+    for address, branch in found.branches.items():
+        uc.mem_write(address, branch)

@@ -30,7 +30,8 @@ enum {
   EDGEC_NULL_ARGUMENT = -1, /* a pointer that must not be NULL is */
   EDGEC_MISALIGNED = -2,    /* a pointer is not a multiple of `alignment` */
   EDGEC_BAD_VALUE = -3,     /* an input value that the model forbids, such as an index out of range */
-  EDGEC_BAD_WEIGHTS = -4    /* the weights handed in are not those that the model was compiled with */
+  EDGEC_BAD_WEIGHTS = -4,   /* the weights handed in are not those that the model was compiled with */
+  EDGEC_NO_TILES = -5       /* the system does not let this process use AMX, for which the model was compiled */
 };
 
 /* Types of elements; bool is one byte, 0 or 1. */

@@ -35,7 +35,10 @@ def read_devices(package: str) -> dict[str, Device]:
         name = entry.name.removesuffix(".toml")
         features = tuple(facts.get("features", ()))
         halves = 8 if facts["isa"] == "neon" and "fp16" in features else 0
-        isa = replace(_ISAS[facts["isa"]], dot=any(f in _DOT for f in features), half_lanes=halves)
+        isa = replace(
+            _ISAS[facts["isa"]], dot=any(f in _DOT for f in features), mmla="i8mm" in features,
+            amx="amx-int8" in features, half_lanes=halves,
+        )  # fmt: skip
         found[name] = Device(
             name, facts["description"], isa, tuple(facts["flags"]), features,
             Memory(*(facts[cache] * 1024 for cache in ("l1_kib", "l2_kib"))),

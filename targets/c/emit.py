@@ -321,6 +321,8 @@ def _entry_points(plan: Plan, state_at: int, storage: Storage) -> str:
         checks.append("  if (!state) return EDGEC_NULL_ARGUMENT;\n")
     if plan.scratch_bytes:
         checks.append("  if (!scratch) return EDGEC_NULL_ARGUMENT;\n")
+    if any(call.header == "qamx.h" for call in plan.calls):
+        checks.append("  if (!edgec_tiles_allowed()) return EDGEC_NO_TILES;\n")
     aligned = ["(uintptr_t)state" if plan.state_bytes else "", "(uintptr_t)scratch" if plan.scratch_bytes else ""]
     loops = ""
     for what, ports in (("inputs", plan.inputs), ("outputs", plan.outputs)):

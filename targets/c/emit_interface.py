@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from edgec.plan.plan import Plan, Port
 from edgec.targets.c.emit import Identity
@@ -75,8 +76,23 @@ int {name}_run(const void *const inputs[], void *const outputs[], void *state, v
 """
 
 
-def emit_cmake(name: str, shared_flags: str, storage: Storage) -> str:
-    flags = shared_flags.replace("-mcpu=x86_64_v", "-march=x86-64-v")  # from zig's spelling to gcc's and clang's
+def gnu_flags(flags: Sequence[str]) -> str:
+    """What gcc and clang call a device's flags, which are in zig's spelling: `-mcpu=NAME+more-less`."""
+    out = []
+    for flag in flags:
+        found = re.fullmatch(r"-mcpu=(\w+)((?:[+-]\w+)*)", flag)
+        if found is None:
+            out.append(flag)
+            continue
+        cpu, changed = found[1].replace("_", "-"), re.findall(r"[+-]\w+", found[2])
+        if cpu.startswith("x86-64"):
+            out += [f"-march={cpu}", *(f"-m{feature[1:].replace('_', '-')}" for feature in changed)]
+        else:  # a feature that is taken away takes with it what needs it
+            out.append(f"-mcpu={cpu}{'+nosve' if '-sve' in changed else ''}")
+    return " ".join(out)
+
+
+def emit_cmake(name: str, flags: str, storage: Storage) -> str:
     linked = storage == "linked"
     weights = f"""set_source_files_properties({name}_weights.S PROPERTIES
   COMPILE_FLAGS "-I${{CMAKE_CURRENT_SOURCE_DIR}}"

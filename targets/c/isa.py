@@ -10,7 +10,8 @@ class Isa:
     """`lanes`: floats in a vector register; `registers`: vector registers; `broadcast_load`: an FMA may take a scalar
     from memory as its broadcast operand (x86), so that the left operand of a GEMM needs no registers; `byte`: dtype of
     quantised values, `edgec_q8`; `dot`: there is an instruction that adds four products of bytes to each lane;
-    `half_lanes`: halves in a vector register where there is arithmetic on them, else 0."""
+    `mmla`: one that multiplies matrices of them, 2x8 by 8x2; `amx`: tiles that do, 16x64 by 64x16; `half_lanes`: halves
+    in a vector register where there is arithmetic on them, else 0."""
 
     name: str
     lanes: int
@@ -18,6 +19,8 @@ class Isa:
     broadcast_load: bool
     byte: str
     dot: bool = False
+    mmla: bool = False
+    amx: bool = False
     half_lanes: int = 0
 
 

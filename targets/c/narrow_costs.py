@@ -9,6 +9,7 @@ multiply-adds: PACE is what was measured there, operator by operator.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, Final, Literal
 
 from edgec.ir.graph import Op
@@ -125,10 +126,10 @@ def _conv(op: Op, isa: Isa, on_bytes: bool) -> float:
 
 def _gemm(isa: Isa, on_bytes: bool, rows: int, columns: int, k: int, line: int, segments: int) -> float:
     """Of C[rows][columns]; `k` products a result in `segments` runs."""
-    t: tiles.Tiles
     if on_bytes:
-        t = qtiles.choose_qtiles(isa, rows, columns, k // segments, line, segments, "bytes").tiles
-        each = {nv: qtiles.tile_instructions(isa, t.mr, nv, k // segments, segments) for nv in (t.nv, t.last_nv)}
+        chosen = qtiles.choose_qtiles(isa, rows, columns, k // segments, line, segments, "bytes")
+        t, cost = chosen.tiles, partial(qtiles.tile_instructions, isa, chosen.form)
+        each = {nv: cost(t.mr, nv, k // segments, segments) for nv in (t.nv, t.last_nv)}
         pace = PACE.get((isa.name, "bytes" if isa.dot else "pairs"), 1.0)
     else:
         t = tiles.choose_tiles(element_of(isa, "f32"), rows, columns, k, line, segments)

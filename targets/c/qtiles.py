@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal
@@ -10,7 +11,7 @@ import numpy as np
 
 from edgec.plan.plan import Struct, Symbol
 from edgec.targets.c.isa import Isa
-from edgec.targets.c.tiles import Tiles, cheapest_tiles
+from edgec.targets.c.tiles import Tiles, priced_tiles
 
 # ISA -> vectors per tile -> most rows per tile, as tiles.ROWS: A64 keeps a vector of A a row and four of B, x86 one of
 # A and all of B. The first table is for machines with dot products of bytes, the second for those without.
@@ -22,7 +23,14 @@ ROWS: dict[tuple[str, bool], dict[int, int]] = {
     ("avx512", True): {8: 1, 4: 6, 3: 9, 2: 14, 1: 14},
     ("avx512", False): {8: 1, 4: 5, 3: 6, 2: 9, 1: 14},
 }
-# The same with weights of four bits: registers hold multipliers as well.
+# With products of matrices: two rows and columns a register of sums, a register of A a row, four of B.
+ROWS_MMLA: dict[int, int] = {12: 2, 8: 2, 6: 4, 5: 4, 4: 4, 3: 6, 2: 8, 1: 8}
+# With tiles of AMX: four of sums, two of A and two of B.
+ROWS_AMX: dict[int, int] = {4: 16, 3: 16, 2: 16, 1: 16}
+# Dot products of a register that take as long as one of tiles, and as loading or storing one: as Intel states them
+# (Optimization Reference Manual, AMX), not measured.
+AMX_PRODUCT, AMX_MOVE = 32, 16
+# As the first, with weights of four bits: registers hold multipliers as well.
 ROWS_FOUR: dict[tuple[str, bool], dict[int, int]] = {
     ("neon", True): {8: 1, 6: 2, 4: 4, 3: 6, 2: 8, 1: 8},
     ("neon", False): {8: 1, 4: 3, 3: 4, 2: 7, 1: 8},
@@ -37,22 +45,26 @@ _STEPS = (0, 1, 3, 2)  # EDGEC_QGEMM_PAIR_STEP
 
 # What sums become: bytes, bytes by way of 16 bits that hold all of them, or int32 as they are.
 Result = Literal["bytes", "short", "sums"]
+# How products are made: as dot products of four bytes, in pairs that fit 16 bits, or of matrices in registers
+# (kernels/qmmla.h) or in tiles (kernels/qamx.h).
+Form = Literal["dots", "pairs", "mmla", "amx"]
+_MATRICES = {"mmla": "qmmla", "amx": "qamx"}
 
 
 @dataclass(frozen=True)
 class QTiles:
-    """`pairs`: K goes in groups of eight, as pairs. `four`: weights have four bits (kernels/q4gemm.h), as `offset`
-    more than they are."""
+    """`four`: weights have four bits (kernels/q4gemm.h), as `offset` more than they are."""
 
     tiles: Tiles
     result: Result
-    pairs: bool
+    form: Form
     four: bool = False
     offset: int = 0
 
     @property
     def header(self) -> str:
-        return "q4gemm.h" if self.four else ""
+        """Has the kernels of convolution and matmul over such tiles; nothing where those are the plain ones."""
+        return "q4gemm.h" if self.four else f"{_MATRICES[self.form]}.h" if self.form in _MATRICES else ""
 
     @property
     def kind(self) -> str:
@@ -60,19 +72,24 @@ class QTiles:
 
     @property
     def group(self) -> int:
-        return 8 if self.pairs else 4
+        return 4 if self.form in ("dots", "amx") else 8
+
+    @property
+    def _words(self) -> tuple[str, ...]:
+        """In the names of a tile's function and macro."""
+        kernel = _MATRICES.get(self.form, "q4gemm" if self.four else "qgemm")
+        return (kernel, *["pairs"] * (self.form == "pairs"), *[self.result] * (self.result != "bytes"))
 
     def struct(self) -> Struct:
-        t, result = self.tiles, "" if self.result == "bytes" else f"{self.result}_"
-        prefix = f"edgec_{'q4' if self.four else 'q'}gemm_{'pairs_' * self.pairs}{result}"
+        t, prefix = self.tiles, f"edgec_{'_'.join(self._words)}_"
         names = (("tile", Symbol(f"{prefix}{t.mr}x{t.nv}")), ("last_tile", Symbol(f"{prefix}{t.mr}x{t.last_nv}")))
         sizes = (("mr", t.mr), ("nv", t.nv), ("last_nv", t.last_nv), ("wide", t.wide))
         last = (("size", 4 if self.result == "sums" else 1), ("group", self.group))
         return Struct("edgec_qgemm_tiles", (*names, *sizes, *last))
 
     def instances(self) -> tuple[str, ...]:
-        words = ["PAIRS"] * self.pairs + [self.result.upper()] * (self.result != "bytes")
-        macro = f"EDGEC_{'Q4' if self.four else 'Q'}GEMM_{'_'.join(words) or 'TILE'}"
+        words = self._words if len(self._words) > 1 else (*self._words, "tile")
+        macro = f"EDGEC_{'_'.join(words).upper()}"
         return tuple(f"{macro}({self.tiles.mr}, {v})" for v in sorted({self.tiles.nv, self.tiles.last_nv}))
 
     def pack(self, runs: np.ndarray, times: np.ndarray | None = None) -> np.ndarray:
@@ -87,7 +104,7 @@ class QTiles:
         parts = []
         for j, nv in self.tiles.panels(n):
             panel = whole[:, :, j : j + nv * self.tiles.lanes]
-            parts.append(_paired(panel) if self.pairs else _grouped(panel, self.group))
+            parts.append(_paired(panel) if self.form == "pairs" else _grouped(panel, self.group))
         return np.concatenate(parts) if parts else np.zeros(0, np.int8)
 
     def _pack_four(self, runs: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -102,7 +119,7 @@ class QTiles:
                 rows = -(-len(block) // (2 * self.group)) * 2 * self.group
                 whole = np.zeros((1, rows, width), np.int8)
                 whole[0, : len(block), : block.shape[1]] = block
-                vectors = _paired(whole) if self.pairs else _grouped(whole, self.group)
+                vectors = _paired(whole) if self.form == "pairs" else _grouped(whole, self.group)
                 halves = (vectors.view(np.uint8) + self.offset & 15).reshape(-1, 2, nv * 4 * self.tiles.lanes)
                 parts += [by, (halves[:, 0] | halves[:, 1] << 4).ravel().view(np.int8)]
         return np.concatenate(parts) if parts else np.zeros(0, np.int8)
@@ -138,33 +155,58 @@ def choose_qtiles(
     isa: Isa, rows: int, columns: int, length: int, line: int, segments: int, result: Result, four: bool = False
 ) -> QTiles:
     """As tiles.choose_tiles; a tile's A are `segments` runs of `length` bytes."""
-    table = (ROWS_FOUR if four else ROWS)[isa.name, isa.dot]
     # of a register of weights, on A64 and elsewhere
     decoding = 0.0 if not four else 2.5 if isa.name == "neon" else 3.5
 
-    def cost(mr: int, nv: int) -> float:
-        return tile_instructions(isa, mr, nv, length, segments) + decoding * nv * segments * -(-length // 4)
+    def priced(form: Form, table: Mapping[int, int]) -> tuple[float, QTiles]:
+        def cost(mr: int, nv: int) -> float:
+            return tile_instructions(isa, form, mr, nv, length, segments) + decoding * nv * segments * -(-length // 4)
 
-    tiles = cheapest_tiles(isa, table, rows, columns, line, cost)
-    return QTiles(tiles, result, _pairs(isa), four, 8 if four and isa.name != "neon" else 0)
+        total, tiles = priced_tiles(isa, table, rows, columns, line, cost)
+        return total, QTiles(tiles, result, form, four, 8 if four and isa.name != "neon" else 0)
+
+    every = forms(isa, four)
+    if rows == 1:
+        every = {form: table for form, table in every.items() if form not in _MATRICES}  # most would be thrown away
+    return min((priced(form, table) for form, table in every.items()), key=lambda f: f[0])[1]
 
 
-def _pairs(isa: Isa) -> bool:
-    return isa.name == "neon" and not isa.dot
+def forms(isa: Isa, four: bool = False) -> dict[Form, Mapping[int, int]]:
+    """Vectors per tile -> most rows per tile, for every form that there is."""
+    plain: Form = "pairs" if isa.name == "neon" and not isa.dot else "dots"
+    found: dict[Form, Mapping[int, int]] = {plain: (ROWS_FOUR if four else ROWS)[isa.name, isa.dot]}
+    if isa.mmla and not four:
+        found["mmla"] = ROWS_MMLA
+    if isa.amx and not four:
+        found["amx"] = ROWS_AMX
+    return found
 
 
-def tile_instructions(isa: Isa, mr: int, nv: int, length: int, segments: int = 1) -> float:
-    """Instructions of one tile, counted on what the compilers make of qgemm.h; dot products that wait for each other
-    count as the ones that could have been there."""
+def tile_instructions(isa: Isa, form: Form, mr: int, nv: int, length: int, segments: int = 1) -> float:
+    """Instructions of one tile, counted on what the compilers make of qgemm.h and qmmla.h; dot products that wait for
+    each other count as the ones that could have been there."""
     parts = [min(4, nv - j) for j in range(0, nv, 4)]
     if isa.name != "neon":
         groups = -(-length // 4)
         dot, split_a, split_b = (1, 1, 1) if isa.dot else (4, 3, 4)
         group = dot * mr * nv + split_a * mr + split_b * nv + (-(-mr // 3) + 3) / 4
         finish = mr * (7 * nv + sum(4 + p for p in parts))
+        if form == "amx":  # products hide the loads of B
+            steps = -(-groups // 16) * (AMX_PRODUCT * nv + AMX_MOVE)
+            return segments * (steps + 8) + finish + nv * (2 * AMX_MOVE + mr) + 100
         return segments * (groups * (group + max(0, 8 - mr * nv)) + 8) + finish + 40
-    run = 9.0 + mr
-    if isa.dot:
+    run, whole = 9.0 + mr, mr + mr % 2
+    rows = mr * (nv + -(-nv // 2))  # requantised, and sums begun
+    if form == "mmla":
+        steps, rest = divmod(-(-length // 8), 2)
+        of_b = 4 if whole * nv + mr < 28 else 3
+        # of eight products each: for sums, and for registers that are loaded, where they are more than cores load beside
+        # products (three load units and four of vectors in the widest)
+        waits = max(0, 8 - whole * nv) + max(0.0, 2 * nv + mr / 2 - 0.75 * whole * nv)
+        run += steps * (2 * whole * nv + mr + whole - (-4 * nv // of_b) + 2) + -(-length // 8) * waits
+        run += rest * (whole * nv + mr + whole // 2 - (-2 * nv // of_b) + 1)
+        rows = mr * nv + 2 * whole * nv + nv // 2
+    elif form == "dots":
         steps, rest = divmod(-(-length // 4), 4)
         run += steps * (4 * mr * nv + mr + nv + 2) + -(-length // 4) * max(0, 8 - mr * nv)
         run += sum(step * mr * nv + mr + -(-nv * step // 4) + 1 for step in (2, 1) if rest & step)
@@ -172,4 +214,4 @@ def tile_instructions(isa: Isa, mr: int, nv: int, length: int, segments: int = 1
         steps, rest = divmod(-(-length // 8), 2)
         run += steps * (12 * mr * nv + 4 * mr + 4 * len(parts) + 2) + rest * (8 * mr * nv + 4 * mr + 4 * nv)
     narrow = {1: 5, 2: 5, 3: 8, 4: 7}  # by way of 16 bits, with clamps and stores
-    return segments * run + mr * (nv + -(-nv // 2) + sum(narrow[p] for p in parts) + 2) + nv / 2 + 22
+    return segments * run + rows + mr * (sum(narrow[p] for p in parts) + 2) + nv / 2 + 22

@@ -116,6 +116,14 @@ def cheapest_tiles(
     whole: bool = False,
 ) -> Tiles:  # fmt: skip
     """The same for any table like ROWS[isa] and any count of a tile's instructions."""
+    return priced_tiles(isa, table, rows, columns, line, cost_of, whole)[1]
+
+
+def priced_tiles(
+    isa: Isa, table: Mapping[int, int], rows: int, columns: int, line: int, cost_of: Callable[[int, int], float],
+    whole: bool = False,
+) -> tuple[float, Tiles]:  # fmt: skip
+    """And what all of C costs."""
     vectors = -(-columns // isa.lanes)
     line = max(1, line or rows)
     most = {nv: table[min(n for n in table if n >= nv)] for nv in range(1, max(table) + 1)}
@@ -131,7 +139,8 @@ def cheapest_tiles(
                 lasts = max(1, -(-(vectors - wide * nv) // last))
                 total = -(-rows // mr) * (wide * cost[nv] + lasts * cost[last])
                 found.append((total, -mr, lasts, Tiles(isa.lanes, mr, nv, last, wide)))
-    return min(found, key=lambda f: f[:3])[3]
+    total, _, _, chosen = min(found, key=lambda f: f[:3])
+    return total, chosen
 
 
 def tile_instructions(isa: Isa, mr: int, nv: int, k: int, segments: int = 1) -> float:

@@ -1,4 +1,4 @@
-"""Predicted instructions against those that are executed on A64, without dot products and with them."""
+"""Predicted instructions against those that are executed on A64, without dot products, with them, and with matrices."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def executed(net: Network, target: str, folder: Path) -> int:
         return session.instructions
 
 
-@pytest.mark.parametrize("target", ["arm:cortex-a72", "arm:cortex-a76"])
+@pytest.mark.parametrize("target", ["arm:cortex-a72", "arm:cortex-a76", "arm:neoverse-n2"])
 @pytest.mark.parametrize("layer", LAYERS)
 def test_convolution(layer: Any, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(narrow_costs, "PER_BYTE", 0.0)  # of memory, which executes nothing

@@ -67,14 +67,15 @@ def test_against_interpreter(target: str, tmp_path: Path) -> None:
 def test_every_tile(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     isa, net = isa_of(target), Network(28)
     tiles: list[QTiles] = []
-    for nv, mr in qtiles.ROWS_FOUR[isa.name, isa.dot].items():
+    ((form, table),) = qtiles.forms(isa, four=True).items()
+    for nv, mr in table.items():
         for scale in (1, 1000):
             m, k, n = 2 * mr + 1, 75, (3 * nv - 1) * isa.lanes + 3
             consts, bounds = _requant(net, isa, n, k, scale)
             w, times = _four(net, n, k)
             net.op("qmatmul", _bytes(net, isa, m, k), w, *consts, times, x_zero=_zero(isa, 0.4), **bounds)
             of = Tiles(isa.lanes, mr, nv, max(1, nv - 1), 2)
-            tiles.append(QTiles(of, "bytes", isa.name == "neon" and not isa.dot, True, 8 * (isa.name != "neon")))
+            tiles.append(QTiles(of, "bytes", form, True, 8 * (isa.name != "neon")))
     used = iter(tiles)
     monkeypatch.setattr(qmatmul, "choose_qtiles", lambda *given: replace(next(used), result=given[6]))
     check(net, target, tmp_path)

@@ -26,7 +26,7 @@ from edgec.targets.c.tiles import Tiles
 from edgec.targets.host import target as host
 
 pytestmark = pytest.mark.usefixtures("scalar_host")
-TARGETS = [*HOSTS, "host:scalar", "arm:cortex-a76", "arm:cortex-a72"]
+TARGETS = [*HOSTS, "host:scalar", "arm:cortex-a76", "arm:cortex-a72", "arm:neoverse-n2"]
 
 # (image NHWC, kernel OIHW, strides, pads, dilations, groups, x_zero, spread)
 CONVS: list[Any] = [
@@ -121,13 +121,14 @@ def test_every_tile(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """With a rest of rows, of columns and of products; results that fit 16 bits before they are clamped, and not."""
     isa, net = isa_of(target), Network(8)
     tiles: list[QTiles] = []
-    for nv, mr in qtiles.ROWS[isa.name, isa.dot].items():
+    every = [(form, nv, most) for form, table in qtiles.forms(isa).items() for nv, most in table.items()]
+    odd = [(form, nv, most - 1) for form, nv, most in every if form == "mmla" and most > 1]  # its last pair is one row
+    for form, nv, mr in every + odd:
         for scale in (1, 1000):
             m, k, n = 2 * mr + 1, 43, (3 * nv - 1) * isa.lanes + 3
             consts, bounds = _requant(net, isa, n, k, scale)
             net.op("qmatmul", _bytes(net, isa, m, k), _weights(net, n, k), *consts, x_zero=_zero(isa, 0.4), **bounds)
-            pairs = isa.name == "neon" and not isa.dot
-            tiles.append(QTiles(Tiles(isa.lanes, mr, nv, max(1, nv - 1), 2), "bytes", pairs))
+            tiles.append(QTiles(Tiles(isa.lanes, mr, nv, max(1, nv - 1), 2), "bytes", form))
     results = []
 
     def next_tiles(*arguments: Any) -> QTiles:
@@ -162,3 +163,8 @@ def test_flags_of_another_core_are_refused(tmp_path: Path) -> None:
     plan = make_plan(network(wrong.isa).graph, wrong, "unit", 1)
     with pytest.raises(ToolError, match=r"flags of CMakeLists\.txt"):
         make_files(plan, wrong, Identity("", ""), Platform("x86_64-linux-gnu.2.28"), lambda _: None)
+    cores = arm.devices()
+    wrong = replace(cores["neoverse-n2"], flags=cores["cortex-a76"].flags)
+    plan = make_plan(network(wrong.isa).graph, wrong, "unit", 1)
+    with pytest.raises(ToolError, match=r"flags of CMakeLists\.txt.*matrices"):
+        make_files(plan, wrong, Identity("", ""), arm.platform("linux"), lambda _: None)

@@ -190,10 +190,17 @@ EDGEC_INLINE void edgec_store_q_n(edgec_q8 *p, edgec_vq x, ptrdiff_t n) {
 
 /* As many bytes as `count` vectors of sums have; count is known when it is compiled. */
 EDGEC_INLINE void edgec_store_q(edgec_q8 *p, edgec_vq x, int count) {
-  if (count == 4)
+  if (count == 4) {
     *(edgec_vq *)p = x;
-  else
-    __builtin_memcpy(p, &x, (size_t)count * EDGEC_LANES);
+    return;
+  }
+#if !defined(EDGEC_SCALAR) && EDGEC_LANES == 4
+  /* lanes as they are: compilers take four bytes apart and put them together again */
+  if (count & 2) __builtin_memcpy(p, &x, 8);
+  if (count & 1) ((edgec_i32 *)(void *)p)[count - 1] = ((edgec_vi)x)[count - 1];
+#else
+  __builtin_memcpy(p, &x, (size_t)count * EDGEC_LANES);
+#endif
 }
 
 #endif

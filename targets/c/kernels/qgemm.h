@@ -223,7 +223,8 @@ EDGEC_NOINLINE void edgec_qgemm_store_part(const void *rows, ptrdiff_t count, pt
 #define EDGEC_QGEMM_PAIRS(MR, NV) EDGEC_QGEMM_TILE_OF(PAIRED, BYTES, edgec_qgemm_pairs_##MR##x##NV, MR, NV)
 #define EDGEC_QGEMM_PAIRS_SHORT(MR, NV) EDGEC_QGEMM_TILE_OF(PAIRED, SHORT, edgec_qgemm_pairs_short_##MR##x##NV, MR, NV)
 #define EDGEC_QGEMM_PAIRS_SUMS(MR, NV) EDGEC_QGEMM_TILE_OF(PAIRED, SUMS, edgec_qgemm_pairs_sums_##MR##x##NV, MR, NV)
-#define EDGEC_QGEMM_TILE_OF(SEGMENT, FINISH, NAME, MR, NV)                                              \
+#define EDGEC_QGEMM_TILE_OF(SEGMENT, FINISH, NAME, MR, NV) EDGEC_QGEMM_TILE_FROM(ROWS, SEGMENT, FINISH, NAME, MR, NV)
+#define EDGEC_QGEMM_TILE_FROM(START, SEGMENT, FINISH, NAME, MR, NV)                                     \
   EDGEC_NOINLINE void NAME(const edgec_qgemm_args *t) {                                                 \
     const ptrdiff_t groups = t->groups, stride = t->a_stride;                                           \
     const ptrdiff_t tiles = t->tiles, segments = t->segments, a_step = t->a_step, columns = t->n;       \
@@ -232,18 +233,22 @@ EDGEC_NOINLINE void edgec_qgemm_store_part(const void *rows, ptrdiff_t count, pt
     ptrdiff_t skip = 0;                                                                                 \
     char *to = t->c;                                                                                    \
     for (ptrdiff_t i = 0; i < tiles; i++, skip += a_step, to += t->c_step) {                            \
-      edgec_vi acc[MR][NV];                                                                             \
       const int8_t *b = t->b;                                                                           \
-      const int32_t *bias = t->bias;                                                                    \
-      EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                     \
-        EDGEC_OPAQUE(bias); /* loads in pairs are fewer than copies one by one */                       \
-        EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] = edgec_load_i(bias + v * EDGEC_LANES);   \
-      }                                                                                                 \
+      EDGEC_QGEMM_START_##START(MR, NV)                                                                 \
       for (ptrdiff_t s = 0; s < segments; s++) {                                                        \
         EDGEC_QGEMM_##SEGMENT(MR, NV)                                                                   \
       }                                                                                                 \
       EDGEC_QGEMM_FINISH_##FINISH(MR, NV)                                                               \
     }                                                                                                   \
+  }
+
+/* Sums begin with the bias. */
+#define EDGEC_QGEMM_START_ROWS(MR, NV)                                                                  \
+  edgec_vi acc[MR][NV];                                                                                 \
+  const int32_t *bias = t->bias;                                                                        \
+  EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                         \
+    EDGEC_OPAQUE(bias); /* loads in pairs are fewer than copies one by one */                           \
+    EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] = edgec_load_i(bias + v * EDGEC_LANES);       \
   }
 
 typedef void (*edgec_qgemm_fn)(const edgec_qgemm_args *);

@@ -148,7 +148,7 @@ def packed_qmatmul(
 
 def _work(isa: Isa, macs: int) -> int:
     """Products of bytes as those of floats that take as long."""
-    return macs // 4 if isa.dot else macs // 2
+    return macs // (32 if isa.amx else 8 if isa.mmla else 4 if isa.dot else 2)
 
 
 def _qmatmul(op: Op, ctx: Lowering) -> None:

@@ -1,0 +1,40 @@
+"""Flags of devices: what gcc and clang call them, and that no core's code needs what its table does not say."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from edgec.runtime.elf import read_elf
+from edgec.targets.arm import target as arm
+from edgec.targets.c.emit_interface import gnu_flags
+from edgec.targets.c.toolchain import ARM_TRIPLES, zig
+from edgec.targets.host import target as host
+
+LOOP = "void f(float *restrict a, const float *restrict b, long n) { for (long i = 0; i < n; i++) a[i] += b[i]; }\n"
+
+
+def test_spelling() -> None:
+    assert gnu_flags(arm.devices()["cortex-a76"].flags) == "-mcpu=cortex-a76"
+    assert gnu_flags(arm.devices()["neoverse-n2"].flags) == "-mcpu=neoverse-n2+nosve"
+    assert gnu_flags(arm.devices()["apple-m2"].flags) == "-mcpu=apple-m2"
+    wide = "-mprefer-vector-width=512"
+    assert gnu_flags(host.devices()["avx512vnni"].flags) == f"-march=x86-64-v4 -mavx512vnni {wide}"
+    assert gnu_flags(host.devices()["amx"].flags) == f"-march=x86-64-v4 -mavx512vnni -mamx-tile -mamx-int8 {wide}"
+    assert gnu_flags(host.devices()["avx2"].flags) == "-march=x86-64-v3"
+
+
+@pytest.mark.parametrize("cpu", arm.devices())
+def test_no_scalable_vectors(cpu: str, tmp_path: Path) -> None:
+    """Systems switch SVE off on cores that have it, and the device tables do not ask for it."""
+    (tmp_path / "f.c").write_text(LOOP)
+    flags = [*arm.devices()[cpu].flags, "-O2", "-nostdlib", "-static", "-Wl,-e,f"]
+    command = [*zig(), "cc", "-target", ARM_TRIPLES["none"], *flags, "f.c", "-o", "f.elf"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    elf = read_elf(tmp_path / "f.elf")
+    code = [w for s in elf.segments if s.flags & 1 for (w,) in struct.iter_unpack("<I", s.data)]
+    assert code
+    assert not [word for word in code if word >> 25 & 15 == 2]  # the encodings of SVE
