@@ -13,6 +13,7 @@ from edgec.ir.encodings import spread
 from edgec.ir.graph import Graph, Value
 from edgec.ir.types import Quant
 from edgec.plan.plan import Struct, Symbol
+from edgec.targets.c.bf16tiles import Bf16Tiles
 from edgec.targets.c.isa import Isa
 from edgec.targets.c.tiles import Tiles, cheapest_tiles, tile_instructions
 
@@ -188,7 +189,7 @@ class CodedTiles:
         return ((vectors[:, 0] & 15) | (vectors[:, 1] << 4)).ravel()
 
 
-AnyTiles = Tiles | CodedTiles
+AnyTiles = Tiles | CodedTiles | Bf16Tiles
 
 
 def choose_coded_tiles(
@@ -211,6 +212,9 @@ def pack_runs(tiles: AnyTiles, runs: Weights) -> tuple[Array, int]:
         columns = tiles.tiles.packed_columns(n)
         return packed, packed.nbytes // max(1, segments * columns)
     assert not isinstance(runs, Coded)
+    if isinstance(tiles, Bf16Tiles):
+        packed = tiles.pack(runs)
+        return packed, -(-length // tiles.group) * tiles.group * packed.itemsize
     return tiles.pack(runs.reshape(segments * length, n)), tiles.dtype.itemsize * length
 
 

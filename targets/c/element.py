@@ -1,5 +1,5 @@
 """What a kernel's numbers are, where one kernel serves several: floats, halves that are computed in, halves that are
-only stored (kernels/halves.h)."""
+only stored (kernels/halves.h), products of bf16 (kernels/bf16gemm.h)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from edgec.targets.c.isa import Isa
 
-# headers whose kernels keep to the words of isa.h, so that hNAME and sNAME are the same for halves
+# headers whose kernels keep to the words of isa.h, so that hNAME and sNAME are the same for halves; of GEMMs, bNAME and
+# tNAME are over bf16, with results in floats and in bf16
 SHARED = ("act.h", "conv.h", "depthwise.h", "gemm.h", "map.h", "matmul.h", "planes.h", "pool.h", "reduce.h",
           "winograd.h")  # fmt: skip
 
@@ -23,6 +24,16 @@ class Element:
     isa: Isa
 
     @property
+    def ctype(self) -> str:
+        """Of packed operands: kernels over bf16 call two of them a float."""
+        return "_Float16" if self.dtype == "f16" else "float"
+
+    @property
+    def itemsize(self) -> int:
+        """Of the same."""
+        return 2 if self.dtype == "f16" else 4
+
+    @property
     def lanes(self) -> int:
         return self.isa.lanes
 
@@ -35,7 +46,9 @@ class Element:
         return f"edgec_{self.letter}{name}"
 
 
-SECTIONS = {"": "", "h": "halves_on.inc", "s": "half_storage_on.inc"}
+SECTIONS = {
+    "": "", "h": "halves_on.inc", "s": "half_storage_on.inc", "b": "bf16_on.inc", "t": "bf16_results_on.inc",
+}  # fmt: skip
 
 
 def section_of(header: str) -> str:
@@ -45,7 +58,15 @@ def section_of(header: str) -> str:
 
 def lanes_of(header: str, isa: Isa) -> int:
     """Numbers that kernels of a header compute at once."""
+    if section_of(header) in (SECTIONS["b"], SECTIONS["t"]):
+        return isa.bf16_products or isa.lanes
     return isa.half_lanes if section_of(header) == SECTIONS["h"] else isa.lanes
+
+
+def bf16_element(isa: Isa, result: str) -> Element:
+    """Products of bf16 whose sums become floats, or bf16."""
+    letter = "t" if result == "bf16" else "b"
+    return Element("bf16", letter, SECTIONS[letter], isa)
 
 
 def element_of(isa: Isa, dtype: str, wide: bool = False) -> Element:

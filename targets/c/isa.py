@@ -10,7 +10,8 @@ class Isa:
     """`lanes`: floats in a vector register; `registers`: vector registers; `broadcast_load`: an FMA may take a scalar
     from memory as its broadcast operand (x86), so that the left operand of a GEMM needs no registers; `byte`: dtype of
     quantised values, `edgec_q8`; `dot`: there is an instruction that adds four products of bytes to each lane;
-    `half_lanes`: halves in a vector register where there is arithmetic on them, else 0."""
+    `half_lanes`: halves in a vector register where there is arithmetic on them, else 0; `bf16_products`: of bf16, that
+    one instruction adds to sums in float32, 0 where there is none."""
 
     name: str
     lanes: int
@@ -19,6 +20,7 @@ class Isa:
     byte: str
     dot: bool = False
     half_lanes: int = 0
+    bf16_products: int = 0
 
 
 SCALAR = Isa("scalar", 4, 16, False, "i8")

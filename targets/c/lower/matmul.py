@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from edgec.ir.graph import Op, Value
 from edgec.ir.types import dtype_name
 from edgec.plan.plan import Pointer
+from edgec.targets.c.bf16tiles import READ_BEHIND, choose_bf16_tiles
 from edgec.targets.c.coded import AnyTiles, Coded, Weights, choose_coded_tiles, header_of, pack_runs, weights_of
 from edgec.targets.c.lower.activation import fused, row_activation
 from edgec.targets.c.lower.context import CTYPES, Lowering, LowerOp, NotLowered
@@ -25,10 +27,12 @@ def packed_matmul(
     k, n = weights.shape
     if not rows or not n:
         return
-    numbers = ctx.element(dtype_name(weights.dtype))
+    numbers = ctx.products(dtype_name(weights.dtype), y.ctype)
     form = fused(act, numbers)
     if isinstance(weights, Coded):
         tiles: AnyTiles = choose_coded_tiles(numbers.isa, weights.form, rows, n, k)
+    elif numbers.dtype == "bf16":
+        tiles = choose_bf16_tiles(numbers, rows, n, k)
     else:
         tiles = choose_tiles(numbers, rows, n, k)
     packed, column = pack_runs(tiles, weights.reshape(1, k, n))
@@ -36,10 +40,20 @@ def packed_matmul(
     chunk = max(1, rows // (task_count(rows, n * k) * tiles.mr)) * tiles.mr
     ctx.call(
         header_of(tiles, numbers.header("matmul.h")), numbers.function("matmul_packed"), a,
-        ctx.pack(packed, CTYPES[numbers.dtype], tiles.kind), ctx.pack(tiles.pack_bias(bias, n)), residual, y, rows, n,
+        ctx.pack(packed, numbers.ctype, tiles.kind), ctx.pack(tiles.pack_bias(bias, n)), residual, y, rows, n,
         k, column, chunk, form.lo, form.hi, tiles.struct(), form.row, tasks=rows // chunk, macs=rows * n * k,
         instances=tiles.instances(),
     )  # fmt: skip
+
+
+def owned(ctx: Lowering, value: Value) -> Pointer:
+    """A left operand: bytes behind one of bf16 may be read, so that what the caller owns is copied first."""
+    source = ctx.read(value)
+    if value.type.dtype != "bf16" or source.buffer.space == "scratch":
+        return source
+    copy = ctx.temp(value.type.nbytes + READ_BEHIND, source.ctype)
+    ctx.copy(replace(copy, ctype="void"), replace(source, ctype="void"), value.type.nbytes)
+    return copy
 
 
 def task_count(rows: int, work: int) -> int:
@@ -75,7 +89,7 @@ def _matmul(op: Op, ctx: Lowering) -> None:
     a, b, y = op.arg(0), op.arg(1), op.result
     if y.type.size == 0:
         return
-    if a.type.dtype not in ("f32", "f16"):
+    if a.type.dtype not in ("f32", "f16") and not op.attrs["to"]:
         _any_type(op, ctx)
         return
     act = str(op.attrs["act"])
@@ -88,7 +102,11 @@ def _matmul(op: Op, ctx: Lowering) -> None:
         residual = None
         if late and bias is not None and bias.type.dims == y.type.dims:
             residual, late = ctx.read(bias), False
-        packed_matmul(ctx, ctx.read(a), weights, vector, residual, ctx.write(y), rows, "" if late else act)
+        if op.attrs["to"] and late:
+            raise NotLowered("matmul of bf16 has no kernel for a bias of this shape")
+        packed_matmul(ctx, owned(ctx, a), weights, vector, residual, ctx.write(y), rows, "" if late else act)
+    elif op.attrs["to"]:
+        raise NotLowered("matmul of bf16 needs weights that are known at compile time")
     else:
         _batched(op, ctx, vector, "" if late else act)
     if late and bias is not None:
