@@ -96,10 +96,9 @@ def quantization_lines(q: Facts) -> Iterator[str]:
 
 
 def _halves(h: Facts) -> Iterator[str]:
-    yield (
-        f"  {h['precision']}: {h['operators_in_halves']} operators with {h['macs_share']:.1%} of the multiply-adds "
-        f"work on halves"
-    )
+    does = "multiply bf16 and add in float32" if h["precision"] == "bf16" else "work on halves"
+    share = f"{h['operators_in_halves']} operators with {h['macs_share']:.1%} of the multiply-adds"
+    yield f"  {h['precision']}: {share} {does}"
     if h["code"]:
         yield f"  {h['code']}: {h['why']}"
     for (code, why), count in Counter((row["code"], row["why"]) for row in h["refused"]).most_common():

@@ -29,7 +29,7 @@ REASONS = {
 
 
 def multiply_bf16(graph: Graph) -> bool:
-    """Every product by constant weights that has only one group, as far as the graph says."""
+    """Every product by constant weights that is not depthwise, as far as the graph says."""
     return bool(narrow_products(graph, refusal))
 
 
@@ -38,7 +38,8 @@ def refusal(op: Op) -> str:
     x, w = op.arg(0), op.arg(1)
     if x.type.dtype != "f32" or x.const is not None or w.const is None or w.type.encodings or op.attrs["to"]:
         return NO_KERNEL
-    return NO_KERNEL if op.attrs.get("groups", 1) != 1 else ""
+    depthwise = op.kind == "conv" and op.attrs["groups"] != 1 and w.type.dims[1] == 1
+    return NO_KERNEL if depthwise else ""
 
 
 def narrow_products(graph: Graph, refused: Callable[[Op], str]) -> list[Op]:

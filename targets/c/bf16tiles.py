@@ -1,4 +1,4 @@
-"""Tiles of the GEMM over bf16 with sums in float32 (kernels/bf16gemm.h): which a layer uses, and how weights are packed."""
+"""Tiles of the GEMM over bf16 (kernels/bf16gemm.h): which a layer uses, and how its weights are packed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgec.targets.c.element import Element
 from edgec.targets.c.isa import Isa
 from edgec.targets.c.tiles import Tiles, cheapest_tiles
 
-# ISA, and whether it multiplies bf16 -> vectors per tile -> most rows per tile, as tiles.ROWS. Without products of bf16,
+# ISA, and whether it multiplies bf16 -> vectors per tile -> most rows per tile, as tiles.ROWS. Where it does not,
 # registers hold both halves of each pair. Blocks (NEON with products) take a register of A for two rows.
 ROWS: dict[tuple[str, bool], dict[int, int]] = {
     ("neon", True): {8: 2, 6: 4, 5: 4, 4: 6, 3: 8, 2: 10, 1: 12},

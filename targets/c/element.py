@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from edgec.plan.plan import Plan
 from edgec.targets.c.isa import Isa
 
 # headers whose kernels keep to the words of isa.h, so that hNAME and sNAME are the same for halves; of GEMMs, bNAME and
@@ -54,6 +55,13 @@ SECTIONS = {
 def section_of(header: str) -> str:
     """The section that macros of a header are used in; empty: none."""
     return SECTIONS.get(header[0], "") if header[1:] in SHARED else ""
+
+
+def extensions_of(plan: Plan, isa: Isa) -> list[str]:
+    """Instructions of a core that the plan's kernels use and emulators may not have."""
+    bf16 = (SECTIONS["b"], SECTIONS["t"])
+    uses = any(section_of(call.header) in bf16 or call.header == "cast.h" for call in plan.calls)
+    return ["bf16"] if uses and isa.bf16_products else []
 
 
 def lanes_of(header: str, isa: Isa) -> int:

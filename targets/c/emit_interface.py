@@ -75,8 +75,21 @@ int {name}_run(const void *const inputs[], void *const outputs[], void *state, v
 """
 
 
+def gnu_spelling(flag: str) -> str:
+    """A device's flag as gcc and clang spell it: zig's -mcpu names features that are there, or not."""
+    option, equals, value = flag.partition("=")
+    if option != "-mcpu" or not equals:
+        return flag
+    name, *features = re.split(r"(?=[+-])", value)
+    more = [f.removeprefix("+") for f in features if f.startswith("+")]
+    if name.startswith("x86_64"):
+        return " ".join([f"-march={name.replace('_64_', '-64-')}", *(f"-m{f}" for f in more)])
+    more += ["nosve"] * ("-sve" in features)
+    return f"-mcpu={'+'.join([name.replace('_', '-'), *more])}"
+
+
 def emit_cmake(name: str, shared_flags: str, storage: Storage) -> str:
-    flags = shared_flags.replace("-mcpu=x86_64_v", "-march=x86-64-v")  # from zig's spelling to gcc's and clang's
+    flags = " ".join(map(gnu_spelling, shared_flags.split()))
     linked = storage == "linked"
     weights = f"""set_source_files_properties({name}_weights.S PROPERTIES
   COMPILE_FLAGS "-I${{CMAKE_CURRENT_SOURCE_DIR}}"

@@ -106,7 +106,9 @@ class Lowering:
 
     def products(self, dtype: str, result: str) -> Element:
         """The same of a GEMM's operands, whose results are of this C type."""
-        return bf16_element(self.isa, "bf16" if result == CTYPES["bf16"] else "f32") if dtype == "bf16" else self.element(dtype)
+        if dtype != "bf16":
+            return self.element(dtype)
+        return bf16_element(self.isa, "bf16" if result == CTYPES["bf16"] else "f32")
 
     def _bind_ports(self) -> None:
         state_inputs = {s.input for s in self.graph.states}

@@ -33,7 +33,8 @@ def is_fast(op: Op) -> bool:
     byte = op.kind in ("qconv", "qsum_pool", "max_pool")
     constants = op.inputs[1:] if byte else op.inputs[1:3] if op.kind.startswith("conv") else []
     late = any(v is not None and v.const is None for v in constants)
-    known = x.type.dtype in ("f32", "f16") or (op.kind == "conv" and bool(op.attrs["to"])) or (byte and x.type.dtype in ("i8", "u8"))
+    known = x.type.dtype in ("f32", "f16") or (byte and x.type.dtype in ("i8", "u8"))
+    known = known or (op.kind == "conv" and bool(op.attrs["to"]))
     return known and x.type.rank == 4 and op.attrs["layout"] == "nhwc" and not late
 
 
