@@ -11,6 +11,7 @@ from edgec.bf16_products import bf16_products
 from edgec.bounds import MostDrop, MostError, share
 from edgec.calibration import Calibration, read_calibration
 from edgec.dynamic_int8 import dynamic_int8
+from edgec.float8_products import float8_products
 from edgec.half_precision import half_precision
 from edgec.image import Image
 from edgec.ir.errors import UsageError
@@ -71,6 +72,7 @@ def settle(
         effects = run_pipeline(module, CPU_FLOAT)
         progress(f"calibrating on {len(data.samples)} samples")
         facts = {"quantization": static_float8(module, options.precision, data, options.low_rank)}
+        facts["quantization"] |= float8_products(module, device)
         return Settled(effects, facts, on_float8(graph, data.samples))
     effects = run_pipeline(module, BEFORE_ENCODING)
     progress(f"calibrating on {len(data.samples)} samples")

@@ -119,6 +119,9 @@ def _coded_weights(q: Facts) -> Iterator[str]:
         yield f"  {q['values_in_bytes']} values that they read are stored as bytes, and decoded where they are read"
         kept = ", ".join(f"{n} {kind}" for kind, n in q["operators_in_floats"].items())
         yield f"  in floats: {kept or 'nothing else'}"
+    if q.get("code"):
+        yield f"  {q['macs_on_codes']:.1%} of the multiply-adds read them as they lie in memory"
+        yield f"  {q['code']}: {q['why']}"
     if q["low_rank"]:
         yield f"  floats of rank {q['low_rank']} give back what rounding takes from the weights of matmuls"
     if q["weights_in_floats"]:

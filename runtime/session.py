@@ -24,7 +24,11 @@ Array = np.ndarray[Any, Any]
 
 RUNNERS = ("host", "emulator", "qemu")
 # extensions of A64 that a runner has not
-LACKS: dict[str, frozenset[str]] = {"host": frozenset(), "emulator": frozenset({"bf16"}), "qemu": frozenset()}
+LACKS: dict[str, frozenset[str]] = {
+    "host": frozenset(),
+    "emulator": frozenset({"bf16", "fp8"}),
+    "qemu": frozenset({"fp8"}),
+}
 
 
 class Runner(Protocol):
@@ -144,7 +148,7 @@ def load(
         raise RunError(f"threads is {threads}, and at least 1 is needed")
     chosen = runner or _choose(manifest)
     if lacking := _lacking(chosen, manifest):
-        raise RunError(f"{manifest.directory} uses {lacking} instructions, which the {chosen} runner has not")
+        raise RunError(f"{manifest.name} uses {lacking} instructions, which the {chosen} runner has not")
     if chosen == "host":
         from edgec.runtime.host import HostRunner
 
@@ -181,10 +185,10 @@ def _choose(manifest: Manifest) -> str:
         if shutil.which("qemu-aarch64") is not None and not _lacking("qemu", manifest):
             return "qemu"
         if lacking := _lacking("qemu", manifest):
-            raise RunError(f"{manifest.directory} uses {lacking} instructions, which no emulator here has")
+            raise RunError(f"{manifest.name} uses {lacking} instructions, which no emulator here has")
         if lacking := _lacking("emulator", manifest):
             raise RunError(
-                f"{manifest.directory} uses {lacking} instructions, which of the emulators only qemu-aarch64 has: "
+                f"{manifest.name} uses {lacking} instructions, which of the emulators only qemu-aarch64 has: "
                 f"install qemu-user"
             )
         raise RunError(

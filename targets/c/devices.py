@@ -38,7 +38,8 @@ def read_devices(package: str) -> dict[str, Device]:
         halves = 8 if facts["isa"] == "neon" and "fp16" in features else 0
         bf16 = next((products for feature, products in _BF16.items() if feature in features), 0)
         dot = any(f in _DOT for f in features)
-        isa = replace(_ISAS[facts["isa"]], dot=dot, half_lanes=halves, bf16_products=bf16)
+        isa = replace(_ISAS[facts["isa"]], dot=dot, half_lanes=halves, bf16_products=bf16,
+                      float8_products=16 if "fp8dot4" in features else 0)  # fmt: skip
         found[name] = Device(
             name, facts["description"], isa, tuple(facts["flags"]), features,
             Memory(*(facts[cache] * 1024 for cache in ("l1_kib", "l2_kib"))),

@@ -11,7 +11,7 @@ class Isa:
     from memory as its broadcast operand (x86), so that the left operand of a GEMM needs no registers; `byte`: dtype of
     quantised values, `edgec_q8`; `dot`: there is an instruction that adds four products of bytes to each lane;
     `half_lanes`: halves in a vector register where there is arithmetic on them, else 0; `bf16_products`: of bf16, that
-    one instruction adds to sums in float32, 0 where there is none."""
+    one instruction adds to sums in float32, 0 where there is none; `float8_products`: the same of 8-bit floats."""
 
     name: str
     lanes: int
@@ -21,6 +21,7 @@ class Isa:
     dot: bool = False
     half_lanes: int = 0
     bf16_products: int = 0
+    float8_products: int = 0
 
 
 SCALAR = Isa("scalar", 4, 16, False, "i8")

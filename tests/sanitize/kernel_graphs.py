@@ -10,6 +10,7 @@ import test_bf16gemm
 import test_coded
 import test_dynamic
 import test_float8
+import test_float8gemm
 import test_halves
 import test_integer
 import test_q4gemm
@@ -273,6 +274,7 @@ GRAPHS: dict[str, Callable[[], Net]] = {
     "weights_of_8_bit_floats": lambda: of_bytes(lambda _: test_coded.network("e4m3")),
     "products_of_bf16": lambda: of_bf16("f32"),
     "products_to_bf16": lambda: of_bf16("bf16"),
+    "products_of_8_bit_floats": lambda: of_bytes(lambda _: test_float8gemm.network("e4m3")),
     "8_bit_floats": lambda: of_bytes(lambda _: test_float8.network()),
     "elements_of_bytes": lambda: of_bytes(test_integer.network),
 }

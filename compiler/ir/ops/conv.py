@@ -10,7 +10,8 @@ import numpy as np
 
 from edgec.ir.errors import IRError
 from edgec.ir.ops import row_rules
-from edgec.ir.ops.elementwise import activate, check_activation, check_products, operand
+from edgec.ir.ops.elementwise import activate, check_activation, operand
+from edgec.ir.ops.products import PRODUCTS, check_products, left_operand
 from edgec.ir.ops.row import REQUIRED, OpRow
 from edgec.ir.types import DTYPES, FLOATS, INTEGERS, Type
 
@@ -150,7 +151,7 @@ def conv_sum(x: Array, w: Array, a: Any) -> Array:
 
 
 def _evaluate_conv(v: Sequence[Any], a: Any) -> list[Array]:
-    x, w = v[0], v[1]
+    x, w = left_operand(v[0], a), v[1]
     narrow = DTYPES[a["to"]] if a["to"] else x.dtype
     if x.dtype.itemsize == 2 and x.dtype.kind not in "iu":
         x, w = x.astype(np.float32), w.astype(np.float32)
@@ -280,7 +281,7 @@ ROWS: list[OpRow] = [
         (2, 4),
         _infer_conv,
         _evaluate_conv,
-        {**_WINDOW, "groups": 1, "layout": "nchw", "act": "", "to": ""},
+        {**_WINDOW, "groups": 1, "layout": "nchw", "act": "", **PRODUCTS},
         row_rules.window,
     ),
     OpRow(

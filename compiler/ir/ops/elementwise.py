@@ -213,21 +213,6 @@ def check_activation(kind: str, attrs: Attrs) -> None:
     )
 
 
-def check_products(kind: str, types: Sequence[Type | None], attrs: Attrs) -> str:
-    """The result's dtype where `to` says it: products of bf16 are added in float32, as are a bias and a residual, and
-    rounded once to what is stored. Empty: the operands' dtype."""
-    to = str(attrs["to"])
-    if not to:
-        return ""
-    found = ["" if t is None else t.dtype for t in types]
-    if to not in ("f32", "bf16") or found[:2] != ["bf16", "bf16"] or not set(found[2:]) <= {"", "f32"}:
-        raise IRError(
-            f"{kind} to {to} of {', '.join(d for d in found if d)}: legal are bf16, bf16 and what is added to them, in "
-            f"f32, to f32 or bf16"
-        )
-    return to
-
-
 def operand(types: Sequence[Type | None], i: int, kind: str) -> Type:
     """Type of a required operand."""
     if i >= len(types) or types[i] is None:

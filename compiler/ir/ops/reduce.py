@@ -9,7 +9,8 @@ import numpy as np
 
 from edgec.ir.errors import IRError
 from edgec.ir.ops import row_rules
-from edgec.ir.ops.elementwise import activate, check_activation, check_products, operand
+from edgec.ir.ops.elementwise import activate, check_activation, operand
+from edgec.ir.ops.products import PRODUCTS, check_products, left_operand
 from edgec.ir.ops.row import REQUIRED, OpRow
 from edgec.ir.types import DTYPES, FLOATS, INTEGERS, Type
 
@@ -57,7 +58,7 @@ def _infer_matmul(types: Sequence[Type | None], a: Any) -> list[Type]:
 
 
 def _evaluate_matmul(v: Sequence[Any], a: Any) -> list[Array]:
-    x, y = _wide(v[0]), _wide(v[1])
+    x, y = _wide(left_operand(v[0], a)), _wide(v[1])
     with np.errstate(all="ignore"):
         out = np.matmul(x, np.swapaxes(y, -1, -2) if a["trans_b"] else y)
         if len(v) > 2 and v[2] is not None:
@@ -232,7 +233,7 @@ _NORM: dict[str, Any] = {"axis": REQUIRED, "eps": 1e-5}
 
 ROWS: list[OpRow] = [
     OpRow(
-        "matmul", "matmul", (2, 3), _infer_matmul, _evaluate_matmul, {"trans_b": False, "act": "", "to": ""},
+        "matmul", "matmul", (2, 3), _infer_matmul, _evaluate_matmul, {"trans_b": False, "act": "", **PRODUCTS},
         row_rules.matmul,
     ),
     *(

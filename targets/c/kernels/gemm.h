@@ -291,7 +291,7 @@ EDGEC_FN void edgec_gemm(const edgec_gemm_args *whole, ptrdiff_t n, const edgec_
       }
     }
     panel += l->k * width;
-    t.bias += width;
+    t.bias += EDGEC_BIASES * width;
   }
 }
 

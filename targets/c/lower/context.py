@@ -15,7 +15,7 @@ from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.rows import row_view
 from edgec.ir.types import Type, dtype_name
 from edgec.plan.plan import Arg, Block, Buffer, Call, Plan, Pointer, Port
-from edgec.targets.c.element import Element, bf16_element, element_of
+from edgec.targets.c.element import Element, bf16_element, element_of, float8_element
 from edgec.targets.c.isa import Isa
 
 ALIGNMENT = 64
@@ -104,8 +104,10 @@ class Lowering:
         """What kernels of these numbers are called; `wide`: to be computed in floats."""
         return element_of(self.isa, dtype, wide)
 
-    def products(self, dtype: str, result: str) -> Element:
-        """The same of a GEMM's operands, whose results are of this C type."""
+    def products(self, dtype: str, left: str, result: str) -> Element:
+        """The same of a GEMM with weights of the dtype, and operand and results of these C types."""
+        if left == CTYPES["u8"]:
+            return float8_element(self.isa)
         if dtype != "bf16":
             return self.element(dtype)
         return bf16_element(self.isa, "bf16" if result == CTYPES["bf16"] else "f32")

@@ -12,11 +12,21 @@ from edgec.ir.graph import Op, Value
 from edgec.ir.types import dtype_name
 from edgec.plan.plan import Struct, Symbol
 from edgec.targets.c.bf16tiles import choose_bf16_tiles
-from edgec.targets.c.coded import AnyTiles, Coded, Weights, choose_coded_tiles, header_of, pack_runs, weights_of
+from edgec.targets.c.coded import (
+    AnyTiles,
+    Coded,
+    Weights,
+    choose_coded_tiles,
+    header_of,
+    pack_bias,
+    pack_runs,
+    weights_of,
+)
 from edgec.targets.c.element import Element
+from edgec.targets.c.float8tiles import choose_float8_tiles
 from edgec.targets.c.lower.activation import fused
 from edgec.targets.c.lower.context import Lowering, NotLowered, Rows
-from edgec.targets.c.lower.matmul import owned, packed_matmul
+from edgec.targets.c.lower.matmul import multiplied, owned, packed_matmul
 from edgec.targets.c.lower.rows import Columns
 from edgec.targets.c.tiles import choose_tiles
 
@@ -77,7 +87,7 @@ def lower_conv(op: Op, ctx: Lowering, x: Rows, y: Rows, sums: Sums = "whole") ->
             raise NotLowered("a depthwise conv of bf16 has no kernel")
         _depthwise(op, ctx, ctx.graph.array(op.arg(1)), b, x, r, y)
         return
-    kernel = weights_of(ctx.graph, op.arg(1), 0, 1).transpose(2, 3, 1, 0)  # [kh][kw][c/g][o]
+    kernel = multiplied(op, weights_of(ctx.graph, op.arg(1), 0, 1)).transpose(2, 3, 1, 0)  # [kh][kw][c/g][o]
     sizes = {"sh": attrs["strides"][0], "sw": attrs["strides"][1], "dh": attrs["dilations"][0],
              "dw": attrs["dilations"][1], "top": attrs["pads"][0], "left": attrs["pads"][1]}  # fmt: skip
     _, h, _, c = op.arg(0).type.dims
@@ -98,7 +108,7 @@ def pointwise_matmul(op: Op, ctx: Lowering) -> bool:
     n, oh, ow, o = y.type.dims
     bias = op.inputs[2] if len(op.inputs) > 2 else None
     packed_matmul(
-        ctx, owned(ctx, x), weights_of(ctx.graph, op.arg(1), 0, 1).reshape(o, -1).transpose(1, 0),
+        ctx, owned(ctx, x), multiplied(op, weights_of(ctx.graph, op.arg(1), 0, 1)).reshape(o, -1).transpose(1, 0),
         ctx.graph.array(bias) if bias is not None else None, ctx.read(residual) if residual is not None else None,
         ctx.write(y), n * oh * ow, str(attrs["act"]),
     )  # fmt: skip
@@ -126,22 +136,26 @@ def gemm_rows(
     taps = sizes["dw"] != 1 or groups != 1 or (isinstance(kernel, Coded) and not kernel.joins(gc))
     segments = kh * kw if taps else kh
     rows = oh * ow if merged else ow
-    numbers = ctx.products(dtype_name(kernel.dtype), y.at.ctype)
-    if isinstance(kernel, Coded):
-        assert sums == "whole", "blocks are not sliced where weights are coded"
-        tiles: AnyTiles = choose_coded_tiles(numbers.isa, kernel.form, rows, oc, k, line or ow, segments)
+    numbers = ctx.products(dtype_name(kernel.dtype), x.at.ctype, y.at.ctype)
+    assert sums == "whole" or not isinstance(kernel, Coded), "blocks are not sliced where weights are coded"
+    tiles: AnyTiles
+    if isinstance(kernel, Coded) and numbers.dtype == "u8":
+        tiles = choose_float8_tiles(numbers, kernel.form.format, rows, oc, k // segments, line or ow, segments)
+    elif isinstance(kernel, Coded):
+        tiles = choose_coded_tiles(numbers.isa, kernel.form, rows, oc, k, line or ow, segments)
     elif numbers.dtype == "bf16":
         found = choose_bf16_tiles(numbers, rows, oc, k // segments, line or ow, segments, sums != "whole")
         tiles = replace(found, tiles=replace(found.tiles, onto=sums == "onto"))
     else:
         tiles = choose_tiles(numbers, rows, oc, k, line or ow, segments, sums != "whole")
         tiles = replace(tiles, onto=sums == "onto")
-    packed = [
-        pack_runs(tiles, kernel[..., g * oc : (g + 1) * oc].reshape(segments, k // segments, oc))
-        for g in range(groups)
-    ]
+    parts = [kernel[..., g * oc : (g + 1) * oc] for g in range(groups)]
+    packed = [pack_runs(tiles, part.reshape(segments, k // segments, oc)) for part in parts]
     weights = np.concatenate([part for part, _ in packed])
-    biases = [tiles.pack_bias(None if bias is None else bias[g * oc : (g + 1) * oc], oc) for g in range(groups)]
+    biases = [
+        pack_bias(tiles, part, None if bias is None else bias[g * oc : (g + 1) * oc], oc)
+        for g, part in enumerate(parts)
+    ]
     form = fused(act, numbers)
     fields = {"h": h, "c": c, "ow": ow, "oc": oc, "kh": kh, "kw": kw, **sizes, "groups": groups, "gc": gc,
               "b_row": packed[0][1] * segments // kh, "taps": int(taps),

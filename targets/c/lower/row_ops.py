@@ -44,9 +44,9 @@ def row_op(op: Op) -> RowOp | None:
     if any(not v.type.size for v in (op.result, *(v for v, _ in reads))):
         return None
     dtypes = {v.type.dtype for v in (op.result, *(v for v, _ in reads))}
-    if not dtypes <= set(ROW_DTYPES) and not _of_bf16(op):
+    if not dtypes <= set(ROW_DTYPES) and not _narrow_product(op):
         return None
-    if not _of_bf16(op) and not _quantised(op) and dtypes not in ({"f32"}, {"f16"}):
+    if not _narrow_product(op) and not _quantised(op) and dtypes not in ({"f32"}, {"f16"}):
         return None
     if op.kind in ("conv", "conv_transpose", "qconv") and op.arg(0).const is not None:
         return None  # an image too dear to fold: no stage would ask for the rows of its padded copy
@@ -69,7 +69,8 @@ def _to_bf16(op: Op) -> bool:
     return op.kind == "cast" and op.arg(0).type.dtype == "f32" and op.result.type.dtype == "bf16"
 
 
-def _of_bf16(op: Op) -> bool:
+def _narrow_product(op: Op) -> bool:
+    """A product of narrower numbers than it adds, or a cast that makes them."""
     return _to_bf16(op) or (op.kind in ("conv", "matmul") and bool(op.attrs["to"]))
 
 
