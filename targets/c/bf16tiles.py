@@ -58,7 +58,14 @@ class Bf16Tiles:
         return tuple(f"{macro}({self.tiles.mr}, {v})" for v in sorted({self.tiles.nv, self.tiles.last_nv}))
 
     def pack_bias(self, bias: np.ndarray | None, n: int) -> np.ndarray:
-        return self.tiles.pack_bias(bias, n)
+        """Panel by panel, two numbers a column: blocks as they begin, else the bias and zeros."""
+        whole = self.tiles.pack_bias(bias, n)
+        parts = []
+        for j, nv in self.tiles.panels(n):
+            panel = whole[j : j + nv * self.tiles.lanes]
+            twice = np.repeat(panel.reshape(-1, 1, 2), 2, axis=1) if self.blocks else np.stack([panel, 0 * panel])
+            parts.append(twice.ravel())
+        return np.concatenate(parts) if parts else whole
 
     def pack(self, runs: np.ndarray) -> np.ndarray:
         """Segments [run][k][n] panel by panel: every group of every run, every column, the group's weights."""
@@ -101,7 +108,7 @@ def tile_instructions(isa: Isa, mr: int, nv: int, length: int, segments: int = 1
         waits = max(0, 8 - mr * nv)
         fours = -(-length // 4)
         run = fours * (mr * nv + mr + -(-nv // 2) + 2 + waits) + mr // 2 * (length % 4 > 0) + 6 + mr
-        return segments * run + mr * (5 * nv + -(-nv // 2) + 3) + 24
+        return segments * run + mr * (4.5 * nv + -(-nv // 2) + 3) + 24
     split = 1 if native else 2
     waits = max(0, 8 - mr * nv)
     if isa.name != "neon":

@@ -2,7 +2,8 @@
 
    PAIRS: B has pairs of products, a vector of EDGEC_LANES columns for two k; an odd K ends with zeros. BLOCKS (A64, an
    even number of rows): four k of two columns in a vector, whose product with four k of two rows is a block of two by
-   two sums; K is rounded up to four. Up to 6 bytes behind a row of A are read there, and masked. */
+   two sums; K is rounded up to four. Up to 6 bytes behind a row of A are read there, and masked.
+   A panel's bias has two numbers a column: blocks begin with a vector for each two columns, both rows of it alike. */
 #ifndef EDGEC_BF16GEMM_H
 #define EDGEC_BF16GEMM_H
 
@@ -78,8 +79,7 @@ EDGEC_INLINE uint64x2_t edgec_two_rows(const char *p, const char *q) {
   const edgec_real *bias = t->bias;                                                                      \
   EDGEC_UNROLL for (int m = 0; m < (MR); m += 2) {                                                       \
     EDGEC_OPAQUE(bias);                                                                                  \
-    EDGEC_UNROLL for (int v = 0; v < 2 * (NV); v++)                                                      \
-      acc[m + v % 2][v / 2] = (edgec_vf)vld1q_dup_f64((const double *)(const void *)(bias + 2 * v));     \
+    EDGEC_UNROLL for (int v = 0; v < 2 * (NV); v++) acc[m + v % 2][v / 2] = edgec_load(bias + 4 * v);    \
   }
 #define EDGEC_GEMM_FROM_C_IN_BLOCKS(MR, NV) \
   EDGEC_GEMM_FROM_C(MR, NV)                 \
