@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ def native() -> list[Device]:
 SCALAR_DEVICE = Device("scalar", "no vectors but the compiler's", SCALAR, ("-DEDGEC_SCALAR",), ())
 HOSTS = [f"host:{device.name}" for device in native()]
 TARGETS = [*HOSTS, "arm"]
+# a core that multiplies bf16: of the emulators, qemu alone does
+BF16_CORES = ["arm:neoverse-n2"] if shutil.which("qemu-aarch64") else []
 PLAIN = [HOSTS[0], "arm"]  # for kernels that know no instruction set: one compiler, two machines
 
 
