@@ -11,6 +11,7 @@ from edgec.options import BuildOptions
 from edgec.plan.plan import Plan, Port
 from edgec.targets.c.build import Built
 from edgec.targets.c.devices import Device
+from edgec.targets.c.element import extensions_of
 
 
 def ports_of(ports: list[Port]) -> list[dict[str, Any]]:
@@ -27,6 +28,7 @@ def manifest_of(
         "target": family,
         "cpu": device.name,
         "cpu_features": list(device.features) if family == "host" else [],
+        "extensions": extensions_of(plan, device.isa) if family != "host" else [],
         "isa": device.isa.name,
         "os": options.os,
         "triple": triple,

@@ -145,7 +145,7 @@ def _bindings(command: Any) -> Any:
               help="linked, or file: NAME_weights.bin is not linked in, the program hands it over.")
 @click.option("--layers", is_flag=True, help="Add the error of each operator to the receipt (builds twice).")
 @click.option("--precision", default="float32", show_default=True,
-              help="float32, fp16, int8, int8-dynamic, fp8-e4m3, fp8-e5m2, w4a8, w8 or w4.")
+              help="float32, fp16, bf16, int8, int8-dynamic, fp8-e4m3, fp8-e5m2, w4a8, w8 or w4.")
 @click.option("--calib", metavar="DATA", help="Samples: file.npz, a folder of .npy, or module:function.")
 @click.option("--calib-samples", default=128, show_default=True, type=click.IntRange(2), help="Most of --calib.")
 @click.option("--observer", default="auto", show_default=True,

@@ -21,10 +21,12 @@ Array = np.ndarray[Any, Any]
 Run = Callable[[Mapping[str, Array]], dict[str, Array]]
 
 HALVES_DB = 30.0  # signal to noise that sums in halves must keep: their rounding alone leaves 34 and more
+BF16_DB = 30.0  # the same where sums in float32 are rounded to bf16: rounding alone leaves as much of a model
 BYTES_DB = 30.0  # signal to noise that outputs must keep where bytes are made of sums of floats
 SAME_FLOAT8 = "edgec's interpreter with the same 8-bit floats"
 SAME_INTEGERS = "edgec's interpreter on the same integers"
 SAME_HALVES = "edgec's interpreter on the same halves"
+SAME_BF16 = "edgec's interpreter on the same numbers of bf16"
 SAME_WEIGHTS = "edgec's interpreter with the same weights"
 
 
@@ -57,6 +59,11 @@ def on_integers(graph: Graph, samples: Sequence[Mapping[str, Array]]) -> Narrowe
 def in_halves(graph: Graph, samples: Sequence[Mapping[str, Array]]) -> Narrowed:
     """As near as sums in halves are: the interpreter rounds once an operator, kernels each time they add."""
     return Narrowed(graph, samples, SAME_HALVES, HALVES_DB)
+
+
+def in_bf16(graph: Graph) -> Narrowed:
+    """Sums are those of floats, nearly; the last bit of one decides here and there what a number is rounded to."""
+    return Narrowed(graph, (), SAME_BF16, BF16_DB)
 
 
 def with_coded_weights(graph: Graph, samples: Sequence[Mapping[str, Array]]) -> Narrowed:

@@ -7,15 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgec.bf16_products import bf16_products
 from edgec.bounds import MostDrop, MostError, share
 from edgec.calibration import Calibration, read_calibration
 from edgec.dynamic_int8 import dynamic_int8
+from edgec.float8_products import float8_products
 from edgec.half_precision import half_precision
 from edgec.image import Image
 from edgec.ir.errors import UsageError
 from edgec.ir.graph import Module
 from edgec.labelled import Ports, read_labelled
-from edgec.narrowed import Narrowed, in_halves, on_float8, on_integers, on_rows, with_coded_weights
+from edgec.narrowed import Narrowed, in_bf16, in_halves, on_float8, on_integers, on_rows, with_coded_weights
 from edgec.options import BuildOptions
 from edgec.passes import BEFORE_ENCODING, CPU_FLOAT
 from edgec.pipeline import Effect, run_pipeline
@@ -55,6 +57,9 @@ def settle(
         return Settled(effects, {"quantization": facts}, on_integers(graph, ()))
     if options.precision == "float32":
         return Settled(run_pipeline(module, CPU_FLOAT))
+    if options.precision == "bf16":
+        effects = run_pipeline(module, CPU_FLOAT)
+        return Settled(effects, {"halves": bf16_products(module, device)}, in_bf16(graph))
     if options.precision == "fp16":
         return _halves(module, device, options, images, progress)
     if options.precision in WEIGHT_ONLY:
@@ -67,6 +72,7 @@ def settle(
         effects = run_pipeline(module, CPU_FLOAT)
         progress(f"calibrating on {len(data.samples)} samples")
         facts = {"quantization": static_float8(module, options.precision, data, options.low_rank)}
+        facts["quantization"] |= float8_products(module, device)
         return Settled(effects, facts, on_float8(graph, data.samples))
     effects = run_pipeline(module, BEFORE_ENCODING)
     progress(f"calibrating on {len(data.samples)} samples")

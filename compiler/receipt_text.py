@@ -96,10 +96,9 @@ def quantization_lines(q: Facts) -> Iterator[str]:
 
 
 def _halves(h: Facts) -> Iterator[str]:
-    yield (
-        f"  {h['precision']}: {h['operators_in_halves']} operators with {h['macs_share']:.1%} of the multiply-adds "
-        f"work on halves"
-    )
+    does = "multiply bf16 and add in float32" if h["precision"] == "bf16" else "work on halves"
+    share = f"{h['operators_in_halves']} operators with {h['macs_share']:.1%} of the multiply-adds"
+    yield f"  {h['precision']}: {share} {does}"
     if h["code"]:
         yield f"  {h['code']}: {h['why']}"
     for (code, why), count in Counter((row["code"], row["why"]) for row in h["refused"]).most_common():
@@ -120,6 +119,9 @@ def _coded_weights(q: Facts) -> Iterator[str]:
         yield f"  {q['values_in_bytes']} values that they read are stored as bytes, and decoded where they are read"
         kept = ", ".join(f"{n} {kind}" for kind, n in q["operators_in_floats"].items())
         yield f"  in floats: {kept or 'nothing else'}"
+    if q.get("code"):
+        yield f"  {q['macs_on_codes']:.1%} of the multiply-adds read them as they lie in memory"
+        yield f"  {q['code']}: {q['why']}"
     if q["low_rank"]:
         yield f"  floats of rank {q['low_rank']} give back what rounding takes from the weights of matmuls"
     if q["weights_in_floats"]:

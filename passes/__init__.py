@@ -23,6 +23,8 @@ from edgec.passes.lower_float8 import lower_float8
 from edgec.passes.lower_integer_matmul import lower_integer_matmul
 from edgec.passes.lower_requant import lower_requant
 from edgec.passes.merge_duplicates import merge_duplicates
+from edgec.passes.multiply_bf16 import multiply_bf16
+from edgec.passes.multiply_float8 import multiply_float8
 from edgec.passes.narrow_to_halves import narrow_to_halves
 from edgec.passes.quantize_matmuls import quantize_matmuls
 from edgec.passes.raise_dequantize import raise_dequantize
@@ -66,6 +68,8 @@ PASSES: dict[str, Callable[..., bool]] = {
         lower_integer_matmul,
         lower_requant,
         merge_duplicates,
+        multiply_bf16,
+        multiply_float8,
         narrow_to_halves,
         quantize_matmuls,
         raise_dequantize,

@@ -82,6 +82,7 @@ class Manifest:
     files: dict[str, str]
     cpu: str
     cpu_features: tuple[str, ...]
+    extensions: tuple[str, ...]  # instructions that emulators may not have
     raw: dict[str, Any]
 
     def brought_weights(self) -> bytes | None:
@@ -136,6 +137,7 @@ def _manifest(folder: Path, raw: dict[str, Any]) -> Manifest:
         files={str(name): str(digest) for name, digest in raw["files"].items()},
         cpu=str(raw.get("cpu", "")),
         cpu_features=tuple(map(str, raw.get("cpu_features", []))),
+        extensions=tuple(map(str, raw.get("extensions", []))),
         raw=raw,
     )
 

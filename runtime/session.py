@@ -23,6 +23,12 @@ from edgec.runtime.manifest import Manifest, TensorInfo, check_files, read_manif
 Array = np.ndarray[Any, Any]
 
 RUNNERS = ("host", "emulator", "qemu")
+# extensions of A64 that a runner has not
+LACKS: dict[str, frozenset[str]] = {
+    "host": frozenset(),
+    "emulator": frozenset({"bf16", "fp8"}),
+    "qemu": frozenset({"fp8"}),
+}
 
 
 class Runner(Protocol):
@@ -141,6 +147,8 @@ def load(
     if threads < 1:
         raise RunError(f"threads is {threads}, and at least 1 is needed")
     chosen = runner or _choose(manifest)
+    if lacking := _lacking(chosen, manifest):
+        raise RunError(f"{manifest.name} uses {lacking} instructions, which the {chosen} runner has not")
     if chosen == "host":
         from edgec.runtime.host import HostRunner
 
@@ -160,6 +168,11 @@ def load(
     raise RunError(f"there is no runner '{chosen}'; the runners are {', '.join(RUNNERS)}")
 
 
+def _lacking(runner: str, manifest: Manifest) -> str:
+    """The extensions that the artifact needs and the runner has not, in words."""
+    return " and ".join(e for e in manifest.extensions if e in LACKS.get(runner, frozenset()))
+
+
 def _choose(manifest: Manifest) -> str:
     library = f"lib{manifest.name}.so"
     if library in manifest.files:
@@ -167,10 +180,17 @@ def _choose(manifest: Manifest) -> str:
         if machine == platform.machine() and platform.system() == "Linux":
             return "host"
     if f"{manifest.name}.elf" in manifest.files:
-        if importlib.util.find_spec("unicorn") is not None:
+        if importlib.util.find_spec("unicorn") is not None and not _lacking("emulator", manifest):
             return "emulator"
-        if shutil.which("qemu-aarch64") is not None:
+        if shutil.which("qemu-aarch64") is not None and not _lacking("qemu", manifest):
             return "qemu"
+        if lacking := _lacking("qemu", manifest):
+            raise RunError(f"{manifest.name} uses {lacking} instructions, which no emulator here has")
+        if lacking := _lacking("emulator", manifest):
+            raise RunError(
+                f"{manifest.name} uses {lacking} instructions, which of the emulators only qemu-aarch64 has: "
+                f"install qemu-user"
+            )
         raise RunError(
             f"{manifest.directory} needs an emulator on this machine: pip install 'edgec[emulator]', or qemu-user"
         )

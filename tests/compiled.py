@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from edgec.runtime.session import Session, load
 from edgec.targets.arm import target as arm
 from edgec.targets.c.build import Platform, make_files, make_plan, make_sources
 from edgec.targets.c.devices import Device
+from edgec.targets.c.element import extensions_of
 from edgec.targets.c.emit import Identity
 from edgec.targets.c.isa import SCALAR
 from edgec.targets.host import target as host
@@ -39,6 +41,8 @@ def native() -> list[Device]:
 SCALAR_DEVICE = Device("scalar", "no vectors but the compiler's", SCALAR, ("-DEDGEC_SCALAR",), ())
 HOSTS = [f"host:{device.name}" for device in native()]
 TARGETS = [*HOSTS, "arm"]
+# a core that multiplies bf16: of the emulators, qemu alone does
+BF16_CORES = ["arm:neoverse-n2"] if shutil.which("qemu-aarch64") else []
 PLAIN = [HOSTS[0], "arm"]  # for kernels that know no instruction set: one compiler, two machines
 
 
@@ -57,6 +61,8 @@ def _write(folder: Path, files: Mapping[str, bytes], plan: Plan, device: Device,
     """The files and a manifest of what a Session reads."""
     for name, content in files.items():
         (folder / name).write_bytes(content)
+        if name.endswith(".elf"):
+            (folder / name).chmod(0o755)
 
     def ports(values: Any) -> list[dict[str, Any]]:
         return [{"name": p.name, "dtype": p.type.dtype, "shape": list(p.type.dims)} for p in values]
@@ -64,6 +70,7 @@ def _write(folder: Path, files: Mapping[str, bytes], plan: Plan, device: Device,
     manifest = {
         "format": 1, "name": "unit", "target": target.partition(":")[0], "cpu": device.name, "isa": device.isa.name,
         "inputs": ports(plan.inputs), "outputs": ports(plan.outputs), "states": ports(plan.states),
+        "extensions": extensions_of(plan, device.isa) if target.startswith("arm") else [],
         "scratch_bytes": plan.scratch_bytes, "state_bytes": plan.state_bytes,
         "files": {n: sha256(c) for n, c in files.items()},
     }  # fmt: skip

@@ -57,7 +57,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("code", "words", "options"),
     [
         (2, "legal: arm, host", ("-t", "riscv")),
-        (2, "legal: amx, avx2, avx512, avx512vnni, neon", ("-t", "host:z80")),
+        (2, "legal: amx, avx2, avx512, avx512bf16, avx512vnni, neon", ("-t", "host:z80")),
         (2, "legal: apple-m1, apple-m2, cortex-a510", ("-t", "arm:cortex-m4")),
         (2, "host makes libraries for linux only", ("--os", "plan9")),
         (2, "only --target arm is emulated", ("--verify", "emulate")),

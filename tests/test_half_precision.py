@@ -102,7 +102,7 @@ def test_samples_show_which_values_are_beyond(tmp_path: Path) -> None:
 
 def test_wrong_options(tmp_path: Path) -> None:
     for options, message in (
-        ({"precision": "half"}, "--precision half is not legal; legal: float32, fp16"),
+        ({"precision": "half"}, "--precision half is not legal; legal: float32, fp16, bf16"),
         ({"calib": "missing.npz"}, "missing.npz"),
     ):
         with pytest.raises(UsageError, match=message):

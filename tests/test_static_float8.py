@@ -11,6 +11,9 @@ from network import Network
 from test_build import EXAMPLES, MODEL
 
 import edgec
+from edgec.ir.errors import ToolError
+from edgec.receipt_text import render
+from edgec.runtime.errors import RunError
 from edgec.static_float8 import encode_values, scale_of
 
 CALIB = EXAMPLES / "fashion_mnist_calib.npz"
@@ -73,3 +76,29 @@ def test_a_value_that_leaves_stays_float() -> None:
     assert z.op.arg(0).op is not None
     assert z.op.arg(0).op.kind == "encode"
     assert z.op.arg(0).type.encodings
+
+
+def test_a_core_with_the_products_reads_codes(tmp_path: Path) -> None:
+    """No emulator has them: the build says so, and does not go on unless it is told to."""
+    with pytest.raises(ToolError, match=r"cannot be verified here .*--verify none.* uses fp8 instructions"):
+        built("arm:olympus", tmp_path / "refused", "fp8-e4m3")
+    assert not (tmp_path / "refused").exists()
+    receipt = built("arm:olympus", tmp_path / "out", "fp8-e4m3", verify="none")
+    facts = receipt["quantization"]
+    assert (facts["arithmetic"], facts["code"]) == ("fp8", "FP8_NOT_EXECUTED")
+    assert facts["why"].startswith("NOT VERIFIED: no emulator has the products of 8-bit floats")
+    assert facts["macs_on_codes"] > 0.95, "all but the first convolution, whose operand is the input"
+    assert "verification" not in receipt
+    assert "FP8_NOT_EXECUTED: NOT VERIFIED" in render(receipt)
+    source = (tmp_path / "out" / "resnet8_fashion_mnist.c").read_text()
+    assert "EDGEC_FLOAT8_TILE(E4M3" in source
+    assert "edgec_fconv(" in source
+    with pytest.raises(RunError, match="uses fp8 instructions, which no emulator here has"):
+        edgec.load(tmp_path / "out")
+
+
+def test_the_same_graph_for_a_core_without(tmp_path: Path) -> None:
+    """It decodes, and the receipt has no code."""
+    receipt = built("arm:neoverse-n2", tmp_path / "out", "fp8-e5m2", verify_inputs=1)
+    assert "code" not in receipt["quantization"]
+    assert receipt["verification"]["pass"]

@@ -15,7 +15,7 @@ from edgec.plan.schedule import Segment
 from edgec.targets.c import toolchain
 from edgec.targets.c.devices import Device
 from edgec.targets.c.emit import Identity, emit_source
-from edgec.targets.c.emit_interface import emit_cmake, emit_example, emit_header, gnu_flags
+from edgec.targets.c.emit_interface import emit_cmake, emit_example, emit_header
 from edgec.targets.c.lower.blocks import lower_graph, schedule_graph
 from edgec.targets.c.lower.context import Lowering
 from edgec.targets.c.lower.table import LOWER
@@ -78,7 +78,7 @@ def make_sources(
     out: dict[str, bytes] = {
         f"{name}.c": emit_source(plan, identity, state_at, storage).encode(),
         f"{name}.h": emit_header(plan, identity, storage).encode(),
-        "CMakeLists.txt": emit_cmake(name, gnu_flags(device.flags), storage).encode(),
+        "CMakeLists.txt": emit_cmake(name, " ".join(device.flags), storage).encode(),
         "example_main.c": emit_example(plan, storage).encode(),
     }
     if storage != "inline":

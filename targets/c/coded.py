@@ -13,6 +13,8 @@ from edgec.ir.encodings import spread
 from edgec.ir.graph import Graph, Value
 from edgec.ir.types import Quant
 from edgec.plan.plan import Struct, Symbol
+from edgec.targets.c.bf16tiles import Bf16Tiles
+from edgec.targets.c.float8tiles import GROUP, Float8Tiles
 from edgec.targets.c.isa import Isa
 from edgec.targets.c.tiles import Tiles, cheapest_tiles, tile_instructions
 
@@ -28,6 +30,11 @@ class Form:
     group: int
     factor: float
     costs: tuple[float, float]
+
+    @property
+    def format(self) -> str:
+        """Of the encoding."""
+        return self.name.lower()
 
     @property
     def halves(self) -> int:
@@ -188,7 +195,7 @@ class CodedTiles:
         return ((vectors[:, 0] & 15) | (vectors[:, 1] << 4)).ravel()
 
 
-AnyTiles = Tiles | CodedTiles
+AnyTiles = Tiles | CodedTiles | Bf16Tiles | Float8Tiles
 
 
 def choose_coded_tiles(
@@ -205,13 +212,27 @@ def choose_coded_tiles(
 def pack_runs(tiles: AnyTiles, runs: Weights) -> tuple[Array, int]:
     """Segments [run][k][n] as the kernels read them, and the bytes of a column of one segment."""
     segments, length, n = runs.shape
+    if isinstance(tiles, Float8Tiles):
+        assert isinstance(runs, Coded)
+        return tiles.pack(runs.codes), -(-length // GROUP) * GROUP
     if isinstance(tiles, CodedTiles):
         assert isinstance(runs, Coded)
         packed = tiles.pack(runs)
         columns = tiles.tiles.packed_columns(n)
         return packed, packed.nbytes // max(1, segments * columns)
     assert not isinstance(runs, Coded)
+    if isinstance(tiles, Bf16Tiles):
+        packed = tiles.pack(runs)
+        return packed, -(-length // tiles.group) * tiles.group * packed.itemsize
     return tiles.pack(runs.reshape(segments * length, n)), tiles.dtype.itemsize * length
+
+
+def pack_bias(tiles: AnyTiles, weights: Weights, bias: Array | None, n: int) -> Array:
+    """As the kernels read it, with what else they need for each column of weights [..., n]."""
+    if not isinstance(tiles, Float8Tiles):
+        return tiles.pack_bias(bias, n)
+    assert isinstance(weights, Coded)
+    return tiles.pack_bias(bias, weights.scales.reshape(-1, n)[0] if weights.scales.size else np.zeros(n), n)
 
 
 def header_of(tiles: AnyTiles, other: str) -> str:

@@ -11,6 +11,7 @@ from edgec.targets.c.isa import AVX2, AVX512, NEON, SCALAR, Isa
 
 _ISAS = {isa.name: isa for isa in (SCALAR, NEON, AVX2, AVX512)}
 _DOT = ("dotprod", "avx512vnni")  # features that bring dot products of bytes
+_BF16 = {"bf16": 16, "avx512bf16": 32}  # and products of bf16: how many an instruction
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,11 @@ def read_devices(package: str) -> dict[str, Device]:
         name = entry.name.removesuffix(".toml")
         features = tuple(facts.get("features", ()))
         halves = 8 if facts["isa"] == "neon" and "fp16" in features else 0
+        bf16 = next((products for feature, products in _BF16.items() if feature in features), 0)
         isa = replace(
             _ISAS[facts["isa"]], dot=any(f in _DOT for f in features), mmla="i8mm" in features,
-            amx="amx-int8" in features, half_lanes=halves,
+            amx="amx-int8" in features, half_lanes=halves, bf16_products=bf16,
+            float8_products=16 if "fp8dot4" in features else 0,
         )  # fmt: skip
         found[name] = Device(
             name, facts["description"], isa, tuple(facts["flags"]), features,

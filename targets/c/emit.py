@@ -251,7 +251,8 @@ def _call(call: Call, i: int, printer: _Printer) -> str:
 
 # Kernels that are functions of their own, so that a stage which only calls them may be as small as can be.
 _NOT_INLINED = (
-    "edgec_conv", "edgec_hconv", "edgec_sconv", "edgec_depthwise", "edgec_hdepthwise", "edgec_sdepthwise",
+    "edgec_conv", "edgec_hconv", "edgec_sconv", "edgec_bconv", "edgec_tconv", "edgec_fconv",
+    "edgec_depthwise", "edgec_hdepthwise", "edgec_sdepthwise",
     "edgec_zero_columns", "edgec_fill_columns", "edgec_copy_rows", "edgec_qconv", "edgec_qdepthwise",
 )  # fmt: skip
 

@@ -76,23 +76,21 @@ int {name}_run(const void *const inputs[], void *const outputs[], void *state, v
 """
 
 
-def gnu_flags(flags: Sequence[str]) -> str:
-    """What gcc and clang call a device's flags, which are in zig's spelling: `-mcpu=NAME+more-less`."""
-    out = []
-    for flag in flags:
-        found = re.fullmatch(r"-mcpu=(\w+)((?:[+-]\w+)*)", flag)
-        if found is None:
-            out.append(flag)
-            continue
-        cpu, changed = found[1].replace("_", "-"), re.findall(r"[+-]\w+", found[2])
-        if cpu.startswith("x86-64"):
-            out += [f"-march={cpu}", *(f"-m{feature[1:].replace('_', '-')}" for feature in changed)]
-        else:  # a feature that is taken away takes with it what needs it
-            out.append(f"-mcpu={cpu}{'+nosve' if '-sve' in changed else ''}")
-    return " ".join(out)
+def gnu_spelling(flag: str) -> str:
+    """A device's flag as gcc and clang spell it: zig's -mcpu names features that are there, or not."""
+    option, equals, value = flag.partition("=")
+    if option != "-mcpu" or not equals:
+        return flag
+    name, *features = re.split(r"(?=[+-])", value)
+    more = [f.removeprefix("+") for f in features if f.startswith("+")]
+    if name.startswith("x86_64"):
+        return " ".join([f"-march={name.replace('_64_', '-64-')}", *(f"-m{f.replace('_', '-')}" for f in more)])
+    more += ["nosve"] * ("-sve" in features)
+    return f"-mcpu={'+'.join([name.replace('_', '-'), *more])}"
 
 
-def emit_cmake(name: str, flags: str, storage: Storage) -> str:
+def emit_cmake(name: str, shared_flags: str, storage: Storage) -> str:
+    flags = " ".join(map(gnu_spelling, shared_flags.split()))
     linked = storage == "linked"
     weights = f"""set_source_files_properties({name}_weights.S PROPERTIES
   COMPILE_FLAGS "-I${{CMAKE_CURRENT_SOURCE_DIR}}"

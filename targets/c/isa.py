@@ -11,7 +11,8 @@ class Isa:
     from memory as its broadcast operand (x86), so that the left operand of a GEMM needs no registers; `byte`: dtype of
     quantised values, `edgec_q8`; `dot`: there is an instruction that adds four products of bytes to each lane;
     `mmla`: one that multiplies matrices of them, 2x8 by 8x2; `amx`: tiles that do, 16x64 by 64x16; `half_lanes`: halves
-    in a vector register where there is arithmetic on them, else 0."""
+    in a vector register where there is arithmetic on them, else 0; `bf16_products`: of bf16, that one instruction adds
+    to sums in float32, 0 where there is none; `float8_products`: the same of 8-bit floats."""
 
     name: str
     lanes: int
@@ -22,6 +23,8 @@ class Isa:
     mmla: bool = False
     amx: bool = False
     half_lanes: int = 0
+    bf16_products: int = 0
+    float8_products: int = 0
 
 
 SCALAR = Isa("scalar", 4, 16, False, "i8")

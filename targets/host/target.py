@@ -26,7 +26,7 @@ def choose(cpu: str) -> Device:
     if machine.machine() in ("aarch64", "arm64"):
         return known["neon"]
     have = cpu_features() or frozenset()
-    for name in ("avx512vnni", "avx512", "avx2"):
+    for name in ("avx512bf16", "avx512vnni", "avx512", "avx2"):
         if not missing_features(known[name].features, have):
             return known[name]
     raise UsageError(f"--target host needs AVX2 or AArch64, and this {machine.machine()} machine has neither")

@@ -18,6 +18,7 @@ GNU_FLAGS = {
     "avx512": ("-march=x86-64-v4", "-mprefer-vector-width=512"),
     "avx512vnni": ("-march=x86-64-v4", "-mavx512vnni", "-mprefer-vector-width=512"),
     "amx": ("-march=x86-64-v4", "-mavx512vnni", "-mamx-tile", "-mamx-int8", "-mprefer-vector-width=512"),
+    "avx512bf16": ("-march=x86-64-v4", "-mavx512vnni", "-mavx512bf16", "-mprefer-vector-width=512"),
     "neon": ("-mcpu=generic",),
 }
 X86_64, AARCH64 = ("-target", "x86_64-linux-gnu.2.28"), ("-target", "aarch64-linux-musl")
@@ -26,13 +27,12 @@ ZIG_FLAGS = {
     "avx512": (*X86_64, "-mcpu=x86_64_v4", "-mprefer-vector-width=512"),
     "avx512vnni": (*X86_64, "-mcpu=x86_64_v4+avx512vnni", "-mprefer-vector-width=512"),
     "amx": (*X86_64, "-mcpu=x86_64_v4+avx512vnni+amx_tile+amx_int8", "-mprefer-vector-width=512"),
+    "avx512bf16": (*X86_64, "-mcpu=x86_64_v4+avx512vnni+avx512bf16", "-mprefer-vector-width=512"),
     "neon": (*AARCH64, "-mcpu=generic"),
     "neon with matrices": (*AARCH64, "-mcpu=generic+dotprod+i8mm"),
 }
 # As the product links: zig makes runtime libraries for each -mcpu, and more of them without -O2.
-ZIG_LINKS = {
-    **dict.fromkeys(("avx2", "avx512", "avx512vnni", "amx"), (*X86_64, "-O2")), "neon": (*AARCH64, "-O2")
-}  # fmt: skip
+ZIG_LINKS = {isa: (*(AARCH64 if isa.startswith("neon") else X86_64), "-O2") for isa in ZIG_FLAGS}
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,9 @@ class Compiler:
 def _machine() -> tuple[str, ...]:
     import platform
 
-    return ("neon",) if platform.machine() in ("aarch64", "arm64") else ("avx2", "avx512", "avx512vnni", "amx")
+    if platform.machine() in ("aarch64", "arm64"):
+        return ("neon",)
+    return ("avx2", "avx512", "avx512vnni", "avx512bf16", "amx")
 
 
 def zig() -> Compiler:

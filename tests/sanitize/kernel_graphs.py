@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import test_bf16gemm
 import test_coded
 import test_dynamic
 import test_float8
+import test_float8gemm
 import test_halves
 import test_integer
 import test_q4gemm
@@ -234,6 +236,12 @@ def of_halves(net: Net) -> Net:
     return net
 
 
+def of_bf16(to: str) -> Net:
+    made, net = test_bf16gemm.network(to), Net()
+    net.graph, net.build, net.feeds, net.close = made.graph, made.build, made.feeds, test_bf16gemm.assert_near
+    return net
+
+
 def of_bytes(make: Callable[[Isa], Network]) -> Net:
     """On the bytes of this machine."""
     made, net = make(target.choose("").isa), Net()
@@ -264,6 +272,9 @@ GRAPHS: dict[str, Callable[[], Net]] = {
     "rows_with_scales": lambda: of_bytes(test_dynamic.network),
     "coded_weights": lambda: of_bytes(lambda _: test_coded.network("i4")),
     "weights_of_8_bit_floats": lambda: of_bytes(lambda _: test_coded.network("e4m3")),
+    "products_of_bf16": lambda: of_bf16("f32"),
+    "products_to_bf16": lambda: of_bf16("bf16"),
+    "products_of_8_bit_floats": lambda: of_bytes(lambda _: test_float8gemm.network("e4m3")),
     "8_bit_floats": lambda: of_bytes(lambda _: test_float8.network()),
     "elements_of_bytes": lambda: of_bytes(test_integer.network),
 }

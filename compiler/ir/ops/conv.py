@@ -11,8 +11,9 @@ import numpy as np
 from edgec.ir.errors import IRError
 from edgec.ir.ops import row_rules
 from edgec.ir.ops.elementwise import activate, check_activation, operand
+from edgec.ir.ops.products import PRODUCTS, check_products, left_operand
 from edgec.ir.ops.row import REQUIRED, OpRow
-from edgec.ir.types import FLOATS, INTEGERS, Type
+from edgec.ir.types import DTYPES, FLOATS, INTEGERS, Type
 
 Array = np.ndarray[Any, Any]
 
@@ -76,15 +77,18 @@ def conv_dims(kind: str, x: Type, w: Type, a: Any) -> tuple[int, ...]:
 
 def _infer_conv(types: Sequence[Type | None], a: Any) -> list[Type]:
     x, w = operand(types, 0, "conv"), operand(types, 1, "conv")
-    _check_dtypes("conv", types)
+    dtype = check_products("conv", types, a) or x.dtype
+    if not a["to"]:
+        _check_dtypes("conv", types)
     check_activation("conv", a)
-    result = Type(x.dtype, conv_dims("conv", x, w, a))
+    result = Type(dtype, conv_dims("conv", x, w, a))
     bias = types[2] if len(types) > 2 else None
     if bias is not None and bias.dims != w.dims[:1]:
         raise IRError(f"conv: the bias {bias} must have shape [{w.dims[0]}]")
     residual = types[3] if len(types) > 3 else None
-    if residual is not None and residual != result:
-        raise IRError(f"conv: the residual {residual} must have the result's type {result}")
+    sums = Type("f32", result.shape) if a["to"] else result
+    if residual is not None and residual != sums:
+        raise IRError(f"conv: the residual {residual} must have the type {sums} of the sums")
     return [result]
 
 
@@ -147,9 +151,9 @@ def conv_sum(x: Array, w: Array, a: Any) -> Array:
 
 
 def _evaluate_conv(v: Sequence[Any], a: Any) -> list[Array]:
-    x, w = v[0], v[1]
-    narrow = x.dtype
-    if narrow.itemsize == 2 and narrow.kind not in "iu":
+    x, w = left_operand(v[0], a), v[1]
+    narrow = DTYPES[a["to"]] if a["to"] else x.dtype
+    if x.dtype.itemsize == 2 and x.dtype.kind not in "iu":
         x, w = x.astype(np.float32), w.astype(np.float32)
     y = conv_sum(to_channels_last(x, a["layout"]), w, a)
     if len(v) > 2 and v[2] is not None:
@@ -277,7 +281,7 @@ ROWS: list[OpRow] = [
         (2, 4),
         _infer_conv,
         _evaluate_conv,
-        {**_WINDOW, "groups": 1, "layout": "nchw", "act": ""},
+        {**_WINDOW, "groups": 1, "layout": "nchw", "act": "", **PRODUCTS},
         row_rules.window,
     ),
     OpRow(

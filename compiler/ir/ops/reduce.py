@@ -10,8 +10,9 @@ import numpy as np
 from edgec.ir.errors import IRError
 from edgec.ir.ops import row_rules
 from edgec.ir.ops.elementwise import activate, check_activation, operand
+from edgec.ir.ops.products import PRODUCTS, check_products, left_operand
 from edgec.ir.ops.row import REQUIRED, OpRow
-from edgec.ir.types import FLOATS, INTEGERS, Type
+from edgec.ir.types import DTYPES, FLOATS, INTEGERS, Type
 
 Array = np.ndarray[Any, Any]
 
@@ -36,8 +37,9 @@ def _axis(kind: str, x: Type, axis: int) -> int:
 def _infer_matmul(types: Sequence[Type | None], a: Any) -> list[Type]:
     x, y = operand(types, 0, "matmul"), operand(types, 1, "matmul")
     check_activation("matmul", a)
+    dtype = check_products("matmul", types, a) or x.dtype
     dtypes = {t.dtype for t in types if t is not None}
-    if len(dtypes) != 1 or not dtypes <= FLOATS | INTEGERS:
+    if not a["to"] and (len(dtypes) != 1 or not dtypes <= FLOATS | INTEGERS):
         raise IRError(f"matmul needs operands of one numeric dtype, and got {', '.join(sorted(dtypes))}")
     if x.rank < 2 or y.rank < 2:
         raise IRError(f"matmul needs operands of rank 2 or more, and got {x} and {y}")
@@ -52,16 +54,17 @@ def _infer_matmul(types: Sequence[Type | None], a: Any) -> list[Type]:
             raise ValueError
     except ValueError:
         raise IRError(f"matmul: the shapes {', '.join(map(str, types))} do not broadcast") from None
-    return [Type(x.dtype, result)]
+    return [Type(dtype, result)]
 
 
 def _evaluate_matmul(v: Sequence[Any], a: Any) -> list[Array]:
-    x, y = _wide(v[0]), _wide(v[1])
+    x, y = _wide(left_operand(v[0], a)), _wide(v[1])
     with np.errstate(all="ignore"):
         out = np.matmul(x, np.swapaxes(y, -1, -2) if a["trans_b"] else y)
         if len(v) > 2 and v[2] is not None:
             out = out + _wide(v[2])
-        return [np.asarray(activate(out, a["act"])).astype(v[0].dtype, copy=False)]
+        narrow = DTYPES[a["to"]] if a["to"] else v[0].dtype
+        return [np.asarray(activate(out, a["act"])).astype(narrow, copy=False)]
 
 
 def _infer_reduce(kind: str) -> Callable[[Sequence[Type | None], Any], list[Type]]:
@@ -229,7 +232,10 @@ _ARG: dict[str, Any] = {"axis": REQUIRED, "keepdims": False, "last": False}
 _NORM: dict[str, Any] = {"axis": REQUIRED, "eps": 1e-5}
 
 ROWS: list[OpRow] = [
-    OpRow("matmul", "matmul", (2, 3), _infer_matmul, _evaluate_matmul, {"trans_b": False, "act": ""}, row_rules.matmul),
+    OpRow(
+        "matmul", "matmul", (2, 3), _infer_matmul, _evaluate_matmul, {"trans_b": False, "act": "", **PRODUCTS},
+        row_rules.matmul,
+    ),
     *(
         OpRow(
             k, "reduce", (1, 1), _infer_reduce(k), _reduce(f), {"axes": REQUIRED, "keepdims": False},

@@ -25,14 +25,14 @@ typedef struct {
   float lo, hi;
 } edgec_conv_shape;
 
-typedef void (*edgec_conv_act_fn)(edgec_real *y, ptrdiff_t n);
+typedef void (*edgec_conv_act_fn)(edgec_result *y, ptrdiff_t n);
 
 /* b and bias are packed per group (b_group, bias_group floats apart), r is added before the clamp or null. act runs on
    finished rows, or is null. */
-EDGEC_NOINLINE void edgec_conv(const edgec_real *x, const edgec_real *b, const edgec_real *bias,
-                               const edgec_real *r, edgec_real *y, const edgec_conv_shape *d, const edgec_gemm_tiles *tiles, ptrdiff_t b_group,
-                               ptrdiff_t bias_group, edgec_conv_act_fn act, ptrdiff_t image, ptrdiff_t y0,
-                               ptrdiff_t y1) {
+EDGEC_NOINLINE void edgec_conv(const edgec_left *x, const edgec_real *b, const edgec_real *bias,
+                               const edgec_real *r, edgec_result *y, const edgec_conv_shape *d,
+                               const edgec_gemm_tiles *tiles, ptrdiff_t b_group, ptrdiff_t bias_group,
+                               edgec_conv_act_fn act, ptrdiff_t image, ptrdiff_t y0, ptrdiff_t y1) {
   const int runs = !d->taps; /* a kernel row is one run of floats */
   for (ptrdiff_t oy = y0; oy < y1;) {
     const ptrdiff_t iy = oy * d->sh - d->top, reach = (d->kh - 1) * d->dh;
@@ -40,13 +40,13 @@ EDGEC_NOINLINE void edgec_conv(const edgec_real *x, const edgec_real *b, const e
         edgec_even_lines(oy, y1 - oy, iy, d->sh, reach, d->h, d->x_depth, d->y_depth, r ? d->r_depth : 0);
     ptrdiff_t ky0, ky1;
     edgec_kernel_rows(iy, d->kh, d->dh, d->h, &ky0, &ky1);
-    edgec_real *yr = y + image * d->y_image + oy % d->y_depth * d->y_row;
+    edgec_result *yr = y + image * d->y_image + oy % d->y_depth * d->y_row;
     const edgec_real *rr = r ? r + image * d->r_image + oy % d->r_depth * d->r_row : 0;
     for (ptrdiff_t g = 0; g < d->groups; g++) {
-      const edgec_real *a[EDGEC_SEGMENTS];
+      const edgec_left *a[EDGEC_SEGMENTS];
       ptrdiff_t s = 0;
       for (ptrdiff_t ky = ky0; ky < ky1; ky++) {
-        const edgec_real *row = x + image * d->x_image + (iy + ky * d->dh) % d->x_depth * d->x_row - d->left * d->c;
+        const edgec_left *row = x + image * d->x_image + (iy + ky * d->dh) % d->x_depth * d->x_row - d->left * d->c;
         if (runs)
           a[s++] = row;
         else

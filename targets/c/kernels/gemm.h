@@ -21,11 +21,11 @@
 #define edgec_gemm EDGEC_NAMED(gemm)
 
 typedef struct {
-  const edgec_real *const *a; /* segments pointers */
+  const edgec_left *const *a; /* segments pointers */
   ptrdiff_t segments, length, a_stride;
   const edgec_real *b;
   const edgec_real *bias; /* packed like B's panels; never null */
-  edgec_real *c; /* row m is at c + c_at[m] */
+  edgec_result *c; /* row m is at c + c_at[m] */
   const ptrdiff_t *c_at;
   const edgec_real *r; /* row m at r + r_at[m]; null: nothing is added */
   const ptrdiff_t *r_at;
@@ -126,7 +126,7 @@ EDGEC_NOINLINE void edgec_gemm_store_part(const edgec_vf *acc, ptrdiff_t rows, p
                                           const edgec_gemm_args *t) {
   for (ptrdiff_t m = 0; m < rows; m++, acc += vectors) {
     const edgec_real *r = t->r ? t->r + tile * t->r_step + t->r_at[m] : 0;
-    edgec_real *c = t->c + tile * t->c_step + t->c_at[m];
+    edgec_result *c = t->c + tile * t->c_step + t->c_at[m];
     for (ptrdiff_t j = 0; j < t->n; j += EDGEC_LANES) {
       const ptrdiff_t left = t->n - j < EDGEC_LANES ? t->n - j : EDGEC_LANES;
       edgec_vf y = acc[j / EDGEC_LANES];
@@ -147,18 +147,19 @@ EDGEC_NOINLINE void edgec_gemm_store_part(const edgec_vf *acc, ptrdiff_t rows, p
   edgec_vf begun[MR][NV];                                                  \
   if (part) edgec_gemm_load_part(&begun[0][0], MR, NV, i, t);              \
   EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                            \
-    const edgec_real *from = to + t->c_at[m];                              \
+    const edgec_result *from = to + t->c_at[m];                            \
     EDGEC_UNROLL for (int v = 0; v < (NV); v++) {                          \
       acc[m][v] = part ? begun[m][v] : edgec_load(from + v * EDGEC_LANES); \
     }                                                                      \
   }
 
-/* What stands in C where that has fewer columns than the tile: zeros beside it. */
+/* What stands in C where that has fewer columns than the tile: zeros beside it. Only sums that are stored as they are
+   can be gone on from. */
 EDGEC_NOINLINE void edgec_gemm_load_part(edgec_vf *acc, ptrdiff_t rows, ptrdiff_t vectors, ptrdiff_t tile,
                                          const edgec_gemm_args *t) {
   for (ptrdiff_t m = 0; m < rows; m++)
     for (ptrdiff_t v = 0; v < vectors; v++) {
-      const edgec_real *from = t->c + tile * t->c_step + t->c_at[m] + v * EDGEC_LANES;
+      const edgec_real *from = (const edgec_real *)(const void *)t->c + tile * t->c_step + t->c_at[m] + v * EDGEC_LANES;
       const ptrdiff_t left = t->n - v * EDGEC_LANES;
       *acc++ = left > 0 ? edgec_load_n(from, left < EDGEC_LANES ? left : EDGEC_LANES) : edgec_splat(0.0f);
     }
@@ -167,16 +168,19 @@ EDGEC_NOINLINE void edgec_gemm_load_part(edgec_vf *acc, ptrdiff_t rows, ptrdiff_
 #define EDGEC_GEMM_TILE(MR, NV) EDGEC_GEMM_TILE_FROM(BIAS, REAL, EDGEC_NAMED(gemm_##MR##x##NV), MR, NV)
 #define EDGEC_GEMM_TILE_ONTO(MR, NV) EDGEC_GEMM_TILE_FROM(C, REAL, EDGEC_NAMED(gemm_onto_##MR##x##NV), MR, NV)
 /* B's elements are of the FORM; EDGEC_GEMM_SEGMENT_OF_… adds the products of one segment. */
-#define EDGEC_GEMM_TILE_FROM(START, FORM, NAME, MR, NV)                                             \
+#define EDGEC_GEMM_TILE_FROM(START, FORM, NAME, MR, NV) EDGEC_GEMM_TILE_OF(START, FORM, ROWS, NAME, MR, NV)
+#define EDGEC_GEMM_END_ROWS(MR, NV)
+/* Where sums do not lie in acc row by row, START lays them out, and EDGEC_GEMM_END_… makes rows of them. */
+#define EDGEC_GEMM_TILE_OF(START, FORM, END, NAME, MR, NV)                                          \
   EDGEC_NOINLINE void NAME(const edgec_gemm_args *t) {                                              \
-    const ptrdiff_t length = t->length, stride = t->a_stride * (ptrdiff_t)sizeof(edgec_real);       \
+    const ptrdiff_t length = t->length, stride = t->a_stride * (ptrdiff_t)sizeof(edgec_left);       \
     const edgec_vf lo = edgec_splat(t->lo), hi = edgec_splat(t->hi);                                \
     const int clamp = t->lo > -__builtin_inff() || t->hi < __builtin_inff();                        \
     const int part = t->n < (NV) * EDGEC_LANES, residual = t->r != 0;                               \
     const ptrdiff_t tiles = t->tiles, segments = t->segments, a_step = t->a_step;                   \
-    const edgec_real *const *const starts = t->a;                                                   \
+    const edgec_left *const *const starts = t->a;                                                   \
     ptrdiff_t skip = 0;                                                                             \
-    edgec_real *to = t->c;                                                                          \
+    edgec_result *to = t->c;                                                                        \
     for (ptrdiff_t i = 0; i < tiles; i++, skip += a_step, to += t->c_step) {                        \
       edgec_vf acc[MR][NV], kept[MR][NV];                                                           \
       ptrdiff_t room = EDGEC_GEMM_CHUNK;                                                            \
@@ -196,6 +200,7 @@ EDGEC_NOINLINE void edgec_gemm_load_part(edgec_vf *acc, ptrdiff_t rows, ptrdiff_
         }                                                                                           \
       }                                                                                             \
       (void)room;                                                                                   \
+      EDGEC_GEMM_END_##END(MR, NV)                                                                  \
       if (part) {                                                                                   \
         edgec_vf sums[MR][NV]; /* a copy: accumulators whose address is taken leave registers */    \
         EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                               \
@@ -216,7 +221,7 @@ EDGEC_NOINLINE void edgec_gemm_load_part(edgec_vf *acc, ptrdiff_t rows, ptrdiff_
         }                                                                                           \
       }                                                                                             \
       EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                 \
-        edgec_real *c = to + t->c_at[m];                                                            \
+        edgec_result *c = to + t->c_at[m];                                                          \
         EDGEC_UNROLL for (int v = 0; v < (NV); v++) edgec_store(c + v * EDGEC_LANES, acc[m][v]);    \
       }                                                                                             \
     }                                                                                               \
@@ -245,7 +250,7 @@ typedef struct {
    from C need an mr that divides them. */
 EDGEC_FN void edgec_gemm(const edgec_gemm_args *whole, ptrdiff_t n, const edgec_gemm_lines *l,
                          const edgec_gemm_tiles *f) {
-  const edgec_real *a[EDGEC_SEGMENTS];
+  const edgec_left *a[EDGEC_SEGMENTS];
   ptrdiff_t c_at[EDGEC_GEMM_ROWS], r_at[EDGEC_GEMM_ROWS];
   edgec_gemm_args t = *whole;
   const ptrdiff_t mr = f->mr;
@@ -270,7 +275,7 @@ EDGEC_FN void edgec_gemm(const edgec_gemm_args *whole, ptrdiff_t n, const edgec_
     t.n = n - j < width ? n - j : width;
     t.b = (const edgec_real *)(const void *)(panel + l->skip * width);
     for (ptrdiff_t line = 0; line < (down ? 1 : lines); line++) {
-      edgec_real *c = whole->c + line * l->c_line + j;
+      edgec_result *c = whole->c + line * l->c_line + j;
       const edgec_real *r = whole->r ? whole->r + line * l->r_line + j : 0;
       for (ptrdiff_t p = 0; p < pixels; p += down ? mr : t.tiles * mr) {
         if (p > pixels - mr) p = pixels - mr;
@@ -286,7 +291,7 @@ EDGEC_FN void edgec_gemm(const edgec_gemm_args *whole, ptrdiff_t n, const edgec_
       }
     }
     panel += l->k * width;
-    t.bias += width;
+    t.bias += EDGEC_BIASES * width;
   }
 }
 

@@ -27,7 +27,10 @@
    and stores below are kernels of halves too (halves_on.inc, half_storage_on.inc); what they define is EDGEC_NAMED. */
 typedef float edgec_real;
 typedef float edgec_lane;
+typedef float edgec_left;   /* of a GEMM: its left operand */
+typedef float edgec_result; /* and what it writes */
 #define EDGEC_NAMED(NAME) edgec_##NAME
+#define EDGEC_BIASES 1 /* vectors in a GEMM's packed bias for each of columns */
 
 typedef float edgec_vf __attribute__((vector_size(4 * EDGEC_LANES), aligned(4), may_alias));
 typedef int32_t edgec_vi __attribute__((vector_size(4 * EDGEC_LANES), aligned(4), may_alias));

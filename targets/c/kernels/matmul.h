@@ -12,17 +12,17 @@
 #define edgec_gemm_pack EDGEC_NAMED(gemm_pack)
 #define edgec_matmul_batched EDGEC_NAMED(matmul_batched)
 
-typedef void (*edgec_act_fn)(edgec_real *y, ptrdiff_t n);
+typedef void (*edgec_act_fn)(edgec_result *y, ptrdiff_t n);
 
 /* Matmul with a packed right operand: a [m][k] -> y [m][n]; a task is `chunk` rows, the last task what is left too. A
    column of b is b_column bytes. */
-EDGEC_FN void edgec_matmul_packed(const edgec_real *a, const edgec_real *b, const edgec_real *bias, const edgec_real *r,
-                                  edgec_real *y, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, ptrdiff_t b_column,
+EDGEC_FN void edgec_matmul_packed(const edgec_left *a, const edgec_real *b, const edgec_real *bias, const edgec_real *r,
+                                  edgec_result *y, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, ptrdiff_t b_column,
                                   ptrdiff_t chunk, float lo, float hi, const edgec_gemm_tiles *tiles, edgec_act_fn act,
                                   ptrdiff_t begin, ptrdiff_t end) {
   for (ptrdiff_t task = begin; task < end; task++) {
     const ptrdiff_t first = task * chunk, rows = m - first < 2 * chunk ? m - first : chunk;
-    const edgec_real *from[1] = {a + first * k};
+    const edgec_left *from[1] = {a + first * k};
     const edgec_gemm_args t = {.a = from,
                                .segments = 1,
                                .length = k,
@@ -41,8 +41,8 @@ EDGEC_FN void edgec_matmul_packed(const edgec_real *a, const edgec_real *b, cons
 }
 
 /* The same where b is not coded. */
-EDGEC_FN void edgec_matmul(const edgec_real *a, const edgec_real *b, const edgec_real *bias, const edgec_real *r,
-                           edgec_real *y, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, ptrdiff_t chunk, float lo, float hi,
+EDGEC_FN void edgec_matmul(const edgec_left *a, const edgec_real *b, const edgec_real *bias, const edgec_real *r,
+                           edgec_result *y, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, ptrdiff_t chunk, float lo, float hi,
                            const edgec_gemm_tiles *tiles, edgec_act_fn act, ptrdiff_t begin, ptrdiff_t end) {
   const ptrdiff_t b_column = k * (ptrdiff_t)sizeof(edgec_real);
   edgec_matmul_packed(a, b, bias, r, y, m, n, k, b_column, chunk, lo, hi, tiles, act, begin, end);
@@ -70,10 +70,11 @@ EDGEC_FN void edgec_gemm_pack(const edgec_real *b, edgec_real *to, ptrdiff_t k, 
 
 /* Batches of a [m][k] by b [k][n] (transposed: [n][k]) -> y [m][n]; `panel` holds one packed b. Batches that share b
    pack it once. dims, sa, sb: lengths of the batch axes and the operands' strides over them, in floats. */
-EDGEC_FN void edgec_matmul_batched(const edgec_real *a, const edgec_real *b, const edgec_real *bias, edgec_real *y,
-                                   edgec_real *panel, const int64_t *dims, const int64_t *sa, const int64_t *sb, ptrdiff_t rank,
-                                   ptrdiff_t batches, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, ptrdiff_t transposed,
-                                   float lo, float hi, const edgec_gemm_tiles *tiles, edgec_act_fn act) {
+EDGEC_FN void edgec_matmul_batched(const edgec_left *a, const edgec_real *b, const edgec_real *bias, edgec_result *y,
+                                   edgec_real *panel, const int64_t *dims, const int64_t *sa, const int64_t *sb,
+                                   ptrdiff_t rank, ptrdiff_t batches, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,
+                                   ptrdiff_t transposed, float lo, float hi, const edgec_gemm_tiles *tiles,
+                                   edgec_act_fn act) {
   const edgec_real *packed = 0;
   for (ptrdiff_t i = 0; i < batches; i++) {
     const edgec_real *pb = b + edgec_row_offset(i, dims, sb, rank);

@@ -41,7 +41,12 @@ def fused(act: str, numbers: Element | None = None) -> Fused:
 
 
 def letter_of(function: str, numbers: Element) -> str:
-    """What computes a function of those numbers: only what is exact enough in halves is done in them."""
+    """What computes a function of those numbers: only what is exact enough in halves is done in them. Sums of
+    bf16 and of 8-bit floats are floats."""
+    if numbers.dtype in ("bf16", "u8"):
+        if numbers.letter == "t":
+            raise NotLowered(f"the fused activation {function} has no kernel on results of bf16")
+        return ""
     return numbers.letter if function in IN_HALVES or numbers.letter != "h" else "s"
 
 

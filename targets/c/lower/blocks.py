@@ -23,7 +23,7 @@ from edgec.plan.plan import Block, Stage
 from edgec.plan.rows import StageRows, ring_depths
 from edgec.plan.schedule import Segment, make_schedule
 from edgec.targets.c.isa import Isa
-from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered, Rows
+from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered, Rows, slack
 from edgec.targets.c.lower.conv import Sums, lower_conv, lower_pool, pointwise_matmul, wanted_columns
 from edgec.targets.c.lower.conv_transpose import lower_conv_transpose, phase_columns
 from edgec.targets.c.lower.matmul_rows import lower_matmul_rows
@@ -68,6 +68,9 @@ def schedule_graph(graph: Graph, isa: Isa, memory: Memory, slots: int) -> list[S
 def _lanes(graph: Graph, isa: Isa) -> int:
     """Numbers that most of the graph's multiply-adds take at once."""
     halves = sum(macs_of(op) for op in graph.ops if op.results[0].type.dtype == "f16") if isa.half_lanes else 0
+    bf16 = sum(macs_of(op) for op in graph.ops if op.arg(0).type.dtype == "bf16") if isa.bf16_products else 0
+    if 2 * bf16 > total_macs(graph):
+        return isa.bf16_products
     return isa.half_lanes if 2 * halves > total_macs(graph) else isa.lanes
 
 
@@ -244,10 +247,10 @@ class _Segment:
         stages: list[Op | _Copy] = []
         copied: set[Value] = set()
         for op in self.ops:
-            if op.kind in ("conv", "conv_transpose", "qconv", "qmatmul"):
+            if op.kind in ("conv", "conv_transpose", "matmul", "qconv", "qmatmul"):
                 x = op.arg(0)
                 wanted = _wanted_columns(op, x, self.ctx.winograd)
-                if x not in self.inside and x not in copied and not _holds(self.ctx.image_rows(x), wanted):
+                if x not in self.inside and x not in copied and not _holds(self.ctx.image_rows(x), x, wanted):
                     readers = [o for o in self.ops if any(v is x for v, _ in self.facts[o].reads)]
                     stages.append(_Copy(x, _widest_columns(readers, x, self.ctx.winograd)))
                     copied.add(x)
@@ -315,9 +318,9 @@ _IMAGE_OPS: dict[str, Callable[[Op, Lowering, Rows, Rows], None]] = {
 }
 
 
-def _holds(have: Rows, wanted: Columns) -> bool:
-    if have.size == 1 and have.at.buffer.space != "scratch":
-        return False  # bytes behind it are read (qgemm.h), and the caller owns it
+def _holds(have: Rows, value: Value, wanted: Columns) -> bool:
+    if slack(value.type) and have.at.buffer.space != "scratch":
+        return False  # bytes behind it are read (qgemm.h, bf16gemm.h), and the caller owns it
     return have.left >= wanted.left and have.right >= wanted.right and (not wanted or have.zero == wanted.zero)
 
 

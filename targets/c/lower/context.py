@@ -15,7 +15,7 @@ from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.rows import row_view
 from edgec.ir.types import Type, dtype_name
 from edgec.plan.plan import Arg, Block, Buffer, Call, Plan, Pointer, Port
-from edgec.targets.c.element import Element, element_of
+from edgec.targets.c.element import Element, bf16_element, element_of, float8_element
 from edgec.targets.c.isa import Isa
 
 ALIGNMENT = 64
@@ -43,8 +43,8 @@ CTYPES = {
 
 
 def slack(type: Type) -> int:
-    """Bytes behind a value in scratch memory that kernels of bytes may read, and make nothing of."""
-    return ALIGNMENT if type.numpy.itemsize == 1 else 0
+    """Bytes behind a value in scratch memory that kernels of bytes and of bf16 may read, and make nothing of."""
+    return ALIGNMENT if type.numpy.itemsize == 1 or type.dtype == "bf16" else 0
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,14 @@ class Lowering:
     def element(self, dtype: str, wide: bool = False) -> Element:
         """What kernels of these numbers are called; `wide`: to be computed in floats."""
         return element_of(self.isa, dtype, wide)
+
+    def products(self, dtype: str, left: str, result: str) -> Element:
+        """The same of a GEMM with weights of the dtype, and operand and results of these C types."""
+        if left == CTYPES["u8"]:
+            return float8_element(self.isa)
+        if dtype != "bf16":
+            return self.element(dtype)
+        return bf16_element(self.isa, "bf16" if result == CTYPES["bf16"] else "f32")
 
     def _bind_ports(self) -> None:
         state_inputs = {s.input for s in self.graph.states}

@@ -11,11 +11,22 @@ import numpy as np
 from edgec.ir.graph import Op, Value
 from edgec.ir.types import dtype_name
 from edgec.plan.plan import Struct, Symbol
-from edgec.targets.c.coded import AnyTiles, Coded, Weights, choose_coded_tiles, header_of, pack_runs, weights_of
+from edgec.targets.c.bf16tiles import choose_bf16_tiles
+from edgec.targets.c.coded import (
+    AnyTiles,
+    Coded,
+    Weights,
+    choose_coded_tiles,
+    header_of,
+    pack_bias,
+    pack_runs,
+    weights_of,
+)
 from edgec.targets.c.element import Element
+from edgec.targets.c.float8tiles import choose_float8_tiles
 from edgec.targets.c.lower.activation import fused
-from edgec.targets.c.lower.context import CTYPES, Lowering, Rows
-from edgec.targets.c.lower.matmul import packed_matmul
+from edgec.targets.c.lower.context import Lowering, NotLowered, Rows
+from edgec.targets.c.lower.matmul import multiplied, owned, packed_matmul
 from edgec.targets.c.lower.rows import Columns
 from edgec.targets.c.tiles import choose_tiles
 
@@ -33,6 +44,7 @@ def is_fast(op: Op) -> bool:
     constants = op.inputs[1:] if byte else op.inputs[1:3] if op.kind.startswith("conv") else []
     late = any(v is not None and v.const is None for v in constants)
     known = x.type.dtype in ("f32", "f16") or (byte and x.type.dtype in ("i8", "u8"))
+    known = known or (op.kind == "conv" and bool(op.attrs["to"]))
     return known and x.type.rank == 4 and op.attrs["layout"] == "nhwc" and not late
 
 
@@ -71,9 +83,11 @@ def lower_conv(op: Op, ctx: Lowering, x: Rows, y: Rows, sums: Sums = "whole") ->
     residual = op.inputs[3] if len(op.inputs) > 3 else None
     r = ctx.image_rows(residual) if residual is not None else None
     if is_depthwise(op):
+        if attrs["to"]:
+            raise NotLowered("a depthwise conv of bf16 has no kernel")
         _depthwise(op, ctx, ctx.graph.array(op.arg(1)), b, x, r, y)
         return
-    kernel = weights_of(ctx.graph, op.arg(1), 0, 1).transpose(2, 3, 1, 0)  # [kh][kw][c/g][o]
+    kernel = multiplied(op, weights_of(ctx.graph, op.arg(1), 0, 1)).transpose(2, 3, 1, 0)  # [kh][kw][c/g][o]
     sizes = {"sh": attrs["strides"][0], "sw": attrs["strides"][1], "dh": attrs["dilations"][0],
              "dw": attrs["dilations"][1], "top": attrs["pads"][0], "left": attrs["pads"][1]}  # fmt: skip
     _, h, _, c = op.arg(0).type.dims
@@ -94,7 +108,7 @@ def pointwise_matmul(op: Op, ctx: Lowering) -> bool:
     n, oh, ow, o = y.type.dims
     bias = op.inputs[2] if len(op.inputs) > 2 else None
     packed_matmul(
-        ctx, ctx.read(x), weights_of(ctx.graph, op.arg(1), 0, 1).reshape(o, -1).transpose(1, 0),
+        ctx, owned(ctx, x), multiplied(op, weights_of(ctx.graph, op.arg(1), 0, 1)).reshape(o, -1).transpose(1, 0),
         ctx.graph.array(bias) if bias is not None else None, ctx.read(residual) if residual is not None else None,
         ctx.write(y), n * oh * ow, str(attrs["act"]),
     )  # fmt: skip
@@ -122,19 +136,26 @@ def gemm_rows(
     taps = sizes["dw"] != 1 or groups != 1 or (isinstance(kernel, Coded) and not kernel.joins(gc))
     segments = kh * kw if taps else kh
     rows = oh * ow if merged else ow
-    numbers = ctx.element(dtype_name(kernel.dtype))
-    if isinstance(kernel, Coded):
-        assert sums == "whole", "blocks are not sliced where weights are coded"
-        tiles: AnyTiles = choose_coded_tiles(numbers.isa, kernel.form, rows, oc, k, line or ow, segments)
+    numbers = ctx.products(dtype_name(kernel.dtype), x.at.ctype, y.at.ctype)
+    assert sums == "whole" or not isinstance(kernel, Coded), "blocks are not sliced where weights are coded"
+    tiles: AnyTiles
+    if isinstance(kernel, Coded) and numbers.dtype == "u8":
+        tiles = choose_float8_tiles(numbers, kernel.form.format, rows, oc, k // segments, line or ow, segments)
+    elif isinstance(kernel, Coded):
+        tiles = choose_coded_tiles(numbers.isa, kernel.form, rows, oc, k, line or ow, segments)
+    elif numbers.dtype == "bf16":
+        found = choose_bf16_tiles(numbers, rows, oc, k // segments, line or ow, segments, sums != "whole")
+        tiles = replace(found, tiles=replace(found.tiles, onto=sums == "onto"))
     else:
         tiles = choose_tiles(numbers, rows, oc, k, line or ow, segments, sums != "whole")
         tiles = replace(tiles, onto=sums == "onto")
-    packed = [
-        pack_runs(tiles, kernel[..., g * oc : (g + 1) * oc].reshape(segments, k // segments, oc))
-        for g in range(groups)
-    ]
+    parts = [kernel[..., g * oc : (g + 1) * oc] for g in range(groups)]
+    packed = [pack_runs(tiles, part.reshape(segments, k // segments, oc)) for part in parts]
     weights = np.concatenate([part for part, _ in packed])
-    biases = [tiles.pack_bias(None if bias is None else bias[g * oc : (g + 1) * oc], oc) for g in range(groups)]
+    biases = [
+        pack_bias(tiles, part, None if bias is None else bias[g * oc : (g + 1) * oc], oc)
+        for g, part in enumerate(parts)
+    ]
     form = fused(act, numbers)
     fields = {"h": h, "c": c, "ow": ow, "oc": oc, "kh": kh, "kw": kw, **sizes, "groups": groups, "gc": gc,
               "b_row": packed[0][1] * segments // kh, "taps": int(taps),
@@ -142,10 +163,10 @@ def gemm_rows(
               **operand_strides("r", residual), "lo": form.lo, "hi": form.hi}  # fmt: skip
     ctx.call(
         header_of(tiles, numbers.header("conv.h")), numbers.function("conv"), x.read(),
-        ctx.pack(weights, CTYPES[numbers.dtype], tiles.kind), ctx.pack(np.concatenate(biases)),
+        ctx.pack(weights, numbers.ctype, tiles.kind), ctx.pack(np.concatenate(biases)),
         residual.read() if residual is not None else None, y.write(),
         Struct(numbers.function("conv_shape"), tuple(fields.items())), tiles.struct(),
-        packed[0][0].nbytes // kernel.dtype.itemsize, biases[0].size, form.row, macs=oh * ow * o * k,
+        packed[0][0].nbytes // numbers.itemsize, biases[0].size, form.row, macs=oh * ow * o * k,
         instances=tiles.instances(),
     )  # fmt: skip
 

@@ -217,6 +217,11 @@ def _cast(op: Op, ctx: Lowering) -> None:
     if source == to or ({source, to} == {"bool", "u8"} and to == "u8"):
         ctx.alias(y, x)
         return
+    if (source, to) == ("f32", "bf16"):
+        n = y.type.size
+        if n:
+            ctx.call("cast.h", "edgec_to_bf16", ctx.read(x), ctx.write(y), n, tasks=-(-n // CHUNK))
+        return
     header = "cast.h" if {source, to} & set(_WIDENED) else ""
     number = _WIDENED.get(source, "x")
     if to == "bool":

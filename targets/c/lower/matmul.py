@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from edgec.ir.graph import Op, Value
 from edgec.ir.types import dtype_name
 from edgec.plan.plan import Pointer
-from edgec.targets.c.coded import AnyTiles, Coded, Weights, choose_coded_tiles, header_of, pack_runs, weights_of
+from edgec.targets.c.bf16tiles import READ_BEHIND, choose_bf16_tiles
+from edgec.targets.c.coded import (
+    FORMS,
+    AnyTiles,
+    Coded,
+    Weights,
+    choose_coded_tiles,
+    header_of,
+    pack_bias,
+    pack_runs,
+    weights_of,
+)
+from edgec.targets.c.float8tiles import choose_float8_tiles
 from edgec.targets.c.lower.activation import fused, row_activation
 from edgec.targets.c.lower.context import CTYPES, Lowering, LowerOp, NotLowered
 from edgec.targets.c.lower.elementwise import broadcast2
@@ -25,10 +39,15 @@ def packed_matmul(
     k, n = weights.shape
     if not rows or not n:
         return
-    numbers = ctx.element(dtype_name(weights.dtype))
+    numbers = ctx.products(dtype_name(weights.dtype), a.ctype, y.ctype)
     form = fused(act, numbers)
-    if isinstance(weights, Coded):
-        tiles: AnyTiles = choose_coded_tiles(numbers.isa, weights.form, rows, n, k)
+    tiles: AnyTiles
+    if isinstance(weights, Coded) and numbers.dtype == "u8":
+        tiles = choose_float8_tiles(numbers, weights.form.format, rows, n, k)
+    elif isinstance(weights, Coded):
+        tiles = choose_coded_tiles(numbers.isa, weights.form, rows, n, k)
+    elif numbers.dtype == "bf16":
+        tiles = choose_bf16_tiles(numbers, rows, n, k)
     else:
         tiles = choose_tiles(numbers, rows, n, k)
     packed, column = pack_runs(tiles, weights.reshape(1, k, n))
@@ -36,10 +55,20 @@ def packed_matmul(
     chunk = max(1, rows // (task_count(rows, n * k) * tiles.mr)) * tiles.mr
     ctx.call(
         header_of(tiles, numbers.header("matmul.h")), numbers.function("matmul_packed"), a,
-        ctx.pack(packed, CTYPES[numbers.dtype], tiles.kind), ctx.pack(tiles.pack_bias(bias, n)), residual, y, rows, n,
+        ctx.pack(packed, numbers.ctype, tiles.kind), ctx.pack(pack_bias(tiles, weights, bias, n)), residual, y, rows, n,
         k, column, chunk, form.lo, form.hi, tiles.struct(), form.row, tasks=rows // chunk, macs=rows * n * k,
         instances=tiles.instances(),
     )  # fmt: skip
+
+
+def owned(ctx: Lowering, value: Value) -> Pointer:
+    """A left operand: bytes behind one of bf16 may be read, so that what the caller owns is copied first."""
+    source = ctx.read(value)
+    if value.type.dtype != "bf16" or source.buffer.space == "scratch":
+        return source
+    copy = ctx.temp(value.type.nbytes + READ_BEHIND, source.ctype)
+    ctx.copy(replace(copy, ctype="void"), replace(source, ctype="void"), value.type.nbytes)
+    return copy
 
 
 def task_count(rows: int, work: int) -> int:
@@ -47,12 +76,22 @@ def task_count(rows: int, work: int) -> int:
     return max(1, min(16, rows // 48, rows * work // 65536))
 
 
+def multiplied(op: Op, weights: Weights) -> Weights:
+    """Weights with the scale of the operand among theirs, where that is read as 8-bit floats."""
+    if not op.attrs["format"]:
+        return weights
+    if not isinstance(weights, Coded) or weights.form != FORMS[str(op.attrs["format"])]:
+        raise NotLowered(f"{op.kind} of 8-bit floats needs weights of the same format, with a scale a channel")
+    scale: Any = op.attrs["scale"]
+    return Coded(weights.form, weights.codes, weights.scales * np.float32(scale))
+
+
 def matrix(op: Op, ctx: Lowering) -> Weights:
     """The constant right operand as [k][n]."""
     b = op.arg(1)
     rank, turned = b.type.rank, bool(op.attrs["trans_b"])
     k, n = (rank - 1, rank - 2) if turned else (rank - 2, rank - 1)
-    weights = weights_of(ctx.graph, b, n, k).reshape(*b.type.dims[-2:])
+    weights = multiplied(op, weights_of(ctx.graph, b, n, k)).reshape(*b.type.dims[-2:])
     return weights.transpose(1, 0) if turned else weights
 
 
@@ -75,7 +114,7 @@ def _matmul(op: Op, ctx: Lowering) -> None:
     a, b, y = op.arg(0), op.arg(1), op.result
     if y.type.size == 0:
         return
-    if a.type.dtype not in ("f32", "f16"):
+    if a.type.dtype not in ("f32", "f16") and not op.attrs["to"]:
         _any_type(op, ctx)
         return
     act = str(op.attrs["act"])
@@ -88,7 +127,11 @@ def _matmul(op: Op, ctx: Lowering) -> None:
         residual = None
         if late and bias is not None and bias.type.dims == y.type.dims:
             residual, late = ctx.read(bias), False
-        packed_matmul(ctx, ctx.read(a), weights, vector, residual, ctx.write(y), rows, "" if late else act)
+        if op.attrs["to"] and late:
+            raise NotLowered("matmul of bf16 or 8-bit floats has no kernel for a bias of this shape")
+        packed_matmul(ctx, owned(ctx, a), weights, vector, residual, ctx.write(y), rows, "" if late else act)
+    elif op.attrs["to"]:
+        raise NotLowered("matmul of bf16 or 8-bit floats needs weights that are known at compile time")
     else:
         _batched(op, ctx, vector, "" if late else act)
     if late and bias is not None:

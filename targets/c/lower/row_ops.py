@@ -38,13 +38,15 @@ def row_rule(op: Op) -> RowRule | None:
 def row_op(op: Op) -> RowOp | None:
     """What the schedule may know of an op that has row kernels; None: it has none."""
     rule = row_rule(op)
-    if rule is None or op.kind in _ALIASES or not op.result.type.size:
+    if rule is None or (op.kind in _ALIASES and not _to_bf16(op)) or not op.result.type.size:
         return None
     reads = [(v, w) for v, w in zip(op.inputs, rule.reads, strict=False) if v is not None and w is not None]
-    if any(v.type.dtype not in ROW_DTYPES or not v.type.size for v in (op.result, *(v for v, _ in reads))):
+    if any(not v.type.size for v in (op.result, *(v for v, _ in reads))):
         return None
     dtypes = {v.type.dtype for v in (op.result, *(v for v, _ in reads))}
-    if not _quantised(op) and dtypes not in ({"f32"}, {"f16"}):
+    if not dtypes <= set(ROW_DTYPES) and not _narrow_product(op):
+        return None
+    if not _narrow_product(op) and not _quantised(op) and dtypes not in ({"f32"}, {"f16"}):
         return None
     if op.kind in ("conv", "conv_transpose", "qconv") and op.arg(0).const is not None:
         return None  # an image too dear to fold: no stage would ask for the rows of its padded copy
@@ -62,6 +64,16 @@ def row_op(op: Op) -> RowOp | None:
     )  # fmt: skip
 
 
+def _to_bf16(op: Op) -> bool:
+    """A cast that makes what products of bf16 read."""
+    return op.kind == "cast" and op.arg(0).type.dtype == "f32" and op.result.type.dtype == "bf16"
+
+
+def _narrow_product(op: Op) -> bool:
+    """A product of narrower numbers than it adds, or a cast that makes them."""
+    return _to_bf16(op) or (op.kind in ("conv", "matmul") and bool(op.attrs["to"]))
+
+
 def _quantised(op: Op) -> bool:
     """An op that knows of bytes, or moves them without asking what they are."""
     return OPS[op.kind].family == "integer" or op.kind in ("max_pool", "concat", "slice", "pad", "gather", "transpose")
@@ -71,6 +83,10 @@ def _channels(op: Op, rule: RowRule) -> tuple[Channels, int]:
     """How the result's channels come from the operand's, and RowOp.unit."""
     if op.kind in _WEIGHTED and op.arg(1).type.encodings:
         return "", 0  # slices would decode the weights
+    if op.kind in ("conv", "matmul") and op.attrs["to"] == "bf16":
+        return "all", 0  # nothing is added to rounded sums
+    if _to_bf16(op):
+        return "each", 0
     if op.kind == "conv":
         if is_depthwise(op) and len(op.inputs) <= 3:
             return "each", 0

@@ -37,7 +37,7 @@ def winograd_convs(graph: Graph, isa: Isa) -> dict[Op, int]:
 
 def has_winograd_form(op: Op) -> bool:
     """A convolution of the one form that the kernel is written for, so that its price alone decides."""
-    if op.kind != "conv" or op.arg(1).type.dims[2:] != (3, 3) or row_op(op) is None:
+    if op.kind != "conv" or op.attrs["to"] or op.arg(1).type.dims[2:] != (3, 3) or row_op(op) is None:
         return False
     if op.arg(1).type.encodings:  # transformed weights are floats, four times as many
         return False
