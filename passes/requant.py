@@ -31,6 +31,7 @@ REASONS = {
     "REQUANT_RANGE": "its result's steps are finer than half a step of its products",
     "NO_INTEGER_FORM": "there is no integer form of it",
     "WEIGHTS_ASYMMETRIC": "its weights have zero points, or the number that has no opposite",
+    "ROW_TOO_LONG": "rows are so long that rounding, or a sum, would go beyond what is proven",
     "GROUP_SCALES": "scales of groups of its weights are no small multiples of one of their channel",
 }
 

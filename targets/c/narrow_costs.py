@@ -23,10 +23,15 @@ from edgec.targets.c.winograd import PER_BYTE, best, instructions
 ELEMENT: dict[str, tuple[float, float]] = {
     "add": (0.5, 1.8), "sub": (0.5, 1.8), "mul": (1.2, 2.2), "concat": (2.2, 1.1), "transpose": (1.3, 3.0),
     "sigmoid": (8.6, 0.8), "tanh": (8.6, 0.8), "silu": (9.0, 0.8), "gelu": (19.0, 0.8), "hard_swish": (2.1, 0.8),
-    "relu": (0.5, 0.8), "reshape": (0.0, 0.0),
+    "relu": (0.5, 0.8), "reshape": (0.0, 0.0), "softmax": (10.0, 3.4), "layer_norm": (3.7, 2.2), "rms_norm": (3.0, 2.2),
+    "prelu": (2.5, 1.5),
 }  # fmt: skip
 MOVED = (1.0, 0.5)  # operators that are not listed
 SUMMED = 0.48  # an element of the operand of a mean, either way
+# A score of attention: for each number of a key and a value, and once; by (bytes, dot products).
+SCORE: dict[tuple[bool, bool], tuple[float, float]] = {
+    (False, False): (0.46, 10.0), (True, True): (0.09, 2.9), (True, False): (0.31, 2.9),
+}  # fmt: skip
 TAP = (2.2, 0.43)  # of a pooling window
 ENCODED, DECODED = 2.6, 1.8  # an element between floats and bytes
 # Instructions of a register of depthwise results: for each tap, and once; by (bytes, dot products, stride 1).
@@ -70,6 +75,8 @@ def decoding(elements: int, isa: Isa) -> float:
 
 
 def _weights(op: Op, size: float) -> float:
+    if op.kind == "gather":
+        return 0.0  # only the rows that are taken are read
     constants = [v for v in op.inputs if v is not None and v.const is not None]
     return float(PER_BYTE * size * sum(v.type.size for v in constants))
 
@@ -81,7 +88,11 @@ def _cost(op: Op, isa: Isa, on_bytes: bool) -> float:
         dims = op.result.type.dims
         return _gemm(isa, on_bytes, math.prod(dims[:-1]), dims[-1], op.arg(0).type.dims[-1], 0, 1)
     lanes = isa.lanes / 4
-    if op.kind in ("reduce_mean", "reduce_sum"):
+    if op.kind == "attention":
+        (b, heads, n, d), (m, e) = op.arg(0).type.dims, op.arg(2).type.dims[2:]
+        each, once = SCORE[on_bytes, on_bytes and isa.dot]
+        return float(b * heads * n * m * (each * (d + e) + once) / lanes)
+    if op.kind.startswith("reduce_"):
         return float(op.arg(0).type.size * SUMMED / lanes)
     if op.kind.endswith("_pool"):
         window: int = math.prod(op.attrs["kernel"])  # type: ignore[arg-type]

@@ -10,13 +10,14 @@ half is kept. `r15(a, b)` is (a*b + 2^14) >> 15, what SQRDMULH and PMULHRSW make
     e = table[d] (u16, table[0] = 65535), S = sum e < 2^b, R = min(2^(b+15) / S, 65535)
     p = min(((((e * R) >> 16) >> (b - 10)) + 1) >> 1, 255)
 
-**qnorm**, layer norm or (`centre` 0) RMS norm, over n bytes x. The row's mean and variance come from exact sums as in
-I-BERT; 1/sqrt is three steps of Newton's method from a line (`rsqrt30`):
+**qnorm**, layer norm or (`centre` 0) RMS norm, over n bytes x. The row's mean and variance come from exact sums, as in
+I-BERT; 1/sqrt is three of Newton's steps from a line (`rsqrt30`):
 
-    a = 128 * (x - mean), V = n * sum (x - mean)^2 * n + eps, u = r15(a << k, M) where M * 2^k / 2^15 = 2^p * n / (128 sqrt V)
+    a = 128 * (x - mean), V = n * sum (x - mean)^2 + eps, M * 2^k / 2^15 = 2^p * n / (128 sqrt V), u = r15(a << k, M)
     y = (clamp16(r15(u, gain) + offset) + 2^(shift-1)) >> shift
 
-p = `norm_bits(n)` is the most fraction bits with which u, at most sqrt(n), and a << k surely fit 16 bits.
+where V is exact as n^2 times the variance, and p = `norm_bits(n)` is the most fraction bits with which u, at most
+sqrt(n), and a << k surely fit 16 bits.
 
 **qattention** never stores probabilities (Milakov and Gimelshein 2018): a row's products are divided by their sum at the
 end, so that nothing is lost where all weights are small. Scores of a row are compared with the largest, in 32 bits; the
@@ -105,11 +106,11 @@ def _evaluate_softmax(v: Sequence[Any], a: Any) -> list[Array]:
 
 def norm_bits(n: int) -> int:
     """The most p for which sqrt(n) * 2^(p+1) and 64 is below 2^15: u and what it is made of fit 16 bits."""
-    return int(math.floor(math.log2(16352 / math.sqrt(n))))
+    return math.floor(math.log2(16352 / math.sqrt(n)))
 
 
 def rsqrt30(v: Array) -> Array:
-    """2^46 / sqrt(v) of 2^30 <= v < 2^32, by three of Newton's steps on the line 2.13 - 1.215 v / 2^32: right to 2^-23."""
+    """2^46 / sqrt(v) of 2^30 <= v < 2^32, by Newton's steps from the line 2.13 - 1.215 v / 2^32: right to 2^-23."""
     y = np.uint64(2287070085) - ((v * np.uint64(1304596316)) >> np.uint64(32))
     for _ in range(3):
         square = (((y * y) >> np.uint64(30)) * v) >> np.uint64(32)

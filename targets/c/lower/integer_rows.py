@@ -117,14 +117,14 @@ def _qattention(op: Op, ctx: Lowering) -> None:
     b, heads, n, d = q.type.dims
     kv_heads, m, e = *k.type.dims[1:3], v.type.dims[3]
     middle = MIDDLE[isa.byte]
+    by = int(packed_multipliers(isa, np.array(given["multiplier"]), np.array(given["shift"])))
     keys, values, block = -(-m // isa.lanes), -(-e // isa.lanes), 4 * isa.lanes
     row = -(-m // block) * block
     mask, (mb, mh, mn) = _mask(op.inputs[4] if len(op.inputs) > 4 else None, (b, heads, n, m), row, ctx)
     fields = {
-        "heads": heads, "kv_heads": kv_heads, "n": n, "m": m, "d": d, "e": e, "keys": keys, "values": values, "row": row,
-        "mb": mb, "mh": mh, "mn": mn, "q_zero": given["q_zero"], "v_zero": given["v_zero"] - middle,
-        "zero": given["zero"], "by": int(packed_multipliers(isa, np.array(given["multiplier"]), np.array(given["shift"]))),
-        "factor": given["factor"],
+        "heads": heads, "kv_heads": kv_heads, "n": n, "m": m, "d": d, "e": e, "keys": keys, "values": values,
+        "row": row, "mb": mb, "mh": mh, "mn": mn, "q_zero": given["q_zero"], "v_zero": given["v_zero"] - middle,
+        "zero": given["zero"], "by": by, "factor": given["factor"],
     }  # fmt: skip
     shape = Struct("edgec_qattention_shape", tuple(fields.items()))
     head = block * (keys * -(-d // 4) + values * -(-m // 4) + keys + values)
