@@ -68,15 +68,19 @@ def heavy(op: Op) -> bool:
     return math.prod(dims[:-2]) == 1 and op.arg(0).type.rank == op.result.type.rank and fits
 
 
-def operators_on_bytes(graph: Graph, kept: Collection[Op] = ()) -> set[Op]:
-    """The operators that work on bytes; those in `kept` stay float."""
+def operators_on_bytes(graph: Graph, kept: Collection[Op] = (), whole: bool = False) -> set[Op]:
+    """The operators that work on bytes; those in `kept` stay float. `whole`: also those whose bytes leave the model, and
+    those that move its inputs."""
     found: set[Op] = set()
     users = graph.users()
     for op in graph.ops:
-        if op not in kept and (heavy(op) or _light(op, found)):
+        moved = whole and op.kind in MOVES and op.arg(0) in graph.inputs and op.result.type.dtype == "f32"
+        if op not in kept and (heavy(op) or _light(op, found) or (moved and len(op.inputs) == 1)):
             found.add(op)
+    leaving = graph.output_values() if whole else set()
     for op in reversed(graph.ops):
-        if op in found and not heavy(op) and not any(user in found for user in users.get(op.result, ())):
+        read = any(user in found for user in users.get(op.result, ()))
+        if op in found and not heavy(op) and not read and op.result not in leaving:
             found.remove(op)
     return found
 
@@ -125,12 +129,20 @@ def _fits(op: Op, values: list[Value], constants: list[Value]) -> bool:
 
 
 def values_to_observe(graph: Graph, chosen: Collection[Op]) -> list[Value]:
-    """Values whose range decides an encoding: what chosen operators read, in order."""
+    """Values whose range decides an encoding: what chosen operators read, or leave the model as, in order."""
     found: dict[Value, None] = {}
+    users = graph.users()
     for op in graph.ops:
         if op in chosen:
             found.update((v, None) for v in op.inputs if v is not None and _varies(v))
+            if _is_encoded(op, chosen, users):
+                found[op.result] = None
     return list(found)
+
+
+def _is_encoded(op: Op, chosen: Collection[Op], users: Mapping[Value, list[Op]]) -> bool:
+    """Whether the result of a chosen operator is stored in bytes: products that nothing takes as bytes are not."""
+    return not heavy(op) or any(user in chosen for user in users.get(op.result, ()))
 
 
 def _varies(value: Value) -> bool:
@@ -159,7 +171,7 @@ def encode_values(
                 if value not in outside:
                     outside[value] = _encoded(graph, op, value, _quant(graph, scales[value], byte))
                 op.inputs[i] = outside[value]
-        if any(user in chosen for user in users.get(op.result, ())):
+        if _is_encoded(op, chosen, users):
             encoding = _quant(graph, scales[op.result], byte)
             op.result.type = Type("f32", op.result.type.shape, (encoding,))
             if op.result in leaving:

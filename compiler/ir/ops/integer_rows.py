@@ -19,9 +19,9 @@ I-BERT; 1/sqrt is three of Newton's steps from a line (`rsqrt30`):
 where V is exact as n^2 times the variance, and p = `norm_bits(n)` is the most fraction bits with which u, at most
 sqrt(n), and a << k surely fit 16 bits.
 
-**qattention** never stores probabilities (Milakov and Gimelshein 2018): a row's products are divided by their sum at the
-end, so that nothing is lost where all weights are small. Scores of a row are compared with the largest, in 32 bits; the
-difference in steps of KEY_STEP is the place in a table of exponentials, bytes too, so that products of bytes serve:
+**qattention** never stores probabilities (Milakov and Gimelshein 2018): a row's products are divided by their sum at
+the end, so that nothing is lost where all weights are small. Scores of a row are compared with the largest, in 32 bits;
+the difference in steps of KEY_STEP is the place in a table of exponentials, bytes too, so that products of bytes serve:
 
     t = min((max - s) * m >> shift, 255) rounded half up, e = table[t] (table[0] = 255), S = sum e
     y = ((sum e * (v - v_zero) * w + 2^30) >> 31) + zero,   w = min(factor / S, 2^30 - 1)
