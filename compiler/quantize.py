@@ -20,6 +20,7 @@ import numpy as np
 
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.types import Quant, Type
+from edgec.passes.lower_requant import is_between
 from edgec.passes.requant import is_clamp
 from edgec.passes.requant_forms import FORMS, SPREAD_BYTES, windows_count_alike
 from edgec.passes.row_forms import SHARES, refusal
@@ -69,8 +70,8 @@ def heavy(op: Op) -> bool:
 
 
 def operators_on_bytes(graph: Graph, kept: Collection[Op] = (), whole: bool = False) -> set[Op]:
-    """The operators that work on bytes; those in `kept` stay float. `whole`: also those whose bytes leave the model, and
-    those that move its inputs."""
+    """The operators that work on bytes; those in `kept` stay float. `whole`: also those whose bytes leave the model,
+    and those that move its inputs."""
     found: set[Op] = set()
     users = graph.users()
     for op in graph.ops:
@@ -131,18 +132,24 @@ def _fits(op: Op, values: list[Value], constants: list[Value]) -> bool:
 def values_to_observe(graph: Graph, chosen: Collection[Op]) -> list[Value]:
     """Values whose range decides an encoding: what chosen operators read, or leave the model as, in order."""
     found: dict[Value, None] = {}
-    users = graph.users()
+    users, leaving = graph.users(), graph.output_values()
     for op in graph.ops:
         if op in chosen:
             found.update((v, None) for v in op.inputs if v is not None and _varies(v))
-            if _is_encoded(op, chosen, users):
+            if _is_encoded(op, chosen, users, leaving):
                 found[op.result] = None
     return list(found)
 
 
-def _is_encoded(op: Op, chosen: Collection[Op], users: Mapping[Value, list[Op]]) -> bool:
-    """Whether the result of a chosen operator is stored in bytes: products that nothing takes as bytes are not."""
-    return not heavy(op) or any(user in chosen for user in users.get(op.result, ()))
+def _is_encoded(
+    op: Op, chosen: Collection[Op], users: Mapping[Value, list[Op]], leaving: Collection[Value]
+) -> bool:
+    """Whether the result of a chosen operator is stored in bytes: products that nothing takes as bytes are not, nor is
+    what stands between functions of one element."""
+    taken = any(user in chosen for user in users.get(op.result, ()))
+    if op.result in leaving:
+        return taken or not heavy(op)
+    return taken and not is_between(op, users)
 
 
 def _varies(value: Value) -> bool:
@@ -171,7 +178,7 @@ def encode_values(
                 if value not in outside:
                     outside[value] = _encoded(graph, op, value, _quant(graph, scales[value], byte))
                 op.inputs[i] = outside[value]
-        if _is_encoded(op, chosen, users):
+        if _is_encoded(op, chosen, users, leaving):
             encoding = _quant(graph, scales[op.result], byte)
             op.result.type = Type("f32", op.result.type.shape, (encoding,))
             if op.result in leaving:

@@ -78,6 +78,16 @@ class Grid:
         return self.nearest(float(ends[0])), self.nearest(float(ends[1]))
 
 
+@dataclass(frozen=True)
+class Looked(Grid):
+    """Bytes of which a function was taken, and nothing rounded yet: the numbers that it makes of them."""
+
+    made: Array
+
+    def numbers(self) -> Array:
+        return self.made
+
+
 def multiplier(factor: float) -> tuple[int, int]:
     """m and s of factor = m / 2^s as near as 16 bits come; fewer where s is at its most."""
     if not 0 < factor < 0.5:

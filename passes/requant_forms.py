@@ -18,11 +18,12 @@ from edgec.ir.ops.elementwise import PARAMETRIC, UNARY
 from edgec.ir.ops.integer import GROUP, TOP_OF_FOUR
 from edgec.ir.types import Quant
 from edgec.passes.group_scales import whole_multiples
-from edgec.passes.requant import Grid, NotInIntegers, check_sum, multiplier, table, zero_in_sum
+from edgec.passes.requant import Grid, Looked, NotInIntegers, check_sum, multiplier, table, zero_in_sum
 from edgec.passes.row_forms import attention_form, norm_form, prelu_form, shares, softmax_form
 
 Array = np.ndarray[Any, Any]
 SPREAD_BYTES = 1 << 16  # of a constant that is broadcast before it is stored
+WITH_NUMBER = ("add", "div", "max", "min", "mul", "pow", "prelu", "sub")  # tables where one operand is a number
 SAME_STEP = 1e-5  # scales of biases are products of two, rounded to float32
 
 
@@ -179,16 +180,43 @@ def _matmul(f: Form) -> Value:
     return _products(f, "qmatmul", w.reshape(n, -1), scale, {}, times)
 
 
+def looked_up(op: Op) -> int | None:
+    """The operand of which the result is a function, element by element; None where there is no single one."""
+    if op.kind in UNARY or op.kind in PARAMETRIC:
+        return 0
+    for i in (0, 1) if op.kind in WITH_NUMBER else ():
+        number = op.arg(1 - i)
+        varies = op.arg(i).const is None and op.arg(i).type.dims == op.result.type.dims
+        if varies and number.const is not None and number.type.size == 1:
+            return i
+    return None
+
+
+def _function(f: Form, i: int) -> Callable[[Array], Array]:
+    """What the operator makes of numbers of its operand i."""
+    if f.op.kind not in WITH_NUMBER:
+        return lambda v: np.asarray(OPS[f.op.kind].evaluate([v], f.attrs)[0])
+    return partial(_applied, f.op, f.build.graph.array(f.op.arg(1 - i)).reshape(()), i)
+
+
+def passed_on(f: Form) -> tuple[Value, Looked] | None:
+    """Bytes and what the operator makes of their numbers, for the next operator to go on with."""
+    i = looked_up(f.op)
+    value, grid = f.operands[i] if i is not None else (None, None)
+    if i is None or value is None or grid is None:
+        return None
+    with np.errstate(all="ignore"):
+        return value, Looked(grid.dtype, grid.scale, grid.zero, _function(f, i)(grid.numbers()))
+
+
 def _with_number(f: Form) -> Value | None:
     """An operator on bytes and one constant number is a table."""
-    for i in (0, 1):
-        number = f.op.arg(1 - i)
-        if number.const is not None and number.type.size == 1 and f.op.arg(i).type.dims == f.op.result.type.dims:
-            (x, grid), result = f.byte(i), f.target()
-            result.bounds(str(f.attrs.get("act", "")))  # refuses what is no clamp
-            constant = f.build.graph.array(number).reshape(())
-            return _looked_up(f.build, x, table(grid, partial(_applied, f.op, constant, i), result))
-    return None
+    i = looked_up(f.op)
+    if i is None:
+        return None
+    (x, grid), result = f.byte(i), f.target()
+    result.bounds(str(f.attrs.get("act", "")))  # refuses what is no clamp
+    return _looked_up(f.build, x, table(grid, _function(f, i), result))
 
 
 def _applied(op: Op, constant: Array, i: int, numbers: Array) -> Array:
@@ -272,8 +300,7 @@ def _avg_pool(f: Form) -> Value:
 
 def _unary(f: Form) -> Value:
     (x, grid), result = f.byte(0), f.target()
-    entries = table(grid, lambda v: OPS[f.op.kind].evaluate([v], f.attrs)[0], result)
-    return _looked_up(f.build, x, entries)
+    return _looked_up(f.build, x, table(grid, _function(f, 0), result))
 
 
 def _looked_up(b: Builder, x: Value, entries: Array) -> Value:

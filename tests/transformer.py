@@ -73,5 +73,6 @@ def write_transformer(path: Path, blocks: int = 2, seed: int = 3) -> Path:
         w.nodes, "transformer", [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, SIDE, SIDE])],
         [helper.make_tensor_value_info("shares", TensorProto.FLOAT, [1, CLASSES])], w.constants,
     )  # fmt: skip
-    path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9).SerializeToString())
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    path.write_bytes(model.SerializeToString())
     return path

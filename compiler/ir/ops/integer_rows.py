@@ -7,7 +7,7 @@ half is kept. `r15(a, b)` is (a*b + 2^14) >> 15, what SQRDMULH and PMULHRSW make
 
 **qsoftmax** to scale 1/256 and the lowest byte, as TFLite has it. With d = max - q:
 
-    e = table[d] (u16, table[0] = 65535), S = sum e < 2^b, R = min(2^(b+15) / S, 65535)
+    e = table[d] (u16, from 65535), S = max(sum e, 2^15) < 2^b, R = min(2^(b+15) / S, 65535)
     p = min(((((e * R) >> 16) >> (b - 10)) + 1) >> 1, 255)
 
 **qnorm**, layer norm or (`centre` 0) RMS norm, over n bytes x. The row's mean and variance come from exact sums, as in
@@ -23,7 +23,7 @@ sqrt(n), and a << k surely fit 16 bits.
 the end, so that nothing is lost where all weights are small. Scores of a row are compared with the largest, in 32 bits;
 the difference in steps of KEY_STEP is the place in a table of exponentials, bytes too, so that products of bytes serve:
 
-    t = min((max - s) * m >> shift, 255) rounded half up, e = table[t] (table[0] = 255), S = sum e
+    t = min((max - s) * m >> shift, 255) rounded half up, e = table[t] (from 255), S = max(sum e, 1)
     y = ((sum e * (v - v_zero) * w + 2^30) >> 31) + zero,   w = min(factor / S, 2^30 - 1)
 
 Keys and values count as at least one above the lowest byte, so that two products fit 16 bits.

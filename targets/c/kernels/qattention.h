@@ -22,6 +22,7 @@ typedef struct {
   ptrdiff_t mb, mh, mn;                  /* strides of the mask over batch, head, query; its keys fill a row */
   int32_t q_zero, v_zero, zero;          /* v_zero less EDGEC_Q8_MIDDLE */
   int32_t by;                            /* of differences of scores (edgec_requant) */
+  int32_t beyond;                        /* weights of places behind the last key */
   int64_t factor;
 } edgec_qattention_shape;
 
@@ -241,7 +242,8 @@ EDGEC_INLINE int32_t edgec_weights(const int32_t *scores, edgec_q8 *weights, int
       edgec_look_up_block(table, (const uint8_t *)&places + j, (uint8_t *)weights + i + j);
     sum = edgec_dot4(sum, (edgec_vw)(edgec_splat_i(0x01010101)), edgec_load_q(weights + i));
   }
-  return edgec_sum_lanes(sum) + (int32_t)s->row * EDGEC_WEIGHTS_ABOVE;
+  const int32_t all = edgec_sum_lanes(sum) + (int32_t)s->row * EDGEC_WEIGHTS_ABOVE - s->beyond;
+  return all > 1 ? all : 1;
 }
 
 /* COUNT registers of the results from w, at y[r] + w * EDGEC_LANES. */

@@ -11,7 +11,8 @@ enum { EDGEC_SOFTMAX_HELD = 1024 }; /* exponentials of a row that are kept; of l
 typedef struct {
   int32_t by, bits;
 } edgec_share;
-EDGEC_INLINE edgec_share edgec_share_of(uint64_t sum) {
+EDGEC_INLINE edgec_share edgec_share_of(uint64_t exponentials) {
+  const uint64_t sum = exponentials < 1 << 15 ? 1 << 15 : exponentials;
   const int32_t bits = edgec_bits(sum);
   const uint64_t by = (1ull << (bits + 15)) / sum;
   return (edgec_share){by > 65535 ? 65535 : (int32_t)by, bits};
