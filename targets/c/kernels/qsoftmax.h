@@ -80,7 +80,11 @@ EDGEC_INLINE void edgec_look_up_exponentials(const edgec_q8 *x, ptrdiff_t n, edg
     const edgec_table t = edgec_table_of(table + 256 * j, 0);
     EDGEC_UNROLL for (int i = 0; i < EDGEC_SOFTMAX_BLOCK; i += EDGEC_TABLE_BYTES)
       if (i < n) edgec_look_up_block(&t, place + i, e->part[j] + i);
-    for (ptrdiff_t i = n; i % EDGEC_TABLE_BYTES; i++) e->part[j][i] = 0;
+    const ptrdiff_t rest = n % EDGEC_Q8_BLOCK;
+    if (rest) {
+      edgec_q8 *last = (edgec_q8 *)e->part[j] + n - rest;
+      *(edgec_vq *)last = edgec_load_few(last, rest);
+    }
   }
 }
 
@@ -143,15 +147,23 @@ EDGEC_FN void edgec_qsoftmax(const edgec_q8 *x, const uint8_t *table, edgec_q8 *
     for (ptrdiff_t i = 0; i < n; i += EDGEC_SOFTMAX_BLOCK) {
       const ptrdiff_t count = n - i < EDGEC_SOFTMAX_BLOCK ? n - i : EDGEC_SOFTMAX_BLOCK;
       edgec_exponentials *e = held + step * (i / EDGEC_SOFTMAX_BLOCK);
-      edgec_look_up_exponentials(from + i, count, top, table, e);
-      sum += edgec_sum_exponentials(e, count);
+      if (count == EDGEC_SOFTMAX_BLOCK) {
+        edgec_look_up_exponentials(from + i, EDGEC_SOFTMAX_BLOCK, top, table, e);
+        sum += edgec_sum_exponentials(e, EDGEC_SOFTMAX_BLOCK);
+      } else {
+        edgec_look_up_exponentials(from + i, count, top, table, e);
+        sum += edgec_sum_exponentials(e, count);
+      }
     }
     const edgec_share share = edgec_share_of(sum);
     for (ptrdiff_t i = 0; i < n; i += EDGEC_SOFTMAX_BLOCK) {
       const ptrdiff_t count = n - i < EDGEC_SOFTMAX_BLOCK ? n - i : EDGEC_SOFTMAX_BLOCK;
       edgec_exponentials *e = held + step * (i / EDGEC_SOFTMAX_BLOCK);
       if (!step) edgec_look_up_exponentials(from + i, count, top, table, e);
-      edgec_share_block(e, to + i, count, share);
+      if (count == EDGEC_SOFTMAX_BLOCK)
+        edgec_share_block(e, to + i, EDGEC_SOFTMAX_BLOCK, share);
+      else
+        edgec_share_block(e, to + i, count, share);
     }
   }
 }
