@@ -41,17 +41,13 @@ EDGEC_INLINE ptrdiff_t edgec_packed_at(ptrdiff_t w, ptrdiff_t count, ptrdiff_t g
 
 /* Bytes less the middle, at least -127; zeros behind n. */
 EDGEC_INLINE edgec_vw edgec_signed_few(const edgec_q8 *p, ptrdiff_t n) {
-  int8_t all[EDGEC_Q8_BLOCK] = {0};
-  if (n >= EDGEC_Q8_BLOCK) {
-    edgec_vw v = (edgec_vw)(edgec_load_q(p) ^ edgec_splat_q(EDGEC_Q8_MIDDLE));
-    const edgec_vw low = (edgec_vw)(v == -128);
-    return v - low; /* -128 + 1 */
-  }
-  for (ptrdiff_t i = 0; i < n; i++) {
-    const int32_t v = p[i] - EDGEC_Q8_MIDDLE;
-    all[i] = (int8_t)(v < -127 ? -127 : v);
-  }
-  return edgec_load_w(all);
+  edgec_vq x = edgec_splat_q(EDGEC_Q8_MIDDLE);
+  if (n >= EDGEC_Q8_BLOCK)
+    x = edgec_load_q(p);
+  else
+    edgec_copy_few(&x, p, n);
+  const edgec_vw v = (edgec_vw)(x ^ edgec_splat_q(EDGEC_Q8_MIDDLE));
+  return v - (edgec_vw)(v == -128); /* -128 + 1 */
 }
 
 EDGEC_INLINE int32_t edgec_sum_lanes(edgec_vi v) {
@@ -75,49 +71,60 @@ EDGEC_INLINE void edgec_pack_keys(const edgec_q8 *k, int8_t *to, const edgec_qat
       if (j < s->m) v = edgec_signed_few(k + j * s->d + i, s->d - i);
       const edgec_vi words = (edgec_vi)v;
       sum = edgec_dot4(sum, v, edgec_splat_q(1));
-      EDGEC_UNROLL for (int g = 0; g < EDGEC_LANES; g++)
-        if (i / 4 + g < steps)
-          ((edgec_i32 *)(to + edgec_packed_at(w, s->keys, i / 4 + g, steps)))[lane] = words[g];
+      const ptrdiff_t left = steps - i / 4;
+      for (ptrdiff_t g = 0; g < EDGEC_LANES && g < left; g++)
+        ((edgec_i32 *)(to + edgec_packed_at(w, s->keys, i / 4 + g, steps)))[lane] = words[g];
     }
     /* what is no key is far below all scores */
     added[j] = j < s->m ? -s->q_zero * edgec_sum_lanes(sum) : -(1 << 30);
   }
 }
 
+typedef int8_t edgec_b16 __attribute__((vector_size(16), aligned(1), may_alias));
+enum { EDGEC_PER_16 = 16 / EDGEC_LANES }; /* registers that four rows of 16 bytes become */
+
+/* 16 bytes as edgec_signed_few has them. */
+EDGEC_INLINE edgec_b16 edgec_signed_16(const edgec_q8 *p, ptrdiff_t n) {
+  edgec_b16 v = (edgec_b16){0} + (int8_t)EDGEC_Q8_MIDDLE;
+  if (n >= 16)
+    v = *(const edgec_b16 *)p;
+  else
+    edgec_copy_few(&v, p, n);
+  v ^= (int8_t)EDGEC_Q8_MIDDLE;
+  return v - (edgec_b16)(v == -128); /* -128 + 1 */
+}
+
 EDGEC_INLINE void edgec_pack_values(const edgec_q8 *v, int8_t *to, const edgec_qattention_shape *s) {
   const ptrdiff_t steps = (s->m + 3) / 4;
   int32_t *added = (int32_t *)(to + EDGEC_PACKED_VALUES(s));
-  for (ptrdiff_t i = 0; i < s->values * EDGEC_LANES; i += EDGEC_Q8_BLOCK) {
-    edgec_vi sum[4];
-    EDGEC_UNROLL for (int j = 0; j < 4; j++) sum[j] = edgec_splat_i(0);
+  for (ptrdiff_t i = 0; i < s->e; i += 16) {
+    const ptrdiff_t first = i / EDGEC_LANES;
+    edgec_vi sum[EDGEC_PER_16];
+    EDGEC_UNROLL for (int j = 0; j < EDGEC_PER_16; j++) sum[j] = edgec_splat_i(0);
     for (ptrdiff_t g = 0; g < steps; g++) {
-      edgec_vw row[4], part[4];
+      edgec_b16 row[4], part[4];
       EDGEC_UNROLL for (int j = 0; j < 4; j++) {
-        row[j] = (edgec_vw){0};
-        if (4 * g + j < s->m && i < s->e) row[j] = edgec_signed_few(v + (4 * g + j) * s->e + i, s->e - i);
+        row[j] = (edgec_b16){0};
+        if (4 * g + j < s->m) row[j] = edgec_signed_16(v + (4 * g + j) * s->e + i, s->e - i);
       }
-#if !defined(EDGEC_SCALAR) && EDGEC_LANES == 4
-      const int8x16_t a = vzip1q_s8((int8x16_t)row[0], (int8x16_t)row[2]), b = vzip2q_s8((int8x16_t)row[0], (int8x16_t)row[2]);
-      const int8x16_t c = vzip1q_s8((int8x16_t)row[1], (int8x16_t)row[3]), e = vzip2q_s8((int8x16_t)row[1], (int8x16_t)row[3]);
-      part[0] = (edgec_vw)vzip1q_s8(a, c);
-      part[1] = (edgec_vw)vzip2q_s8(a, c);
-      part[2] = (edgec_vw)vzip1q_s8(b, e);
-      part[3] = (edgec_vw)vzip2q_s8(b, e);
-#else
-      int8_t all[4 * EDGEC_Q8_BLOCK];
-      for (int t = 0; t < EDGEC_Q8_BLOCK; t++)
-        EDGEC_UNROLL for (int j = 0; j < 4; j++) all[4 * t + j] = row[j][t];
-      EDGEC_UNROLL for (int j = 0; j < 4; j++) part[j] = edgec_load_w(all + j * EDGEC_Q8_BLOCK);
-#endif
-      EDGEC_UNROLL for (int j = 0; j < 4; j++) {
-        const ptrdiff_t w = i / EDGEC_LANES + j;
-        sum[j] = edgec_dot4(sum[j], part[j], edgec_splat_q(1));
-        if (w < s->values) *(edgec_vw *)(to + edgec_packed_at(w, s->values, g, steps)) = part[j];
+#define EDGEC_ZIP_LOW(A, B) __builtin_shufflevector(A, B, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define EDGEC_ZIP_HIGH(A, B) \
+  __builtin_shufflevector(A, B, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+      const edgec_b16 even[2] = {EDGEC_ZIP_LOW(row[0], row[2]), EDGEC_ZIP_HIGH(row[0], row[2])};
+      const edgec_b16 odd[2] = {EDGEC_ZIP_LOW(row[1], row[3]), EDGEC_ZIP_HIGH(row[1], row[3])};
+      EDGEC_UNROLL for (int j = 0; j < 2; j++) {
+        part[2 * j] = EDGEC_ZIP_LOW(even[j], odd[j]);
+        part[2 * j + 1] = EDGEC_ZIP_HIGH(even[j], odd[j]);
+      }
+      EDGEC_UNROLL for (int j = 0; j < EDGEC_PER_16; j++) {
+        const edgec_vw all = edgec_load_w((const int8_t *)part + j * EDGEC_QATTENTION_VECTOR);
+        sum[j] = edgec_dot4(sum[j], all, edgec_splat_q(1));
+        if (first + j < s->values) *(edgec_vw *)(to + edgec_packed_at(first + j, s->values, g, steps)) = all;
       }
     }
-    EDGEC_UNROLL for (int j = 0; j < 4; j++)
-      if (i / EDGEC_LANES + j < s->values)
-        edgec_store_i(added + i + j * EDGEC_LANES, sum[j] * EDGEC_WEIGHTS_ABOVE);
+    EDGEC_UNROLL for (int j = 0; j < EDGEC_PER_16; j++)
+      if (first + j < s->values)
+        edgec_store_i(added + (first + j) * EDGEC_LANES, sum[j] * EDGEC_WEIGHTS_ABOVE);
   }
 }
 
