@@ -11,6 +11,7 @@ import test_dynamic
 import test_float8
 import test_halves
 import test_integer
+import test_integer_rows
 import test_q4gemm
 import test_qconv
 import test_qdepthwise
@@ -266,4 +267,5 @@ GRAPHS: dict[str, Callable[[], Net]] = {
     "weights_of_8_bit_floats": lambda: of_bytes(lambda _: test_coded.network("e4m3")),
     "8_bit_floats": lambda: of_bytes(lambda _: test_float8.network()),
     "elements_of_bytes": lambda: of_bytes(test_integer.network),
+    "rows_of_bytes": lambda: of_bytes(test_integer_rows.network),
 }

@@ -32,7 +32,7 @@ typedef struct {
 #define EDGEC_PACKED_HEAD(S) \
   (EDGEC_PACKED_KEYS(S) + EDGEC_PACKED_VALUES(S) + ((S)->keys + (S)->values) * EDGEC_QATTENTION_VECTOR)
 
-/* Register w of `count`, step g of `steps`: EDGEC_QATTENTION_VECTORS registers lie side by side, the last ones alone. */
+/* Register w of `count`, step g of `steps`: EDGEC_QATTENTION_VECTORS registers side by side, the last ones alone. */
 EDGEC_INLINE ptrdiff_t edgec_packed_at(ptrdiff_t w, ptrdiff_t count, ptrdiff_t g, ptrdiff_t steps) {
   const ptrdiff_t first = w - w % EDGEC_QATTENTION_VECTORS, many = first + EDGEC_QATTENTION_VECTORS <= count;
   const ptrdiff_t at = many ? first * steps + g * EDGEC_QATTENTION_VECTORS + (w - first) : w * steps + g;
@@ -85,12 +85,9 @@ enum { EDGEC_PER_16 = 16 / EDGEC_LANES }; /* registers that four rows of 16 byte
 
 /* 16 bytes as edgec_signed_few has them. */
 EDGEC_INLINE edgec_b16 edgec_signed_16(const edgec_q8 *p, ptrdiff_t n) {
-  edgec_b16 v = (edgec_b16){0} + (int8_t)EDGEC_Q8_MIDDLE;
-  if (n >= 16)
-    v = *(const edgec_b16 *)p;
-  else
-    edgec_copy_few(&v, p, n);
-  v ^= (int8_t)EDGEC_Q8_MIDDLE;
+  edgec_vq few = edgec_splat_q(EDGEC_Q8_MIDDLE);
+  if (n < 16) edgec_copy_few(&few, p, n);
+  const edgec_b16 v = *(const edgec_b16 *)(n < 16 ? (const void *)&few : p) ^ (int8_t)EDGEC_Q8_MIDDLE;
   return v - (edgec_b16)(v == -128); /* -128 + 1 */
 }
 
@@ -187,8 +184,10 @@ typedef struct {
     EDGEC_UNROLL for (int v = 0; v < (COUNT); v++) {                                                               \
       const ptrdiff_t at = (w + v) * EDGEC_LANES;                                                                  \
       const edgec_vi first = edgec_load_i(added + at);                                                             \
-      EDGEC_UNROLL for (int r = 0; r < EDGEC_QATTENTION_ROWS; r++)                                                 \
-        acc[r][v] = t->mask[r] ? first + edgec_load_i(t->mask[r] + at) : first;                                    \
+      EDGEC_UNROLL for (int r = 0; r < EDGEC_QATTENTION_ROWS; r++) {                                               \
+        acc[r][v] = first;                                                                                         \
+        if (t->mask[r]) acc[r][v] += edgec_load_i(t->mask[r] + at);                                                \
+      }                                                                                                            \
     }                                                                                                              \
     EDGEC_QATTENTION_PRODUCTS(COUNT)                                                                               \
     EDGEC_UNROLL for (int r = 0; r < EDGEC_QATTENTION_ROWS; r++)                                                   \
@@ -243,7 +242,8 @@ EDGEC_INLINE int32_t edgec_weights(const int32_t *scores, edgec_q8 *weights, int
   edgec_vi sum = edgec_splat_i(0);
   for (ptrdiff_t i = 0; i < s->row; i += EDGEC_Q8_BLOCK) {
     edgec_vi v[4];
-    EDGEC_UNROLL for (int j = 0; j < 4; j++) v[j] = edgec_requant(most - edgec_load_i(scores + i + j * EDGEC_LANES), by);
+    EDGEC_UNROLL for (int j = 0; j < 4; j++)
+      v[j] = edgec_requant(most - edgec_load_i(scores + i + j * EDGEC_LANES), by);
     edgec_vq places = edgec_narrow_unsigned(v);
     EDGEC_UNROLL for (int j = 0; j < EDGEC_Q8_BLOCK; j += EDGEC_TABLE_BYTES)
       edgec_look_up_block(table, (const uint8_t *)&places + j, (uint8_t *)weights + i + j);
@@ -288,7 +288,8 @@ EDGEC_FN void edgec_qattention(const edgec_q8 *q, const int8_t *packed, const ui
   for (ptrdiff_t task = begin; task < end; task++) {
     const ptrdiff_t head = task % s->heads, batch = task / s->heads;
     const ptrdiff_t kv = batch * s->kv_heads + head / (s->heads / s->kv_heads);
-    const int8_t *keys = packed + kv * EDGEC_PACKED_HEAD(s), *values = keys + EDGEC_PACKED_KEYS(s) + s->keys * EDGEC_QATTENTION_VECTOR;
+    const int8_t *keys = packed + kv * EDGEC_PACKED_HEAD(s);
+    const int8_t *values = keys + EDGEC_PACKED_KEYS(s) + s->keys * EDGEC_QATTENTION_VECTOR;
     const int32_t *to_keys = (const int32_t *)(keys + EDGEC_PACKED_KEYS(s));
     const int32_t *to_values = (const int32_t *)(values + EDGEC_PACKED_VALUES(s));
     edgec_qattention_rows t = {.scores = scratch + task * EDGEC_QATTENTION_ROWS * (s->row + s->row / 4)};
@@ -311,7 +312,8 @@ EDGEC_FN void edgec_qattention(const edgec_q8 *q, const int8_t *packed, const ui
       for (; w < s->keys; w++)
         edgec_qattention_few_scores(&t, keys + w * steps * EDGEC_QATTENTION_VECTOR, to_keys, w, steps, s->row);
       EDGEC_UNROLL for (int r = 0; r < EDGEC_QATTENTION_ROWS; r++)
-        sum[r] = edgec_weights(t.scores + r * s->row, t.weights + r * s->row, edgec_largest_lane(t.top[r]), &entries, s);
+        sum[r] = edgec_weights(t.scores + r * s->row, t.weights + r * s->row, edgec_largest_lane(t.top[r]), &entries,
+                               s);
       const ptrdiff_t value_steps = (s->m + 3) / 4;
       for (w = 0; w + all <= s->values; w += all)
         edgec_qattention_values(&t, values + w * value_steps * EDGEC_QATTENTION_VECTOR, to_values, w, sum, to, s);

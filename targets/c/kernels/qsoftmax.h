@@ -55,7 +55,8 @@ EDGEC_INLINE edgec_q8 edgec_row_largest(const edgec_q8 *x, ptrdiff_t n) {
   if (n < EDGEC_Q8_BLOCK) return edgec_largest(x, n, 1);
   edgec_vq best = edgec_load_q(x + n - EDGEC_Q8_BLOCK); /* reaches back: a maximum may see an element twice */
   const edgec_vq top = edgec_splat_q(EDGEC_Q8_MAX);
-  for (ptrdiff_t i = 0; i + EDGEC_Q8_BLOCK <= n; i += EDGEC_Q8_BLOCK) best = edgec_clamp_q(edgec_load_q(x + i), best, top);
+  for (ptrdiff_t i = 0; i + EDGEC_Q8_BLOCK <= n; i += EDGEC_Q8_BLOCK)
+    best = edgec_clamp_q(edgec_load_q(x + i), best, top);
 #if EDGEC_LANES == 4
   return vmaxvq_s8((int8x16_t)best);
 #else
@@ -124,7 +125,8 @@ EDGEC_INLINE void edgec_share_block(const edgec_exponentials *e, edgec_q8 *y, pt
       edgec_store_few(y + i, (edgec_vq)veorq_u8(bytes, vdupq_n_u8(0x80)), n - i);
     }
 #else
-  const __m512i low = _mm512_load_si512(e->part[0]), high = _mm512_load_si512(e->part[1]), zero = _mm512_setzero_si512();
+  const __m512i low = _mm512_load_si512(e->part[0]), high = _mm512_load_si512(e->part[1]);
+  const __m512i zero = _mm512_setzero_si512();
   const __m512i by = _mm512_set1_epi16((int16_t)s.by);
   const __m128i shift = _mm_cvtsi32_si128(s.bits - 10);
   __m512i p[2] = {_mm512_unpacklo_epi8(low, high), _mm512_unpackhi_epi8(low, high)};
