@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from compiled import compiled
 from network import Network
 from test_qconv import TARGETS, _bytes, _zero, check, isa_of
 
@@ -85,3 +86,24 @@ def network(isa: Isa) -> Network:
 @pytest.mark.parametrize("target", TARGETS)
 def test_against_interpreter(target: str, tmp_path: Path) -> None:
     check(network(isa_of(target)), target, tmp_path)
+
+
+def test_row_by_row(tmp_path: Path) -> None:
+    """In blocks, an op is called for a tensor of one row."""
+    target = TARGETS[0]
+    isa = isa_of(target)
+    net = Network(12)
+    build, zero = net.build, _zero(isa, 0.4)
+    q = build.op("quantize", net.floats(2, 24, 20, 24), build.const(0.02, "f32"), build.const(zero, isa.byte))
+    pool: Any = dict(kernel=(3, 3), strides=(1, 1), pads=(1, 1, 1, 1), dilations=(1, 1), layout="nhwc")
+    slopes = build.const(net.rng.integers(-9000, 9000, 24), "i16")
+    bent = build.op("qprelu", build.op("max_pool", q, **pool), slopes, x_zero=zero, zero=zero, positive=16000, shift=6,
+                    to=isa.byte)  # fmt: skip
+    gain, offset = (build.const(net.rng.integers(-2000, 2000, 24), "i16") for _ in range(2))
+    normed = build.op("qnorm", bent, gain, offset, axis=3, shift=4, to=isa.byte)
+    table = build.const(np.rint(65535 * np.exp(-0.05 * np.arange(256))), "u16")
+    net.done(build.op("max_pool", build.op("qsoftmax", normed, table, axis=3, to=isa.byte), **pool))
+    for threads in (1, 3):
+        with compiled(net.graph, target, tmp_path, threads=threads) as session:
+            (found,) = session.run(None, net.feeds)
+        np.testing.assert_array_equal(found, net.expected()[net.graph.outputs[0][0]])
