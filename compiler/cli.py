@@ -155,6 +155,8 @@ def _bindings(command: Any) -> Any:
 @click.option("--max-drop", metavar="SHARE", help="Most accuracy that int8 may lose, such as 0.5%.")
 @click.option("--max-error", metavar="SHARE", help="Most error of outputs that int8 may make, such as 2%.")
 @click.option("--force", is_flag=True, help="Narrow operators even where that is predicted to be slower.")
+@click.option("--integers-only", "whole", is_flag=True,
+              help="int8 for all that has an integer form, up to the outputs, at any cost.")  # fmt: skip
 @click.option("--rebuild", is_flag=True, help="Build although nothing changed.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what is being done.")
 def build(model: Path, target: str, output: Path | None, shapes: tuple[str, ...], consts: tuple[str, ...],

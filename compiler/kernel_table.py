@@ -33,6 +33,8 @@ _ATTRS: dict[str, dict[str, Any]] = {
     "avg_pool": {**_WINDOW, "kernel": (2, 2)}, "attention": {"scale": 1.0}, "cast": {"to": "f32"},
     "qconv": {**_WINDOW, "layout": "nhwc"}, "qadd": {"x_scale": 3, "y_scale": 4, "shift": 3}, "qmul": _SCALED,
     **{kind: {"format": "e4m3", "scale": 0.5} for kind in ("to_float8", "from_float8")},
+    "qnorm": {"axis": 1, "shift": 4}, "qprelu": {"positive": 9000, "shift": 4}, "qsoftmax": {"axis": 1},
+    "qattention": {**_SCALED, "factor": 1 << 31},
     "qsum": {"axes": (1,), **_SCALED}, "qsum_pool": {**_WINDOW, "kernel": (2, 2), **_SCALED},
     **{kind: {"axes": (1,)} for kind in OPS if kind.startswith("reduce_")},
     **{kind: {"axis": 1} for kind in (
@@ -55,12 +57,15 @@ _OPERANDS: dict[str, list[Operand]] = {
     "rnn": [_STEPS, ("*", (1, 4, 5)), ("*", (1, 4, 4))], "quantize": [("f32", (4, 6)), ("f32", ()), ("*", ())],
     "dequantize": [*_MATRIX, ("f32", ()), ("*", ())], "qconv": [("*", (1, 5, 5, 2)), ("i8", (3, 2, 2, 2))],
     "qmatmul": [*_MATRIX, ("i8", (3, 6))], "qsum_pool": [_IMAGE], "table": [*_MATRIX, ("*", (256,))],
+    "qsoftmax": [*_MATRIX, ("u16", (256,))], "qnorm": [*_MATRIX, ("i16", (6,)), ("i16", (6,))],
+    "qprelu": [*_MATRIX, ("i16", (6,))], "qattention": [*[("*", (1, 2, 3, 4))] * 3, ("u8", (256,))],
     "dequantize_rows": [*_MATRIX, ("f32", (4, 1)), ("i32", (4, 1)), ("f32", (6,)), ("i32", (6,))],
 }  # fmt: skip
-# ops of which only the first operand may be unknown when they are compiled
-_CONSTANT = ("qconv", "qmatmul")
+# operands that may be unknown when an op is compiled, of those with fewer than all
+_UNKNOWN = {"qconv": 1, "qmatmul": 1, "qnorm": 1, "qprelu": 1, "qsoftmax": 1, "qattention": 3}
+_ROWS = ("qnorm", "qprelu", "qsoftmax", "qattention")
 # ops on quantised values, which are of one kind of bytes on each target
-_ONE_BYTE = ("qconv", "qmatmul", "qadd", "qmul", "qsum", "qsum_pool")
+_ONE_BYTE = ("qconv", "qmatmul", "qadd", "qmul", "qsum", "qsum_pool", *_ROWS)
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,9 @@ def _operands(kind: str) -> list[Operand]:
 
 def _attributes(kind: str, dtype: str, byte: str) -> Iterator[tuple[str, Any]]:
     yield from _ATTRS.get(kind, {}).items()
-    if kind in _ONE_BYTE:
+    if kind in _ROWS:
+        yield "to", dtype
+    elif kind in _ONE_BYTE:
         yield from {"to": dtype, "lo": 0, "hi": 127}.items()
     if kind == "quantize_rows":
         yield "to", byte
@@ -102,7 +109,7 @@ def _graph(kind: str, dtype: str, byte: str = "i8") -> Graph | None:
     build = Builder(graph)
     types = [Type(dtype if d == "*" else d, shape) for d, shape in _operands(kind)]
     operands = [
-        build.const(np.zeros(t.dims, t.numpy)) if i and kind in _CONSTANT else graph.add_input(f"x{i}", t)
+        build.const(np.zeros(t.dims, t.numpy)) if i >= _UNKNOWN.get(kind, len(types)) else graph.add_input(f"x{i}", t)
         for i, t in enumerate(types)
     ]
     try:

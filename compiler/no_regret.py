@@ -62,6 +62,22 @@ def slower_on_bytes(graph: Graph, candidates: Collection[Op], isa: Isa, halves: 
     ]
 
 
+def predicted(graph: Graph, candidates: Collection[Op], chosen: Collection[Op], isa: Isa) -> float:
+    """Instructions of all candidates, of which the chosen ones work on bytes; conversions where they meet included."""
+    spent = sum(on_bytes(op, isa) if op in chosen else in_floats(op, isa) for op in graph.ops if op in candidates)
+    users, leaving = graph.users(), graph.output_values()
+    for value in graph.values():
+        if value.const is not None or value.type.dtype != "f32":
+            continue
+        readers = users.get(value, [])
+        narrow = [op in chosen for op in readers]
+        if value.op in chosen and (value in leaving or not all(narrow)):
+            spent += decoding(value.type.size, isa)
+        if value.op not in chosen and any(narrow):
+            spent += encoding(value.type.size, isa)
+    return spent
+
+
 def _network(graph: Graph, costs: Mapping[Op, tuple[float, float]], isa: Isa) -> Any:
     """What lies with `bytes` after the cut works on bytes. An edge that is cut is paid; one without capacity cannot
     be. Of each value there is a node for its decoding and one for its encoding, which several readers share."""

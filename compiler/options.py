@@ -30,7 +30,8 @@ class BuildOptions:
     each class, `weights` says where they live: linked, inline (in the C source) or file (the caller brings them),
     `layers` adds the error of every operator to the receipt. `precision` is one of PRECISIONS; the ranges of int8 come
     from at most `calib_samples` samples of `calib` (edgec.calibration), by an `observer` (edgec.observers); `force`
-    narrows operators even where that is predicted to be slower. `rebuild` builds although nothing changed.
+    narrows operators even where that is predicted to be slower, `whole` all that have an integer form. `rebuild` builds
+    although nothing changed.
     `max_drop` and `max_error` bound what int8 loses (edgec.bounds): shares such as 0.5%."""
 
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -53,6 +54,7 @@ class BuildOptions:
     observer: str = "auto"
     low_rank: int = 0
     force: bool = False
+    whole: bool = False
     rebuild: bool = False
     max_drop: str | None = None
     max_error: str | None = None
@@ -73,6 +75,8 @@ def check_options(options: BuildOptions, family: str) -> None:
     check_observer(options.observer, PERCENTILE)
     if options.calib is not None and options.precision not in CALIBRATED:
         raise UsageError(f"--calib gives samples to {', '.join(CALIBRATED)}: give --precision with one of them")
+    if options.whole and options.precision != "int8":
+        raise UsageError("--integers-only is for operators on bytes: give --precision int8 with it")
     if options.low_rank and options.precision not in LOW_RANK:
         raise UsageError(f"--low-rank is for {', '.join(LOW_RANK)}: give --precision with one of them")
     if not 0 <= options.low_rank <= MOST_RANK:

@@ -80,7 +80,7 @@ def settle(
         facts = {"quantization": static_w4a8(module, device, data, options.observer)}
         return Settled(effects, facts, on_integers(graph, data.samples))
     bounded = _bound(options, [(v.name, v.type) for v in graph.inputs], data)
-    facts = {"quantization": static_int8(module, device, data, options.observer, options.force, bounded)}
+    facts = {"quantization": static_int8(module, device, data, options.observer, options.force, bounded, options.whole)}
     return Settled(effects, facts, on_integers(graph, data.samples))
 
 

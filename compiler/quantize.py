@@ -1,12 +1,13 @@
 """Static INT8: which operators work on bytes, and the encodings of their operands and results.
 
 Convolutions and matmuls by constant weights are what is asked for. An operator that moves, adds or scales elements
-works on bytes where all it reads are results of such operators and something behind it takes bytes; what only leads to
-a float operator or leaves the model stays float, since nothing is gained by rounding it. A value that comes from
-elsewhere, such as an input of the model, is encoded where it is first needed.
+works on bytes where all it reads are constants or results of such operators, and something behind it takes bytes; so
+do softmax, norms and attention. What only leads to a float operator or leaves the model stays float, since nothing is
+gained by rounding it. A value that comes from elsewhere, such as an input of the model, is encoded where it is first
+needed.
 
 Activations are asymmetric bytes, one scale a tensor; values that are moved or compared without arithmetic share theirs.
-Weights are symmetric in [-127, 127], one scale a result channel.
+Those of a softmax have scale 1/256. Weights are symmetric in [-127, 127], one scale a result channel.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ import numpy as np
 
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.types import Quant, Type
+from edgec.passes.lower_requant import is_between
 from edgec.passes.requant import is_clamp
-from edgec.passes.requant_forms import FORMS, windows_count_alike
+from edgec.passes.requant_forms import FORMS, SPREAD_BYTES, windows_count_alike
+from edgec.passes.row_forms import SHARES, refusal
 from edgec.weight_rounding import corrected_bias, round_nearest
 
 Array = np.ndarray[Any, Any]
@@ -30,7 +33,12 @@ RoundWeights = Callable[[Op, Array, Array], Array]
 # sets the weights' encoding, with scales of at least so much a channel
 EncodeWeights = Callable[[Op, Array], None]
 
-MOVES = ("concat", "max_pool", "pad", "reshape", "resize", "slice", "transpose")  # one scale for operands and result
+# one scale for operands and result
+MOVES = (
+    "concat", "gather", "max_pool", "pad", "reduce_max", "reduce_min", "reshape", "resize", "slice", "transpose",
+)  # fmt: skip
+# operators with numbers of rows, and which of their operands must be constants
+ROWS = {"softmax": (), "layer_norm": (1, 2), "rms_norm": (1,), "attention": (3,)}
 PAIRS = ("add", "mul", "sub")  # two operands that vary
 HEAVY = ("conv", "matmul")
 LEAST_FACTOR = 2.0**-22  # of a sum's step to the result's: zero points in sums must fit 32 bits
@@ -61,15 +69,19 @@ def heavy(op: Op) -> bool:
     return math.prod(dims[:-2]) == 1 and op.arg(0).type.rank == op.result.type.rank and fits
 
 
-def operators_on_bytes(graph: Graph, kept: Collection[Op] = ()) -> set[Op]:
-    """The operators that work on bytes; those in `kept` stay float."""
+def operators_on_bytes(graph: Graph, kept: Collection[Op] = (), whole: bool = False) -> set[Op]:
+    """The operators that work on bytes; those in `kept` stay float. `whole`: also those whose bytes leave the model,
+    and those that move its inputs."""
     found: set[Op] = set()
     users = graph.users()
     for op in graph.ops:
-        if op not in kept and (heavy(op) or _light(op, found)):
+        moved = whole and op.kind in MOVES and op.arg(0) in graph.inputs and op.result.type.dtype == "f32"
+        if op not in kept and (heavy(op) or _light(op, found) or (moved and len(op.inputs) == 1)):
             found.add(op)
+    leaving = graph.output_values() if whole else set()
     for op in reversed(graph.ops):
-        if op in found and not heavy(op) and not any(user in found for user in users.get(op.result, ())):
+        read = any(user in found for user in users.get(op.result, ()))
+        if op in found and not heavy(op) and not read and op.result not in leaving:
             found.remove(op)
     return found
 
@@ -78,12 +90,13 @@ def _light(op: Op, found: Collection[Op]) -> bool:
     """Works on bytes where what it reads are bytes."""
     if op.kind not in FORMS or op.kind in HEAVY or len(op.results) != 1 or op.result.type.dtype != "f32":
         return False
-    if any(v is None or v.op is None or v.op not in found for v in op.inputs):
-        return False
-    dims = [v.type.dims for v in op.inputs if v is not None]
-    if op.kind in ("add", "sub") and dims[0] != dims[1]:
-        return False
-    if op.kind == "mul" and op.result.type.dims not in dims:
+    if op.kind in ROWS:
+        return _of_rows(op, found)
+    if op.kind == "gather":
+        return op.arg(1).const is None and (op.arg(0).const is not None or op.arg(0).op in found)
+    values = [v for v in op.inputs if v is not None and v.const is None]
+    constants = [v for v in op.inputs if v is not None and v.const is not None]
+    if not values or any(v.op not in found for v in values) or not _fits(op, values, constants):
         return False
     if op.kind == "resize" and op.attrs["mode"] != "nearest":
         return False
@@ -92,13 +105,56 @@ def _light(op: Op, found: Collection[Op]) -> bool:
     return is_clamp(str(op.attrs.get("act", "")))
 
 
+def _of_rows(op: Op, found: Collection[Op]) -> bool:
+    fixed = ROWS[op.kind]
+    values = [v for i, v in enumerate(op.inputs) if i not in fixed]
+    constant = all(v is None or v.const is not None for i, v in enumerate(op.inputs) if i in fixed)
+    return constant and not refusal(op) and all(v is not None and v.op is not None and v.op in found for v in values)
+
+
+def _fits(op: Op, values: list[Value], constants: list[Value]) -> bool:
+    """Operands of a light operator that have an integer form together."""
+    dims = op.result.type.dims
+    if op.kind in ("add", "mul", "sub"):
+        small = all(v.type.size == 1 or math.prod(dims) <= SPREAD_BYTES for v in constants)
+        if op.kind == "mul":
+            return any(v.type.dims == dims for v in values)
+        return small and all(v.type.dims == dims for v in values)
+    if op.kind in ("div", "max", "min", "pow"):
+        return len(values) == 1 and values[0].type.dims == dims and all(v.type.size == 1 for v in constants)
+    if op.kind == "prelu":
+        channels = dims[-1:]
+        slopes = all(v.type.size == 1 or (v.type.size,) == channels == v.type.dims[-1:] for v in constants)
+        return values == [op.arg(0)] and slopes
+    return not constants or op.kind == "concat"
+
+
 def values_to_observe(graph: Graph, chosen: Collection[Op]) -> list[Value]:
-    """Values whose range decides an encoding: what chosen operators read, in order."""
+    """Values whose range decides an encoding: what chosen operators read, or leave the model as, in order."""
     found: dict[Value, None] = {}
+    users, leaving = graph.users(), graph.output_values()
     for op in graph.ops:
         if op in chosen:
-            found.update((v, None) for v in op.inputs if v is not None and v.const is None)
+            found.update((v, None) for v in op.inputs if v is not None and _varies(v))
+            if _is_encoded(op, chosen, users, leaving):
+                found[op.result] = None
     return list(found)
+
+
+def _is_encoded(
+    op: Op, chosen: Collection[Op], users: Mapping[Value, list[Op]], leaving: Collection[Value]
+) -> bool:
+    """Whether the result of a chosen operator is stored in bytes: products that nothing takes as bytes are not, nor is
+    what stands between functions of one element."""
+    taken = any(user in chosen for user in users.get(op.result, ()))
+    if op.result in leaving:
+        return taken or not heavy(op)
+    return taken and not is_between(op, users)
+
+
+def _varies(value: Value) -> bool:
+    """Is encoded where it is read: no constant, and no indices."""
+    return value.const is None and value.type.dtype == "f32"
 
 
 def encode_values(
@@ -116,13 +172,13 @@ def encode_values(
         if op not in chosen:
             continue
         for i, value in enumerate(op.inputs):
-            if value is None or value.const is not None:
+            if value is None or not _varies(value):
                 continue
             if value.op is None or value.op not in chosen:
                 if value not in outside:
                     outside[value] = _encoded(graph, op, value, _quant(graph, scales[value], byte))
                 op.inputs[i] = outside[value]
-        if any(user in chosen for user in users.get(op.result, ())):
+        if _is_encoded(op, chosen, users, leaving):
             encoding = _quant(graph, scales[op.result], byte)
             op.result.type = Type("f32", op.result.type.shape, (encoding,))
             if op.result in leaving:
@@ -158,10 +214,12 @@ def grids_of(
     for op in graph.ops:
         if op in chosen and op.kind in MOVES and op.result in root:
             for v in op.inputs:
-                if v is not None and v in root:
+                if v is not None and v in root and v.const is None:
                     root[find(v)] = find(op.result)
     united: dict[Value, Range] = {}
     for v, (lo, hi) in ranges.items():
+        if v.op is not None and v.op.kind == "softmax" and v.op in chosen:
+            lo, hi = 0.0, 255 / SHARES
         known = united.get(find(v), (0.0, 0.0))
         united[find(v)] = min(known[0], lo), max(known[1], hi)
     return {v: grid_of(*united[find(v)], byte) for v in ranges}

@@ -18,7 +18,7 @@ from edgec.int8_trials import SETTLED, Judge, Trials, in_integers
 from edgec.ir import interp
 from edgec.ir.copying import become
 from edgec.ir.graph import Graph, Module, Op, Value
-from edgec.ir.macs import macs_of, macs_share, total_macs
+from edgec.ir.macs import PRODUCTS_ON_BYTES, macs_of, macs_share, total_macs
 from edgec.ir.verify import verify_module
 from edgec.no_regret import slower_on_bytes
 from edgec.observers import channel_maxima, observe, range_of, tried_by
@@ -30,6 +30,9 @@ from edgec.passes.lower_requant import requantise
 from edgec.passes.requant import REASONS
 from edgec.pipeline import run_pipeline
 from edgec.quantize import Range, heavy, operators_on_bytes, values_to_observe
+from edgec.row_rounding import LEAST_NOISE as ROW_NOISE
+from edgec.row_rounding import kept_facts as row_facts
+from edgec.row_rounding import rows_to_spare
 from edgec.targets.c.devices import Device
 from edgec.within_bound import MakeBound, Within
 
@@ -37,18 +40,21 @@ Array = np.ndarray[Any, Any]
 
 
 def static_int8(
-    module: Module, device: Device, data: Calibration, observer: str, force: bool, bounded: MakeBound | None = None
+    module: Module, device: Device, data: Calibration, observer: str, force: bool, bounded: MakeBound | None = None,
+    whole: bool = False,
 ) -> dict[str, Any]:
     """Makes the module's graph one on bytes; what the receipt says of it. The graph stands before FUSED. Operators that
     are predicted to be no faster so stay in floats, unless `force`; so do those that take the model beyond a bound.
-    Without `force`, floats are halves where the device has arithmetic on them."""
+    Without `force`, floats are halves where the device has arithmetic on them. `whole`: all that has an integer form is
+    on bytes, up to the outputs."""
     (graph,) = module.entries.values()
-    chosen = operators_on_bytes(graph)
+    chosen = operators_on_bytes(graph, whole=whole)
+    force |= whole
     native = device.isa.half_lanes > 0 and not force
     halves = held_by_halves(graph, chosen, data.samples) if native else set()
     slower = [] if force else slower_on_bytes(graph, chosen, device.isa, halves)
     kept = [k.facts() for k in slower]
-    chosen = operators_on_bytes(graph, {k.op for k in slower})
+    chosen = operators_on_bytes(graph, {k.op for k in slower}, whole)
     macs = total_macs(graph)
     with graph_values(graph, {*values_to_equalize(graph), *values_that_bound(graph)}) as taps:
         equalize_ranges(graph, channel_maxima(lambda: (found for _, found in taps.stream(data.samples))))
@@ -56,16 +62,25 @@ def static_int8(
     # what is settled on some of the samples is judged by the others
     judge = Judge(graph, data.samples[1::2])
     trials = _tried(graph, chosen, device, data, seen, judge)
+    fixed = {k.op for k in slower}
+    rows = [] if force else rows_to_spare(graph, chosen, fixed, device.isa)
+    if rows:
+        fewer = operators_on_bytes(graph, {*rows, *fixed})
+        spared = _tried(graph, fewer, device, data, seen, judge)
+        share = 1.0 - spared.best.noise / (trials.best.noise or 1.0)
+        if share >= ROW_NOISE:
+            kept += [row_facts(op, share) for op in rows]
+            chosen, trials, fixed = fewer, spared, {*rows, *fixed}
     first = [] if force else readers_of_inputs(graph, chosen)
     share = noise_of_inputs(graph, first, seen.ranges[trials.best.observer], judge) / (trials.best.noise or 1.0)
     if share >= LEAST_NOISE:
         kept += [kept_facts(op, share) for op in first]
-        chosen = operators_on_bytes(graph, {*first, *(k.op for k in slower)})
+        chosen = operators_on_bytes(graph, {*first, *fixed})
         trials = _tried(graph, chosen, device, data, seen, judge)
     trials.settle()
     searched: dict[str, Any] = {}
     if bounded is not None:
-        fixed = {*(first if chosen.isdisjoint(first) else ()), *(k.op for k in slower)}
+        fixed |= set(first if chosen.isdisjoint(first) else ())
         within = Within(trials, fixed, seen.ranges[trials.best.observer], seen.means)
         chosen, trials, searched, beyond = within.search(bounded, data.samples)
         kept += beyond
@@ -74,7 +89,7 @@ def static_int8(
     with graph_values(graph, results) as taps:
         wide = taps(data.samples[0])
     best = trials.best
-    here = in_integers(best.module, graph.name)
+    here = in_integers(best.module, graph.name) if native else graph
     become(module, best.module)
     verify_module(module, after="the choice of encodings")
     layers = noise_of_layers(graph, [best.twins[v] for v in results], [wide[v] for v in results], data.samples[0])
@@ -84,7 +99,7 @@ def static_int8(
     beside = {"halves": halves_beside_bytes(module, device, here, data.samples)} if native else {}
     floats = beside["halves"]["operators_in_floats"] if beside else dict(sorted(Counter(left).items()))
     # what was chosen and has no integer form after all is not counted
-    on_bytes = sum(macs_of(op) for op in graph.ops if op.kind in ("qconv", "qmatmul"))
+    on_bytes = sum(macs_of(op) for op in graph.ops if op.kind in PRODUCTS_ON_BYTES)
     return {
         "precision": "int8",
         "calibration": {**data.facts(), "observer": best.observer, "weights": SETTLED[best.way]},

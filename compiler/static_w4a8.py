@@ -17,7 +17,7 @@ from edgec.encode_weights import Met, encodable, encode_weights, form_for, met_b
 from edgec.graph_values import graph_values
 from edgec.ir.encodings import nearest_steps
 from edgec.ir.graph import Graph, Module, Op, Value
-from edgec.ir.macs import macs_of, macs_share, total_macs
+from edgec.ir.macs import PRODUCTS_ON_BYTES, macs_of, macs_share, total_macs
 from edgec.ir.verify import verify_module
 from edgec.observers import channel_maxima, measure_ranges
 from edgec.operand_rows import row_means
@@ -65,7 +65,7 @@ def static_w4a8(module: Module, device: Device, data: Calibration, observer: str
     refused = requantise(graph, byte)
     verify_module(module, after="lower_requant")
     run_pipeline(module, FUSED)
-    on_bytes = sum(macs_of(op) for op in graph.ops if op.kind in ("qconv", "qmatmul"))
+    on_bytes = sum(macs_of(op) for op in graph.ops if op.kind in PRODUCTS_ON_BYTES)
     return {
         "precision": "w4a8",
         "calibration": {**data.facts(), "observer": observer},

@@ -2,22 +2,24 @@
 
 %1: f32[…] quant<i8, scale=#s, zero=#z> = conv %0, #w, #b   ->   %1: i8[…] = qconv %0, #w, #b', #m, #s {x_zero=-5}
 
+Functions of bytes that follow one another are one table, and nothing is rounded between them where no encoding says so.
 An operator that has no integer form is done in floats, between a `dequantize` and a `quantize`. `byte` is how the
 target stores bytes, i8 or u8: encodings of the other kind move by 128.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from edgec.ir.build import Builder
 from edgec.ir.graph import Graph, Op, Value
-from edgec.ir.types import DTYPES, Quant
+from edgec.ir.types import DTYPES, Quant, Type
 from edgec.passes.absorb_qdq import encoding_of
-from edgec.passes.requant import Grid, NotInIntegers
-from edgec.passes.requant_forms import FORMS, Form, rescaled
+from edgec.passes.requant import Grid, Looked, NotInIntegers
+from edgec.passes.requant_forms import FORMS, Form, looked_up, passed_on, rescaled
 
 
 def lower_requant(graph: Graph, byte: str = "i8") -> bool:
@@ -43,21 +45,25 @@ class _Lowering:
         self.byte = byte
         self.bytes: dict[Value, Value] = {}
         self.floats: dict[Value, Value] = {}
+        self.looked: dict[Value, tuple[Value, Looked]] = {}  # functions of bytes that are not tables yet
         self.renamed: dict[Value, Value] = {}
         self.refused: list[tuple[str, str]] = []
 
     def run(self) -> None:
+        users, leaving = self.graph.users(), self.graph.output_values()
+        between = {op for op in self.graph.ops if is_between(op, users) and op.result not in leaving}
         old, self.graph.ops = self.graph.ops, []
         for op in old:
             b = Builder(self.graph, source=op.source)
             values = [v for v in (*op.results, *op.inputs) if v is not None]
             # a constant that meets no encoded value is a float one
-            encoded = any(v.type.encodings and v.const is None for v in values)
+            encoded = any((v.type.encodings and v.const is None) or v in self.looked for v in values)
             if not encoded and op.kind != "encode":
                 op.inputs = [self._float(b, v) if v is not None else None for v in op.inputs]
                 self.graph.ops.append(op)
                 continue
-            self._op(op, b)
+            if op not in between or not self._passed_on(op, b):
+                self._op(op, b)
         self.graph.replace_leaving(self.renamed)
 
     def _op(self, op: Op, b: Builder) -> None:
@@ -86,6 +92,13 @@ class _Lowering:
                 self._name(value, self._quantized(b, y, self._grid(value)), True)
             else:
                 self._name(value, y, False)
+
+    def _passed_on(self, op: Op, b: Builder) -> bool:
+        """A function of bytes that the next operator goes on with."""
+        found = passed_on(Form(op, b, [self._operand(b, v) for v in op.inputs], None))
+        if found is not None:
+            self.looked[op.result] = found
+        return found is not None
 
     def _encode(self, op: Op, b: Builder, result: Grid | None) -> None:
         x = op.arg(0)
@@ -119,6 +132,8 @@ class _Lowering:
     def _operand(self, b: Builder, value: Value | None) -> tuple[Value | None, Grid | None]:
         if value is None:
             return None, None
+        if value in self.looked:
+            return self.looked[value]
         if value in self.bytes:
             return self.bytes[value], self._grid(value)
         if value.const is not None and _is_byte(value):
@@ -143,6 +158,9 @@ class _Lowering:
 
     def _float(self, b: Builder, value: Value) -> Value:
         """The value as a plain tensor."""
+        if value in self.looked and value not in self.floats:
+            x, looked = self.looked[value]
+            self.floats[value] = b.op("table", x, b.const(looked.made))
         if value in self.floats or not value.type.encodings:
             return self.floats.get(value, value)
         if value.const is not None:
@@ -156,6 +174,15 @@ class _Lowering:
 
     def _quantized(self, b: Builder, y: Value, grid: Grid) -> Value:
         return b.op("quantize", y, *_constants(b, grid))
+
+
+def is_between(op: Op, users: Mapping[Value, list[Op]]) -> bool:
+    """A function whose plain result only another one reads: both are one table."""
+    if looked_up(op) is None or len(op.results) != 1 or op.result.type != Type("f32", op.result.type.shape):
+        return False
+    (reader, *others) = users.get(op.result) or [op]
+    at = looked_up(reader)
+    return reader is not op and not others and at is not None and reader.arg(at) is op.result
 
 
 def _is_byte(value: Value) -> bool:

@@ -31,6 +31,7 @@ REASONS = {
     "REQUANT_RANGE": "its result's steps are finer than half a step of its products",
     "NO_INTEGER_FORM": "there is no integer form of it",
     "WEIGHTS_ASYMMETRIC": "its weights have zero points, or the number that has no opposite",
+    "ROW_TOO_LONG": "rows are so long that rounding, or a sum, would go beyond what is proven",
     "GROUP_SCALES": "scales of groups of its weights are no small multiples of one of their channel",
 }
 
@@ -75,6 +76,16 @@ class Grid:
             raise NotInIntegers("NO_INTEGER_FORM")
         ends = activate(np.array([-np.inf, np.inf], np.float32), act)
         return self.nearest(float(ends[0])), self.nearest(float(ends[1]))
+
+
+@dataclass(frozen=True)
+class Looked(Grid):
+    """Bytes of which a function was taken, and nothing rounded yet: the numbers that it makes of them."""
+
+    made: Array
+
+    def numbers(self) -> Array:
+        return self.made
 
 
 def multiplier(factor: float) -> tuple[int, int]:

@@ -18,10 +18,12 @@ from edgec.ir.ops.elementwise import PARAMETRIC, UNARY
 from edgec.ir.ops.integer import GROUP, TOP_OF_FOUR
 from edgec.ir.types import Quant
 from edgec.passes.group_scales import whole_multiples
-from edgec.passes.requant import Grid, NotInIntegers, check_sum, multiplier, table, zero_in_sum
+from edgec.passes.requant import Grid, Looked, NotInIntegers, check_sum, multiplier, table, zero_in_sum
+from edgec.passes.row_forms import attention_form, norm_form, prelu_form, shares, softmax_form
 
 Array = np.ndarray[Any, Any]
 SPREAD_BYTES = 1 << 16  # of a constant that is broadcast before it is stored
+WITH_NUMBER = ("add", "div", "max", "min", "mul", "pow", "prelu", "sub")  # tables where one operand is a number
 SAME_STEP = 1e-5  # scales of biases are products of two, rounded to float32
 
 
@@ -38,9 +40,14 @@ class Form:
     def attrs(self) -> Any:
         return self.op.attrs
 
-    def byte(self, i: int) -> tuple[Value, Grid]:
-        """Operand i, which must be encoded and no constant."""
+    def byte(self, i: int, grid_of_constant: Grid | None = None) -> tuple[Value, Grid]:
+        """Operand i as bytes; a constant of floats on a grid of its own, or on the given one."""
         value, grid = self.operands[i] if i < len(self.operands) else (None, None)
+        if value is not None and grid is None and value.const is not None and value.type == value.type.plain:
+            array = self.build.graph.array(value)
+            if array.dtype == np.float32 and np.isfinite(array).all():
+                grid = grid_of_constant or covering(array, self.target().dtype)
+                value = self.build.const(grid.encode(array))
         if value is None or grid is None:
             raise NotInIntegers("NO_INTEGER_FORM")
         return value, grid
@@ -49,6 +56,13 @@ class Form:
         if self.result is None:
             raise NotInIntegers("NO_INTEGER_FORM")
         return self.result
+
+
+def covering(array: Array, dtype: str) -> Grid:
+    """A grid over all that an array has, and 0."""
+    lo, hi = float(array.min(initial=0.0)), float(array.max(initial=0.0))
+    scale, least = float(np.float32((hi - lo) / 255 or 1.0)), Grid(dtype, 1.0, 0).least
+    return Grid(dtype, scale, int(np.clip(round(least - lo / scale), least, least + 255)))
 
 
 def _clamped(grid: Grid, act: str) -> dict[str, Any]:
@@ -166,17 +180,43 @@ def _matmul(f: Form) -> Value:
     return _products(f, "qmatmul", w.reshape(n, -1), scale, {}, times)
 
 
+def looked_up(op: Op) -> int | None:
+    """The operand of which the result is a function, element by element; None where there is no single one."""
+    if op.kind in UNARY or op.kind in PARAMETRIC:
+        return 0
+    for i in (0, 1) if op.kind in WITH_NUMBER else ():
+        number = op.arg(1 - i)
+        varies = op.arg(i).const is None and op.arg(i).type.dims == op.result.type.dims
+        if varies and number.const is not None and number.type.size == 1:
+            return i
+    return None
+
+
+def _function(f: Form, i: int) -> Callable[[Array], Array]:
+    """What the operator makes of numbers of its operand i."""
+    if f.op.kind not in WITH_NUMBER:
+        return lambda v: np.asarray(OPS[f.op.kind].evaluate([v], f.attrs)[0])
+    return partial(_applied, f.op, f.build.graph.array(f.op.arg(1 - i)).reshape(()), i)
+
+
+def passed_on(f: Form) -> tuple[Value, Looked] | None:
+    """Bytes and what the operator makes of their numbers, for the next operator to go on with."""
+    i = looked_up(f.op)
+    value, grid = f.operands[i] if i is not None else (None, None)
+    if i is None or value is None or grid is None:
+        return None
+    with np.errstate(all="ignore"):
+        return value, Looked(grid.dtype, grid.scale, grid.zero, _function(f, i)(grid.numbers()))
+
+
 def _with_number(f: Form) -> Value | None:
     """An operator on bytes and one constant number is a table."""
-    for i in (0, 1):
-        number = f.op.arg(1 - i)
-        if number.const is not None and number.type.size == 1 and f.op.arg(i).type.dims == f.op.result.type.dims:
-            (x, grid), result = f.byte(i), f.target()
-            result.bounds(str(f.attrs.get("act", "")))  # refuses what is no clamp
-            constant = f.build.graph.array(number).reshape(())
-            entries = table(grid, partial(_applied, f.op, constant, i), result)
-            return f.build.op("table", x, f.build.const(entries))
-    return None
+    i = looked_up(f.op)
+    if i is None:
+        return None
+    (x, grid), result = f.byte(i), f.target()
+    result.bounds(str(f.attrs.get("act", "")))  # refuses what is no clamp
+    return _looked_up(f.build, x, table(grid, _function(f, i), result))
 
 
 def _applied(op: Op, constant: Array, i: int, numbers: Array) -> Array:
@@ -260,19 +300,27 @@ def _avg_pool(f: Form) -> Value:
 
 def _unary(f: Form) -> Value:
     (x, grid), result = f.byte(0), f.target()
-    entries = table(grid, lambda v: OPS[f.op.kind].evaluate([v], f.attrs)[0], result)
-    return f.build.op("table", x, f.build.const(entries))
+    return _looked_up(f.build, x, table(grid, _function(f, 0), result))
+
+
+def _looked_up(b: Builder, x: Value, entries: Array) -> Value:
+    """Entries for bytes; of what a table of bytes made, those of both."""
+    before = x.op
+    if before is not None and before.kind == "table" and before.arg(1).const is not None:
+        inner = b.graph.array(before.arg(1))
+        return b.op("table", before.arg(0), b.const(entries[inner.astype(np.int64) - np.iinfo(inner.dtype).min]))
+    return b.op("table", x, b.const(entries))
 
 
 def rescaled(b: Builder, x: Value, source: Grid, result: Grid) -> Value:
     """The same numbers on another grid."""
-    return x if source == result else b.op("table", x, b.const(table(source, lambda v: v, result)))
+    return x if source == result else _looked_up(b, x, table(source, lambda v: v, result))
 
 
 def _moved(f: Form) -> Value:
     """What moves elements, or takes the largest: the same on bytes."""
     result = f.target()
-    on_grid = [rescaled(f.build, *f.byte(i), result) for i in range(len(f.operands))]
+    on_grid = [rescaled(f.build, *f.byte(i, result), result) for i in range(len(f.operands))]
     attrs = dict(f.attrs)
     if f.op.kind == "pad":
         attrs["value"] = result.nearest(float(attrs["value"]))
@@ -285,16 +333,60 @@ def _nearest(f: Form) -> Value:
     return _moved(f)
 
 
+def _gathered(f: Form) -> Value:
+    """Elements by integers; of a constant, too."""
+    (index, _), result = f.operands[1], f.target()
+    return f.build.op("gather", rescaled(f.build, *f.byte(0, result), result), index, **f.attrs)
+
+
+def _by_number(f: Form) -> Value:
+    made = _with_number(f)
+    if made is None:
+        raise NotInIntegers("NO_INTEGER_FORM")
+    return made
+
+
+def _softmax(f: Form) -> Value:
+    result = f.target()
+    x, grid = f.byte(0)
+    return rescaled(f.build, softmax_form(f.build, f.op, x, grid), shares(result.dtype), result)
+
+
+def _norm(f: Form) -> Value:
+    x, grid = f.byte(0)
+    return norm_form(f.build, f.op, x, grid, f.target())
+
+
+def _attention(f: Form) -> Value:
+    return attention_form(f.build, f.op, [f.byte(i) for i in range(3)], f.target())
+
+
+def _prelu(f: Form) -> Value:
+    made = _with_number(f)
+    if made is not None:
+        return made
+    x, grid = f.byte(0)
+    return prelu_form(f.build, f.op, x, grid, f.target())
+
+
 FORMS: dict[str, Callable[[Form], Value]] = {
     **dict.fromkeys((*UNARY, *PARAMETRIC), _unary),
-    **dict.fromkeys(("concat", "max_pool", "pad", "reshape", "slice", "transpose"), _moved),
+    **dict.fromkeys(
+        ("concat", "max_pool", "pad", "reduce_max", "reduce_min", "reshape", "slice", "transpose"), _moved
+    ),
+    **dict.fromkeys(("div", "max", "min", "pow"), _by_number),
+    **dict.fromkeys(("layer_norm", "rms_norm"), _norm),
     "add": _add,
+    "attention": _attention,
     "avg_pool": _avg_pool,
     "conv": _conv,
+    "gather": _gathered,
     "matmul": _matmul,
     "mul": _mul,
+    "prelu": _prelu,
     "reduce_mean": _mean,
     "reduce_sum": _mean,
     "resize": _nearest,
+    "softmax": _softmax,
     "sub": _add,
 }

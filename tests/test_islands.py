@@ -21,10 +21,10 @@ from edgec.targets.host import target as host
 
 
 def network() -> Network:
-    """A softmax between two layers of bytes."""
+    """A log softmax between two layers of bytes."""
     net = Network(6)
     x = net.floats(2, 8)
-    hidden = net.build.op("softmax", net.build.op("matmul", x, net.const(8, 8)), axis=1)
+    hidden = net.build.op("log_softmax", net.build.op("matmul", x, net.const(8, 8)), axis=1)
     net.named("y", net.build.op("matmul", hidden, net.const(8, 4)))
     assert not island_ends(net.graph)
     chosen = operators_on_bytes(net.graph)

@@ -7,6 +7,8 @@ import math
 from edgec.ir.graph import Graph, Op
 from edgec.ir.ops.recurrent import GATES
 
+PRODUCTS_ON_BYTES = ("qconv", "qmatmul", "qattention")
+
 
 def macs_of(op: Op) -> int:
     """0 for operators that do not multiply and add."""
@@ -16,7 +18,7 @@ def macs_of(op: Op) -> int:
         return op.arg(0).type.size * math.prod(op.arg(1).type.dims[1:])
     if op.kind in ("matmul", "qmatmul"):
         return op.result.type.size * op.arg(0).type.dims[-1]
-    if op.kind == "attention":
+    if op.kind in ("attention", "qattention"):
         q, k, v = (op.arg(i).type.dims for i in range(3))
         return math.prod(q[:3]) * k[2] * (q[3] + v[3])
     if op.kind in GATES:

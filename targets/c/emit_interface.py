@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 from edgec.plan.plan import Plan, Port
 from edgec.targets.c.emit import Identity

@@ -29,10 +29,15 @@ ELEMENT: dict[str, tuple[float, float, float]] = {
     "add": (0.5, 1.8, 0.4), "sub": (0.5, 1.8, 0.4), "mul": (1.2, 2.2, 0.8), "concat": (2.2, 1.1, 1.8),
     "transpose": (1.3, 3.0, 3.1), "sigmoid": (8.6, 0.8, 9.1), "tanh": (8.6, 0.8, 9.1), "silu": (9.0, 0.8, 9.5),
     "gelu": (19.0, 0.8, 19.6), "hard_swish": (2.1, 0.8, 1.1), "relu": (0.5, 0.8, 0.6), "reshape": (0.0, 0.0, 0.0),
+    "softmax": (10.0, 3.4, 10.6), "layer_norm": (3.7, 2.2, 4.2), "rms_norm": (3.0, 2.2, 3.4), "prelu": (2.5, 1.5, 1.3),
 }  # fmt: skip
 MOVED = (1.0, 0.5, 0.7)  # operators that are not listed
 SUMMED = (0.48, 0.48, 0.67)  # an element of the operand of a mean
 TAP = (2.2, 0.43, 1.15)  # of a pooling window
+# A score of attention: for each number of a key and a value, and once; by (bytes, dot products).
+SCORE: dict[tuple[bool, bool], tuple[float, float]] = {
+    (False, False): (0.46, 10.0), (True, True): (0.09, 2.9), (True, False): (0.31, 2.9),
+}  # fmt: skip
 ENCODED, DECODED = 2.6, 1.8  # an element between floats and bytes
 CAST = 0.7  # and between floats and halves
 # What halves cost in a graph, to what they cost alone, but for Winograd's algorithm: padded copies are twice as large.
@@ -93,6 +98,8 @@ def casting(elements: int, isa: Isa) -> float:
 
 
 def _weights(op: Op, size: float) -> float:
+    if op.kind == "gather":
+        return 0.0  # only the rows that are taken are read
     constants = [v for v in op.inputs if v is not None and v.const is not None]
     return float(PER_BYTE * size * sum(v.type.size for v in constants))
 
@@ -104,7 +111,11 @@ def _cost(op: Op, isa: Isa, form: Form) -> float:
         dims = op.result.type.dims
         return _gemm(isa, form == BYTES, math.prod(dims[:-1]), dims[-1], op.arg(0).type.dims[-1], 0, 1)
     registers = 1.0 if form == HALVES else 4 / isa.lanes  # to those of A64
-    if op.kind in ("reduce_mean", "reduce_sum"):
+    if op.kind == "attention":
+        (b, heads, n, d), (m, e) = op.arg(0).type.dims, op.arg(2).type.dims[2:]
+        each, once = SCORE[form == BYTES, form == BYTES and isa.dot]
+        return b * heads * n * m * (each * (d + e) + once) * registers
+    if op.kind.startswith("reduce_"):
         return op.arg(0).type.size * SUMMED[form] * registers
     if op.kind.endswith("_pool"):
         window: int = math.prod(op.attrs["kernel"])  # type: ignore[arg-type]

@@ -82,6 +82,11 @@ CASES: dict[str, list[tuple[list[Any], dict[str, Any]]]] = {
     "qadd": [([I8(IMAGE), I8(IMAGE)], {"x_scale": 500, "y_scale": 500, "shift": 10})],
     "qmul": [([I8(IMAGE), I8((2, 1, 1, 4))], {"multiplier": 40000, "shift": 20})],
     "qsum_pool": [([I8(IMAGE)], {**WINDOW, "kernel": (3, 3), "multiplier": 65535, "shift": 19})],
+    # all exponentials alike but the first, and gains that show every step
+    "qsoftmax": [([I8((2, 7, 5)), np.array([65535, *[9000] * 255], np.uint16)], {"axis": 2})],
+    "qnorm": [([I8((2, 7, 5)), np.full(5, 9000, np.int16), np.zeros(5, np.int16)], {"axis": 2, "shift": 1}),
+              ([I8(IMAGE), np.full((6, 4), 9000, np.int16), np.zeros((6, 4), np.int16)], {"axis": 2, "shift": 1})],
+    "qprelu": [([I8(IMAGE), np.full(4, 300, np.int16)], {"positive": 30000, "shift": 7})],
     "table": [([I8(IMAGE), np.arange(256, dtype=np.int32)], {})],
     "selu": [([IMAGE], {"alpha": 1.6, "gamma": 1.05})], "hard_sigmoid": [([IMAGE], {"alpha": 0.2, "beta": 0.5})],
 }  # fmt: skip

@@ -13,6 +13,7 @@ import test_float8
 import test_float8gemm
 import test_halves
 import test_integer
+import test_integer_rows
 import test_q4gemm
 import test_qconv
 import test_qdepthwise
@@ -277,4 +278,5 @@ GRAPHS: dict[str, Callable[[], Net]] = {
     "products_of_8_bit_floats": lambda: of_bytes(lambda _: test_float8gemm.network("e4m3")),
     "8_bit_floats": lambda: of_bytes(lambda _: test_float8.network()),
     "elements_of_bytes": lambda: of_bytes(test_integer.network),
+    "rows_of_bytes": lambda: of_bytes(test_integer_rows.network),
 }

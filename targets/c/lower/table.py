@@ -10,6 +10,7 @@ from edgec.targets.c.lower.elementwise import ELEMENTWISE
 from edgec.targets.c.lower.float8 import FLOAT8
 from edgec.targets.c.lower.index import INDEX
 from edgec.targets.c.lower.integer import INTEGER
+from edgec.targets.c.lower.integer_rows import INTEGER_ROWS
 from edgec.targets.c.lower.matmul import MATMUL
 from edgec.targets.c.lower.qmatmul import QMATMUL
 from edgec.targets.c.lower.recurrent import RECURRENT
@@ -25,6 +26,7 @@ LOWER: dict[str, LowerOp] = {
     **MATMUL,
     **QMATMUL,
     **INTEGER,
+    **INTEGER_ROWS,
     **FLOAT8,
     **DYNAMIC,
     **REDUCE,

@@ -1,0 +1,35 @@
+"""The policy for norms, softmax and attention: bytes there may make most of the noise at a model's outputs.
+
+A norm divides by the spread of its row: where a few channels are large, the bytes of all others are few steps apart.
+Where floats in these operators take away most of the noise, and cost little, they stay in floats, and so does what only
+lies between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from edgec.ir.graph import Graph, Op
+from edgec.no_regret import predicted
+from edgec.quantize import ROWS, operators_on_bytes
+from edgec.targets.c.isa import Isa
+
+MOST_COST = 0.05  # of all instructions on bytes, that they may cost more in floats
+LEAST_NOISE = 0.4  # of all noise at the outputs, that they must make on bytes
+CODE, WHY = "ROW_ROUNDING", "bytes here would make most of the noise at the outputs, and floats cost little"
+
+
+def rows_to_spare(graph: Graph, chosen: Collection[Op], kept: Collection[Op], isa: Isa) -> list[Op]:
+    """Norms, softmax and attention on bytes, where all of them in floats cost little."""
+    rows = [op for op in graph.ops if op in chosen and op.kind in ROWS]
+    if not rows:
+        return []
+    every = operators_on_bytes(graph)
+    before, after = (predicted(graph, every, c, isa) for c in (chosen, operators_on_bytes(graph, {*kept, *rows})))
+    return rows if after <= (1.0 + MOST_COST) * before else []
+
+
+def kept_facts(op: Op, share: float) -> dict[str, Any]:
+    """For the receipt's `kept_in_floats`."""
+    return {"op": op.label, "code": CODE, "why": WHY, "share_of_noise": round(share, 3)}

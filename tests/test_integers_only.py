@@ -1,0 +1,52 @@
+"""`--integers-only`: a transformer of which no operator is in floats, with the same bits on all machines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from transformer import SIDE, write_transformer
+
+from edgec.driver import build
+from edgec.ir.errors import UsageError
+from edgec.options import BuildOptions
+from edgec.paired import signal_to_noise
+from edgec.runtime.session import load
+
+TARGETS = ("host", "arm:cortex-a76", "arm:cortex-a72")
+LEAST_DB = 32.0  # at the shares of classes
+
+
+def test_no_floats_and_the_same_bits(tmp_path: Path) -> None:
+    model = write_transformer(tmp_path / "transformer.onnx")
+    images = np.random.default_rng(0).standard_normal((40, 3, SIDE, SIDE)).astype(np.float32)
+    np.savez(tmp_path / "calib.npz", image=images[:32])
+    session = onnxruntime.InferenceSession(str(model))
+    held = [image[np.newaxis] for image in images[32:]]
+    wide = np.concatenate([session.run(None, {"image": image})[0] for image in held])
+    found = {}
+    for target in TARGETS:
+        options = BuildOptions(
+            precision="int8", calib=str(tmp_path / "calib.npz"), whole=True, verify_inputs=1, observer="minmax"
+        )
+        made = build(model, target, tmp_path / target.replace(":", "-"), options)
+        facts = made.receipt["quantization"]
+        assert facts["operators_in_floats"] == {}
+        assert facts["refused"] == []
+        assert facts["macs_share"] == 1.0
+        assert "islands" not in made.receipt["verification"]
+        with load(made.directory) as artifact:
+            found[target] = np.concatenate([artifact.run(None, {"image": image})[0] for image in held])
+    np.testing.assert_array_equal(found["arm:cortex-a76"], found["host"])
+    np.testing.assert_array_equal(found["arm:cortex-a72"], found["host"])
+    assert np.array_equal(found["host"] * 256, np.rint(found["host"] * 256)), "shares are bytes"
+    assert signal_to_noise(found["host"], wide) > LEAST_DB
+    assert np.mean(found["host"].argmax(1) == wide.argmax(1)) >= 0.75
+
+
+def test_it_is_for_bytes(tmp_path: Path) -> None:
+    model = write_transformer(tmp_path / "transformer.onnx", blocks=0)
+    with pytest.raises(UsageError, match="--integers-only is for operators on bytes"):
+        build(model, "host", tmp_path / "out", BuildOptions(precision="fp16", whole=True))
