@@ -42,7 +42,7 @@ def layer_errors(
         raise ToolError(f"--layers keeps {needed} bytes of results; at most {VERIFY_BYTES} are allowed")
     _look_through_views(graph)
     # numpy has no bfloat16 that onnxruntime knows
-    wanted = dict.fromkeys(v.origin.tensor for _, v in results if v.origin is not None and v.type.dtype != "bf16")
+    wanted = dict.fromkeys(v.origin.tensor for _, v in results if v.origin and not v.scaled and v.type.dtype != "bf16")
     run, label = reference(list(wanted))
     known = run(feeds)
     with tapped(graph, [value for _, value in results]) as names:
@@ -62,12 +62,14 @@ def layer_errors(
 
 
 def _origin(value: Value, known: Mapping[str, Array]) -> Origin | None:
-    """The value's origin where the reference has that tensor."""
-    return value.origin if value.origin is not None and value.origin.tensor in known else None
+    """The value's origin where it is that tensor, and the reference has it."""
+    there = value.origin is not None and value.origin.tensor in known and value.scaled is None
+    return value.origin if there else None
 
 
 def _look_through_views(graph: Graph) -> None:
     """What is a transpose or reshape of a tensor of the model is that tensor, too."""
     for op in graph.ops:
-        if op.kind in VIEWS and op.result.origin is None and (origin := op.arg(0).origin) is not None:
+        x = op.arg(0) if op.kind in VIEWS else None
+        if x is not None and op.result.origin is None and x.scaled is None and (origin := x.origin) is not None:
             op.result.origin = origin.seen(op.kind, op.attrs[VIEWS[op.kind]])  # type: ignore[arg-type]
