@@ -114,7 +114,7 @@ class _Lowering:
         if encoded:
             self.bytes[value] = made
             made.name = made.name or value.name
-            if made.origin is None and value.origin is not None:
+            if made.origin is None and made.scaled is None:
                 grid = self._grid(value)
                 bytes_of = Scaled((grid.scale,), grid.zero)
                 made.origin = value.origin

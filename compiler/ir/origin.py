@@ -64,4 +64,4 @@ class Scaled:
 
     def of(self, value: Array) -> Array:
         """The tensor, in double precision."""
-        return (value.astype(np.float64) - self.zero) * np.array(self.scale)
+        return np.asarray((value.astype(np.float64) - self.zero) * np.array(self.scale))

@@ -216,7 +216,7 @@ class _Segment:
         slots = last.images * parts
         rows = self._stage_rows(stages)
         depths = ring_depths(rows, step, parts, align)
-        built = []
+        built: list[Stage] = []
         for stage, own, depth in zip(stages, rows, depths, strict=True):
             with ctx.collect() as calls:
                 if isinstance(stage, _Copy):
