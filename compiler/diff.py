@@ -1,7 +1,7 @@
 """`edgec diff A B`: runs two artifacts of one model on the same input and says where they part, first of all.
 
-Layers are values of the artifacts' own code (layer_values.py), compared as real numbers, or step by step where both hold
-them on the same grid of bytes. B is what A is compared with: signal to noise and ranges are B's.
+Layers are values of the artifacts' own code (layer_values.py), compared as real numbers, or step by step where both
+hold them on the same grid of bytes. B is what A is compared with: signal to noise and ranges are B's.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from edgec.golden import FILE as GOLDEN
 from edgec.golden import golden_feeds
 from edgec.ir.errors import UsageError
 from edgec.ir.types import FLOATS, Type, dtype_name
-from edgec.layer_pairs import Laid, Pairs, pairs_of
+from edgec.layer_pairs import Laid, pairs_of
 from edgec.layer_values import LayerValue, Seen, layer_facts, layer_values
 from edgec.runtime.manifest import Manifest, TensorInfo, check_files, read_manifest
 from edgec.sample_inputs import sample_inputs
@@ -132,7 +132,7 @@ def _outputs(seen: tuple[Seen, Seen]) -> Sequence[tuple[Laid, Laid]]:
 
 def _notes(manifests: Sequence[Manifest], seen: Sequence[Seen]) -> list[str]:
     return [
-        f"the source of {m.directory}, compiled again, gives other outputs than the library in it: layers are the source's"
+        f"the source of {m.directory}, compiled again, gives other outputs than its library: layers are the source's"
         for m, one in zip(manifests, seen, strict=True)
         if not one.as_shipped
     ]

@@ -64,7 +64,8 @@ def differing_facts(a: Manifest, b: Manifest, first: Mapping[str, Any], second: 
     """Of the receipts, the first one's figure and the second one's. Operators that only one keeps in floats, with the
     reason."""
     said = [Fact("precision", precision_of(first), precision_of(second))]
-    said += [Fact(name, _shown(name, _at(first, path)), _shown(name, _at(second, path))) for name, path in _PATHS.items()]
+    for name, path in _PATHS.items():
+        said.append(Fact(name, _shown(name, _at(first, path)), _shown(name, _at(second, path))))
     said.append(Fact("instruction set", _shown("", a.raw.get("isa")), _shown("", b.raw.get("isa"))))
     for what, end in (("sha256 of source", ".c"), ("sha256 of weights", "_weights.bin")):
         said.append(Fact(what, _shown(what, a.files.get(a.name + end)), _shown(what, b.files.get(b.name + end))))
