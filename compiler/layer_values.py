@@ -122,6 +122,8 @@ class _Recorder:
         """Rows y0 … y1 of an image."""
         array, known, at = self._arrays[fact["number"]], self._known[fact["number"]], fact["at"]
         _, _, columns, width = array.shape
+        if at["depth"]:
+            y0 = max(y0, y1 - at["depth"])  # rows that no reader needs are overwritten at once
         first, count = fact["channels"] or (0, width)
         nbytes = columns * count * array.itemsize
         start = self._base(at, memory) + slot * at["slot"] + image * at["image"]
