@@ -228,7 +228,7 @@ def test_refusals(folder: Path, tmp_path: Path) -> None:
         node.name += " of another"
         for names in (node.input, node.output):
             for i, name in enumerate(names):
-                names[i] = name if name in ("x", "y") or name[0] in "wb" and name[1:].isdigit() else f"{name}_other"
+                names[i] = name if name in ("x", "y") or (name[0] in "wb" and name[1:].isdigit()) else f"{name}_other"
     edgec.compile(written(renamed, tmp_path, "renamed"), "host", tmp_path / "renamed", verify="none")
     plan = json.loads((folder / "float" / PLAN).read_text())
     del plan["layers"]
