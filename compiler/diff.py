@@ -105,7 +105,7 @@ def diff(a: Manifest, b: Manifest, feeds: Mapping[str, Array], tolerance: float 
     """`tolerance`: of every layer, as a share of its largest magnitude."""
     receipts = read_receipt(a), read_receipt(b)
     seen = layer_values(a, feeds, runner), layer_values(b, feeds, runner)
-    found = pairs_of(seen[0].layers, seen[1].layers)
+    found = pairs_of(seen[0].layers, seen[1].layers, a.raw.get("isa") == b.raw.get("isa"))
     precisions = precision_of(receipts[0]), precision_of(receipts[1])
     rows = []
     for x, y in (*found.pairs, *_outputs(seen)):
@@ -140,9 +140,9 @@ def _tolerance(a: LayerValue, b: LayerValue, precisions: tuple[str, str]) -> flo
     whole = a.scaled is None and b.scaled is None and not {a.dtype, b.dtype} & FLOATS
     if whole or _on_one_grid(a, b):
         return EXACT
-    found = set(precisions)
-    if len(found) == 1 and not found & _ROUNDED:
-        return FLOAT_SUMS if {a.dtype, b.dtype} <= FLOATS else NARROW
+    found, kinds = set(precisions), {a.dtype, b.dtype}
+    if len(found) == 1 and not found & _ROUNDED and kinds <= FLOATS:
+        return HALVES if kinds & {"f16", "bf16"} else FLOAT_SUMS
     return HALVES if found <= {"float32", "fp16"} else NARROW
 
 

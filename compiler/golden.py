@@ -16,6 +16,7 @@ import numpy as np
 
 from edgec.labelled import read_data
 from edgec.narrowed import judged
+from edgec.runtime.buffers import read_back
 from edgec.runtime.session import Session
 
 Array = np.ndarray[Any, Any]
@@ -36,7 +37,7 @@ def check_golden(session: Session, path: Path) -> dict[str, dict[str, Any]]:
     session.reset()
     found = dict(zip([t.name for t in session.outputs], session.run(None, feeds), strict=True))
     least = float(arrays["least_db"])
-    return {name: judged(y, arrays[f"output:{name}"], least) for name, y in found.items()}
+    return {name: judged(y, read_back(arrays[f"output:{name}"], y.dtype), least) for name, y in found.items()}
 
 
 def golden_feeds(path: Path) -> dict[str, Array]:

@@ -2,7 +2,8 @@
 
 Fusion differs between number formats (a convolution takes in an addition in floats, and not on bytes), so that the same
 operator may make another tensor. What is no tensor of the model, such as half of a norm that was taken apart, goes by
-its operator, type and place among its likes.
+its operator, type and place among its likes. Integers that stand for no real number, such as sums of bytes, depend on
+how the instruction set stores bytes.
 """
 
 from __future__ import annotations
@@ -46,14 +47,20 @@ class Pairs:
     second_alone: Sequence[LayerValue]
 
 
-def pairs_of(first: Sequence[LayerValue], second: Sequence[LayerValue]) -> Pairs:
-    known, others = _by_key(first), _by_key(second)
+def pairs_of(first: Sequence[LayerValue], second: Sequence[LayerValue], one_isa: bool = True) -> Pairs:
+    """`one_isa`: both are for the same instruction set."""
+    known, others = (_by_key([v for v in layers if one_isa or not _bare(v)]) for layers in (first, second))
     both = {key: (a, others[key]) for key, a in known.items() if key in others and _comparable(a, others[key])}
     return Pairs(
         list(both.values()),
         [a.layer for key, a in known.items() if key not in both],
         [b.layer for key, b in others.items() if key not in both],
     )
+
+
+def _bare(layer: LayerValue) -> bool:
+    """Integers without a meaning of their own."""
+    return layer.origin is None and layer.scaled is None and layer.dtype not in FLOATS
 
 
 def _comparable(a: Laid, b: Laid) -> bool:

@@ -306,4 +306,7 @@ def test_pairs() -> None:
     assert row(moved, planes).beyond == (1,)
     raw = [layer(np.zeros(3, t), "q", dtype=n) for t, n in ((np.uint8, "u8"), (np.int8, "i8"))]
     assert pairs_of(raw[:1], raw[1:]).pairs == []
+    assert len(pairs_of(raw[:1], raw[:1]).pairs) == 1
+    elsewhere = pairs_of(raw[:1], raw[:1], one_isa=False)
+    assert elsewhere == pairs_of([], [])
     assert pairs_of([layer(x, "to_float8 Conv")], [layer(x, "to_float8 Conv")]).pairs == []
