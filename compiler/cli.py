@@ -427,7 +427,8 @@ def doctor() -> None:
 @click.option("-p", "--passes", required=True, help='Passes in order, such as "remove_identity,fold_pad".')
 def opt(file: Path, passes: str) -> None:
     """Run passes on a graph in text form and print the result."""
-    from edgec.ir.text import parse_module, print_module
+    from edgec.ir.parse import parse_module
+    from edgec.ir.text import print_module
     from edgec.ir.verify import verify_module
     from edgec.pipeline import parse_passes, run_pipeline
 
