@@ -72,5 +72,5 @@ def receipt_of(
             "code_bytes": built.code_bytes,
             "stack_bytes": built.stack_bytes,
         },
-        "tolerance": "max|a-b| <= 1e-4 max|b| and |a-b| <= 1e-3 |b| + 1e-5 max|b|",
+        "tolerance": "max|a-b| <= 1e-4 max|b| and |a-b| <= 1e-3 |b| + 1e-5 max|b|; a rounding more in 16-bit floats",
     }

@@ -28,6 +28,7 @@ from edgec.ir.errors import UsageError
 from edgec.ir.types import FLOATS, Type
 from edgec.labelled import read_data
 from edgec.onnx_import.limits import VERIFY_BYTES
+from edgec.runtime.buffers import read_back
 from edgec.sample_inputs import sample_inputs
 
 Array = np.ndarray[Any, Any]
@@ -117,7 +118,7 @@ def as_input(shown: str, name: str, array: Any, type: Type) -> Array:
     """The array as exactly what the model takes; UsageError where it would be another tensor, or hold NaN or Inf."""
     shown = f"{shown} of '{name}'"
     try:
-        found = np.asarray(array)
+        found = read_back(np.asarray(array), type.numpy)
     except (ValueError, TypeError):  # lists of different lengths
         raise UsageError(f"{shown} is no array, and the model takes {type}: give numbers") from None
     if found.dtype.kind not in "fiub" and found.dtype != type.numpy:  # bfloat16 is of kind V

@@ -374,6 +374,37 @@ def bench(directory: Path, repeat: int, vs: str | None, model: Path | None, thre
 
 
 @commands.command()
+@click.argument("first", type=click.Path(path_type=Path))
+@click.argument("second", type=click.Path(path_type=Path))
+@click.option("--input", "-i", "inputs", multiple=True, metavar="[NAME=]FILE",
+              help="A .npy, or an .npz of all inputs [default: golden.npz of one of them, else random].")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), help="Random inputs, with this seed.")
+@click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help="Where random inputs lie.")
+@click.option("--tolerance", metavar="SHARE", help="Of a layer's largest magnitude, such as 1%, for all layers.")
+@click.option("--runner", default=None, help="host or emulator [default: what fits].")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="A file to write the figures to as well.")
+def diff(first: Path, second: Path, inputs: tuple[str, ...], seed: int | None, ranges: tuple[str, ...],
+         tolerance: str | None, runner: str | None, json_path: Path | None) -> int:  # fmt: skip
+    """Name the first layer and channel at which two artifacts part. Exit code 0: alike, 1: they part."""
+    from edgec.bounds import share
+    from edgec.diff import diff as run_diff
+    from edgec.diff import input_of, open_both
+    from edgec.diff_text import lines, write_json
+
+    if inputs and (seed is not None or ranges):
+        raise UsageError("--input gives the inputs: --seed and --range are for random ones")
+    allowed = None if tolerance is None else share("--tolerance", tolerance)
+    both = open_both(first, second)
+    feeds = _feeds(inputs, [t.name for t in both[0].inputs]) if inputs else input_of(*both, seed, _ranges(ranges))
+    found = run_diff(*both, feeds, allowed, runner)
+    for line in lines(found, str(first), str(second)):
+        click.echo(line)
+    if json_path is not None:
+        write_json(found, json_path)
+    return 0 if found.parting is None else 1
+
+
+@commands.command()
 def targets() -> None:
     """List targets and CPUs."""
     from edgec.target_table import TARGETS
@@ -398,7 +429,8 @@ def doctor() -> None:
 @click.option("-p", "--passes", required=True, help='Passes in order, such as "remove_identity,fold_pad".')
 def opt(file: Path, passes: str) -> None:
     """Run passes on a graph in text form and print the result."""
-    from edgec.ir.text import parse_module, print_module
+    from edgec.ir.parse import parse_module
+    from edgec.ir.text import print_module
     from edgec.ir.verify import verify_module
     from edgec.pipeline import parse_passes, run_pipeline
 

@@ -109,9 +109,12 @@ def build(
         files |= verified.files
         if options.layers:
             progress("comparing layer by layer")
-            feeds = sample_inputs([(p.name, p.type) for p in plan.inputs], options.seed, ranges_of(options, images))
+            narrowed = settled.narrowed
+            ports = [(p.name, p.type) for p in plan.inputs]
+            random = sample_inputs(ports, options.seed, ranges_of(options, images))
+            feeds = narrowed.samples[0] if narrowed and narrowed.samples else random
             reference = partial(reference_for, model, options.consts, original, images)
-            receipt["layers"] = layer_errors(graph, opened, feeds, reference)
+            receipt["layers"] = layer_errors(graph, opened, feeds, reference, narrowed)
 
     receipt["artifact"] = {"files": len(files), "sha256": sha256(to_json(hashes(files)))}
     files |= {RECEIPT: to_json(receipt), REPORT: report(receipt, facts)}

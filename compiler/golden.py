@@ -16,6 +16,7 @@ import numpy as np
 
 from edgec.labelled import read_data
 from edgec.narrowed import judged
+from edgec.runtime.buffers import read_back
 from edgec.runtime.session import Session
 
 Array = np.ndarray[Any, Any]
@@ -32,8 +33,17 @@ def golden_file(feeds: Mapping[str, Array], outputs: Mapping[str, Array], least_
 def check_golden(session: Session, path: Path) -> dict[str, dict[str, Any]]:
     """Of each output, how it compares and whether that will do. Bit by bit for integers."""
     arrays = read_data(path)
-    feeds = {name.removeprefix("input:"): x for name, x in arrays.items() if name.startswith("input:")}
+    feeds = _feeds(arrays)
     session.reset()
     found = dict(zip([t.name for t in session.outputs], session.run(None, feeds), strict=True))
     least = float(arrays["least_db"])
-    return {name: judged(y, arrays[f"output:{name}"], least) for name, y in found.items()}
+    return {name: judged(y, read_back(arrays[f"output:{name}"], y.dtype), least) for name, y in found.items()}
+
+
+def golden_feeds(path: Path) -> dict[str, Array]:
+    """The inputs alone."""
+    return _feeds(read_data(path))
+
+
+def _feeds(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    return {name.removeprefix("input:"): x for name, x in arrays.items() if name.startswith("input:")}

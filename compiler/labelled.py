@@ -13,6 +13,7 @@ import numpy as np
 
 from edgec.ir.errors import UsageError
 from edgec.ir.types import FLOATS, Type
+from edgec.runtime.buffers import read_back
 
 Array = np.ndarray[Any, Any]
 Ports = Sequence[tuple[str, Type]]
@@ -36,9 +37,11 @@ class Labelled:
 
 
 def _one(shown: str, name: str, found: Any, type: Type) -> Array:
-    one = np.asarray(found)
+    one = read_back(np.asarray(found), type.numpy)
     if one.size != type.size:
         raise UsageError(f"{shown}: an item of '{name}' has {one.size} elements, and the model takes {type}")
+    if one.dtype.kind not in "fiub" and one.dtype != type.numpy:  # bfloat16 is of kind V
+        raise UsageError(f"{shown}: '{name}' is {one.dtype}, and the model takes {type}: give numbers")
     if one.dtype.kind == "f" and type.dtype not in FLOATS:
         raise UsageError(f"{shown}: '{name}' is {one.dtype}, and the model takes {type}: give bytes")
     return one.reshape(type.dims).astype(type.numpy)

@@ -7,6 +7,9 @@ A result that is a tensor of the ONNX model, perhaps transposed or reshaped (`Va
 tensor in onnxruntime. Any other, such as half of a norm that was taken apart, is compared with the interpreter on the
 same graph, which checks the kernels but not what the passes did. Each row says which. Errors are those of the whole
 model up to the layer, not of the layer alone.
+
+In narrower arithmetic all are judged by the interpreter on the same narrow graph, as the outputs are, and signal to
+noise against the model's tensor is stated beside.
 """
 
 from __future__ import annotations
@@ -21,9 +24,10 @@ from edgec.ir import interp
 from edgec.ir.errors import ToolError
 from edgec.ir.graph import Graph, Value
 from edgec.ir.origin import VIEWS, Origin
-from edgec.islands import Open
-from edgec.narrowed import Run
+from edgec.islands import MOST_STEPS, Open, island_ends
+from edgec.narrowed import Narrowed, Run, judged
 from edgec.onnx_import.limits import VERIFY_BYTES
+from edgec.paired import noise_db
 from edgec.receipt import compare
 
 Array = np.ndarray[Any, Any]
@@ -33,41 +37,72 @@ INTERPRETER = "edgec's interpreter"
 
 
 def layer_errors(
-    graph: Graph, opened: Open, feeds: Mapping[str, Array], reference: Reference
+    graph: Graph, opened: Open, feeds: Mapping[str, Array], reference: Reference, narrowed: Narrowed | None = None
 ) -> list[dict[str, Any]]:
-    """One entry a result, in order."""
+    """One entry a result, in order; `narrowed` is what judges a graph of narrower arithmetic."""
     results = [(op, value) for op in graph.ops for value in op.results if value.type.size]
     needed = sum(value.type.nbytes for _, value in results)
     if needed > VERIFY_BYTES:
         raise ToolError(f"--layers keeps {needed} bytes of results; at most {VERIFY_BYTES} are allowed")
     _look_through_views(graph)
     # numpy has no bfloat16 that onnxruntime knows
-    wanted = dict.fromkeys(v.origin.tensor for _, v in results if v.origin is not None and v.type.dtype != "bf16")
+    wanted = dict.fromkeys(v.origin.tensor for _, v in results if v.origin and not v.scaled and v.type.dtype != "bf16")
     run, label = reference(list(wanted))
     known = run(feeds)
     with tapped(graph, [value for _, value in results]) as names:
         with opened(graph) as session:
-            found = dict(zip([t.name for t in session.outputs], session.run(None, feeds), strict=True))
-        here = interp.run(graph, feeds) if any(_origin(value, known) is None for _, value in results) else {}
+            made = dict(zip(names, session.run(None, feeds), strict=True))
+        asked = narrowed is not None or any(_origin(value, known) is None for _, value in results)
+        meant = _meant(graph, feeds, made) if asked else {}
+    ends = {*island_ends(graph)} if narrowed is not None else set()
     rows = []
     for op, value in results:
-        origin, name = _origin(value, known), names[value]
+        origin = _origin(value, known)
+        tensor = {} if origin is None else {"tensor": str(origin)}
         row: dict[str, Any] = {"op": op.label, "type": str(value.type)}
-        if origin is None:
-            row |= {"against": INTERPRETER, **compare(found[name], here[name])}
+        if narrowed is not None:
+            row |= {"against": narrowed.label, **tensor, **_judged(made[value], meant[value], narrowed, value in ends)}
+            if origin is not None:
+                row["against_model_db"] = noise_db(made[value], origin.of(known[origin.tensor]))
+        elif origin is None:
+            row |= {"against": INTERPRETER, **compare(made[value], meant[value])}
         else:
-            row |= {"against": label, "tensor": str(origin), **compare(found[name], origin.of(known[origin.tensor]))}
+            row |= {"against": label, **tensor, **compare(made[value], origin.of(known[origin.tensor]))}
         rows.append(row)
     return rows
 
 
+def _meant(graph: Graph, feeds: Mapping[str, Array], made: Mapping[Value, Array]) -> dict[Value, Array]:
+    """Each result by the interpreter, which goes on from what was made of computed floats (edgec.islands)."""
+    ends = set(island_ends(graph))
+    meant: dict[Value, Array] = {}
+
+    def given(value: Value, computed: Array) -> Array:
+        meant[value] = computed
+        return made.get(value, computed) if value in ends else computed
+
+    interp.run(graph, feeds, given=given)
+    return meant
+
+
+def _judged(found: Array, meant: Array, narrowed: Narrowed, end: bool) -> dict[str, Any]:
+    """As outputs are; bytes at the end of an island may be a step off."""
+    result = judged(found, meant, narrowed.least_db)
+    if end and not result["pass"]:
+        steps = np.abs(found.astype(np.int64) - meant.astype(np.int64))
+        result["pass"] = int(steps.max(initial=0)) <= MOST_STEPS
+    return result
+
+
 def _origin(value: Value, known: Mapping[str, Array]) -> Origin | None:
-    """The value's origin where the reference has that tensor."""
-    return value.origin if value.origin is not None and value.origin.tensor in known else None
+    """The value's origin where it is that tensor, and the reference has it."""
+    there = value.origin is not None and value.origin.tensor in known and value.scaled is None
+    return value.origin if there else None
 
 
 def _look_through_views(graph: Graph) -> None:
     """What is a transpose or reshape of a tensor of the model is that tensor, too."""
     for op in graph.ops:
-        if op.kind in VIEWS and op.result.origin is None and (origin := op.arg(0).origin) is not None:
+        x = op.arg(0) if op.kind in VIEWS else None
+        if x is not None and op.result.origin is None and x.scaled is None and (origin := x.origin) is not None:
             op.result.origin = origin.seen(op.kind, op.attrs[VIEWS[op.kind]])  # type: ignore[arg-type]

@@ -25,6 +25,12 @@ def signal_to_noise(found: Array, expected: Array) -> float:
     return 10 * math.log10(signal / noise) if signal else -math.inf
 
 
+def noise_db(found: Array, expected: Array) -> float | None:
+    """The same for a receipt: to a hundredth, None where it is infinite."""
+    level = signal_to_noise(found, expected)
+    return round(level, 2) if math.isfinite(level) else None
+
+
 def drop_interval(before: Array, after: Array) -> tuple[float, float]:
     """95 % interval of the accuracy lost from `before` to `after`, both of the same items: right or not."""
     return score_interval(int(np.sum(before & ~after)), int(np.sum(~before & after)), len(before))

@@ -1,4 +1,5 @@
-"""A Plan as plain facts for people and tools: its steps and its memory map. plan.json of every artifact.
+"""A Plan as plain facts for people and tools: its steps, its memory map, and where results of the graph lie while it
+runs. plan.json of every artifact.
 
 A step is a kernel call or a block of row kernels; the entry's table of calls has one row for each, in this order.
 """
@@ -9,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from edgec.plan.memory import lifetimes
-from edgec.plan.plan import Block, Buffer, Call, Plan
+from edgec.plan.plan import Block, Buffer, Call, Layer, Plan
 from edgec.step_costs import StepCost, private_buffers
 
 FILE = "plan.json"
@@ -27,7 +28,30 @@ def plan_facts(plan: Plan, costs: Sequence[StepCost]) -> dict[str, Any]:
             {"offset": life.buffers[0].offset, "bytes": life.nbytes, "first": life.first, "last": life.last,
              "holds": ", ".join(names) or plan.steps[life.first].source}
         )  # fmt: skip
-    return {"calls": calls, "buffers": buffers, "scratch_bytes": plan.scratch_bytes}
+    layers = [_layer(layer) for layer in plan.layers]
+    return {"calls": calls, "buffers": buffers, "scratch_bytes": plan.scratch_bytes, "layers": layers}
+
+
+def _layer(layer: Layer) -> dict[str, Any]:
+    """compiler/layer_values.py reads it. Addresses and strides are in bytes."""
+    at, scaled = layer.at, layer.scaled
+    space, own = at.buffer.space, at.buffer.space not in ("input", "output")
+    where = {"space": space, "index": at.buffer.index, "offset": at.offset + (at.buffer.offset if own else 0),
+             "slot": at.slot, "image": at.image, "row": at.row, "depth": at.depth}  # fmt: skip
+    return {
+        "number": layer.number,
+        "op": layer.label,
+        "dtype": layer.type.dtype,
+        "dims": list(layer.type.dims),
+        "tensor": None if layer.origin is None else layer.origin.tensor,
+        "views": [] if layer.origin is None else [[kind, list(given)] for kind, given in layer.origin.views],
+        "scale": None if scaled is None else list(scaled.scale),
+        "zero": 0 if scaled is None else scaled.zero,
+        "step": layer.step,
+        "stage": layer.stage,
+        "channels": None if layer.channels is None else list(layer.channels),
+        "at": where,
+    }
 
 
 def _step(step: Call | Block, cost: StepCost, own: set[Buffer]) -> dict[str, Any]:

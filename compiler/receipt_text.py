@@ -21,7 +21,8 @@ def render(receipt: Facts) -> str:
 def figures(result: Facts) -> str:
     """One comparison in words."""
     if "max_abs_error" in result:
-        return f"max error {result['max_abs_error']:.3g} ({result['relative_to_max']:.2g} of the largest)"
+        level = f", signal to noise {result['signal_to_noise_db']} dB" if "signal_to_noise_db" in result else ""
+        return f"max error {result['max_abs_error']:.3g} ({result['relative_to_max']:.2g} of the largest){level}"
     return str(result.get("reason") or f"{result['different']} of {result['elements']} differ")
 
 
@@ -193,6 +194,10 @@ def _layers(layers: Sequence[Facts]) -> Iterator[str]:
     yield "  layers compared: " + ", ".join(f"{count} with {label}" for label, count in against.most_common())
     worst = max(layers, key=lambda layer: float(layer.get("relative_to_max", 0.0)))
     yield f"  worst layer: {worst['op']}, {figures(worst)}"
+    levels = [layer for layer in layers if layer.get("against_model_db") is not None]
+    if levels:
+        noisiest = min(levels, key=lambda layer: float(layer["against_model_db"]))
+        yield f"  noisiest layer against the model: {noisiest['op']}, {noisiest['against_model_db']} dB"
     beyond = [layer for layer in layers if not layer["pass"]]
     if beyond:
         yield (

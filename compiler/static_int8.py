@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from edgec.ir.verify import verify_module
 from edgec.no_regret import slower_on_bytes
 from edgec.observers import channel_maxima, observe, range_of, tried_by
 from edgec.operand_rows import row_means
-from edgec.paired import signal_to_noise
+from edgec.paired import noise_db
 from edgec.passes import FUSED
 from edgec.passes.equalize_ranges import equalize_ranges, values_that_bound, values_to_equalize
 from edgec.passes.lower_requant import requantise
@@ -152,7 +151,6 @@ def noise_of_layers(
         narrow = interp.run(graph, sample)
     rows = []
     for value, expected in zip(results, wide, strict=True):
-        noise = signal_to_noise(narrow[names[value]], expected)
         assert value.op is not None
-        rows.append({"op": value.op.label, "signal_to_noise_db": round(noise, 2) if isfinite(noise) else None})
+        rows.append({"op": value.op.label, "signal_to_noise_db": noise_db(narrow[names[value]], expected)})
     return rows

@@ -22,7 +22,7 @@ from edgec.labelled import Labelled, read_labelled
 from edgec.narrowed import Narrowed, Run, judged
 from edgec.onnx_import.limits import VERIFY_BYTES
 from edgec.options import RUNNER, BuildOptions
-from edgec.paired import paired, signal_to_noise
+from edgec.paired import noise_db, paired
 from edgec.plan.plan import Plan
 from edgec.receipt import accuracy, worse
 from edgec.reference import Reference
@@ -153,8 +153,7 @@ def _judge_islands(verification: dict[str, Any], islands: dict[str, Any]) -> Non
 
 def _noise(pairs: Sequence[tuple[Array, Array]]) -> float | None:
     """Signal to noise over all inputs together; None where it is infinite."""
-    found = signal_to_noise(*(np.concatenate([x.ravel() for x in side]) for side in zip(*pairs, strict=True)))
-    return round(found, 2) if np.isfinite(found) else None
+    return noise_db(*(np.concatenate([x.ravel() for x in side]) for side in zip(*pairs, strict=True)))
 
 
 def ranges_of(options: BuildOptions, images: Mapping[str, Image]) -> dict[str, tuple[float, float]]:

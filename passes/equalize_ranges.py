@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from edgec.ir.graph import Graph, Op, Value
+from edgec.ir.origin import Scaled
 
 Array = np.ndarray[Any, Any]
 
@@ -69,7 +70,8 @@ def equalize_ranges(graph: Graph, maxima: Mapping[Value, Array] | None = None) -
                 biases[pair.first] = biases[pair.first] / factors
             weights[pair.second] = _by_column(weights[pair.second], pair.second, factors)
             changed |= {pair.first: None, pair.second: None}
-            pair.value.origin, pair.value.name = None, ""  # it is a multiple of the model's tensor
+            known = pair.value.scaled or Scaled((1.0,))
+            pair.value.scaled, pair.value.name = known.times(tuple(factors.tolist())), ""
         if still:
             break
     for op in changed:

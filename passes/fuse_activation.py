@@ -42,7 +42,7 @@ def fuse_activation(graph: Graph, clamps: int = 0) -> bool:
         assert host is not None
         host.attrs = {**host.attrs, "act": act}
         kept.pop()
-        source.origin, source.name = None, ""  # it is another value from now on: that of `op`
+        source.origin, source.scaled, source.name = None, None, ""  # it is another value from now on: that of `op`
         renamed[op.result] = source
         users[source] = users.get(op.result, [])
         if op.result in leaving:

@@ -16,6 +16,7 @@ import numpy as np
 
 from edgec.ir.build import Builder
 from edgec.ir.graph import Graph, Op, Value
+from edgec.ir.origin import Scaled
 from edgec.ir.types import DTYPES, Quant, Type
 from edgec.passes.absorb_qdq import encoding_of
 from edgec.passes.requant import Grid, Looked, NotInIntegers
@@ -126,6 +127,11 @@ class _Lowering:
         if encoded:
             self.bytes[value] = made
             made.name = made.name or value.name
+            if made.origin is None and made.scaled is None:
+                grid = self._grid(value)
+                bytes_of = Scaled((grid.scale,), grid.zero)
+                made.origin = value.origin
+                made.scaled = bytes_of.times(value.scaled.scale) if value.scaled is not None else bytes_of
         else:
             self.floats[value] = self.renamed[value] = made
 

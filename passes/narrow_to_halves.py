@@ -104,7 +104,7 @@ class _Narrowing:
                 self.graph.ops.append(op)
                 continue
             made = b.op(op.kind, *(self._half(b, v) for v in op.inputs), **op.attrs)
-            made.name, made.origin = op.result.name, op.result.origin
+            made.name, made.origin, made.scaled = op.result.name, op.result.origin, op.result.scaled
             self.halves[op.result] = made
             self.narrowed.add(op.result)
         b = Builder(self.graph, fold=False)

@@ -12,6 +12,12 @@ from edgec.runtime.manifest import TensorInfo
 Array = np.ndarray[Any, Any]
 
 
+def read_back(array: Array, dtype: np.dtype) -> Array:
+    """An array of a file, where `dtype` is wanted: numpy's files hold bfloat16 as two raw bytes an element."""
+    raw = array.dtype.kind == "V" and array.dtype.names is None and array.dtype != dtype
+    return array.view(dtype) if raw and dtype.kind == "V" and dtype.itemsize == array.itemsize else array
+
+
 def aligned_bytes(nbytes: int) -> Array:
     """Uninitialised bytes at a multiple of ALIGNMENT; a real address for 0 bytes too."""
     raw = np.empty(nbytes + ALIGNMENT, np.uint8)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from edgec.runtime.errors import RunError
 from edgec.runtime.manifest import Manifest
 from edgec.runtime.memory import PAGE, Memory, Region
 from edgec.runtime.smmla import Copies, copies
+from edgec.runtime.watch import ROWS, STEP, Watcher
 
 Array = np.ndarray[Any, Any]
 
@@ -116,6 +117,24 @@ class EmulatorRunner:
         table = self._memory.allocate(f"the pointers to {what}", 8 * len(regions))
         self._uc.mem_write(table.address, struct.pack(f"<{len(regions)}Q", *(r.address for r in regions)))
         return table
+
+    # -- looking ------------------------------------------------------------------------------------------------
+
+    def watch(self, watcher: Watcher) -> None:
+        """Only of an image that was compiled with hooks."""
+
+        def hook(name: str, count: int, told: Callable[..., None]) -> None:
+            def entered(uc: Any, address: int, size: int, data: Any) -> None:
+                told(*(int(uc.reg_read(register)) for register in _ARGUMENTS[:count]))
+
+            at = self._image.symbols[name]
+            self._uc.hook_add(unicorn.UC_HOOK_CODE, entered, begin=at, end=at)
+
+        hook(STEP, 2, watcher.step)
+        hook(ROWS, 6, watcher.rows)
+
+    def peek(self, address: int, nbytes: int) -> bytes:
+        return bytes(self._uc.mem_read(address, nbytes))
 
     # -- calls --------------------------------------------------------------------------------------------------
 

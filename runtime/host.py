@@ -17,6 +17,7 @@ from edgec.runtime.buffers import aligned_bytes, aligned_copy, aligned_tensor
 from edgec.runtime.cpu import check_features, cpu_features
 from edgec.runtime.errors import RunError
 from edgec.runtime.manifest import Manifest
+from edgec.runtime.watch import Watcher
 
 Array = np.ndarray[Any, Any]
 
@@ -86,6 +87,21 @@ class HostRunner:
         code = self._run(given, to, self._state, self._scratch, self._parallel, *self._extra)
         check_code(f"{self._manifest.name}_run", code)
         return outputs
+
+    def watch(self, watcher: Watcher) -> None:
+        """Only of a library that was compiled with hooks, and on one thread."""
+        hooks = {
+            "edgec_on_step": ctypes.CFUNCTYPE(None, ctypes.c_size_t, ctypes.c_void_p)(watcher.step),
+            "edgec_on_rows": ctypes.CFUNCTYPE(
+                None, ctypes.c_ssize_t, ctypes.c_void_p, *[ctypes.c_ssize_t] * 4
+            )(watcher.rows),
+        }  # fmt: skip
+        for name, hook in hooks.items():
+            ctypes.c_void_p.in_dll(self.library, name).value = ctypes.cast(hook, ctypes.c_void_p).value
+        self._hooks = hooks  # must live as long as the library may call them
+
+    def peek(self, address: int, nbytes: int) -> bytes:
+        return ctypes.string_at(address, nbytes)
 
     def reset(self) -> None:
         self._check_open()

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from edgec.runtime.buffers import read_back
 from edgec.runtime.elf import MACHINES, elf_machine
 from edgec.runtime.errors import RunError
 from edgec.runtime.manifest import Manifest, TensorInfo, check_files, read_manifest
@@ -123,7 +124,7 @@ def _listed(tensors: Sequence[TensorInfo]) -> str:
 def _checked(tensor: TensorInfo, feeds: Mapping[str, Array]) -> Array:
     if tensor.name not in feeds:
         raise RunError(f"input '{tensor.name}' {tensor} is missing")
-    array = np.asarray(feeds[tensor.name])
+    array = read_back(np.asarray(feeds[tensor.name]), tensor.numpy)
     if array.dtype != tensor.numpy:
         raise RunError(f"input '{tensor.name}' is {array.dtype}, but the model takes {tensor} ({tensor.numpy})")
     if array.shape != tensor.shape:

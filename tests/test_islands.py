@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -47,8 +48,11 @@ class Off:
         return list(found)
 
 
-@pytest.mark.parametrize("steps", [0, 1, 2])
-def test_steps(steps: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("steps", "least_db", "right"), [
+    (0, math.inf, True), (1, math.inf, True), (2, math.inf, False), (2, 10.0, True), (40, 10.0, False),
+])  # fmt: skip
+def test_steps(steps: int, least_db: float, right: bool, tmp_path: Path) -> None:
+    """Halves are judged by their noise where a byte is more than a step off."""
     net = network()
     (end,) = island_ends(net.graph)  # the input's own bytes are no island
     assert end.op is not None
@@ -64,10 +68,10 @@ def test_steps(steps: int, tmp_path: Path) -> None:
 
         return held()
 
-    with islands_of(net.graph, [end], opened) as islands:
+    with islands_of(net.graph, [end], opened, least_db) as islands:
         found = islands.run(net.feeds)["y"]
     expected = interp.run(net.graph, net.feeds)["y"]
-    assert islands.facts()["pass"] == (steps < 2)
+    assert islands.facts()["pass"] == right
     assert islands.facts()["largest_step"] == steps
     assert islands.facts()["bytes_off"] == (steps > 0)
     changed = np.any(found != expected, axis=1).tolist()

@@ -10,13 +10,14 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from test_build import MODEL, command
+from test_build import EXAMPLES, MODEL, command
 from test_cli import fails
 
 import edgec
 from edgec.ir.errors import ToolError
 from edgec.ir.types import Type
 from edgec.layers import INTERPRETER
+from edgec.narrowed import SAME_HALVES, SAME_INTEGERS
 from edgec.sample_inputs import sample_inputs
 
 SHAPES = {"input": (1, 1, 28, 28)}
@@ -82,10 +83,10 @@ def test_the_figure_is_that_of_the_tensor(tmp_path: Path) -> None:
     assert row["max_abs_error"] == float(np.abs(found.astype(np.float64) - expected).max()) > 0
 
 
-def cancelling(path: Path) -> None:
+def cancelling(path: Path, size: float = 1e4) -> None:
     """A sum of large terms that nearly cancel, so that the order of adding shows; the output hardly depends on it."""
     rng = np.random.default_rng(3)
-    half = rng.standard_normal((2048, 8)) * 1e4
+    half = rng.standard_normal((2048, 8)) * size
     weights = np.concatenate([half, -half[rng.permutation(2048)]]).astype(np.float32)
     nodes = [helper.make_node("MatMul", ["x", "w"], ["t"]), helper.make_node("Sin", ["t"], ["s"]),
              helper.make_node("Mul", ["s", "tiny"], ["u"]), helper.make_node("Add", ["u", "one"], ["y"])]  # fmt: skip
@@ -136,3 +137,47 @@ def test_too_many_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(ToolError, match=r"--layers keeps [0-9]+ bytes of results; at most 1000"):
         edgec.compile(MODEL, "host", tmp_path / "out", shapes=SHAPES, layers=True)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("target", ["host", "arm:cortex-a76"])
+def test_halves_are_judged_as_halves(target: str, tmp_path: Path) -> None:
+    """By the interpreter on the same halves, at 30 dB; the model's tensors are further away than floats may be."""
+    receipt = edgec.compile(MODEL, target, tmp_path / "out", shapes=SHAPES, layers=True, precision="fp16")
+    layers = receipt["layers"]
+    assert {layer["against"] for layer in layers} == {SAME_HALVES}
+    halves = [layer for layer in layers if layer["type"].startswith("f16")]
+    assert len(halves) >= 11
+    assert all(layer["pass"] for layer in layers)
+    # which floats would not be allowed
+    assert sum(layer["relative_to_max"] > 1e-4 for layer in halves) > 4
+    assert all(layer.get("signal_to_noise_db", 30) >= 30 for layer in layers)
+    known = [layer["against_model_db"] for layer in halves if layer.get("tensor")]
+    assert len(known) >= 10
+    assert all(40 < level < 80 for level in known)
+
+
+def test_bytes_are_judged_as_bytes(tmp_path: Path) -> None:
+    calib = str(EXAMPLES / "fashion_mnist_calib.npz")
+    receipt = edgec.compile(MODEL, "host", tmp_path / "out", shapes=SHAPES, layers=True, precision="int8", calib=calib,
+                            calib_samples=8, observer="minmax", force=True)  # fmt: skip
+    layers = receipt["layers"]
+    assert {layer["against"] for layer in layers} == {SAME_INTEGERS}
+    assert all(layer["pass"] for layer in layers)
+    assert all(layer["different"] == 0 for layer in layers if layer["type"].startswith(("u8", "i32")))
+    (logits,) = [layer for layer in layers if layer.get("tensor") == "logits"]
+    assert logits["against_model_db"] > 25
+
+
+def test_halves_beyond_their_tolerance_are_told(tmp_path: Path) -> None:
+    """Sums that cancel, in an order of their own."""
+    cancelling(tmp_path / "m.onnx", 30.0)
+    done = command("build", "m.onnx", "-t", "arm:cortex-a76", "-o", "out", "--layers", "--range", "x=1:1",
+                   "--precision", "fp16", cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    layers = {x.get("tensor"): x for x in json.loads((tmp_path / "out" / "receipt.json").read_text())["layers"]}
+    assert layers["t"]["type"] == "f16[1,8]"
+    assert layers["t"]["pass"] is False
+    assert layers["t"]["signal_to_noise_db"] < 30
+    assert layers["y"]["pass"] is True
+    assert "the first is matmul MatMul" in done.stdout
+    assert f"signal to noise {layers['t']['signal_to_noise_db']} dB" in done.stdout

@@ -7,13 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from network import Network
 from test_build import EXAMPLES, MODEL
 
 import edgec
-from edgec.receipt import accuracy, wilson
+from edgec.receipt import accuracy, compare, wilson
 from edgec.targets.arm import target as arm
 from edgec.targets.c.build import make_files, make_plan
 from edgec.targets.c.emit import Identity
@@ -42,6 +43,16 @@ def test_accuracy_by_hand() -> None:
 def test_without_labels_classes_are_numbers() -> None:
     result = accuracy(np.eye(2)[[0]], np.eye(2)[[1]], np.array([1]))
     assert result["flipped"] == [{"item": 0, "truth": {"class": 1}, "answer": {"class": 0}, "reference": {"class": 1}}]
+
+
+@pytest.mark.parametrize(("dtype", "ulp"), [(np.float16, 2.0**-10), (ml_dtypes.bfloat16, 2.0**-7)])
+def test_sixteen_bits_may_be_rounded_to_either_side(dtype: Any, ulp: float) -> None:
+    """Once, and no further: 1 and the number above it, and the one above that."""
+    expected = np.array([1.0, 0.5], dtype)
+    for steps, passes in ((1, True), (2, False)):
+        found = np.array([1.0 + steps * ulp, 0.5]).astype(dtype)
+        assert compare(found, expected)["pass"] is passes
+        assert compare(found.astype(np.float32), expected.astype(np.float32))["pass"] is False
 
 
 @pytest.mark.parametrize("target", ["arm", "host"])

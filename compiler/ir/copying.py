@@ -18,7 +18,7 @@ def _copy_graph(graph: Graph, made: Graph, values: dict[Value, Value]) -> None:
     def copied(value: Value) -> Value:
         if value not in values:
             values[value] = Value(value.name, value.type, const=value.const)
-            values[value].origin = value.origin
+            values[value].origin, values[value].scaled = value.origin, value.scaled
         return values[value]
 
     made.inputs = [copied(v) for v in graph.inputs]

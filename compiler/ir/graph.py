@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edgec.ir.encodings import decode
-from edgec.ir.origin import VIEWS, Origin
+from edgec.ir.origin import VIEWS, Origin, Scaled
 from edgec.ir.types import Type, dtype_name
 
 Attr = int | float | str | bool | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
@@ -23,7 +23,7 @@ class Value:
     """A tensor in a graph. `name` is for people and interfaces; identity is the object; `origin` is the tensor of the
     ONNX model that it is, where that is known."""
 
-    __slots__ = ("const", "name", "op", "origin", "type")
+    __slots__ = ("const", "name", "op", "origin", "scaled", "type")
 
     def __init__(self, name: str, type: Type, op: Op | None = None, const: str | None = None) -> None:
         self.name = name
@@ -31,14 +31,15 @@ class Value:
         self.op = op  # the op that makes this value; None for inputs and constants
         self.const = const  # key into Module.constants; None otherwise
         self.origin: Origin | None = None
+        self.scaled: Scaled | None = None  # by which numbers it is that tensor; None: it is the tensor itself
 
     def stand_for(self, old: Value) -> None:
         """This value takes the place of `old`, and those that it is a transpose or reshape of do with it."""
         if old.origin is None or old.type != self.type:
             return
-        self.origin, self.name = old.origin, self.name or old.name
+        self.origin, self.scaled, self.name = old.origin, old.scaled, self.name or old.name
         value = self
-        while value.op is not None and value.op.kind in VIEWS and value.origin is not None:
+        while value.op is not None and value.scaled is None and value.op.kind in VIEWS and value.origin is not None:
             kind, under = value.op.kind, value.op.arg(0)
             if under.op is None or under.origin is not None:
                 break

@@ -1,7 +1,8 @@
 """Which tensor of the ONNX model a value is: what lets a layer of the compiled graph be compared with onnxruntime.
 
 The importer says it of each result of a node; `Graph.replace` hands it on, since what replaces a value is that value. A
-value behind a transpose or reshape that passes put there is the same tensor seen otherwise: `views` says how.
+value behind a transpose or reshape that passes put there is the same tensor seen otherwise: `views` says how. Where it
+is a multiple of the tensor, or bytes that stand for it, `Value.scaled` says by which numbers.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+Array = np.ndarray[Any, Any]
 VIEWS = {"transpose": "perm", "reshape": "shape"}  # op kind -> its attribute
 View = tuple[str, tuple[int, ...]]
 
@@ -39,7 +41,7 @@ class Origin:
             return self.seen(kind, tuple(argument.index(i) for i in range(len(argument))))
         return self.seen(kind, dims)
 
-    def of(self, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    def of(self, array: Array) -> Array:
         """The value, from the contents of the tensor."""
         for kind, argument in self.views:
             array = array.transpose(argument) if kind == "transpose" else array.reshape(argument)
@@ -47,3 +49,19 @@ class Origin:
 
     def __str__(self) -> str:
         return " ".join((self.tensor, *(f"{kind}({','.join(map(str, a))})" for kind, a in self.views)))
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """The tensor is scale * (value - zero), with one scale or one for each place along the value's last axis."""
+
+    scale: tuple[float, ...]
+    zero: int = 0
+
+    def times(self, factors: tuple[float, ...]) -> Scaled:
+        """Where the tensor is so many times what this says."""
+        return Scaled(tuple((np.array(self.scale) * np.array(factors)).tolist()), self.zero)
+
+    def of(self, value: Array) -> Array:
+        """The tensor, in double precision."""
+        return np.asarray((value.astype(np.float64) - self.zero) * np.array(self.scale))

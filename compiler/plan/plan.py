@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
+from edgec.ir.origin import Origin, Scaled
 from edgec.ir.types import Type
 from edgec.plan.rows import StageRows
 
@@ -131,6 +132,23 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Layer:
+    """Where a result of the graph lies, for tools that look: behind step `step`, or, with a `stage` of that block, row
+    by row as the stage makes it. `at` steps from row to row. With `channels` it is so many of them, from the first on,
+    of the result `number`, whose other channels are layers, too. `type` is that of the whole result."""
+
+    number: int
+    label: str
+    type: Type
+    origin: Origin | None
+    scaled: Scaled | None
+    at: Pointer
+    step: int
+    stage: int | None = None
+    channels: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
 class Port:
     """An input, output or state tensor of the entry as its caller sees it."""
 
@@ -150,6 +168,7 @@ class Plan:
     state_initial: bytes = b""
     steps: list[Call | Block] = field(default_factory=list)
     buffers: list[Buffer] = field(default_factory=list)  # scratch buffers in order of first use
+    layers: list[Layer] = field(default_factory=list)  # in the order in which they are made
     weights: bytes = b""
     weights_by_kind: Counter[str] = field(default_factory=Counter)  # bytes of weights by what they are
     scratch_bytes: int = 0

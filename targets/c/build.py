@@ -115,32 +115,38 @@ def make_files(
         out[f"lib{name}.a"] = (folder / f"lib{name}.a").read_bytes()
         if platform.shared:
             progress(f"linking lib{name}.so")
-            toolchain.compile_c(folder, "edgec_pthread.c", "edgec_pthread.o", platform.triple, ("-O2", "-fPIC"))
-            # the same bytes come out without -O2, but zig would first make itself a runtime of its sanitizer
-            toolchain.link(
-                folder, f"lib{name}.so", platform.triple, [*objects, "edgec_pthread.o"],
-                ("-shared", "-O2", "-s", "-Wl,--build-id=none", f"-Wl,-soname,lib{name}.so"),
-            )  # fmt: skip
-            out[f"lib{name}.so"] = (folder / f"lib{name}.so").read_bytes()
+            out[f"lib{name}.so"] = link_library(folder, name, platform.triple, objects)
         if platform.image:
             progress(f"linking {name}.elf for the emulator")
-            toolchain.compile_c(
-                folder, "edgec_mem.c", "edgec_mem.o", EMULATED, (*device.flags, "-O2", "-ffreestanding")
-            )
-            (folder / PROGRAM).write_bytes(files("edgec.runtime").joinpath("c", PROGRAM).read_bytes())
-            model = (f'-DEDGEC_HEADER="{name}.h"', f"-DEDGEC_MODEL(function)={name}_##function")
-            brought = (f"-DEDGEC_BROUGHT={len(weights)}",) if storage == "file" else ()
-            toolchain.compile_c(
-                folder, PROGRAM, "edgec_program.o", EMULATED, ("-O2", "-ffreestanding", *model, *brought)
-            )
-            toolchain.link(
-                folder, f"{name}.elf", EMULATED, [*objects, "edgec_mem.o", "edgec_program.o"],
-                ("-nostdlib", "-static", "-Wl,-e,_start"),
-            )  # fmt: skip
-            out[f"{name}.elf"] = (folder / f"{name}.elf").read_bytes()
+            out[f"{name}.elf"] = link_image(folder, name, device, objects, len(weights) if storage == "file" else None)
         compiled = (folder / f"{name}.o").read_bytes()
         size = code_bytes(compiled) - (len(weights) if storage == "inline" else 0)
         stack = stack_bound(compiled, tuple(f"{name}_{f}" for f in ("info", "init", "reset", "run")))
         # the source does not read the bound, so that it may be known after compiling
         out[f"{name}.h"] = emit_header(plan, identity, storage, stack).encode()
     return Built(out, size, stack)
+
+
+def link_library(folder: Path, name: str, triple: str, objects: Sequence[str]) -> bytes:
+    """libNAME.so of these objects and the thread pool."""
+    toolchain.compile_c(folder, "edgec_pthread.c", "edgec_pthread.o", triple, ("-O2", "-fPIC"))
+    # the same bytes come out without -O2, but zig would first make itself a runtime of its sanitizer
+    toolchain.link(
+        folder, f"lib{name}.so", triple, [*objects, "edgec_pthread.o"],
+        ("-shared", "-O2", "-s", "-Wl,--build-id=none", f"-Wl,-soname,lib{name}.so"),
+    )  # fmt: skip
+    return (folder / f"lib{name}.so").read_bytes()
+
+
+def link_image(folder: Path, name: str, device: Device, objects: Sequence[str], brought: int | None) -> bytes:
+    """NAME.elf of these objects: the emulator's. `brought` are the bytes of weights that are handed to each call."""
+    toolchain.compile_c(folder, "edgec_mem.c", "edgec_mem.o", EMULATED, (*device.flags, "-O2", "-ffreestanding"))
+    (folder / PROGRAM).write_bytes(files("edgec.runtime").joinpath("c", PROGRAM).read_bytes())
+    model = (f'-DEDGEC_HEADER="{name}.h"', f"-DEDGEC_MODEL(function)={name}_##function")
+    given = () if brought is None else (f"-DEDGEC_BROUGHT={brought}",)
+    toolchain.compile_c(folder, PROGRAM, "edgec_program.o", EMULATED, ("-O2", "-ffreestanding", *model, *given))
+    toolchain.link(
+        folder, f"{name}.elf", EMULATED, [*objects, "edgec_mem.o", "edgec_program.o"],
+        ("-nostdlib", "-static", "-Wl,-e,_start"),
+    )  # fmt: skip
+    return (folder / f"{name}.elf").read_bytes()

@@ -7,7 +7,8 @@ import pytest
 
 from edgec.ir import interp
 from edgec.ir.errors import IRError
-from edgec.ir.text import parse_module, print_module
+from edgec.ir.parse import parse_module
+from edgec.ir.text import print_module
 from edgec.ir.verify import verify_module
 
 TEXT = """const #c0 = f32[4](0.1, -inf, nan, 1e-40)

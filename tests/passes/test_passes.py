@@ -15,7 +15,8 @@ import pytest
 
 from edgec.ir import interp
 from edgec.ir.graph import Module
-from edgec.ir.text import parse_module, print_module
+from edgec.ir.parse import parse_module
+from edgec.ir.text import print_module
 from edgec.ir.verify import verify_module
 from edgec.paired import signal_to_noise
 from edgec.passes import PASSES

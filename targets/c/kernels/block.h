@@ -33,6 +33,10 @@ typedef struct {
 
 #define EDGEC_STAGES 24
 
+#ifndef EDGEC_ROWS_MADE /* tools that look into blocks define it */
+#define EDGEC_ROWS_MADE(stage, memory, slot, image, y0, y1)
+#endif
+
 /* How many of the rows first, first + step ... lie below y. */
 EDGEC_INLINE ptrdiff_t edgec_phase_row(ptrdiff_t y, ptrdiff_t first, ptrdiff_t step) {
   return (y - first + step - 1) / step;
@@ -70,6 +74,7 @@ EDGEC_FN void edgec_run_rows(const edgec_block *k, const void *memory, ptrdiff_t
     for (ptrdiff_t s = 0; s <= last; s++) {
       if (need[s] <= have[s]) continue;
       k->stages[s].run(memory, slot, image, have[s], need[s]);
+      EDGEC_ROWS_MADE(s, memory, slot, image, have[s], need[s]);
       have[s] = need[s];
     }
   }

@@ -11,6 +11,7 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 from edgec.ir.errors import UnsupportedError
@@ -26,6 +27,7 @@ from edgec.targets.c.isa import Isa
 from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered, Rows, slack
 from edgec.targets.c.lower.conv import Sums, lower_conv, lower_pool, pointwise_matmul, wanted_columns
 from edgec.targets.c.lower.conv_transpose import lower_conv_transpose, phase_columns
+from edgec.targets.c.lower.layers import Parts, note_results, note_stage
 from edgec.targets.c.lower.matmul_rows import lower_matmul_rows
 from edgec.targets.c.lower.one_row import finish_sink, lower_one_row, sink_rows
 from edgec.targets.c.lower.qconv import lower_qconv, lower_qmatmul_rows, pointwise_qmatmul
@@ -109,7 +111,7 @@ def lower_graph(ctx: Lowering, table: dict[str, LowerOp], segments: Sequence[Seg
     ctx.winograd = {op: m for op, m in winograd_convs(ctx.graph, ctx.isa).items() if op in alone}
     reasons: dict[str, None] = {}
     for segment in segments:
-        op = segment.ops[0]
+        op, first = segment.ops[0], len(ctx.plan.steps)
         ctx.source = op.label
         try:
             if row_op(op) is not None:
@@ -118,6 +120,7 @@ def lower_graph(ctx: Lowering, table: dict[str, LowerOp], segments: Sequence[Seg
                 table[op.kind](op, ctx)
             else:
                 raise NotLowered(f"{op.kind} has no kernel")
+            note_results(ctx, segment.ops, first)
         except NotLowered as reason:
             reasons[f"{op.source or op.kind}: {reason} on this target"] = None
     if reasons:
@@ -137,12 +140,13 @@ class _Segment:
 
     def __init__(
         self, segment: Segment, ctx: Lowering, table: dict[str, LowerOp], users: dict[Value, list[Op]],
-        leaving: set[Value], slots: int, sums: Sums = "whole",
+        leaving: set[Value], slots: int, sums: Sums = "whole", parts: Parts = MappingProxyType({}),
     ) -> None:  # fmt: skip
         self.segment = segment
         self.ops = segment.ops
         self.step = segment.step
         self.sums = sums
+        self.parts = parts
         self.ctx = ctx
         self.table = table
         self.users = users
@@ -176,8 +180,9 @@ class _Segment:
         for i, ops in enumerate(slice_ops(self.ops, self.segment.slices, self.ctx.graph)):
             users = self.users | {op.result: [reader] for op, reader in pairwise(ops)}
             sums: Sums = "onto" if i else "first"
+            parts = {a.result: (b.result, i * a.result.type.dims[-1]) for a, b in zip(ops[:-1], self.ops, strict=False)}
             _Segment(
-                Segment(ops, self.step), self.ctx, self.table, users, self.leaving, self.slots, sums
+                Segment(ops, self.step), self.ctx, self.table, users, self.leaving, self.slots, sums, parts
             )._block(to)
 
     def _lower_alone(self, op: Op) -> bool:
@@ -214,7 +219,7 @@ class _Segment:
         slots = last.images * parts
         rows = self._stage_rows(stages)
         depths = ring_depths(rows, step, parts, align)
-        built = []
+        built: list[Stage] = []
         for stage, own, depth in zip(stages, rows, depths, strict=True):
             with ctx.collect() as calls:
                 if isinstance(stage, _Copy):
@@ -225,6 +230,8 @@ class _Segment:
                     fill_columns(ctx, at, dims)
                 elif stage is self.ops[-1]:
                     self._op(stage, to)
+                    if self.sums == "whole" and not last.sink:
+                        note_stage(ctx, stage, to, len(built), self.parts)
                 else:
                     value = stage.result
                     if value not in self.stored:
@@ -232,6 +239,7 @@ class _Segment:
                         deep = _depth(stage, depth, own.rows)
                         ctx.rows[value] = ring(ctx, value.type, columns, deep, slots, value.name)
                     self._op(stage, ctx.image_rows(value, write=True))
+                    note_stage(ctx, stage, ctx.image_rows(value), len(built), self.parts)
             built.append(Stage(tuple(calls), own))
         names = [op.label for op in self.ops]
         ctx.block(Block(tuple(built), last.images, parts, step, ", ".join(names), align))

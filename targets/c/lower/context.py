@@ -90,6 +90,7 @@ class Lowering:
         self._phase: tuple[int, int] | None = None
         self.source = ""
         self._places: dict[Value, Place] = {}
+        self._numbers: dict[Value, int] = {}
         self._packed: dict[tuple[str, str], Buffer] = {}
         self._weights: list[bytes] = []
         self._weights_size = 0
@@ -165,6 +166,13 @@ class Lowering:
 
     def is_dense(self, value: Value) -> bool:
         return value not in self.rows
+
+    def is_placed(self, value: Value) -> bool:
+        return value in self.rows or value in self._places
+
+    def number(self, value: Value) -> int:
+        """By which layers name it."""
+        return self._numbers.setdefault(value, len(self._numbers))
 
     def temp(self, nbytes: int, ctype: str = "void") -> Pointer:
         """Scratch that lives for the calls that mention it."""
