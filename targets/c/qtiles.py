@@ -200,8 +200,8 @@ def tile_instructions(isa: Isa, form: Form, mr: int, nv: int, length: int, segme
     if form == "mmla":
         steps, rest = divmod(-(-length // 8), 2)
         of_b = 4 if whole * nv + mr < 28 else 3
-        # of eight products each: for sums, and for registers that are loaded, where they are more than cores load
-        # beside products (three load units and four of vectors in the widest)
+        # a group: for sums, and for registers of A and B where they are more than what is loaded beside products (the
+        # widest cores have three units for loads and four for vectors)
         waits = max(0, 8 - whole * nv) + max(0.0, 2 * nv + mr / 2 - 0.75 * whole * nv)
         run += steps * (2 * whole * nv + mr + whole - (-4 * nv // of_b) + 2) + -(-length // 8) * waits
         run += rest * (whole * nv + mr + whole // 2 - (-2 * nv // of_b) + 1)
