@@ -6,7 +6,7 @@ import numpy as np
 
 from edgec.ir.build import Builder
 from edgec.ir.graph import Graph, Module
-from edgec.ir.origin import Origin
+from edgec.ir.origin import Origin, Scaled
 from edgec.ir.types import Type
 from edgec.passes import PASSES
 
@@ -58,3 +58,23 @@ def test_a_fused_activation_without_a_name_leaves_none() -> None:
     assert y.op is not None
     assert y.op.attrs["act"] == "relu"
     assert y.origin is None
+
+
+def test_bytes_that_stand_for_a_tensor() -> None:
+    """Channels that were divided by 2 and 4, stored in steps of a half from 3 on."""
+    scaled = Scaled((0.5,), 3).times((2.0, 4.0))
+    np.testing.assert_array_equal(scaled.of(np.array([[3, 4], [5, 2]], np.uint8)), [[0.0, 2.0], [2.0, -2.0]])
+
+
+def test_what_stands_for_a_value_is_scaled_as_it_is() -> None:
+    graph = Graph(Module())
+    b = Builder(graph)
+    x = graph.add_input("x", Type("f32", (2, 3)))
+    y = b.op("transpose", b.op("relu", x), perm=(1, 0))
+    z = b.op("tanh", b.op("transpose", x, perm=(1, 0)))
+    z.origin, z.scaled = Origin("z"), Scaled((2.0,))
+    y.stand_for(z)
+    assert (y.origin, y.scaled) == (Origin("z"), Scaled((2.0,)))
+    under = y.op and y.op.arg(0)
+    assert under is not None
+    assert under.origin is None
