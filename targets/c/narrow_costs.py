@@ -24,7 +24,7 @@ ELEMENT: dict[str, tuple[float, float]] = {
     "add": (0.5, 1.8), "sub": (0.5, 1.8), "mul": (1.2, 2.2), "concat": (2.2, 1.1), "transpose": (1.3, 3.0),
     "sigmoid": (8.6, 0.8), "tanh": (8.6, 0.8), "silu": (9.0, 0.8), "gelu": (19.0, 0.8), "hard_swish": (2.1, 0.8),
     "relu": (0.5, 0.8), "reshape": (0.0, 0.0), "softmax": (10.0, 3.4), "layer_norm": (3.7, 2.2), "rms_norm": (3.0, 2.2),
-    "prelu": (2.5, 1.5),
+    "prelu": (2.5, 1.5), "resize": (3.2, 2.2),
 }  # fmt: skip
 MOVED = (1.0, 0.5)  # operators that are not listed
 SUMMED = 0.48  # an element of the operand of a mean, either way
