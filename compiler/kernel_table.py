@@ -35,6 +35,7 @@ _ATTRS: dict[str, dict[str, Any]] = {
     **{kind: {"format": "e4m3", "scale": 0.5} for kind in ("to_float8", "from_float8")},
     "qnorm": {"axis": 1, "shift": 4}, "qprelu": {"positive": 9000, "shift": 4}, "qsoftmax": {"axis": 1},
     "qattention": {**_SCALED, "factor": 1 << 31},
+    "qresize": {"sizes": (1, 9, 10, 2), "scales": (1.0, 1.8, 2.0, 1.0), "coord": "half_pixel"},
     "qsum": {"axes": (1,), **_SCALED}, "qsum_pool": {**_WINDOW, "kernel": (2, 2), **_SCALED},
     **{kind: {"axes": (1,)} for kind in OPS if kind.startswith("reduce_")},
     **{kind: {"axis": 1} for kind in (
@@ -58,14 +59,15 @@ _OPERANDS: dict[str, list[Operand]] = {
     "dequantize": [*_MATRIX, ("f32", ()), ("*", ())], "qconv": [("*", (1, 5, 5, 2)), ("i8", (3, 2, 2, 2))],
     "qmatmul": [*_MATRIX, ("i8", (3, 6))], "qsum_pool": [_IMAGE], "table": [*_MATRIX, ("*", (256,))],
     "qsoftmax": [*_MATRIX, ("u16", (256,))], "qnorm": [*_MATRIX, ("i16", (6,)), ("i16", (6,))],
-    "qprelu": [*_MATRIX, ("i16", (6,))], "qattention": [*[("*", (1, 2, 3, 4))] * 3, ("u8", (256,))],
+    "qprelu": [*_MATRIX, ("i16", (6,))], "qresize": [("*", (1, 5, 5, 2))],
+    "qattention": [*[("*", (1, 2, 3, 4))] * 3, ("u8", (256,))],
     "dequantize_rows": [*_MATRIX, ("f32", (4, 1)), ("i32", (4, 1)), ("f32", (6,)), ("i32", (6,))],
 }  # fmt: skip
 # operands that may be unknown when an op is compiled, of those with fewer than all
 _UNKNOWN = {"qconv": 1, "qmatmul": 1, "qnorm": 1, "qprelu": 1, "qsoftmax": 1, "qattention": 3}
 _ROWS = ("qnorm", "qprelu", "qsoftmax", "qattention")
 # ops on quantised values, which are of one kind of bytes on each target
-_ONE_BYTE = ("qconv", "qmatmul", "qadd", "qmul", "qsum", "qsum_pool", *_ROWS)
+_ONE_BYTE = ("qconv", "qmatmul", "qadd", "qmul", "qsum", "qsum_pool", "qresize", *_ROWS)
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def _attributes(kind: str, dtype: str, byte: str) -> Iterator[tuple[str, Any]]:
     yield from _ATTRS.get(kind, {}).items()
     if kind in _ROWS:
         yield "to", dtype
-    elif kind in _ONE_BYTE:
+    elif kind in _ONE_BYTE and kind != "qresize":
         yield from {"to": dtype, "lo": 0, "hi": 127}.items()
     if kind == "quantize_rows":
         yield "to", byte

@@ -22,7 +22,7 @@ from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.types import Quant, Type
 from edgec.passes.lower_requant import is_between
 from edgec.passes.requant import is_clamp
-from edgec.passes.requant_forms import FORMS, SPREAD_BYTES, windows_count_alike
+from edgec.passes.requant_forms import FORMS, SPREAD_BYTES, resizes_bytes, windows_count_alike
 from edgec.passes.row_forms import SHARES, refusal
 from edgec.weight_rounding import corrected_bias, round_nearest
 
@@ -98,7 +98,7 @@ def _light(op: Op, found: Collection[Op]) -> bool:
     constants = [v for v in op.inputs if v is not None and v.const is not None]
     if not values or any(v.op not in found for v in values) or not _fits(op, values, constants):
         return False
-    if op.kind == "resize" and op.attrs["mode"] != "nearest":
+    if op.kind == "resize" and not resizes_bytes(op):
         return False
     if op.kind == "avg_pool" and not windows_count_alike(op.attrs):
         return False

@@ -42,6 +42,7 @@ from edgec.passes.remove_identity import remove_identity
 from edgec.passes.sink_reshapes import sink_reshapes
 from edgec.passes.sink_transposes import sink_transposes
 from edgec.passes.to_channels_last import to_channels_last
+from edgec.passes.unfold_conv_transpose import unfold_conv_transpose
 from edgec.passes.widen_halves import widen_halves
 
 assert __name__ == "edgec.passes", "import edgec.passes, not the folder passes"
@@ -87,6 +88,7 @@ PASSES: dict[str, Callable[..., bool]] = {
         sink_reshapes,
         sink_transposes,
         to_channels_last,
+        unfold_conv_transpose,
         widen_halves,
     )
 }
@@ -147,7 +149,13 @@ FUSED: tuple[str, ...] = (
 CPU_FLOAT: tuple[str, ...] = (*SETTLED, "lower_requant", *FUSED)
 
 # what stands before encodings are chosen: clamps are part of the operator whose result is encoded
-BEFORE_ENCODING: tuple[str, ...] = (*SETTLED, "fuse_activation{clamps=1}", "merge_duplicates", "remove_dead_code")
+BEFORE_ENCODING: tuple[str, ...] = (
+    *SETTLED,
+    "fuse_activation{clamps=1}",
+    "unfold_conv_transpose",  # behind activations, which its convolution then has
+    "merge_duplicates",
+    "remove_dead_code",
+)
 
 # of a model that says itself what is quantised, and how
 QUANTISED: tuple[str, ...] = (*BEFORE_ENCODING, "absorb_qdq")

@@ -16,6 +16,7 @@ from edgec.ir.graph import Op, Value
 from edgec.ir.ops import OPS
 from edgec.ir.ops.elementwise import PARAMETRIC, UNARY
 from edgec.ir.ops.integer import GROUP, TOP_OF_FOUR
+from edgec.ir.ops.resize import is_blend, whole_taps
 from edgec.ir.types import Quant
 from edgec.passes.group_scales import whole_multiples
 from edgec.passes.requant import Grid, Looked, NotInIntegers, check_sum, multiplier, table, zero_in_sum
@@ -23,6 +24,7 @@ from edgec.passes.row_forms import attention_form, norm_form, prelu_form, shares
 
 Array = np.ndarray[Any, Any]
 SPREAD_BYTES = 1 << 16  # of a constant that is broadcast before it is stored
+MOST_TAPS = 16  # of interpolation along an axis
 WITH_NUMBER = ("add", "div", "max", "min", "mul", "pow", "prelu", "sub")  # tables where one operand is a number
 SAME_STEP = 1e-5  # scales of biases are products of two, rounded to float32
 
@@ -327,10 +329,20 @@ def _moved(f: Form) -> Value:
     return f.build.op(f.op.kind, *on_grid, **attrs)
 
 
-def _nearest(f: Form) -> Value:
-    if f.attrs["mode"] != "nearest":
+def resizes_bytes(op: Op) -> bool:
+    """By moving elements, or by few weights of neighbours."""
+    if op.attrs["mode"] == "nearest":
+        return True
+    dims, a = op.arg(0).type.dims, op.attrs
+    return is_blend(a, dims) and all(whole_taps(a, i, dims[i])[0].shape[1] <= MOST_TAPS for i in (1, 2))
+
+
+def _resized(f: Form) -> Value:
+    if not resizes_bytes(f.op):
         raise NotInIntegers("NO_INTEGER_FORM")
-    return _moved(f)
+    if f.attrs["mode"] == "nearest":
+        return _moved(f)
+    return f.build.op("qresize", rescaled(f.build, *f.byte(0), f.target()), **f.attrs)
 
 
 def _gathered(f: Form) -> Value:
@@ -386,7 +398,7 @@ FORMS: dict[str, Callable[[Form], Value]] = {
     "prelu": _prelu,
     "reduce_mean": _mean,
     "reduce_sum": _mean,
-    "resize": _nearest,
+    "resize": _resized,
     "softmax": _softmax,
     "sub": _add,
 }

@@ -120,3 +120,35 @@ def test_grid_by_hand() -> None:
     scale, zero = grid_of(0.0, 0.0, "i8")
     assert scale > 0
     assert -128 <= zero <= 127
+
+
+def test_nothing_is_rounded_between_functions_of_one_element() -> None:
+    net = Network(4)
+    x, number = net.floats(1, 6, 6, 4), net.build.const(0.3, "f32")
+    wide = net.build.op("conv", x, net.const(8, 4, 1, 1), **PLAIN)
+    bent = net.build.op("mul", net.build.op("hard_swish", wide), number)
+    both = net.build.op("add", bent, bent)
+    net.named("y", net.build.op("conv", both, net.const(5, 8, 1, 1), **PLAIN))
+    graph = net.graph
+    chosen = operators_on_bytes(graph)
+    assert kinds(chosen) == ["add", "conv", "conv", "hard_swish", "mul"]
+    encode_values(graph, chosen, ranges(graph, values_to_observe(graph, chosen), net.feeds), "i8", nearest, {})
+    encoded = {op.kind for op in graph.ops if op.result.type.encodings}
+    assert encoded == {"encode", "conv", "mul", "add"}, "what two read is stored, and what one function hands on is not"
+    run_pipeline(graph.module, ("lower_requant", *FUSED))
+    assert [op.kind for op in graph.ops] == ["quantize", "qconv", "table", "qadd", "qconv", "dequantize"]
+
+
+def test_bytes_that_leave_the_model() -> None:
+    net = Network(4)
+    tokens = net.build.op("transpose", net.floats(4, 6), perm=(1, 0))
+    shares = net.build.op("softmax", net.build.op("matmul", tokens, net.const(4, 5)), axis=1)
+    net.named("y", shares)
+    graph = net.graph
+    assert kinds(operators_on_bytes(graph)) == ["matmul"]
+    chosen = operators_on_bytes(graph, whole=True)
+    assert kinds(chosen) == ["matmul", "softmax", "transpose"]
+    encode_values(graph, chosen, ranges(graph, values_to_observe(graph, chosen), net.feeds), "u8", nearest, {})
+    (encoding,) = shares.type.encodings
+    scale, zero = (graph.module.constants[key] for key in encoding.constants)
+    assert (scale, zero) == (1 / 256, 0), "as TFLite has it"

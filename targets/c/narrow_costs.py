@@ -30,6 +30,7 @@ ELEMENT: dict[str, tuple[float, float, float]] = {
     "transpose": (1.3, 3.0, 3.1), "sigmoid": (8.6, 0.8, 9.1), "tanh": (8.6, 0.8, 9.1), "silu": (9.0, 0.8, 9.5),
     "gelu": (19.0, 0.8, 19.6), "hard_swish": (2.1, 0.8, 1.1), "relu": (0.5, 0.8, 0.6), "reshape": (0.0, 0.0, 0.0),
     "softmax": (10.0, 3.4, 10.6), "layer_norm": (3.7, 2.2, 4.2), "rms_norm": (3.0, 2.2, 3.4), "prelu": (2.5, 1.5, 1.3),
+    "resize": (3.2, 2.2, 3.0),
 }  # fmt: skip
 MOVED = (1.0, 0.5, 0.7)  # operators that are not listed
 SUMMED = (0.48, 0.48, 0.67)  # an element of the operand of a mean

@@ -82,6 +82,8 @@ CASES: dict[str, list[tuple[list[Any], dict[str, Any]]]] = {
     "qadd": [([I8(IMAGE), I8(IMAGE)], {"x_scale": 500, "y_scale": 500, "shift": 10})],
     "qmul": [([I8(IMAGE), I8((2, 1, 1, 4))], {"multiplier": 40000, "shift": 20})],
     "qsum_pool": [([I8(IMAGE)], {**WINDOW, "kernel": (3, 3), "multiplier": 65535, "shift": 19})],
+    "qresize": [([I8(IMAGE)], resizing("linear", coord, rows)) for coord, rows in (
+        ("half_pixel", 18), ("align_corners", 17), ("half_pixel", 6), ("asymmetric", 13))],
     # all exponentials alike but the first, and gains that show every step
     "qsoftmax": [([I8((2, 7, 5)), np.array([65535, *[9000] * 255], np.uint16)], {"axis": 2})],
     "qnorm": [([I8((2, 7, 5)), np.full(5, 9000, np.int16), np.zeros(5, np.int16)], {"axis": 2, "shift": 1}),
@@ -101,9 +103,10 @@ for _kind, _row in OPS.items():
         CASES.setdefault(_kind, [([IMAGE], {})])
 # a result that says little of its operand, or a window by a ratio, of which not every row needs all: only rows that are
 # left out are looked at
-COARSE = {"resize", "conv_transpose", "sign", "where", "floor", "ceil", "round", "is_nan", "is_inf", "not"} | {
-    kind for kind, row in OPS.items() if row.family == "elementwise" and row.arity == (2, 2)
-}
+COARSE = {
+    "resize", "qresize", "conv_transpose", "sign", "where", "floor", "ceil", "round", "is_nan", "is_inf", "not",
+    *(kind for kind, row in OPS.items() if row.family == "elementwise" and row.arity == (2, 2)),
+}  # fmt: skip
 
 
 def operands(kind: str, shapes: list[Any], rng: np.random.Generator) -> list[np.ndarray | None]:

@@ -1,4 +1,4 @@
-"""Softmax, norms, PRelu and attention of bytes against the interpreter, bit by bit, and against floats."""
+"""Softmax, norms, PRelu, attention and interpolation of bytes against the interpreter, bit by bit."""
 
 from __future__ import annotations
 
@@ -74,8 +74,23 @@ def _attentions(net: Network, isa: Isa) -> None:
                    to=isa.byte)  # fmt: skip
 
 
+# (image NHWC, rows, columns, coord)
+BLENDS: list[Any] = [
+    ((1, 5, 7, 16), 10, 14, "half_pixel"), ((2, 4, 5, 3), 8, 5, "asymmetric"), ((1, 6, 6, 33), 6, 11, "align_corners"),
+    ((1, 9, 8, 70), 4, 3, "half_pixel"), ((1, 3, 3, 130), 13, 7, "pytorch_half_pixel"),
+]  # fmt: skip
+
+
+def _resizes(net: Network, isa: Isa) -> None:
+    for i, ((n, h, w, c), rows, columns, coord) in enumerate(BLENDS):
+        for antialias in (False, True):
+            net.op("qresize", _bytes(net, isa, n, h, w, c, spread=i % 2), sizes=(n, rows, columns, c), coord=coord,
+                   scales=(1.0, rows / h, columns / w, 1.0), antialias=antialias)  # fmt: skip
+
+
 def network(isa: Isa) -> Network:
     net = Network(11)
+    _resizes(net, isa)
     _softmaxes(net, isa)
     _norms(net, isa)
     _prelus(net, isa)

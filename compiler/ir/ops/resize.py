@@ -1,4 +1,8 @@
-"""Resize: separable interpolation, one matrix of weights per axis."""
+"""Resize: separable interpolation, one matrix of weights per axis; `qresize` is linear interpolation of bytes.
+
+Weights of qresize are in parts of 128 and add up to that along each axis; sums are exact, and rounded once, half up:
+y = (sum over rows and columns of wv * wu * x + 2^13) >> 14. A zero point is what it was.
+"""
 
 from __future__ import annotations
 
@@ -178,13 +182,50 @@ def _evaluate(v: Sequence[Any], a: Any) -> list[Array]:
     return [np.ascontiguousarray(y).astype(kind, copy=False)]
 
 
+def is_blend(a: Any, dims: Sequence[int]) -> bool:
+    """Linear interpolation of the rows and columns of channels-last images, of nothing beyond them."""
+    axes = resized_axes(a, dims)
+    if a["mode"] != "linear" or len(dims) != 4 or not len(axes) > 0 or not set(axes) <= {1, 2}:
+        return False
+    return not any(axis_taps(a, axis, dims[axis])[2].any() for axis in axes)
+
+
+def whole_taps(a: Any, axis: int, size: int) -> tuple[Array, Array]:
+    """As axis_taps, with weights int64 in parts of 128 that add up to 128: the largest makes up for rounding."""
+    if axis not in (1, 2) or (a["sizes"][axis] == size and a["scales"][axis] == 1):
+        return np.arange(size)[:, None], np.full((size, 1), 128, np.int64)
+    index, weights, _ = axis_taps(a, axis, size)
+    whole = np.rint(weights * 128).astype(np.int64)
+    largest = weights.argmax(1)[:, None]
+    np.put_along_axis(whole, largest, np.take_along_axis(whole, largest, 1) + 128 - whole.sum(1, keepdims=True), 1)
+    # a tap without weight reads what another reads
+    return np.where(whole != 0, index, np.take_along_axis(index, largest, 1)), whole
+
+
+def _infer_bytes(types: Sequence[Type | None], a: Any) -> list[Type]:
+    x = operand(types, 0, "qresize")
+    if x.dtype not in ("i8", "u8") or len(a["sizes"]) != x.rank or len(a["scales"]) != x.rank:
+        raise IRError(f"qresize takes images of i8 or u8 and sizes and scales for their axes, not {x}")
+    if not is_blend(a, x.dims):
+        raise IRError(f"qresize interpolates rows and columns of channels-last images linearly: {x} is none, or {a}")
+    return [Type(x.dtype, tuple(a["sizes"]))]
+
+
+def _evaluate_bytes(v: Sequence[Any], a: Any) -> list[Array]:
+    y = v[0].astype(np.int64)
+    for axis in (1, 2):
+        index, whole = whole_taps(a, axis, v[0].shape[axis])
+        along = [-1 if i == axis else 1 for i in range(4)]
+        y = sum(np.take(y, index[:, t], axis) * whole[:, t].reshape(along) for t in range(index.shape[1]))
+    return [((y + (1 << 13)) >> 14).astype(v[0].dtype)]
+
+
+_ATTRS: dict[str, Any] = {
+    "sizes": REQUIRED, "scales": REQUIRED, "mode": REQUIRED, "coord": REQUIRED, "nearest": "round_prefer_floor",
+    "cubic_a": -0.75, "exclude_outside": False, "antialias": False, "extrapolation": 0.0, "roi": (),
+}  # fmt: skip
+
 ROWS: list[OpRow] = [
-    OpRow(
-        "resize", "shape", (1, 1), _infer, _evaluate,
-        {
-            "sizes": REQUIRED, "scales": REQUIRED, "mode": REQUIRED, "coord": REQUIRED,
-            "nearest": "round_prefer_floor", "cubic_a": -0.75, "exclude_outside": False, "antialias": False,
-            "extrapolation": 0.0, "roi": (),
-        }, _row_rule,
-    ),
-]  # fmt: skip
+    OpRow("resize", "shape", (1, 1), _infer, _evaluate, _ATTRS, _row_rule),
+    OpRow("qresize", "integer", (1, 1), _infer_bytes, _evaluate_bytes, {**_ATTRS, "mode": "linear"}, _row_rule),
+]

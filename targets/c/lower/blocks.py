@@ -32,7 +32,7 @@ from edgec.targets.c.lower.matmul_rows import lower_matmul_rows
 from edgec.targets.c.lower.one_row import finish_sink, lower_one_row, sink_rows
 from edgec.targets.c.lower.qconv import lower_qconv, lower_qmatmul_rows, pointwise_qmatmul
 from edgec.targets.c.lower.qpool import lower_max_pool, lower_qpool
-from edgec.targets.c.lower.resize import lower_resize_rows
+from edgec.targets.c.lower.resize import lower_qresize, lower_resize_rows
 from edgec.targets.c.lower.row_ops import OWN, from_planes, reads_rows, row_op
 from edgec.targets.c.lower.rows import (
     Columns,
@@ -322,6 +322,7 @@ _IMAGE_OPS: dict[str, Callable[[Op, Lowering, Rows, Rows], None]] = {
     "conv_transpose": lower_conv_transpose,
     "max_pool": lower_max_pool,
     "qsum_pool": lower_qpool,
+    "qresize": lower_qresize,
     "resize": lower_resize_rows,
 }
 

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from edgec.ir.graph import Op, Value
-from edgec.ir.ops.resize import axis_taps, resized_axes
+from edgec.ir.ops.resize import axis_taps, resized_axes, whole_taps
 from edgec.plan.plan import Pointer
 from edgec.targets.c.lower.context import CTYPES, Lowering, LowerOp, NotLowered, Rows
 from edgec.targets.c.lower.rows import rows_struct
 from edgec.targets.c.lower.shape import table_move
 from edgec.targets.c.lower.strides import broadcast_strides, collapse, dense
+from edgec.targets.c.requant import check_bytes
 
 ROW_TAPS = 16  # EDGEC_RESIZE_TAPS
 
@@ -58,10 +59,12 @@ def _resize(op: Op, ctx: Lowering) -> None:
 
 
 def resize_has_rows(op: Op) -> bool:
-    """float32 images whose rows or columns are resized, by few enough taps."""
+    """Images of float32 or bytes whose rows or columns are resized, by few enough taps."""
     dims = op.arg(0).type.dims
     axes = resized_axes(op.attrs, dims)
     few = all(axis_taps(op.attrs, axis, dims[axis])[0].shape[1] <= ROW_TAPS for axis in axes)
+    if op.kind == "qresize":
+        return few
     return op.arg(0).type.dtype == "f32" and bool(axes) and set(axes) <= {1, 2} and few
 
 
@@ -81,6 +84,21 @@ def lower_resize_rows(op: Op, ctx: Lowering, x: Rows, y: Rows) -> None:
         taps.append(index.shape[1])
     dims = op.result.type.dims
     ctx.call("resize.h", "edgec_resize_rows", x.read(), *args, y.write(), rows_struct(dims, x, y), *taps)
+
+
+def lower_qresize(op: Op, ctx: Lowering, x: Rows, y: Rows) -> None:
+    """Bytes, by rows and columns at once (kernels/qresize.h)."""
+    check_bytes(op, ctx.isa)
+    found = [whole_taps(op.attrs, axis, op.arg(0).type.dims[axis]) for axis in (1, 2)]
+    few = all(not np.any(whole % 8) for _, whole in found)
+    args: list[Pointer] = []
+    for index, whole in found:
+        args += [ctx.sizes(index.ravel()), ctx.pack((whole // 8 if few else whole).astype(np.int16))]
+    shape = rows_struct(op.result.type.dims, x, y)
+    ctx.call(
+        "qresize.h", "edgec_qresize_sixteenths" if few else "edgec_qresize_rows", x.read(), *args, y.write(), shape,
+        *(index.shape[1] for index, _ in found),
+    )  # fmt: skip
 
 
 def _fill_outside(ctx: Lowering, y: Value, inside: Pointer, beyond: dict[int, np.ndarray], number: float) -> None:

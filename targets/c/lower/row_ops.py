@@ -20,7 +20,9 @@ from edgec.targets.c.lower.matmul_rows import TILE_ROWS, matmul_has_rows
 from edgec.targets.c.lower.resize import resize_has_rows
 
 # ops with row kernels of their own
-OWN = ("conv", "conv_transpose", "max_pool", "avg_pool", "matmul", "resize", "qconv", "qmatmul", "qsum_pool")
+OWN = (
+    "conv", "conv_transpose", "max_pool", "avg_pool", "matmul", "resize", "qconv", "qmatmul", "qsum_pool", "qresize",
+)  # fmt: skip
 ROW_DTYPES = ("f32", "f16", "i32", "i8", "u8")
 # the bytes of the result are the operand's, and nothing is computed
 _ALIASES = ("bitcast", "cast", "encode", "reshape")
@@ -124,7 +126,7 @@ def _has_kernel(op: Op, rule: RowRule) -> bool:
         return is_fast(op)
     if op.kind == "qmatmul":
         return all(v is None or v.const is not None for v in op.inputs[1:])
-    if op.kind == "resize":
+    if op.kind in ("resize", "qresize"):
         return resize_has_rows(op)
     if op.kind == "matmul":
         return matmul_has_rows(op)
