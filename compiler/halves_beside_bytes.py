@@ -34,7 +34,8 @@ def halves_beside_bytes(module: Module, device: Device, here: Graph, samples: Se
     refusal = refusals(graph, {v: found[twin] for v, twin in twins.items()})
     able = {op for op in graph.ops if is_float(op) and not refusal(op)}
     bound = {op for part in _parts(graph, able) if not _pays(graph, part, device.isa) for op in part}
-    return narrow_floats(module, lambda op: CAST_BOUND if op in bound else refusal(op))
+    facts = narrow_floats(module, lambda op: CAST_BOUND if op in bound else refusal(op))
+    return {"precision": "fp16", "code": None, **facts}
 
 
 def _parts(graph: Graph, able: Collection[Op]) -> list[set[Op]]:

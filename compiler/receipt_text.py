@@ -79,6 +79,8 @@ def quantization_lines(q: Facts) -> Iterator[str]:
     kept = ", ".join(f"{n} {kind}" for kind, n in q["operators_in_floats"].items())
     if kept:
         yield f"  in floats: {kept}"
+    if "halves" in q:
+        yield from _halves(q["halves"])
     if "search" in q:
         found = q["search"]
         facts = ", ".join(f"{name} {value}" for name, value in found["measured"].items())
@@ -87,7 +89,7 @@ def quantization_lines(q: Facts) -> Iterator[str]:
     if plain:
         yield f"  in plain loops: {plain}"
     for (code, why), count in Counter((row["code"], row["why"]) for row in q["kept_in_floats"]).most_common():
-        yield f"  stays in floats: {code}: {count}, {why}"
+        yield f"  not on bytes: {code}: {count}, {why}"
     for (code, why), count in Counter((row["code"], row["why"]) for row in q["refused"]).most_common():
         yield f"  in floats between bytes: {code}: {count}, {why}"
     known = [layer for layer in q["layers"] if layer["signal_to_noise_db"] is not None]

@@ -49,7 +49,7 @@ class Off:
 
 
 @pytest.mark.parametrize(("steps", "least_db", "right"), [
-    (0, math.inf, True), (1, math.inf, True), (2, math.inf, False), (2, 10.0, True), (40, 10.0, False),
+    (0, math.inf, True), (1, math.inf, True), (2, math.inf, False), (2, 10.0, True), (40, 60.0, False),
 ])  # fmt: skip
 def test_steps(steps: int, least_db: float, right: bool, tmp_path: Path) -> None:
     """Halves are judged by their noise where a byte is more than a step off."""
