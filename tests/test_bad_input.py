@@ -58,7 +58,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         (2, "legal: arm, host", ("-t", "riscv")),
         (2, "legal: avx2, avx512, avx512bf16, avx512vnni, neon", ("-t", "host:z80")),
-        (2, "legal: apple-m1, cortex-a53", ("-t", "arm:cortex-m4")),
+        (2, "legal: apple-m1, apple-m2, cortex-a53", ("-t", "arm:cortex-m4")),
         (2, "host makes libraries for linux only", ("--os", "plan9")),
         (2, "only --target arm is emulated", ("--verify", "emulate")),
         (2, "No such option '--fly'", ("--fly",)),
