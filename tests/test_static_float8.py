@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ from network import Network
 from test_build import EXAMPLES, MODEL
 
 import edgec
+from edgec import driver
 from edgec.ir.errors import ToolError
 from edgec.receipt_text import render
+from edgec.runtime import session
 from edgec.runtime.errors import RunError
 from edgec.static_float8 import encode_values, scale_of
+from edgec.targets.arm import target as arm
 
 CALIB = EXAMPLES / "fashion_mnist_calib.npz"
 DATA = EXAMPLES / "fashion_mnist_200.npz"
@@ -95,6 +99,17 @@ def test_a_core_with_the_products_reads_codes(tmp_path: Path) -> None:
     assert "edgec_fconv(" in source
     with pytest.raises(RunError, match="uses fp8 instructions, which no emulator here has"):
         edgec.load(tmp_path / "out")
+
+
+def test_the_whole_model_with_a_model_of_the_instruction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan for the core, compiled for one where C stands for the instruction: what verification would have said."""
+    device = arm.choose("olympus")
+    monkeypatch.setattr(driver, "choose_device", lambda _: ("arm", replace(device, flags=("-mcpu=cortex_a76",))))
+    monkeypatch.setitem(session.LACKS, "emulator", frozenset())
+    verification = built("arm:olympus", tmp_path / "out", "fp8-e4m3", verify_inputs=1)["verification"]
+    assert verification["executed_on"].startswith("unicorn")
+    assert verification["pass"]
+    assert verification["against_model"]["signal_to_noise_db"]["logits"] > 25.0
 
 
 def test_the_same_graph_for_a_core_without(tmp_path: Path) -> None:
