@@ -21,32 +21,40 @@ from edgec.targets.c.tiles import Tiles, cheapest_tiles, tile_instructions
 Array = np.ndarray[Any, Any]
 
 
+BF16, F32 = np.dtype(ml_dtypes.bfloat16), np.dtype(np.float32)
+
+
 @dataclass(frozen=True)
 class Form:
-    """`group`: products that share a scale, 0 for a whole segment; `factor`: of the scale, for what decoding leaves
-    out; `costs`: instructions that decode a vector, on A64 and elsewhere."""
+    """`name`: in kernels; `format`: of the encoding; `group`: products that share a scale, 0 for a whole segment;
+    `factor`: of the scale, for what decoding leaves out; `costs`: instructions that decode a vector, on A64 and
+    elsewhere; `scale`: what scales are packed as."""
 
     name: str
+    format: str
     group: int
     factor: float
     costs: tuple[float, float]
-
-    @property
-    def format(self) -> str:
-        """Of the encoding."""
-        return self.name.lower()
+    scale: np.dtype[Any] = BF16
 
     @property
     def halves(self) -> int:
         """Codes in a byte."""
-        return 2 if self.name == "I4" else 1
+        return 2 if self.format == "i4" else 1
+
+    def holds(self, scales: Array) -> bool:
+        """Whether packed scales are the very numbers."""
+        factor = np.float32(self.factor)
+        packed = (scales * factor).astype(self.scale).astype(np.float32)
+        return np.array_equal(packed / factor, scales)
 
 
 FORMS = {
-    "i8": Form("I8", 0, 1.0, (3.8, 3.0)),
-    "i4": Form("I4", 32, 1 / 16, (4.0, 4.5)),
-    "e4m3": Form("E4M3", 0, 256.0, (4.8, 6.0)),
-    "e5m2": Form("E5M2", 0, 1.0, (3.8, 4.0)),
+    "i8": Form("I8", "i8", 0, 1.0, (3.8, 3.0)),
+    "i4": Form("I4", "i4", 32, 1 / 16, (4.0, 4.5)),
+    "i4f": Form("I4F", "i4", 32, 1 / 16, (4.0, 4.5), F32),
+    "e4m3": Form("E4M3", "e4m3", 0, 256.0, (4.8, 6.0)),
+    "e5m2": Form("E5M2", "e5m2", 0, 1.0, (3.8, 4.0)),
 }
 
 
@@ -106,18 +114,18 @@ def weights_of(graph: Graph, value: Value, channels: int, products: int) -> Weig
 
 
 def form_of(graph: Graph, value: Value, channels: int, products: int) -> Form | None:
-    """The kernels' form of a constant's encoding: symmetric, with scales of 16 bits a channel or a group."""
+    """The kernels' form of a constant's encoding: symmetric, with scales a channel or a group that the form holds."""
     if value.const is None or len(value.type.encodings) != 1:
         return None
     encoding = value.type.encodings[0]
-    form = FORMS.get(encoding.format)
     group = encoding.group if isinstance(encoding, Quant) else 0
-    if form is None or group != form.group or encoding.axis not in ((products,) if group else (None, channels)):
-        return None
     constants = graph.module.constants
+    if encoding.axis not in ((products,) if group else (None, channels)):
+        return None
     if isinstance(encoding, Quant) and np.any(constants[encoding.zero]):
         return None
-    return form if np.array_equal(short_scale(constants[encoding.scale]), constants[encoding.scale]) else None
+    legal = [form for form in FORMS.values() if (form.format, form.group) == (encoding.format, group)]
+    return next((form for form in legal if form.holds(constants[encoding.scale])), None)
 
 
 def short_scale(scale: Array) -> Array:
@@ -149,7 +157,7 @@ class CodedTiles:
 
     @property
     def kind(self) -> str:
-        return next(name for name, form in FORMS.items() if form is self.form)
+        return self.form.format
 
     def struct(self) -> Struct:
         t, name = self.tiles, f"edgec_gemm_{self.form.name}_"
@@ -176,7 +184,7 @@ class CodedTiles:
                     part = runs[run, k : k + group, j : j + width]
                     scale = np.zeros(width, np.float32)
                     scale[: part.shape[1]] = part.scales[0] * np.float32(self.form.factor)
-                    parts.append(scale.astype(ml_dtypes.bfloat16).view(np.uint8))
+                    parts.append(scale.astype(self.form.scale).view(np.uint8))
                     parts.append(self._rows(part.codes, nv))
         return np.concatenate(parts) if parts else np.zeros(0, np.uint8)
 

@@ -2,7 +2,8 @@
    E4M3 and E5M2. A multiplies the very floats that the codes stand for, so that sums are those of gemm.h, bit by bit.
 
    A column's part of a segment is groups of EDGEC_CODED_GROUP_… products: a scale of 16 bits, the upper half of a
-   float, then the codes. A panel has the scales of its columns side by side, then their codes, row by row:
+   float, or a whole one (I4F, which is as I4 otherwise), then the codes. A panel has the scales of its columns side by
+   side, then their codes, row by row:
    - I8, E4M3, E5M2: a byte each.
    - I4 on A64: eight vectors of codes at a time, the first four in the lower halves of 16 bytes; else two rows at a time,
      the first in the lower halves.
@@ -19,10 +20,17 @@
 #define EDGEC_CODED_GROUP_E4M3 PTRDIFF_MAX
 #define EDGEC_CODED_GROUP_E5M2 PTRDIFF_MAX
 #define EDGEC_CODED_GROUP_I4 32
+#define EDGEC_CODED_GROUP_I4F 32
 #define EDGEC_CODED_HALVES_I8 1 /* of a register of codes that are decoded one after the other */
 #define EDGEC_CODED_HALVES_E4M3 1
 #define EDGEC_CODED_HALVES_E5M2 1
 #define EDGEC_CODED_HALVES_I4 2
+#define EDGEC_CODED_HALVES_I4F 2
+#define EDGEC_CODED_SCALE_I8 2 /* bytes */
+#define EDGEC_CODED_SCALE_E4M3 2
+#define EDGEC_CODED_SCALE_E5M2 2
+#define EDGEC_CODED_SCALE_I4 2
+#define EDGEC_CODED_SCALE_I4F 4
 
 #if !defined(EDGEC_SCALAR) && EDGEC_LANES == 4
 /* Products of K rows, 4 or 8, of one group; EDGEC_TIE as in gemm.h. */
@@ -62,8 +70,10 @@
   for (ptrdiff_t left = length, run; left > 0; left -= run) {                                           \
     edgec_vf scale[NV];                                                                                 \
     run = left < EDGEC_CODED_GROUP_##FORM ? left : EDGEC_CODED_GROUP_##FORM;                            \
-    EDGEC_UNROLL for (int v = 0; v < (NV); v++) scale[v] = edgec_coded_scale(code + 8 * v);             \
-    code += 8 * (NV);                                                                                   \
+    EDGEC_UNROLL for (int v = 0; v < (NV); v++) {                                                       \
+      scale[v] = edgec_coded_scale(code + EDGEC_CODED_SCALE_##FORM * EDGEC_LANES * v, EDGEC_CODED_SCALE_##FORM); \
+    }                                                                                                   \
+    code += EDGEC_CODED_SCALE_##FORM * EDGEC_LANES * (NV);                                              \
     for (ptrdiff_t eights = run >> 3; eights != 0; eights--) EDGEC_CODED_EIGHT(FORM, MR, NV)            \
     if (run & 7) { /* the last of a segment: nothing behind A is read */                                \
       float last[MR][8];                                                                                \
@@ -84,8 +94,10 @@
   for (ptrdiff_t left = length, run; left > 0; left -= run) {                                           \
     edgec_vf scale[NV];                                                                                 \
     run = left < EDGEC_CODED_GROUP_##FORM ? left : EDGEC_CODED_GROUP_##FORM;                            \
-    EDGEC_UNROLL for (int v = 0; v < (NV); v++) scale[v] = edgec_coded_scale(code + 2 * v * EDGEC_LANES); \
-    code += 2 * (NV) * EDGEC_LANES;                                                                     \
+    EDGEC_UNROLL for (int v = 0; v < (NV); v++) {                                                       \
+      scale[v] = edgec_coded_scale(code + EDGEC_CODED_SCALE_##FORM * EDGEC_LANES * v, EDGEC_CODED_SCALE_##FORM); \
+    }                                                                                                   \
+    code += EDGEC_CODED_SCALE_##FORM * EDGEC_LANES * (NV);                                              \
     for (ptrdiff_t rows = run; rows > 0; rows -= EDGEC_CODED_HALVES_##FORM) {                           \
       edgec_codes codes[NV];                                                                            \
       EDGEC_UNROLL for (int v = 0; v < (NV); v++) codes[v] = edgec_load_codes(code + v * EDGEC_LANES);  \
@@ -107,6 +119,7 @@
 
 #define EDGEC_GEMM_SEGMENT_OF_I8(MR, NV) EDGEC_CODED_SEGMENT(I8, MR, NV)
 #define EDGEC_GEMM_SEGMENT_OF_I4(MR, NV) EDGEC_CODED_SEGMENT(I4, MR, NV)
+#define EDGEC_GEMM_SEGMENT_OF_I4F(MR, NV) EDGEC_CODED_SEGMENT(I4F, MR, NV)
 #define EDGEC_GEMM_SEGMENT_OF_E4M3(MR, NV) EDGEC_CODED_SEGMENT(E4M3, MR, NV)
 #define EDGEC_GEMM_SEGMENT_OF_E5M2(MR, NV) EDGEC_CODED_SEGMENT(E5M2, MR, NV)
 #define EDGEC_CODED_TILE(FORM, MR, NV) EDGEC_GEMM_TILE_FROM(BIAS, FORM, edgec_gemm_##FORM##_##MR##x##NV, MR, NV)
