@@ -46,10 +46,10 @@ def weights(net: Network, format: str, dims: tuple[int, ...], channels: int, pro
         stored = (net.rng.standard_normal(dims) * 60).astype(FLOAT8[format]).view(np.uint8)
         encoding: Encoding = Float8(format, module.intern(scale), channels)
     else:
-        group, top = (32, 8) if form.format == "i4" else (0, 127)
+        group, top = form.group, {"i4": 8, "i8": 127, "i8f": 128}.get(format, 8)
         of = grouped_dims(dims, products, group) if group else (dims[channels],)
         scale = net.rng.uniform(0.01, 2, of).astype(np.float32)
-        scale = short_scale(scale) if format != "i4f" else scale * net.rng.choice(np.float32([-1, 1]), of)
+        scale = short_scale(scale) if form.scale != np.float32 else scale * net.rng.choice(np.float32([-1, 1]), of)
         zero = module.intern(np.zeros(of, np.int8))
         stored = net.rng.integers(-top, min(top, 127), dims).astype(np.int8)
         encoding = Quant(form.format, module.intern(scale), zero, products if group else channels, group)
@@ -118,7 +118,7 @@ def test_a_block(format: str, step: int, tmp_path: Path) -> None:
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5 * np.abs(expected).max(), err_msg=target)
 
 
-@pytest.mark.parametrize("format", ["i4", "i4f"])
+@pytest.mark.parametrize("format", ["i4", "i4f", "i8f"])
 def test_sums_are_those_of_floats(format: str, tmp_path: Path) -> None:
     """Decoded weights are the very floats: the same bits as with weights that are floats already."""
     net = Network(14)
@@ -139,10 +139,11 @@ def test_weights_take_their_bits(tmp_path: Path) -> None:
     from edgec.targets.c.build import make_plan
 
     sizes = {}
-    for format in ("i4", "i4f", "i8"):
+    for format in ("i4", "i4f", "i8", "i8f"):
         net = Network(15)
         net.op("matmul", net.floats(4, 256), weights(net, format, (256, 128), 1, 0))
         sizes[format] = len(make_plan(net.graph, native()[0], "unit", 1).weights)
     assert sizes["i4"] < 256 * 128 * 4.5 / 8 + 4 * 128 + 64
     assert 256 * 128 * 5 / 8 < sizes["i4f"] < 256 * 128 * 5 / 8 + 4 * 128 + 64
+    assert 256 * 128 * 9 / 8 < sizes["i8f"] < 256 * 128 * 9 / 8 + 4 * 128 + 64
     assert sizes["i8"] < 256 * 128 + (2 + 4) * 128 + 64

@@ -2,8 +2,8 @@
    E4M3 and E5M2. A multiplies the very floats that the codes stand for, so that sums are those of gemm.h, bit by bit.
 
    A column's part of a segment is groups of EDGEC_CODED_GROUP_… products: a scale of 16 bits, the upper half of a
-   float, or a whole one (I4F, which is as I4 otherwise), then the codes. A panel has the scales of its columns side by
-   side, then their codes, row by row:
+   float, or a whole one (I8F and I4F, which are I8 and I4 in groups otherwise), then the codes. A panel has the scales
+   of its columns side by side, then their codes, row by row:
    - I8, E4M3, E5M2: a byte each.
    - I4 on A64: eight vectors of codes at a time, the first four in the lower halves of 16 bytes; else two rows at a time,
      the first in the lower halves.
@@ -19,14 +19,17 @@
 #define EDGEC_CODED_GROUP_I8 PTRDIFF_MAX
 #define EDGEC_CODED_GROUP_E4M3 PTRDIFF_MAX
 #define EDGEC_CODED_GROUP_E5M2 PTRDIFF_MAX
+#define EDGEC_CODED_GROUP_I8F 32
 #define EDGEC_CODED_GROUP_I4 32
 #define EDGEC_CODED_GROUP_I4F 32
 #define EDGEC_CODED_HALVES_I8 1 /* of a register of codes that are decoded one after the other */
+#define EDGEC_CODED_HALVES_I8F 1
 #define EDGEC_CODED_HALVES_E4M3 1
 #define EDGEC_CODED_HALVES_E5M2 1
 #define EDGEC_CODED_HALVES_I4 2
 #define EDGEC_CODED_HALVES_I4F 2
 #define EDGEC_CODED_SCALE_I8 2 /* bytes */
+#define EDGEC_CODED_SCALE_I8F 4
 #define EDGEC_CODED_SCALE_E4M3 2
 #define EDGEC_CODED_SCALE_E5M2 2
 #define EDGEC_CODED_SCALE_I4 2
@@ -118,6 +121,7 @@
 #endif
 
 #define EDGEC_GEMM_SEGMENT_OF_I8(MR, NV) EDGEC_CODED_SEGMENT(I8, MR, NV)
+#define EDGEC_GEMM_SEGMENT_OF_I8F(MR, NV) EDGEC_CODED_SEGMENT(I8F, MR, NV)
 #define EDGEC_GEMM_SEGMENT_OF_I4(MR, NV) EDGEC_CODED_SEGMENT(I4, MR, NV)
 #define EDGEC_GEMM_SEGMENT_OF_I4F(MR, NV) EDGEC_CODED_SEGMENT(I4F, MR, NV)
 #define EDGEC_GEMM_SEGMENT_OF_E4M3(MR, NV) EDGEC_CODED_SEGMENT(E4M3, MR, NV)

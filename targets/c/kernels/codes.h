@@ -1,5 +1,5 @@
-/* Codes of numbers as floats in registers: bytes (I8), half bytes (I4, I4F), and the 8-bit floats E4M3 and E5M2, which
-   are half precision of fewer bits. What decoding leaves out is in a scale that is multiplied later: 1/16 for I4, 2^8 for
+/* Codes of numbers as floats in registers: bytes (I8, I8F), half bytes (I4, I4F), and the 8-bit floats E4M3 and E5M2,
+   which are half precision of fewer bits. What decoding leaves out is in a scale that is multiplied later: 1/16 for I4, 2^8 for
    E4M3. The codes of NaN and infinity are met nowhere (edgec.ir.encodings.nearest_float8). */
 #ifndef EDGEC_CODES_H
 #define EDGEC_CODES_H
@@ -28,6 +28,7 @@ EDGEC_INLINE void edgec_decode_I8(edgec_vf *v, uint8x16_t x, int half) {
   (void)half;
   edgec_four_of_i8(v, vreinterpretq_s8_u8(x));
 }
+EDGEC_INLINE void edgec_decode_I8F(edgec_vf *v, uint8x16_t x, int half) { edgec_decode_I8(v, x, half); }
 EDGEC_INLINE void edgec_decode_I4(edgec_vf *v, uint8x16_t x, int half) {
   edgec_four_of_i8(v, vreinterpretq_s8_u8(half ? vandq_u8(x, vdupq_n_u8(0xf0)) : vshlq_n_u8(x, 4)));
 }
@@ -120,6 +121,7 @@ EDGEC_INLINE edgec_vf edgec_decode_I8(edgec_codes x, int half) {
   (void)half;
   return edgec_of_i8(x);
 }
+EDGEC_INLINE edgec_vf edgec_decode_I8F(edgec_codes x, int half) { return edgec_decode_I8(x, half); }
 EDGEC_INLINE edgec_vf edgec_decode_I4(edgec_codes x, int half) {
 #if defined(EDGEC_SCALAR)
   for (int i = 0; i < EDGEC_LANES; i++) x.at[i] = half ? x.at[i] & 0xf0 : (uint8_t)(x.at[i] << 4);
