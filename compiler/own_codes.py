@@ -1,13 +1,15 @@
 """Models whose weights are stored in few bits (MatMulNBits, constants of int4): they stay codes where kernels can.
 
 The importer makes floats of such constants, and passes move and transpose those. Afterwards the codes are found again:
-where each 32 products of a channel are one float times numbers of 4 bits, or of 8, the weights are encoded so. What
-codes stand for is every float, bit by bit, so that the artifact computes what the float model does.
+where each 32 products of a channel are one float times numbers of 4 bits, with or without a zero point, or of 8, the
+weights are encoded so. What codes stand for is every float, bit by bit, so that the artifact computes what the float
+model does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,8 +27,27 @@ PRECISION = "few bits, the model's own"
 LEAST_SCALE = 2.0**-120  # a sixteenth of it, which kernels multiply by, still has all bits of a float
 SAMPLE = 4  # numbers of a group that most candidates fail by
 AT_ONCE = 1 << 16  # groups
-# What the largest number of a group may be, the likeliest first; those left out are a half or less of one of these.
-TOPS = {"i4": (8, 4, 7, 6, 5), "i8": (*range(128, 63, -8), *(n for n in range(127, 64, -1) if n % 8))}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Codes of `bits`; `tops`: what the largest number of a group may be, the likeliest first. Without zero points, the
+    first is the lowest number, which has no opposite, and those left out are a half or less of one of these."""
+
+    bits: int
+    tops: tuple[int, ...]
+    zeros: bool = False
+
+    @property
+    def format(self) -> str:
+        return f"i{self.bits}"
+
+
+KINDS = (
+    Kind(4, (8, 4, 7, 6, 5)),
+    Kind(4, (*range(8, 16), *range(7, 0, -1)), zeros=True),
+    Kind(8, (*range(128, 63, -8), *(n for n in range(127, 64, -1) if n % 8))),
+)
 REASONS = {
     "NO_CODED_KERNEL": "kernels of this operator read weights in floats",
     "FEW_PRODUCTS": "scales would be as large as what they save",
@@ -42,10 +63,10 @@ def keep_codes(module: Module) -> dict[str, Any]:
     for op in graph.ops:
         if op.kind in MULTIPLIED and op.arg(1).const is not None:
             found = _encode(graph, op)
-            if found in TOPS:
-                kept.append((op, found))
-            else:
+            if found in REASONS:
                 refused.append({"op": op.label, "code": found, "why": REASONS[found]})
+            else:
+                kept.append((op, found))
     verify_module(module, after="the search for codes")
     return {
         "precision": PRECISION,
@@ -72,51 +93,54 @@ def _encode(graph: Graph, op: Op) -> str:
     length = moved.shape[-1]
     padded = np.pad(moved, [(0, 0)] * (moved.ndim - 1) + [(0, -length % GROUP)])
     groups = padded.reshape(-1, GROUP)
-    for format in TOPS:
-        found = codes_of(groups, format)
+    for kind in KINDS:
+        found = codes_of(groups, kind)
         if found is not None:
-            codes, scale = (v.reshape(*moved.shape[:-1], -1) for v in found)
-            scales = np.ascontiguousarray(np.moveaxis(scale, -1, axis))
-            zero = graph.module.intern(np.zeros(scales.shape, np.int8))
-            encoding = Quant(format, graph.module.intern(scales), zero, axis, GROUP)
-            stored = np.ascontiguousarray(np.moveaxis(codes[..., :length], -1, axis))
+            codes, scale, zero = (v.reshape(*moved.shape[:-1], -1) for v in found)
+            stored, scales, zeros = (
+                np.ascontiguousarray(np.moveaxis(v, -1, axis)) for v in (codes[..., :length], scale, zero)
+            )
+            encoding = Quant(kind.format, graph.module.intern(scales), graph.module.intern(zeros), axis, GROUP)
             op.inputs[1] = graph.encoded(stored, Type("f32", value.type.shape, (encoding,)), value.name)
-            return format
+            return kind.format
     return "NO_CODES"
 
 
-def codes_of(groups: Array, format: str) -> tuple[Array, Array] | None:
-    """Codes and scales that are the very numbers of groups [n, products]; None where a group has none."""
-    codes, scales = np.zeros(groups.shape, np.int8), np.ones(len(groups), np.float32)
+def codes_of(groups: Array, kind: Kind) -> tuple[Array, Array, Array] | None:
+    """Codes, scales and zero points that are the very numbers of groups [n, products]; None where a group has none."""
+    steps, scales = np.zeros(groups.shape, np.int8), np.ones(len(groups), np.float32)
     for start in range(0, len(groups), AT_ONCE):
         part = slice(start, start + AT_ONCE)
-        if not _find(groups[part], format, codes[part], scales[part]):
+        if not _find(groups[part], kind, steps[part], scales[part]):
             return None
-    return codes, scales
+    # the lowest of a group's steps is the lowest code; 0 is among them, or may be
+    low = steps.min(axis=1, initial=0) if kind.zeros else np.full(len(groups), -(1 << kind.bits - 1))
+    zeros = (-(1 << kind.bits - 1) - low).astype(np.int8)
+    return steps + zeros[:, None], scales, zeros
 
 
-def _find(groups: Array, format: str, codes: Array, scales: Array) -> bool:
-    """The same for a few groups, into `codes` and `scales`."""
+def _find(groups: Array, kind: Kind, steps: Array, scales: Array) -> bool:
+    """The numbers of a few groups in steps of their scales, into `steps` and `scales`."""
     largest = np.take_along_axis(groups, np.abs(groups).argmax(axis=1)[:, None], 1)[:, 0]
     left = np.flatnonzero(largest)
-    for scale in _candidates(largest, TOPS[format]):
+    for scale in _candidates(largest, kind):
         if not len(left):
             break
         step = scale[left]
         with np.errstate(all="ignore"):
-            likely = left[_exact(groups[left, :SAMPLE], step, format)[1] & (np.abs(step) >= LEAST_SCALE)]
-            found, exact = _exact(groups[likely], scale[likely], format)
+            likely = left[_exact(groups[left, :SAMPLE], step, kind)[1] & (np.abs(step) >= LEAST_SCALE)]
+            found, exact = _exact(groups[likely], scale[likely], kind)
         hit = likely[exact]
-        codes[hit], scales[hit] = found[exact], scale[hit]
+        steps[hit], scales[hit] = found[exact], scale[hit]
         left = np.setdiff1d(left, hit, assume_unique=True)
     return not len(left)
 
 
-def _candidates(largest: Array, tops: tuple[int, ...]) -> Iterator[Array]:
-    """A scale for each group. Only the lowest number has no opposite: with it, the scale has the other sign. A product
-    is rounded, so that the scale may be a step beside the quotient."""
-    for top in tops:
-        lowest = top == tops[0]
+def _candidates(largest: Array, kind: Kind) -> Iterator[Array]:
+    """A scale for each group. With the number that has no opposite, it has the other sign. A product is rounded, so
+    that the scale may be a step beside the quotient."""
+    for top in kind.tops:
+        lowest = top == kind.tops[0] and not kind.zeros
         scale = (largest / np.float32(-top) if lowest else np.abs(largest) / np.float32(top)).astype(np.float32)
         yield scale
         if top & (top - 1):
@@ -124,9 +148,13 @@ def _candidates(largest: Array, tops: tuple[int, ...]) -> Iterator[Array]:
             yield np.nextafter(scale, np.float32(np.inf))
 
 
-def _exact(groups: Array, scale: Array, format: str) -> tuple[Array, Array]:
-    """The nearest codes, and for which groups they stand for the very numbers."""
-    highest = TOPS[format][0]
+def _exact(groups: Array, scale: Array, kind: Kind) -> tuple[Array, Array]:
+    """Numbers in steps of a scale for each group, and which groups are these exactly."""
     steps = np.rint(groups / scale[:, None])
-    legal = (steps >= -highest) & (steps < highest) & (steps * scale[:, None] == groups)
-    return np.where(legal, steps, 0).astype(np.int8), legal.all(axis=1)
+    count = 1 << kind.bits
+    if kind.zeros:
+        fits = steps.max(axis=1, initial=0) - steps.min(axis=1, initial=0) < count
+    else:
+        fits = np.all((steps >= -count // 2) & (steps < count // 2), axis=1)
+    exact = fits & np.all(steps * scale[:, None] == groups, axis=1)
+    return np.where(exact[:, None], steps, 0).astype(np.int8), exact

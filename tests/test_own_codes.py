@@ -13,12 +13,13 @@ from test_build import command
 
 import edgec
 from edgec.onnx_import.importer import import_model
-from edgec.own_codes import codes_of, keep_codes
+from edgec.own_codes import KINDS, Kind, codes_of, keep_codes
 from edgec.passes import CPU_FLOAT
 from edgec.pipeline import run_pipeline
 
 F32 = TensorProto.FLOAT
 TARGETS = ["host", "arm:cortex-a76"]
+FOUR, ZERO, EIGHT = KINDS
 
 
 def nbits(seed: int, k: int, block: int, bits: int = 4, zeros: bool = False, dtype: Any = np.float32) -> Any:
@@ -82,11 +83,11 @@ def test_matmul_by_four_bits(k: int, block: int, target: str, tmp_path: Path) ->
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize(("bits", "zeros"), [(8, False), (4, True), (2, True)])
 def test_other_bits(bits: int, zeros: bool, target: str, tmp_path: Path) -> None:
-    """Bytes hold what four bits and a zero point are; two bits and theirs are four."""
+    """Zero points take 16 bits more for 32 weights; two bits and theirs are four."""
     receipt = built(nbits(2, 256, 32, bits, zeros), target, tmp_path)
-    format = "i4" if bits == 2 else "i8"
+    format = "i8" if bits == 8 else "i4"
     assert [row["format"] for row in receipt["quantization"]["weights"]] == [format, format]
-    each = {"i4": 5, "i8": 9}[format] / 8
+    each = {2: 5, 4: 5.5, 8: 9}[bits] / 8
     assert receipt["memory"]["weights_by_kind"][format] == 96 * (256 + 96) * each
 
 
@@ -140,26 +141,30 @@ def test_the_command(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @pytest.mark.parametrize(
-    ("low", "high", "format"),
-    [(-8, 7, "i4"), (-7, 8, "i4"), (-3, 3, "i4"), (-5, 5, "i4"), (-6, 6, "i4"), (-15, 7, "i8"), (-77, 50, "i8"),
-     (-128, 127, "i8")],
+    ("low", "high", "kind"),
+    [(-8, 7, FOUR), (-7, 8, FOUR), (-3, 3, FOUR), (-5, 5, FOUR), (-6, 6, FOUR), (-15, 0, ZERO), (-1, 14, ZERO),
+     (-3, 8, ZERO), (-8, 7, ZERO), (-77, 50, EIGHT), (-128, 127, EIGHT)],
 )  # fmt: skip
-def test_codes_are_found(low: int, high: int, format: str, dtype: Any) -> None:
+def test_codes_are_found(low: int, high: int, kind: Kind, dtype: Any) -> None:
     """Whatever the scales are, and whichever codes a group has."""
     rng = np.random.default_rng(8)
     codes = rng.integers(low, high + 1, (3000, 32)).astype(np.float32)
-    sign = -1 if high > -low else 1
+    sign = -1 if high > -low and not kind.zeros else 1
     groups = codes * (sign * rng.uniform(0.001, 0.1, (3000, 1))).astype(dtype).astype(np.float32)
     groups[7] = 0
-    found = codes_of(groups, format)
+    found = codes_of(groups, kind)
     assert found is not None
-    np.testing.assert_array_equal(found[0] * found[1][:, None], groups)
+    stored, scale, zero = found
+    np.testing.assert_array_equal((stored.astype(np.float32) - zero[:, None]) * scale[:, None], groups)
+    assert stored.min() >= -(1 << kind.bits - 1)
+    assert stored.max() < 1 << kind.bits - 1
+    assert kind.zeros or not zero.any()
 
 
 def test_codes_that_are_not_there() -> None:
     rng = np.random.default_rng(9)
     groups = np.round(rng.standard_normal((50, 32)) * 3).clip(-8, 7).astype(np.float32)
-    assert codes_of(groups, "i4") is not None
+    assert codes_of(groups, FOUR) is not None
     groups[31, 20] = np.nextafter(groups[31, 20] + 1, np.float32(9))
-    assert codes_of(groups, "i4") is None
-    assert codes_of(groups * np.float32(1e-40), "i8") is None
+    assert codes_of(groups, FOUR) is None
+    assert codes_of(groups * np.float32(1e-40), EIGHT) is None

@@ -28,7 +28,7 @@ BF16, F32 = np.dtype(ml_dtypes.bfloat16), np.dtype(np.float32)
 class Form:
     """`name`: in kernels; `format`: of the encoding; `group`: products that share a scale, 0 for a whole segment;
     `factor`: of the scale, for what decoding leaves out; `costs`: instructions that decode a vector, on A64 and
-    elsewhere; `scale`: what scales are packed as."""
+    elsewhere; `scale`: what scales are packed as; `zeros`: whether there are zero points beside them."""
 
     name: str
     format: str
@@ -36,6 +36,7 @@ class Form:
     factor: float
     costs: tuple[float, float]
     scale: np.dtype[Any] = BF16
+    zeros: bool = False
 
     @property
     def halves(self) -> int:
@@ -53,6 +54,7 @@ FORMS = {
     "i8": Form("I8", "i8", 0, 1.0, (3.8, 3.0)),
     "i4": Form("I4", "i4", 32, 1 / 16, (4.0, 4.5)),
     "i4f": Form("I4F", "i4", 32, 1 / 16, (4.0, 4.5), F32),
+    "i4z": Form("I4Z", "i4", 32, 1 / 16, (5.0, 5.5), F32, zeros=True),
     "i8f": Form("I8F", "i8", 32, 1.0, (3.8, 3.0), F32),
     "e4m3": Form("E4M3", "e4m3", 0, 256.0, (4.8, 6.0)),
     "e5m2": Form("E5M2", "e5m2", 0, 1.0, (3.8, 4.0)),
@@ -61,11 +63,12 @@ FORMS = {
 
 @dataclass(frozen=True)
 class Coded:
-    """Codes, and for each of them its scale; both are moved and cut alike."""
+    """Codes, and for each of them its scale and its zero point; they are moved and cut alike."""
 
     form: Form
     codes: Array
     scales: Array
+    zeros: Array
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -77,17 +80,17 @@ class Coded:
         """Of what they are decoded to."""
         return np.dtype(np.float32)
 
-    def _both(self, f: Callable[[Array], Array]) -> Coded:
-        return Coded(self.form, f(self.codes), f(self.scales))
+    def _each(self, f: Callable[[Array], Array]) -> Coded:
+        return Coded(self.form, f(self.codes), f(self.scales), f(self.zeros))
 
     def transpose(self, *axes: int) -> Coded:
-        return self._both(lambda v: v.transpose(axes))
+        return self._each(lambda v: v.transpose(axes))
 
     def reshape(self, *dims: int) -> Coded:
-        return self._both(lambda v: v.reshape(dims))
+        return self._each(lambda v: v.reshape(dims))
 
     def __getitem__(self, at: Any) -> Coded:
-        return self._both(lambda v: v[at])
+        return self._each(lambda v: v[at])
 
     def joins(self, channels: int) -> bool:
         """Whether taps of so many channels may be one run: groups do not go over the end of a tap."""
@@ -105,17 +108,22 @@ def weights_of(graph: Graph, value: Value, channels: int, products: int) -> Weig
         return graph.array(value)
     encoding = value.type.encodings[0]
     scale = graph.module.constants[encoding.scale]
+    zeros = np.broadcast_to(np.int8(0), value.type.dims)
     if form.group:
-        spread_scale = spread(scale, products, form.group, value.type.dims[products])
+        assert isinstance(encoding, Quant)
+        length = value.type.dims[products]
+        spread_scale = spread(scale, products, form.group, length)
+        if form.zeros:
+            zeros = spread(graph.module.constants[encoding.zero], products, form.group, length)
     else:
         along = scale if encoding.axis is None else scale.reshape([-1 if i == channels else 1 for i in
                                                                    range(value.type.rank)])  # fmt: skip
         spread_scale = np.broadcast_to(along, value.type.dims)
-    return Coded(form, graph.stored(value), spread_scale)
+    return Coded(form, graph.stored(value), spread_scale, zeros)
 
 
 def form_of(graph: Graph, value: Value, channels: int, products: int) -> Form | None:
-    """The kernels' form of a constant's encoding: symmetric, with scales a channel or a group that the form holds."""
+    """The kernels' form of a constant's encoding, with scales a channel or a group that the form holds."""
     if value.const is None or len(value.type.encodings) != 1:
         return None
     encoding = value.type.encodings[0]
@@ -123,9 +131,9 @@ def form_of(graph: Graph, value: Value, channels: int, products: int) -> Form | 
     constants = graph.module.constants
     if encoding.axis not in ((products,) if group else (None, channels)):
         return None
-    if isinstance(encoding, Quant) and np.any(constants[encoding.zero]):
-        return None
+    zeros = isinstance(encoding, Quant) and bool(np.any(constants[encoding.zero]))
     legal = [form for form in FORMS.values() if (form.format, form.group) == (encoding.format, group)]
+    legal = [form for form in legal if form.zeros or not zeros]
     return next((form for form in legal if form.holds(constants[encoding.scale])), None)
 
 
@@ -186,6 +194,10 @@ class CodedTiles:
                     scale = np.zeros(width, np.float32)
                     scale[: part.shape[1]] = part.scales[0] * np.float32(self.form.factor)
                     parts.append(scale.astype(self.form.scale).view(np.uint8))
+                    if self.form.zeros:
+                        zero = np.zeros(width, np.float32)
+                        zero[: part.shape[1]] = part.zeros[0] / np.float32(self.form.factor)
+                        parts.append(zero.astype(BF16).view(np.uint8))
                     parts.append(self._rows(part.codes, nv))
         return np.concatenate(parts) if parts else np.zeros(0, np.uint8)
 

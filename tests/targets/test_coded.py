@@ -50,7 +50,7 @@ def weights(net: Network, format: str, dims: tuple[int, ...], channels: int, pro
         of = grouped_dims(dims, products, group) if group else (dims[channels],)
         scale = net.rng.uniform(0.01, 2, of).astype(np.float32)
         scale = short_scale(scale) if form.scale != np.float32 else scale * net.rng.choice(np.float32([-1, 1]), of)
-        zero = module.intern(np.zeros(of, np.int8))
+        zero = module.intern((net.rng.integers(-8, 8, of) if form.zeros else np.zeros(of)).astype(np.int8))
         stored = net.rng.integers(-top, min(top, 127), dims).astype(np.int8)
         encoding = Quant(form.format, module.intern(scale), zero, products if group else channels, group)
     return net.graph.encoded(stored, Type("f32", dims, (encoding,)))
@@ -118,7 +118,7 @@ def test_a_block(format: str, step: int, tmp_path: Path) -> None:
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5 * np.abs(expected).max(), err_msg=target)
 
 
-@pytest.mark.parametrize("format", ["i4", "i4f", "i8f"])
+@pytest.mark.parametrize("format", ["i4", "i4f", "i4z", "i8f"])
 def test_sums_are_those_of_floats(format: str, tmp_path: Path) -> None:
     """Decoded weights are the very floats: the same bits as with weights that are floats already."""
     net = Network(14)

@@ -1,6 +1,6 @@
-/* Codes of numbers as floats in registers: bytes (I8, I8F), half bytes (I4, I4F), and the 8-bit floats E4M3 and E5M2,
-   which are half precision of fewer bits. What decoding leaves out is in a scale that is multiplied later: 1/16 for I4, 2^8 for
-   E4M3. The codes of NaN and infinity are met nowhere (edgec.ir.encodings.nearest_float8). */
+/* Codes of numbers as floats in registers: bytes (I8, I8F), half bytes (I4, I4F, I4Z), and the 8-bit floats E4M3 and
+   E5M2, which are half precision of fewer bits. What decoding leaves out is in a scale that is multiplied later: 1/16
+   for I4, 2^8 for E4M3. The codes of NaN and infinity are met nowhere (edgec.ir.encodings.nearest_float8). */
 #ifndef EDGEC_CODES_H
 #define EDGEC_CODES_H
 
@@ -33,6 +33,7 @@ EDGEC_INLINE void edgec_decode_I4(edgec_vf *v, uint8x16_t x, int half) {
   edgec_four_of_i8(v, vreinterpretq_s8_u8(half ? vandq_u8(x, vdupq_n_u8(0xf0)) : vshlq_n_u8(x, 4)));
 }
 EDGEC_INLINE void edgec_decode_I4F(edgec_vf *v, uint8x16_t x, int half) { edgec_decode_I4(v, x, half); }
+EDGEC_INLINE void edgec_decode_I4Z(edgec_vf *v, uint8x16_t x, int half) { edgec_decode_I4(v, x, half); }
 EDGEC_INLINE void edgec_decode_E5M2(edgec_vf *v, uint8x16_t x, int half) {
   (void)half;
   const uint8x16_t zero = vdupq_n_u8(0);
@@ -131,11 +132,17 @@ EDGEC_INLINE edgec_vf edgec_decode_I4(edgec_codes x, int half) {
 #endif
 }
 EDGEC_INLINE edgec_vf edgec_decode_I4F(edgec_codes x, int half) { return edgec_decode_I4(x, half); }
+EDGEC_INLINE edgec_vf edgec_decode_I4Z(edgec_codes x, int half) { return edgec_decode_I4(x, half); }
 #endif
 
 /* A vector of scales of so many bytes. */
 EDGEC_INLINE edgec_vf edgec_coded_scale(const uint8_t *p, int bytes) {
   return bytes == 2 ? edgec_short_scale(p) : edgec_load((const float *)(const void *)p);
+}
+/* What codes stand for; a difference of two of them is exact. */
+EDGEC_INLINE edgec_vf edgec_coded_times(edgec_vf codes, int has_zero, edgec_vf zero, edgec_vf scale) {
+  if (has_zero) codes -= zero;
+  return codes * scale;
 }
 
 #endif
