@@ -16,6 +16,7 @@ from edgec.onnx_import.importer import import_proto
 from edgec.onnx_import.options import ImportOptions
 from edgec.onnx_import.reader import read_model, standard_opset
 from edgec.options import BuildOptions
+from edgec.own_codes import keep_codes
 from edgec.passes import CPU_FLOAT
 from edgec.pipeline import run_pipeline
 from edgec.plan_facts import FILE as PLAN
@@ -60,6 +61,8 @@ def inspect_model(path: Path, bindings: ImportOptions, target: str) -> Iterator[
         yield from quantization_lines(facts)
     else:
         effects = run_pipeline(module, CPU_FLOAT)
+        if module.narrow:
+            yield from quantization_lines(keep_codes(module))
     threads = BuildOptions().threads
     segments = schedule_graph(graph, device.isa, device.memory, threads)
     try:
@@ -71,6 +74,8 @@ def inspect_model(path: Path, bindings: ImportOptions, target: str) -> Iterator[
         f"for {target} ({device.name}): {len(plan.calls)} kernel calls in {len(plan.steps)} steps, "
         f"{len(plan.weights):,} B of packed weights"
     )
+    if len(plan.weights_by_kind) > 1:
+        yield ", ".join(f"{size:,} B of them {kind}" for kind, size in plan.weights_by_kind.most_common())
     costs = step_costs(plan, device)
     yield from account_lines(account(graph, device, segments, plan, costs, effects, threads))
     facts = plan_facts(plan, costs)

@@ -1,7 +1,8 @@
 """Models that are quantised already: their own scales and zero points become encodings, their operators work on bytes.
 
 A model is one of these where the importer left `quantize` or `dequantize` operators. Weights alone that are stored in
-few bits become floats. Scales that are found at run time (DynamicQuantizeLinear) stay floats between products of bytes.
+few bits are left to own_codes.py. Scales that are found at run time (DynamicQuantizeLinear) stay floats between
+products of bytes.
 """
 
 from __future__ import annotations

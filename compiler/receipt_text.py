@@ -127,6 +127,8 @@ def _coded_weights(q: Facts) -> Iterator[str]:
         yield f"  {q['code']}: {q['why']}"
     if q["low_rank"]:
         yield f"  floats of rank {q['low_rank']} give back what rounding takes from the weights of matmuls"
+    for (code, why), count in Counter((row["code"], row["why"]) for row in q.get("refused", ())).most_common():
+        yield f"  weights in floats: {code}: {count}, {why}"
     if q["weights_in_floats"]:
         yield f"  weights in floats: {', '.join(q['weights_in_floats'])}"
     known = [row for row in q["weights"] if row["signal_to_noise_db"] is not None]

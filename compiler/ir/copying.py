@@ -7,7 +7,7 @@ from edgec.ir.graph import Graph, Module, Op, State, Value
 
 def copy_module(module: Module) -> tuple[Module, dict[Value, Value]]:
     """The copy, and of each value of the module the one that stands for it there."""
-    made = Module(dict(module.constants))
+    made = Module(dict(module.constants), narrow=module.narrow.copy())
     values: dict[Value, Value] = {}
     for name, graph in module.entries.items():
         _copy_graph(graph, Graph(made, name), values)

@@ -40,7 +40,8 @@ def check_encoding(constants: Constants, encoding: Encoding, of: Type) -> None:
         if array is None or dtype_name(array.dtype) != dtype or array.shape != shape:
             raise IRError(f"the {what} of an encoding of {of} must be a constant {dtype}{list(shape)}")
     scale = constants[encoding.scale]
-    if not np.all(np.isfinite(scale)) or not np.all(scale > 0):
+    legal = scale != 0 if group else scale > 0  # what others made of weights has groups of negative scales
+    if not np.all(np.isfinite(scale)) or not np.all(legal):
         raise IRError(f"a scale of an encoding of {of} is not a positive number")
 
 

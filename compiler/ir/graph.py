@@ -7,6 +7,7 @@ hash). A `State` pairs a graph input with the output that becomes that input at 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -102,6 +103,7 @@ class Module:
 
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     entries: dict[str, Graph] = field(default_factory=dict)
+    narrow: Counter[str] = field(default_factory=Counter)  # numbers of the model in few bits that are floats here
 
     def intern(self, array: np.ndarray) -> str:
         """Key of the array in `constants`; equal dtype, shape and bytes give the same key."""

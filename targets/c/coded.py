@@ -21,42 +21,54 @@ from edgec.targets.c.tiles import Tiles, cheapest_tiles, tile_instructions
 Array = np.ndarray[Any, Any]
 
 
+BF16, F32 = np.dtype(ml_dtypes.bfloat16), np.dtype(np.float32)
+
+
 @dataclass(frozen=True)
 class Form:
-    """`group`: products that share a scale, 0 for a whole segment; `factor`: of the scale, for what decoding leaves
-    out; `costs`: instructions that decode a vector, on A64 and elsewhere."""
+    """`name`: in kernels; `format`: of the encoding; `group`: products that share a scale, 0 for a whole segment;
+    `factor`: of the scale, for what decoding leaves out; `costs`: instructions that decode a vector, on A64 and
+    elsewhere; `scale`: what scales are packed as; `zeros`: whether there are zero points beside them."""
 
     name: str
+    format: str
     group: int
     factor: float
     costs: tuple[float, float]
-
-    @property
-    def format(self) -> str:
-        """Of the encoding."""
-        return self.name.lower()
+    scale: np.dtype[Any] = BF16
+    zeros: bool = False
 
     @property
     def halves(self) -> int:
         """Codes in a byte."""
-        return 2 if self.name == "I4" else 1
+        return 2 if self.format == "i4" else 1
+
+    def holds(self, scales: Array) -> bool:
+        """Whether packed scales are the very numbers."""
+        factor = np.float32(self.factor)
+        packed = (scales * factor).astype(self.scale).astype(np.float32)
+        return np.array_equal(packed / factor, scales)
 
 
 FORMS = {
-    "i8": Form("I8", 0, 1.0, (3.8, 3.0)),
-    "i4": Form("I4", 32, 1 / 16, (4.0, 4.5)),
-    "e4m3": Form("E4M3", 0, 256.0, (4.8, 6.0)),
-    "e5m2": Form("E5M2", 0, 1.0, (3.8, 4.0)),
+    "i8": Form("I8", "i8", 0, 1.0, (3.8, 3.0)),
+    "i4": Form("I4", "i4", 32, 1 / 16, (4.0, 4.5)),
+    "i4f": Form("I4F", "i4", 32, 1 / 16, (4.0, 4.5), F32),
+    "i4z": Form("I4Z", "i4", 32, 1 / 16, (5.0, 5.5), F32, zeros=True),
+    "i8f": Form("I8F", "i8", 32, 1.0, (3.8, 3.0), F32),
+    "e4m3": Form("E4M3", "e4m3", 0, 256.0, (4.8, 6.0)),
+    "e5m2": Form("E5M2", "e5m2", 0, 1.0, (3.8, 4.0)),
 }
 
 
 @dataclass(frozen=True)
 class Coded:
-    """Codes, and for each of them its scale; both are moved and cut alike."""
+    """Codes, and for each of them its scale and its zero point; they are moved and cut alike."""
 
     form: Form
     codes: Array
     scales: Array
+    zeros: Array
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -68,17 +80,17 @@ class Coded:
         """Of what they are decoded to."""
         return np.dtype(np.float32)
 
-    def _both(self, f: Callable[[Array], Array]) -> Coded:
-        return Coded(self.form, f(self.codes), f(self.scales))
+    def _each(self, f: Callable[[Array], Array]) -> Coded:
+        return Coded(self.form, f(self.codes), f(self.scales), f(self.zeros))
 
     def transpose(self, *axes: int) -> Coded:
-        return self._both(lambda v: v.transpose(axes))
+        return self._each(lambda v: v.transpose(axes))
 
     def reshape(self, *dims: int) -> Coded:
-        return self._both(lambda v: v.reshape(dims))
+        return self._each(lambda v: v.reshape(dims))
 
     def __getitem__(self, at: Any) -> Coded:
-        return self._both(lambda v: v[at])
+        return self._each(lambda v: v[at])
 
     def joins(self, channels: int) -> bool:
         """Whether taps of so many channels may be one run: groups do not go over the end of a tap."""
@@ -96,28 +108,33 @@ def weights_of(graph: Graph, value: Value, channels: int, products: int) -> Weig
         return graph.array(value)
     encoding = value.type.encodings[0]
     scale = graph.module.constants[encoding.scale]
+    zeros = np.broadcast_to(np.int8(0), value.type.dims)
     if form.group:
-        spread_scale = spread(scale, products, form.group, value.type.dims[products])
+        assert isinstance(encoding, Quant)
+        length = value.type.dims[products]
+        spread_scale = spread(scale, products, form.group, length)
+        if form.zeros:
+            zeros = spread(graph.module.constants[encoding.zero], products, form.group, length)
     else:
         along = scale if encoding.axis is None else scale.reshape([-1 if i == channels else 1 for i in
                                                                    range(value.type.rank)])  # fmt: skip
         spread_scale = np.broadcast_to(along, value.type.dims)
-    return Coded(form, graph.stored(value), spread_scale)
+    return Coded(form, graph.stored(value), spread_scale, zeros)
 
 
 def form_of(graph: Graph, value: Value, channels: int, products: int) -> Form | None:
-    """The kernels' form of a constant's encoding: symmetric, with scales of 16 bits a channel or a group."""
+    """The kernels' form of a constant's encoding, with scales a channel or a group that the form holds."""
     if value.const is None or len(value.type.encodings) != 1:
         return None
     encoding = value.type.encodings[0]
-    form = FORMS.get(encoding.format)
     group = encoding.group if isinstance(encoding, Quant) else 0
-    if form is None or group != form.group or encoding.axis not in ((products,) if group else (None, channels)):
-        return None
     constants = graph.module.constants
-    if isinstance(encoding, Quant) and np.any(constants[encoding.zero]):
+    if encoding.axis not in ((products,) if group else (None, channels)):
         return None
-    return form if np.array_equal(short_scale(constants[encoding.scale]), constants[encoding.scale]) else None
+    zeros = isinstance(encoding, Quant) and bool(np.any(constants[encoding.zero]))
+    legal = [form for form in FORMS.values() if (form.format, form.group) == (encoding.format, group)]
+    legal = [form for form in legal if form.zeros or not zeros]
+    return next((form for form in legal if form.holds(constants[encoding.scale])), None)
 
 
 def short_scale(scale: Array) -> Array:
@@ -149,7 +166,7 @@ class CodedTiles:
 
     @property
     def kind(self) -> str:
-        return next(name for name, form in FORMS.items() if form is self.form)
+        return self.form.format
 
     def struct(self) -> Struct:
         t, name = self.tiles, f"edgec_gemm_{self.form.name}_"
@@ -176,7 +193,11 @@ class CodedTiles:
                     part = runs[run, k : k + group, j : j + width]
                     scale = np.zeros(width, np.float32)
                     scale[: part.shape[1]] = part.scales[0] * np.float32(self.form.factor)
-                    parts.append(scale.astype(ml_dtypes.bfloat16).view(np.uint8))
+                    parts.append(scale.astype(self.form.scale).view(np.uint8))
+                    if self.form.zeros:
+                        zero = np.zeros(width, np.float32)
+                        zero[: part.shape[1]] = part.zeros[0] / np.float32(self.form.factor)
+                        parts.append(zero.astype(BF16).view(np.uint8))
                     parts.append(self._rows(part.codes, nv))
         return np.concatenate(parts) if parts else np.zeros(0, np.uint8)
 

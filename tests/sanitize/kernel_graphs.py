@@ -272,6 +272,7 @@ GRAPHS: dict[str, Callable[[], Net]] = {
     "weights_of_four_bits": lambda: of_bytes(test_q4gemm.network),
     "rows_with_scales": lambda: of_bytes(test_dynamic.network),
     "coded_weights": lambda: of_bytes(lambda _: test_coded.network("i4")),
+    "coded_weights_with_zero_points": lambda: of_bytes(lambda _: test_coded.network("i4z")),
     "weights_of_8_bit_floats": lambda: of_bytes(lambda _: test_coded.network("e4m3")),
     "products_of_bf16": lambda: of_bf16("f32"),
     "products_to_bf16": lambda: of_bf16("bf16"),

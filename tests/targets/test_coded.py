@@ -40,18 +40,19 @@ CONVS: list[Any] = [
 
 def weights(net: Network, format: str, dims: tuple[int, ...], channels: int, products: int) -> Value:
     """A constant of random codes, with scales a channel, or a group of 32 along the products."""
-    module = net.graph.module
+    module, form = net.graph.module, FORMS[format]
     if format in FLOAT8:
         scale = short_scale(net.rng.uniform(0.01, 2, dims[channels]).astype(np.float32))
         stored = (net.rng.standard_normal(dims) * 60).astype(FLOAT8[format]).view(np.uint8)
         encoding: Encoding = Float8(format, module.intern(scale), channels)
     else:
-        group, top = (32, 8) if format == "i4" else (0, 127)
+        group, top = form.group, {"i4": 8, "i8": 127, "i8f": 128}.get(format, 8)
         of = grouped_dims(dims, products, group) if group else (dims[channels],)
-        scale = short_scale(net.rng.uniform(0.01, 2, of).astype(np.float32))
-        zero = module.intern(np.zeros(of, np.int8))
+        scale = net.rng.uniform(0.01, 2, of).astype(np.float32)
+        scale = short_scale(scale) if form.scale != np.float32 else scale * net.rng.choice(np.float32([-1, 1]), of)
+        zero = module.intern((net.rng.integers(-8, 8, of) if form.zeros else np.zeros(of)).astype(np.int8))
         stored = net.rng.integers(-top, min(top, 127), dims).astype(np.int8)
-        encoding = Quant(format, module.intern(scale), zero, products if group else channels, group)
+        encoding = Quant(form.format, module.intern(scale), zero, products if group else channels, group)
     return net.graph.encoded(stored, Type("f32", dims, (encoding,)))
 
 
@@ -117,10 +118,11 @@ def test_a_block(format: str, step: int, tmp_path: Path) -> None:
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5 * np.abs(expected).max(), err_msg=target)
 
 
-def test_sums_are_those_of_floats(tmp_path: Path) -> None:
+@pytest.mark.parametrize("format", ["i4", "i4f", "i4z", "i8f"])
+def test_sums_are_those_of_floats(format: str, tmp_path: Path) -> None:
     """Decoded weights are the very floats: the same bits as with weights that are floats already."""
     net = Network(14)
-    x, w = net.floats(9, 70), weights(net, "i4", (70, 50), 1, 0)
+    x, w = net.floats(9, 70), weights(net, format, (70, 50), 1, 0)
     net.op("matmul", x, w)
     net.op("matmul", x, net.build.const(net.graph.array(w)))
     for target in (HOSTS[0], "arm:cortex-a76"):
@@ -131,15 +133,17 @@ def test_sums_are_those_of_floats(tmp_path: Path) -> None:
 
 
 def test_weights_take_their_bits(tmp_path: Path) -> None:
-    """Half a byte a weight and a scale of two bytes for 32 of them."""
+    """Half a byte a weight and a scale of two bytes, or four, for 32 of them."""
     from compiled import native
 
     from edgec.targets.c.build import make_plan
 
     sizes = {}
-    for format in ("i4", "i8"):
+    for format in ("i4", "i4f", "i8", "i8f"):
         net = Network(15)
         net.op("matmul", net.floats(4, 256), weights(net, format, (256, 128), 1, 0))
         sizes[format] = len(make_plan(net.graph, native()[0], "unit", 1).weights)
     assert sizes["i4"] < 256 * 128 * 4.5 / 8 + 4 * 128 + 64
+    assert 256 * 128 * 5 / 8 < sizes["i4f"] < 256 * 128 * 5 / 8 + 4 * 128 + 64
+    assert 256 * 128 * 9 / 8 < sizes["i8f"] < 256 * 128 * 9 / 8 + 4 * 128 + 64
     assert sizes["i8"] < 256 * 128 + (2 + 4) * 128 + 64

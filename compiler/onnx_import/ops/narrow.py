@@ -23,6 +23,8 @@ KINDS: dict[str, np.dtype[Any]] = {
     "float8e5m2": np.dtype(ml_dtypes.float8_e5m2),
 }
 
+FEW_BITS = frozenset(dtype for name, dtype in KINDS.items() if "int" in name)
+
 
 def decoded(stored: Array, scale: Array, zero: Array | None, axis: int, block: int) -> Array:
     """scale * (stored - zero) as float32, each scale for `block` elements of `axis`; scales that are one number or lie
@@ -53,6 +55,8 @@ def dequantize_narrow(node: Node, x: Narrow, to: str) -> list[Item]:
         node.broken(f"has zero points of the shape {list(zero.array.shape)} beside a scale of {list(scale.shape)}; "
                     "legal are equal shapes")  # fmt: skip
     node.room(x.array.size)
+    if KINDS.get(x.element, np.dtype(np.float32)) in FEW_BITS:
+        node.walk.graph.module.narrow[x.element] += x.array.size
     real = decoded(x.array, scale, None if zero is None else zero.array, *_placed(node, x.array.shape, scale))
     return [node.constant(real, to)]
 
@@ -113,8 +117,10 @@ def matmul_nbits(node: Node) -> list[Item]:
     stored = unpacked(packed.reshape(n, -1), bits, blocks * block)
     zero = _zero_points(node, n, blocks, bits)
     real = decoded(stored, scales.reshape(n, blocks), zero, 1, block)[:, :k]
-    w = node.constant(np.ascontiguousarray(real.T), a.type.dtype)
-    y = product(node, a, w)
+    node.walk.graph.module.narrow[f"uint{bits}"] += n * k
+    # weights are not rounded to halves, nor are they in onnxruntime
+    y = product(node, node.cast(a, "f32"), node.constant(np.ascontiguousarray(real.T), "f32"))
+    y = node.cast(y, a.type.dtype)
     return [node.op("add", y, node.value(5)) if node.has(5) else y]
 
 

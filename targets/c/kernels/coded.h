@@ -2,7 +2,8 @@
    E4M3 and E5M2. A multiplies the very floats that the codes stand for, so that sums are those of gemm.h, bit by bit.
 
    A column's part of a segment is groups of EDGEC_CODED_GROUP_… products: a scale of 16 bits, the upper half of a
-   float, then the codes. A panel has the scales of its columns side by side, then their codes, row by row:
+   float, or a whole one (I8F and I4F, which are I8 and I4 in groups otherwise), then the codes. A panel has the scales
+   of its columns side by side, with I4Z zero points of 16 bits, times 16, behind them, then codes, row by row:
    - I8, E4M3, E5M2: a byte each.
    - I4 on A64: eight vectors of codes at a time, the first four in the lower halves of 16 bytes; else two rows at a time,
      the first in the lower halves.
@@ -18,11 +19,31 @@
 #define EDGEC_CODED_GROUP_I8 PTRDIFF_MAX
 #define EDGEC_CODED_GROUP_E4M3 PTRDIFF_MAX
 #define EDGEC_CODED_GROUP_E5M2 PTRDIFF_MAX
+#define EDGEC_CODED_GROUP_I8F 32
 #define EDGEC_CODED_GROUP_I4 32
+#define EDGEC_CODED_GROUP_I4F 32
+#define EDGEC_CODED_GROUP_I4Z 32
 #define EDGEC_CODED_HALVES_I8 1 /* of a register of codes that are decoded one after the other */
+#define EDGEC_CODED_HALVES_I8F 1
 #define EDGEC_CODED_HALVES_E4M3 1
 #define EDGEC_CODED_HALVES_E5M2 1
 #define EDGEC_CODED_HALVES_I4 2
+#define EDGEC_CODED_HALVES_I4F 2
+#define EDGEC_CODED_HALVES_I4Z 2
+#define EDGEC_CODED_SCALE_I8 2 /* bytes */
+#define EDGEC_CODED_SCALE_I8F 4
+#define EDGEC_CODED_SCALE_E4M3 2
+#define EDGEC_CODED_SCALE_E5M2 2
+#define EDGEC_CODED_SCALE_I4 2
+#define EDGEC_CODED_SCALE_I4F 4
+#define EDGEC_CODED_SCALE_I4Z 4
+#define EDGEC_CODED_ZERO_I8 0
+#define EDGEC_CODED_ZERO_I8F 0
+#define EDGEC_CODED_ZERO_E4M3 0
+#define EDGEC_CODED_ZERO_E5M2 0
+#define EDGEC_CODED_ZERO_I4 0
+#define EDGEC_CODED_ZERO_I4F 0
+#define EDGEC_CODED_ZERO_I4Z 1
 
 #if !defined(EDGEC_SCALAR) && EDGEC_LANES == 4
 /* Products of K rows, 4 or 8, of one group; EDGEC_TIE as in gemm.h. */
@@ -41,7 +62,7 @@
         edgec_decode_##FORM(bv, codes, half);                                                           \
         EDGEC_UNROLL for (int i = 0; i < 4; i++) {                                                      \
           const int k = (at + 4 * half + i) / (NV), v = (at + 4 * half + i) % (NV);                     \
-          bv[i] *= scale[v];                                                                            \
+          bv[i] = edgec_coded_times(bv[i], EDGEC_CODED_ZERO_##FORM, zero[v], scale[v]);                 \
           EDGEC_UNROLL for (int m = 0; m < (MR); m++) acc[m][v] += edgec_splat(av[m][k / 4][k % 4]) * bv[i]; \
         }                                                                                               \
         EDGEC_UNROLL for (int i = 0; i < 4 && i < (NV); i++) {                                          \
@@ -60,10 +81,14 @@
 #define EDGEC_CODED_SEGMENT(FORM, MR, NV)                                                               \
   const uint8_t *code = (const uint8_t *)b;                                                             \
   for (ptrdiff_t left = length, run; left > 0; left -= run) {                                           \
-    edgec_vf scale[NV];                                                                                 \
+    edgec_vf scale[NV], zero[NV];                                                                       \
     run = left < EDGEC_CODED_GROUP_##FORM ? left : EDGEC_CODED_GROUP_##FORM;                            \
-    EDGEC_UNROLL for (int v = 0; v < (NV); v++) scale[v] = edgec_coded_scale(code + 8 * v);             \
-    code += 8 * (NV);                                                                                   \
+    EDGEC_UNROLL for (int v = 0; v < (NV); v++) {                                                       \
+      scale[v] = edgec_coded_scale(code + EDGEC_CODED_SCALE_##FORM * EDGEC_LANES * v, EDGEC_CODED_SCALE_##FORM); \
+      const uint8_t *behind = code + (EDGEC_CODED_SCALE_##FORM * (NV) + 2 * v) * EDGEC_LANES;           \
+      zero[v] = EDGEC_CODED_ZERO_##FORM ? edgec_short_scale(behind) : scale[v];                         \
+    }                                                                                                   \
+    code += (EDGEC_CODED_SCALE_##FORM + 2 * EDGEC_CODED_ZERO_##FORM) * EDGEC_LANES * (NV);              \
     for (ptrdiff_t eights = run >> 3; eights != 0; eights--) EDGEC_CODED_EIGHT(FORM, MR, NV)            \
     if (run & 7) { /* the last of a segment: nothing behind A is read */                                \
       float last[MR][8];                                                                                \
@@ -82,10 +107,14 @@
   ptrdiff_t at = 0;                                                                                     \
   const uint8_t *code = (const uint8_t *)b;                                                             \
   for (ptrdiff_t left = length, run; left > 0; left -= run) {                                           \
-    edgec_vf scale[NV];                                                                                 \
+    edgec_vf scale[NV], zero[NV];                                                                       \
     run = left < EDGEC_CODED_GROUP_##FORM ? left : EDGEC_CODED_GROUP_##FORM;                            \
-    EDGEC_UNROLL for (int v = 0; v < (NV); v++) scale[v] = edgec_coded_scale(code + 2 * v * EDGEC_LANES); \
-    code += 2 * (NV) * EDGEC_LANES;                                                                     \
+    EDGEC_UNROLL for (int v = 0; v < (NV); v++) {                                                       \
+      scale[v] = edgec_coded_scale(code + EDGEC_CODED_SCALE_##FORM * EDGEC_LANES * v, EDGEC_CODED_SCALE_##FORM); \
+      const uint8_t *behind = code + (EDGEC_CODED_SCALE_##FORM * (NV) + 2 * v) * EDGEC_LANES;           \
+      zero[v] = EDGEC_CODED_ZERO_##FORM ? edgec_short_scale(behind) : scale[v];                         \
+    }                                                                                                   \
+    code += (EDGEC_CODED_SCALE_##FORM + 2 * EDGEC_CODED_ZERO_##FORM) * EDGEC_LANES * (NV);              \
     for (ptrdiff_t rows = run; rows > 0; rows -= EDGEC_CODED_HALVES_##FORM) {                           \
       edgec_codes codes[NV];                                                                            \
       EDGEC_UNROLL for (int v = 0; v < (NV); v++) codes[v] = edgec_load_codes(code + v * EDGEC_LANES);  \
@@ -93,7 +122,10 @@
       EDGEC_UNROLL for (int half = 0; half < EDGEC_CODED_HALVES_##FORM; half++) {                       \
         edgec_vf bv[NV];                                                                                \
         if (half && rows == 1) break;                                                                   \
-        EDGEC_UNROLL for (int v = 0; v < (NV); v++) bv[v] = edgec_decode_##FORM(codes[v], half) * scale[v]; \
+        EDGEC_UNROLL for (int v = 0; v < (NV); v++) {                                                   \
+          bv[v] = edgec_decode_##FORM(codes[v], half);                                                  \
+          bv[v] = edgec_coded_times(bv[v], EDGEC_CODED_ZERO_##FORM, zero[v], scale[v]);                 \
+        }                                                                                               \
         EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                   \
           const edgec_vf am = edgec_splat(*(const float *)(row[m] + at));                               \
           EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] += am * bv[v];                          \
@@ -106,7 +138,10 @@
 #endif
 
 #define EDGEC_GEMM_SEGMENT_OF_I8(MR, NV) EDGEC_CODED_SEGMENT(I8, MR, NV)
+#define EDGEC_GEMM_SEGMENT_OF_I8F(MR, NV) EDGEC_CODED_SEGMENT(I8F, MR, NV)
 #define EDGEC_GEMM_SEGMENT_OF_I4(MR, NV) EDGEC_CODED_SEGMENT(I4, MR, NV)
+#define EDGEC_GEMM_SEGMENT_OF_I4F(MR, NV) EDGEC_CODED_SEGMENT(I4F, MR, NV)
+#define EDGEC_GEMM_SEGMENT_OF_I4Z(MR, NV) EDGEC_CODED_SEGMENT(I4Z, MR, NV)
 #define EDGEC_GEMM_SEGMENT_OF_E4M3(MR, NV) EDGEC_CODED_SEGMENT(E4M3, MR, NV)
 #define EDGEC_GEMM_SEGMENT_OF_E5M2(MR, NV) EDGEC_CODED_SEGMENT(E5M2, MR, NV)
 #define EDGEC_CODED_TILE(FORM, MR, NV) EDGEC_GEMM_TILE_FROM(BIAS, FORM, edgec_gemm_##FORM##_##MR##x##NV, MR, NV)

@@ -1,13 +1,13 @@
-/* Codes of numbers as floats in registers: bytes (I8), half bytes (I4), and the 8-bit floats E4M3 and E5M2, which are
-   half precision of fewer bits. What decoding leaves out is in a scale that is multiplied later: 1/16 for I4, 2^8 for
-   E4M3. The codes of NaN and infinity are met nowhere (edgec.ir.encodings.nearest_float8). */
+/* Codes of numbers as floats in registers: bytes (I8, I8F), half bytes (I4, I4F, I4Z), and the 8-bit floats E4M3 and
+   E5M2, which are half precision of fewer bits. What decoding leaves out is in a scale that is multiplied later: 1/16
+   for I4, 2^8 for E4M3. The codes of NaN and infinity are met nowhere (edgec.ir.encodings.nearest_float8). */
 #ifndef EDGEC_CODES_H
 #define EDGEC_CODES_H
 
 #include "isa.h"
 
 #if !defined(EDGEC_SCALAR) && EDGEC_LANES == 4
-EDGEC_INLINE edgec_vf edgec_coded_scale(const uint8_t *p) {
+EDGEC_INLINE edgec_vf edgec_short_scale(const uint8_t *p) {
   return (edgec_vf)vshll_n_u16(vreinterpret_u16_u8(vld1_u8(p)), 16);
 }
 EDGEC_INLINE void edgec_four_of_i8(edgec_vf *v, int8x16_t x) {
@@ -28,9 +28,12 @@ EDGEC_INLINE void edgec_decode_I8(edgec_vf *v, uint8x16_t x, int half) {
   (void)half;
   edgec_four_of_i8(v, vreinterpretq_s8_u8(x));
 }
+EDGEC_INLINE void edgec_decode_I8F(edgec_vf *v, uint8x16_t x, int half) { edgec_decode_I8(v, x, half); }
 EDGEC_INLINE void edgec_decode_I4(edgec_vf *v, uint8x16_t x, int half) {
   edgec_four_of_i8(v, vreinterpretq_s8_u8(half ? vandq_u8(x, vdupq_n_u8(0xf0)) : vshlq_n_u8(x, 4)));
 }
+EDGEC_INLINE void edgec_decode_I4F(edgec_vf *v, uint8x16_t x, int half) { edgec_decode_I4(v, x, half); }
+EDGEC_INLINE void edgec_decode_I4Z(edgec_vf *v, uint8x16_t x, int half) { edgec_decode_I4(v, x, half); }
 EDGEC_INLINE void edgec_decode_E5M2(edgec_vf *v, uint8x16_t x, int half) {
   (void)half;
   const uint8x16_t zero = vdupq_n_u8(0);
@@ -47,7 +50,7 @@ EDGEC_INLINE void edgec_decode_E4M3(edgec_vf *v, uint8x16_t x, int half) {
 }
 #else
 #if !defined(EDGEC_SCALAR) && EDGEC_LANES == 16
-EDGEC_INLINE edgec_vf edgec_coded_scale(const uint8_t *p) {
+EDGEC_INLINE edgec_vf edgec_short_scale(const uint8_t *p) {
   const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p));
   return (edgec_vf)_mm512_slli_epi32(wide, 16);
 }
@@ -64,7 +67,7 @@ EDGEC_INLINE edgec_vf edgec_decode_E4M3(edgec_codes x, int half) {
   return (edgec_vf)_mm512_cvtph_ps(_mm256_and_si256(wide, _mm256_set1_epi16((int16_t)0xbfff)));
 }
 #elif !defined(EDGEC_SCALAR)
-EDGEC_INLINE edgec_vf edgec_coded_scale(const uint8_t *p) {
+EDGEC_INLINE edgec_vf edgec_short_scale(const uint8_t *p) {
   const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
   return (edgec_vf)_mm256_slli_epi32(wide, 16);
 }
@@ -81,7 +84,7 @@ EDGEC_INLINE edgec_vf edgec_decode_E4M3(edgec_codes x, int half) {
   return (edgec_vf)_mm256_cvtph_ps(_mm_and_si128(wide, _mm_set1_epi16((int16_t)0xbfff)));
 }
 #else
-EDGEC_INLINE edgec_vf edgec_coded_scale(const uint8_t *p) {
+EDGEC_INLINE edgec_vf edgec_short_scale(const uint8_t *p) {
   edgec_vi v;
   for (int i = 0; i < EDGEC_LANES; i++) v[i] = (int32_t)((uint32_t)p[2 * i] << 16 | (uint32_t)p[2 * i + 1] << 24);
   return (edgec_vf)v;
@@ -119,6 +122,7 @@ EDGEC_INLINE edgec_vf edgec_decode_I8(edgec_codes x, int half) {
   (void)half;
   return edgec_of_i8(x);
 }
+EDGEC_INLINE edgec_vf edgec_decode_I8F(edgec_codes x, int half) { return edgec_decode_I8(x, half); }
 EDGEC_INLINE edgec_vf edgec_decode_I4(edgec_codes x, int half) {
 #if defined(EDGEC_SCALAR)
   for (int i = 0; i < EDGEC_LANES; i++) x.at[i] = half ? x.at[i] & 0xf0 : (uint8_t)(x.at[i] << 4);
@@ -127,6 +131,18 @@ EDGEC_INLINE edgec_vf edgec_decode_I4(edgec_codes x, int half) {
   return edgec_of_i8(_mm_and_si128(half ? x : _mm_slli_epi16(x, 4), _mm_set1_epi8((char)0xf0)));
 #endif
 }
+EDGEC_INLINE edgec_vf edgec_decode_I4F(edgec_codes x, int half) { return edgec_decode_I4(x, half); }
+EDGEC_INLINE edgec_vf edgec_decode_I4Z(edgec_codes x, int half) { return edgec_decode_I4(x, half); }
 #endif
+
+/* A vector of scales of so many bytes. */
+EDGEC_INLINE edgec_vf edgec_coded_scale(const uint8_t *p, int bytes) {
+  return bytes == 2 ? edgec_short_scale(p) : edgec_load((const float *)(const void *)p);
+}
+/* What codes stand for; a difference of two of them is exact. */
+EDGEC_INLINE edgec_vf edgec_coded_times(edgec_vf codes, int has_zero, edgec_vf zero, edgec_vf scale) {
+  if (has_zero) codes -= zero;
+  return codes * scale;
+}
 
 #endif

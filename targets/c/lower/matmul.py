@@ -83,7 +83,7 @@ def multiplied(op: Op, weights: Weights) -> Weights:
     if not isinstance(weights, Coded) or weights.form != FORMS[str(op.attrs["format"])]:
         raise NotLowered(f"{op.kind} of 8-bit floats needs weights of the same format, with a scale a channel")
     scale: Any = op.attrs["scale"]
-    return Coded(weights.form, weights.codes, weights.scales * np.float32(scale))
+    return Coded(weights.form, weights.codes, weights.scales * np.float32(scale), weights.zeros)
 
 
 def matrix(op: Op, ctx: Lowering) -> Weights:
