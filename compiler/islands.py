@@ -92,7 +92,7 @@ class Islands:
 
 
 def _zero(graph: Graph, end: Value) -> Array:
-    """The zero point of an island's end; where it is not known, the middle of all bytes."""
+    """The zero point of an island's end; 0 where it is not one known number."""
     assert end.op is not None
     zero = end.op.arg(2)
     return graph.array(zero).astype(np.float64) if zero.const is not None and not zero.type.rank else np.zeros(())

@@ -98,6 +98,19 @@ def compiled(
     return load(folder, threads=threads if target.startswith("host") else 1)
 
 
+def block_and_alone(
+    graph: Graph, target: str, folder: Path, step: int, feeds: Mapping[str, np.ndarray]
+) -> list[np.ndarray]:
+    """The first output of the graph as one block of `step` rows at a time, and of one operator after the other."""
+    found = []
+    for segments in ([Segment(tuple(graph.ops), step)], [Segment((op,), 0) for op in graph.ops]):
+        part = folder / str(len(segments))
+        part.mkdir()
+        with compiled(graph, target, part, segments=segments) as session:
+            found.append(session.run(None, feeds)[0])
+    return found
+
+
 def assert_close(found: np.ndarray, expected: np.ndarray, label: str) -> None:
     """The project's tolerance for one output."""
     from edgec.receipt import compare

@@ -12,13 +12,13 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from compiled import BF16_CORES, HOSTS, compiled, emitted
+from compiled import BF16_CORES, HOSTS, block_and_alone, emitted
 from network import Network
+from test_coded import CONVS as PLAIN_CONVS
 
 from edgec.ir import interp
 from edgec.ir.graph import Value
 from edgec.ir.types import DTYPES
-from edgec.plan.schedule import Segment
 from edgec.targets.arm import target as arm
 from edgec.targets.c import bf16tiles
 from edgec.targets.c.bf16tiles import Bf16Tiles, in_blocks
@@ -31,17 +31,8 @@ NATIVE = "arm:neoverse-n2"
 TARGETS = [*HOSTS, "host:scalar", "arm:cortex-a76", *BF16_CORES]
 UNIT = 2.0**-23  # of a step that rounds to odd; one to nearest is half of that
 
-# (image NHWC, kernel OIHW, stride, pads, dilation, groups, act, residual)
-CONVS: list[Any] = [
-    ((1, 8, 8, 3), (16, 3, 3, 3), 1, (1, 1, 1, 1), 1, 1, "relu", False),
-    ((1, 9, 7, 3), (5, 3, 3, 3), 2, (0, 0, 1, 1), 1, 1, "", False),
-    ((2, 5, 5, 40), (24, 40, 1, 1), 1, (0, 0, 0, 0), 1, 1, "clip:0.0:6.0", True),
-    ((1, 13, 11, 64), (70, 64, 1, 1), 2, (0, 0, 0, 0), 1, 1, "silu", False),
-    ((1, 12, 12, 8), (12, 4, 3, 3), 1, (1, 1, 1, 1), 1, 2, "relu", True),
-    ((1, 12, 12, 6), (9, 6, 3, 3), 1, (2, 2, 2, 2), 2, 1, "gelu", False),
-    ((1, 6, 6, 35), (7, 35, 3, 3), 1, (2, 1, 2, 1), 1, 1, "", True),
-    ((1, 6, 6, 4), (4, 4, 3, 3), 1, (-1, 0, -1, 0), 1, 1, "", False),
-]
+# one with a residual behind products that fill no vector
+CONVS = [*PLAIN_CONVS, ((1, 6, 6, 35), (7, 35, 3, 3), 1, (2, 1, 2, 1), 1, 1, "", True)]
 
 
 def bf16(net: Network, *dims: int) -> Value:
@@ -147,12 +138,7 @@ def test_a_block(target: str, step: int, tmp_path: Path) -> None:
                          pads=(pad,) * 4, dilations=(1, 1), layout="nhwc", act="relu", to=to)  # fmt: skip
         x = net.build.op("cast", x, to="bf16") if i == 1 else x
     net.done(x)
-    found = []
-    for segments in ([Segment(tuple(net.graph.ops), step)], [Segment((op,), 0) for op in net.graph.ops]):
-        folder = tmp_path / str(len(segments))
-        folder.mkdir()
-        with compiled(net.graph, target, folder, segments=segments) as session:
-            found.append(session.run(None, net.feeds)[0])
+    found = block_and_alone(net.graph, target, tmp_path, step, net.feeds)
     np.testing.assert_array_equal(*found)
     np.testing.assert_allclose(found[0], interp.run(net.graph, net.feeds)["y0"], rtol=0.02, atol=0.02 * found[0].max())
     assert found[0].max() > 1

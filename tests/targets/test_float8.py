@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compiled import HOSTS, compiled
+from compiled import HOSTS, block_and_alone
 from network import Network
 
 from edgec.ir.encodings import FLOAT8
-from edgec.plan.schedule import Segment
 
 pytestmark = pytest.mark.usefixtures("scalar_host")
 TARGETS = [*HOSTS, "host:scalar", "arm:cortex-a76"]
@@ -64,11 +63,6 @@ def test_a_block(target: str, step: int, tmp_path: Path) -> None:
         x = net.build.op("to_float8", x, format="e4m3", scale=0.5)
         x = net.build.op("from_float8", x, format="e4m3", scale=0.5)
     net.done(x)
-    found = []
-    for segments in ([Segment(tuple(net.graph.ops), step)], [Segment((op,), 0) for op in net.graph.ops]):
-        folder = tmp_path / str(len(segments))
-        folder.mkdir()
-        with compiled(net.graph, target, folder, segments=segments) as session:
-            found.append(session.run(None, net.feeds)[0])
+    found = block_and_alone(net.graph, target, tmp_path, step, net.feeds)
     np.testing.assert_array_equal(*found)
     assert np.unique(found[0]).size > 20

@@ -11,47 +11,25 @@
 #include "gemm.h"
 
 /* One pair of each row, at any k. */
-#define EDGEC_BF16_PAIR(MR, NV, A)                                                                    \
-  {                                                                                                   \
-    edgec_vf bv[NV];                                                                                  \
-    edgec_load_run(bv, b, NV);                                                                        \
-    EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                     \
-      const edgec_vi am = A(row[m] + at);                                                             \
+#define EDGEC_BF16_PAIR(MR, NV, A)                                                                        \
+  {                                                                                                       \
+    edgec_vf bv[NV];                                                                                      \
+    edgec_load_run(bv, b, NV);                                                                            \
+    EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                         \
+      const edgec_vi am = A(row[m] + at);                                                                 \
       EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] = edgec_bdot(acc[m][v], (edgec_vi)bv[v], am); \
-    }                                                                                                 \
-    b += (NV) * EDGEC_LANES;                                                                          \
-    at += 4;                                                                                          \
+    }                                                                                                     \
+    b += (NV) * EDGEC_LANES;                                                                              \
+    at += 4;                                                                                              \
   }
-#define EDGEC_BF16_PAIRS(MR, NV, COUNT)                                                       \
-  ptrdiff_t at = 0;                                                                           \
+#define EDGEC_BF16_PAIRS(MR, NV, COUNT)                                                      \
+  ptrdiff_t at = 0;                                                                          \
   for (ptrdiff_t left = (COUNT); left > 0; left--) EDGEC_BF16_PAIR(MR, NV, edgec_splat_pair) \
   if (length & 1) EDGEC_BF16_PAIR(MR, NV, edgec_splat_last)
 
 #if !defined(EDGEC_SCALAR) && EDGEC_LANES == 4
-/* Four pairs of each row; B four vectors at once, EDGEC_TIE as in gemm.h. */
-#define EDGEC_BF16_STEP(MR, NV)                                                                       \
-  {                                                                                                   \
-    edgec_vi av[MR];                                                                                  \
-    EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                     \
-      av[m] = *(const edgec_vi *)(const void *)row[m];                                                \
-      EDGEC_ADVANCE(row[m], 16);                                                                      \
-    }                                                                                                 \
-    EDGEC_UNROLL for (int at = 0; at < 4 * (NV); at += 4) {                                           \
-      edgec_vf bv[4];                                                                                 \
-      edgec_load_run(bv, b, 4);                                                                       \
-      EDGEC_ADVANCE(b, 4 * EDGEC_LANES);                                                              \
-      EDGEC_UNROLL for (int i = 0; i < 4; i++) {                                                      \
-        const int k = (at + i) / (NV), v = (at + i) % (NV);                                           \
-        EDGEC_UNROLL for (int m = 0; m < (MR); m++)                                                   \
-          acc[m][v] = edgec_bdot_lane(acc[m][v], (edgec_vi)bv[i], av[m], k);                          \
-      }                                                                                               \
-      EDGEC_UNROLL for (int i = 0; i < 4 && i < (NV); i++) {                                          \
-        EDGEC_UNROLL for (int m = 0; m < (MR); m++) EDGEC_TIE(acc[m][(at + i) % (NV)]);               \
-      }                                                                                               \
-    }                                                                                                 \
-  }
-#define EDGEC_GEMM_SEGMENT_OF_PAIRS(MR, NV)                                        \
-  for (ptrdiff_t left = length >> 3; left != 0; left--) EDGEC_BF16_STEP(MR, NV)   \
+#define EDGEC_GEMM_SEGMENT_OF_PAIRS(MR, NV)                                                                      \
+  for (ptrdiff_t left = length >> 3; left != 0; left--) EDGEC_GEMM_LANES_STEP(MR, NV, edgec_vi, edgec_bdot_lane) \
   EDGEC_BF16_PAIRS(MR, NV, length >> 1 & 3)
 #else
 #define EDGEC_GEMM_SEGMENT_OF_PAIRS(MR, NV) EDGEC_BF16_PAIRS(MR, NV, length >> 1)
@@ -67,53 +45,53 @@ EDGEC_INLINE uint64x2_t edgec_two_rows(const char *p, const char *q) {
 }
 /* acc[2p + h][v] is the block of rows 2p, 2p + 1 and columns 4v + 2h, 4v + 2h + 1; rows of sums become that, and that
    rows of sums. */
-#define EDGEC_GEMM_END_TURNED(MR, NV)                                                                    \
-  EDGEC_UNROLL for (int m = 0; m < (MR); m += 2) {                                                       \
-    EDGEC_UNROLL for (int v = 0; v < (NV); v++) {                                                        \
-      const float64x2_t low = (float64x2_t)acc[m][v], high = (float64x2_t)acc[m + 1][v];                 \
-      acc[m][v] = (edgec_vf)vzip1q_f64(low, high);                                                       \
-      acc[m + 1][v] = (edgec_vf)vzip2q_f64(low, high);                                                   \
-    }                                                                                                    \
+#define EDGEC_GEMM_END_TURNED(MR, NV)                                                    \
+  EDGEC_UNROLL for (int m = 0; m < (MR); m += 2) {                                       \
+    EDGEC_UNROLL for (int v = 0; v < (NV); v++) {                                        \
+      const float64x2_t low = (float64x2_t)acc[m][v], high = (float64x2_t)acc[m + 1][v]; \
+      acc[m][v] = (edgec_vf)vzip1q_f64(low, high);                                       \
+      acc[m + 1][v] = (edgec_vf)vzip2q_f64(low, high);                                   \
+    }                                                                                    \
   }
-#define EDGEC_GEMM_FROM_BIAS_IN_BLOCKS(MR, NV)                                                           \
-  const edgec_real *bias = t->bias;                                                                      \
-  EDGEC_UNROLL for (int m = 0; m < (MR); m += 2) {                                                       \
-    EDGEC_OPAQUE(bias);                                                                                  \
-    EDGEC_UNROLL for (int v = 0; v < 2 * (NV); v++) acc[m + v % 2][v / 2] = edgec_load(bias + 4 * v);    \
+#define EDGEC_GEMM_FROM_BIAS_IN_BLOCKS(MR, NV)                                                        \
+  const edgec_real *bias = t->bias;                                                                   \
+  EDGEC_UNROLL for (int m = 0; m < (MR); m += 2) {                                                    \
+    EDGEC_OPAQUE(bias);                                                                               \
+    EDGEC_UNROLL for (int v = 0; v < 2 * (NV); v++) acc[m + v % 2][v / 2] = edgec_load(bias + 4 * v); \
   }
 #define EDGEC_GEMM_FROM_C_IN_BLOCKS(MR, NV) \
   EDGEC_GEMM_FROM_C(MR, NV)                 \
   EDGEC_GEMM_END_TURNED(MR, NV)
 /* Four k; MASK has the bits of those that are there. */
-#define EDGEC_BF16_FOUR(MR, NV, MASK)                                                                    \
-  {                                                                                                      \
-    uint64x2_t av[(MR) / 2];                                                                             \
-    EDGEC_UNROLL for (int m = 0; m < (MR); m += 2) {                                                     \
-      av[m / 2] = edgec_two_rows(row[m], row[m + 1]) & (MASK);                                           \
-      EDGEC_ADVANCE(row[m], 8);                                                                          \
-      EDGEC_ADVANCE(row[m + 1], 8);                                                                      \
-    }                                                                                                    \
-    EDGEC_UNROLL for (int at = 0; at < 2 * (NV); at += 4) {                                              \
-      const int n = 2 * (NV)-at < 4 ? 2 * (NV)-at : 4;                                                   \
-      edgec_vf bv[4];                                                                                    \
-      edgec_load_run(bv, b, n);                                                                          \
-      EDGEC_ADVANCE(b, n * EDGEC_LANES);                                                                 \
-      EDGEC_UNROLL for (int i = 0; i < n; i++) {                                                         \
-        const int v = (at + i) / 2, half = (at + i) % 2;                                                 \
-        EDGEC_UNROLL for (int m = 0; m < (MR); m += 2)                                                   \
-          acc[m + half][v] = (edgec_vf)vbfmmlaq_f32((float32x4_t)acc[m + half][v],                       \
-                                                    (bfloat16x8_t)av[m / 2], (bfloat16x8_t)bv[i]);       \
-      }                                                                                                  \
-      EDGEC_UNROLL for (int i = 0; i < n; i++) {                                                         \
-        EDGEC_UNROLL for (int m = 0; m < (MR); m += 2) EDGEC_TIE(acc[m + (at + i) % 2][(at + i) / 2]);   \
-      }                                                                                                  \
-    }                                                                                                    \
+#define EDGEC_BF16_FOUR(MR, NV, MASK)                                                                  \
+  {                                                                                                    \
+    uint64x2_t av[(MR) / 2];                                                                           \
+    EDGEC_UNROLL for (int m = 0; m < (MR); m += 2) {                                                   \
+      av[m / 2] = edgec_two_rows(row[m], row[m + 1]) & (MASK);                                         \
+      EDGEC_ADVANCE(row[m], 8);                                                                        \
+      EDGEC_ADVANCE(row[m + 1], 8);                                                                    \
+    }                                                                                                  \
+    EDGEC_UNROLL for (int at = 0; at < 2 * (NV); at += 4) {                                            \
+      const int n = 2 * (NV)-at < 4 ? 2 * (NV)-at : 4;                                                 \
+      edgec_vf bv[4];                                                                                  \
+      edgec_load_run(bv, b, n);                                                                        \
+      EDGEC_ADVANCE(b, n * EDGEC_LANES);                                                               \
+      EDGEC_UNROLL for (int i = 0; i < n; i++) {                                                       \
+        const int v = (at + i) / 2, half = (at + i) % 2;                                               \
+        EDGEC_UNROLL for (int m = 0; m < (MR); m += 2)                                                 \
+          acc[m + half][v] = (edgec_vf)vbfmmlaq_f32((float32x4_t)acc[m + half][v],                     \
+                                                    (bfloat16x8_t)av[m / 2], (bfloat16x8_t)bv[i]);     \
+      }                                                                                                \
+      EDGEC_UNROLL for (int i = 0; i < n; i++) {                                                       \
+        EDGEC_UNROLL for (int m = 0; m < (MR); m += 2) EDGEC_TIE(acc[m + (at + i) % 2][(at + i) / 2]); \
+      }                                                                                                \
+    }                                                                                                  \
   }
-#define EDGEC_GEMM_SEGMENT_OF_BLOCKS(MR, NV)                                                             \
-  for (ptrdiff_t left = length >> 2; left != 0; left--) EDGEC_BF16_FOUR(MR, NV, ~(uint64x2_t){0})        \
-  if (length & 3) {                                                                                      \
-    const uint64x2_t mask = vdupq_n_u64(((uint64_t)1 << 16 * (length & 3)) - 1);                         \
-    EDGEC_BF16_FOUR(MR, NV, mask)                                                                        \
+#define EDGEC_GEMM_SEGMENT_OF_BLOCKS(MR, NV)                                                      \
+  for (ptrdiff_t left = length >> 2; left != 0; left--) EDGEC_BF16_FOUR(MR, NV, ~(uint64x2_t){0}) \
+  if (length & 3) {                                                                               \
+    const uint64x2_t mask = vdupq_n_u64(((uint64_t)1 << 16 * (length & 3)) - 1);                  \
+    EDGEC_BF16_FOUR(MR, NV, mask)                                                                 \
   }
 #define EDGEC_BF16_BLOCKS(MR, NV) \
   EDGEC_GEMM_TILE_OF(BIAS_IN_BLOCKS, BLOCKS, TURNED, EDGEC_NAMED(gemm_blocks_##MR##x##NV), MR, NV)

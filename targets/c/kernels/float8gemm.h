@@ -17,43 +17,22 @@ EDGEC_INLINE edgec_vc edgec_splat_codes(const char *p, ptrdiff_t left) {
     for (ptrdiff_t i = 0; i < left; i++) four |= (uint32_t)(uint8_t)p[i] << 8 * i;
   return (edgec_vc)((int32_t)four - (edgec_vi){0});
 }
-#define EDGEC_FLOAT8_FOURS(MR, NV, COUNT)                                                                \
-  ptrdiff_t at = 0;                                                                                      \
-  for (ptrdiff_t left = (COUNT); left > 0; left -= 4, at += 4) {                                         \
-    edgec_vf bv[NV];                                                                                     \
-    edgec_load_run(bv, b, NV);                                                                           \
-    EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                        \
-      const edgec_vc am = edgec_splat_codes(row[m] + at, left);                                          \
+#define EDGEC_FLOAT8_FOURS(MR, NV, COUNT)                                                                          \
+  ptrdiff_t at = 0;                                                                                                \
+  for (ptrdiff_t left = (COUNT); left > 0; left -= 4, at += 4) {                                                   \
+    edgec_vf bv[NV];                                                                                               \
+    edgec_load_run(bv, b, NV);                                                                                     \
+    EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                                  \
+      const edgec_vc am = edgec_splat_codes(row[m] + at, left);                                                    \
       EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] = edgec_fdot(acc[m][v], (edgec_vc)bv[v], am, formats); \
-    }                                                                                                    \
-    b += (NV) * EDGEC_LANES;                                                                             \
+    }                                                                                                              \
+    b += (NV) * EDGEC_LANES;                                                                                       \
   }
 
 #if !defined(EDGEC_SCALAR) && EDGEC_LANES == 4
-/* Sixteen codes of each row; B four vectors at once, EDGEC_TIE as in gemm.h. */
-#define EDGEC_FLOAT8_STEP(MR, NV)                                                                        \
-  {                                                                                                      \
-    edgec_vc av[MR];                                                                                     \
-    EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                        \
-      av[m] = *(const edgec_vc *)(const void *)row[m];                                                   \
-      EDGEC_ADVANCE(row[m], 16);                                                                         \
-    }                                                                                                    \
-    EDGEC_UNROLL for (int at = 0; at < 4 * (NV); at += 4) {                                              \
-      edgec_vf bv[4];                                                                                    \
-      edgec_load_run(bv, b, 4);                                                                          \
-      EDGEC_ADVANCE(b, 4 * EDGEC_LANES);                                                                 \
-      EDGEC_UNROLL for (int i = 0; i < 4; i++) {                                                         \
-        const int k = (at + i) / (NV), v = (at + i) % (NV);                                              \
-        EDGEC_UNROLL for (int m = 0; m < (MR); m++)                                                      \
-          acc[m][v] = edgec_fdot_lane(acc[m][v], (edgec_vc)bv[i], av[m], k, formats);                    \
-      }                                                                                                  \
-      EDGEC_UNROLL for (int i = 0; i < 4 && i < (NV); i++) {                                             \
-        EDGEC_UNROLL for (int m = 0; m < (MR); m++) EDGEC_TIE(acc[m][(at + i) % (NV)]);                  \
-      }                                                                                                  \
-    }                                                                                                    \
-  }
-#define EDGEC_GEMM_SEGMENT_OF_CODES(MR, NV)                                          \
-  for (ptrdiff_t left = length >> 4; left != 0; left--) EDGEC_FLOAT8_STEP(MR, NV)   \
+#define EDGEC_FLOAT8_LANE(ACC, B, A, K) edgec_fdot_lane(ACC, B, A, K, formats)
+#define EDGEC_GEMM_SEGMENT_OF_CODES(MR, NV)                                                                        \
+  for (ptrdiff_t left = length >> 4; left != 0; left--) EDGEC_GEMM_LANES_STEP(MR, NV, edgec_vc, EDGEC_FLOAT8_LANE) \
   EDGEC_FLOAT8_FOURS(MR, NV, length & 15)
 #else
 #define EDGEC_GEMM_SEGMENT_OF_CODES(MR, NV) EDGEC_FLOAT8_FOURS(MR, NV, length)
@@ -61,16 +40,16 @@ EDGEC_INLINE edgec_vc edgec_splat_codes(const char *p, ptrdiff_t left) {
 
 #define EDGEC_GEMM_FROM_E4M3(MR, NV) EDGEC_FLOAT8_FROM_ZERO(MR, NV, EDGEC_FPMR_E4M3)
 #define EDGEC_GEMM_FROM_E5M2(MR, NV) EDGEC_FLOAT8_FROM_ZERO(MR, NV, EDGEC_FPMR_E5M2)
-#define EDGEC_FLOAT8_FROM_ZERO(MR, NV, FORMATS)                                           \
-  const uint64_t formats = edgec_float8_formats(FORMATS);                                 \
-  EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                           \
-    EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] = edgec_splat(0.0f);            \
+#define EDGEC_FLOAT8_FROM_ZERO(MR, NV, FORMATS)                                \
+  const uint64_t formats = edgec_float8_formats(FORMATS);                      \
+  EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                \
+    EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] = edgec_splat(0.0f); \
   }
-#define EDGEC_GEMM_END_SCALED(MR, NV)                                                     \
-  EDGEC_UNROLL for (int v = 0; v < (NV); v++) {                                           \
-    const edgec_vf bias = edgec_load(t->bias + v * EDGEC_LANES);                          \
-    const edgec_vf scale = edgec_load(t->bias + ((NV) + v) * EDGEC_LANES);                \
-    EDGEC_UNROLL for (int m = 0; m < (MR); m++) acc[m][v] = bias + acc[m][v] * scale;     \
+#define EDGEC_GEMM_END_SCALED(MR, NV)                                                 \
+  EDGEC_UNROLL for (int v = 0; v < (NV); v++) {                                       \
+    const edgec_vf bias = edgec_load(t->bias + v * EDGEC_LANES);                      \
+    const edgec_vf scale = edgec_load(t->bias + ((NV) + v) * EDGEC_LANES);            \
+    EDGEC_UNROLL for (int m = 0; m < (MR); m++) acc[m][v] = bias + acc[m][v] * scale; \
   }
 
 /* FORM: E4M3 or E5M2. */

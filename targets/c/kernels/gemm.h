@@ -48,6 +48,30 @@ typedef struct {
   }                                                            \
   keeps = 1;
 
+/* Sixteen bytes of each row of narrow numbers, four lanes of a T: DOT(acc, b, a, k) adds the products of each lane of b
+   and lane k of a. B comes four vectors at once; EDGEC_TIE as in EDGEC_GEMM_STEP. */
+#define EDGEC_GEMM_LANES_STEP(MR, NV, T, DOT)                                           \
+  {                                                                                     \
+    T av[MR];                                                                           \
+    EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                       \
+      av[m] = *(const T *)(const void *)row[m];                                         \
+      EDGEC_ADVANCE(row[m], 16);                                                        \
+    }                                                                                   \
+    EDGEC_UNROLL for (int at = 0; at < 4 * (NV); at += 4) {                             \
+      edgec_vf bv[4];                                                                   \
+      edgec_load_run(bv, b, 4);                                                         \
+      EDGEC_ADVANCE(b, 4 * EDGEC_LANES);                                                \
+      EDGEC_UNROLL for (int i = 0; i < 4; i++) {                                        \
+        const int k = (at + i) / (NV), v = (at + i) % (NV);                             \
+        EDGEC_UNROLL for (int m = 0; m < (MR); m++)                                     \
+          acc[m][v] = DOT(acc[m][v], (T)bv[i], av[m], k);                               \
+      }                                                                                 \
+      EDGEC_UNROLL for (int i = 0; i < 4 && i < (NV); i++) {                            \
+        EDGEC_UNROLL for (int m = 0; m < (MR); m++) EDGEC_TIE(acc[m][(at + i) % (NV)]); \
+      }                                                                                 \
+    }                                                                                   \
+  }
+
 /* acc += rows of A times rows of B, over one segment: `row` are pointers to A's rows. */
 #if !defined(EDGEC_SCALAR) && defined(__ARM_NEON)
 /* Whether A comes in two vectors a row: half of the registers can be broadcast from where lanes are halves. */

@@ -50,16 +50,6 @@ EDGEC_INLINE edgec_vw edgec_signed_few(const edgec_q8 *p, ptrdiff_t n) {
   return v - (edgec_vw)(v == -128); /* -128 + 1 */
 }
 
-EDGEC_INLINE int32_t edgec_sum_lanes(edgec_vi v) {
-#if !defined(EDGEC_SCALAR) && EDGEC_LANES == 4
-  return vaddvq_s32((int32x4_t)v);
-#else
-  int32_t sum = 0;
-  EDGEC_UNROLL for (int i = 0; i < EDGEC_LANES; i++) sum += v[i];
-  return sum;
-#endif
-}
-
 EDGEC_INLINE void edgec_pack_keys(const edgec_q8 *k, int8_t *to, const edgec_qattention_shape *s) {
   const ptrdiff_t steps = (s->d + 3) / 4;
   int32_t *added = (int32_t *)(to + EDGEC_PACKED_KEYS(s));
@@ -76,7 +66,7 @@ EDGEC_INLINE void edgec_pack_keys(const edgec_q8 *k, int8_t *to, const edgec_qat
         ((edgec_i32 *)(to + edgec_packed_at(w, s->keys, i / 4 + g, steps)))[lane] = words[g];
     }
     /* what is no key is far below all scores */
-    added[j] = j < s->m ? -s->q_zero * edgec_sum_lanes(sum) : -(1 << 30);
+    added[j] = j < s->m ? -s->q_zero * edgec_sum_i(sum) : -(1 << 30);
   }
 }
 
@@ -249,7 +239,7 @@ EDGEC_INLINE int32_t edgec_weights(const int32_t *scores, edgec_q8 *weights, int
       edgec_look_up_block(table, (const uint8_t *)&places + j, (uint8_t *)weights + i + j);
     sum = edgec_dot4(sum, (edgec_vw)(edgec_splat_i(0x01010101)), edgec_load_q(weights + i));
   }
-  const int32_t all = edgec_sum_lanes(sum) + (int32_t)s->row * EDGEC_WEIGHTS_ABOVE - s->beyond;
+  const int32_t all = edgec_sum_i(sum) + (int32_t)s->row * EDGEC_WEIGHTS_ABOVE - s->beyond;
   return all > 1 ? all : 1;
 }
 

@@ -38,16 +38,6 @@ EDGEC_INLINE void edgec_moments_add(edgec_moments *m, edgec_vq x) {
 #endif
 }
 
-EDGEC_INLINE int32_t edgec_sum_i(edgec_vi v) {
-#if !defined(EDGEC_SCALAR) && EDGEC_LANES == 4
-  return vaddvq_s32((int32x4_t)v);
-#else
-  int32_t sum = 0;
-  EDGEC_UNROLL for (int i = 0; i < EDGEC_LANES; i++) sum += v[i];
-  return sum;
-#endif
-}
-
 /* 2^46 / sqrt(v) of 2^30 <= v < 2^32: Newton's steps from a line. */
 EDGEC_INLINE uint64_t edgec_rsqrt30(uint64_t v) {
   uint64_t y = 2287070085u - (v * 1304596316u >> 32);

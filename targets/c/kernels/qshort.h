@@ -1,8 +1,20 @@
-/* Arithmetic of 16 bits on widened bytes (qlanes.h): products of which the upper half is kept, and back to bytes. */
+/* Arithmetic of 16 bits on widened bytes (qlanes.h): products of which the upper half is kept, and back to bytes;
+   sums of lanes. */
 #ifndef EDGEC_QSHORT_H
 #define EDGEC_QSHORT_H
 
 #include "qlanes.h"
+
+/* The sum of a register of 32-bit integers. */
+EDGEC_INLINE int32_t edgec_sum_i(edgec_vi v) {
+#if !defined(EDGEC_SCALAR) && EDGEC_LANES == 4
+  return vaddvq_s32((int32x4_t)v);
+#else
+  int32_t sum = 0;
+  EDGEC_UNROLL for (int i = 0; i < EDGEC_LANES; i++) sum += v[i];
+  return sum;
+#endif
+}
 
 /* (a * b + 2^14) >> 15; not both are -2^15. */
 EDGEC_INLINE edgec_vh edgec_r15(edgec_vh a, edgec_vh b) {
