@@ -80,8 +80,9 @@ def operators_on_bytes(graph: Graph, kept: Collection[Op] = (), whole: bool = Fa
             found.add(op)
     leaving = graph.output_values() if whole else set()
     for op in reversed(graph.ops):
-        read = any(user in found for user in users.get(op.result, ()))
-        if op in found and not heavy(op) and not read and op.result not in leaving:
+        if op not in found or heavy(op) or op.result in leaving:
+            continue
+        if not any(user in found for user in users.get(op.result, ())):
             found.remove(op)
     return found
 
