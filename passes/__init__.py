@@ -159,3 +159,25 @@ BEFORE_ENCODING: tuple[str, ...] = (
 
 # of a model that says itself what is quantised, and how
 QUANTISED: tuple[str, ...] = (*BEFORE_ENCODING, "absorb_qdq")
+
+# for packages of Core ML, which are emitted from the graph: no layout, nothing fused into what runs it
+COREML: tuple[str, ...] = (
+    "remove_dead_code",
+    "remove_identity",
+    "merge_duplicates",
+    "raise_dequantize",
+    # long-hand forms, as in SETTLED
+    "recognize_one_hot",
+    "recognize_gelu",
+    "recognize_silu",
+    "recognize_hard_swish",
+    "recognize_softmax",
+    "recognize_layer_norm",
+    "recognize_rms_norm",
+    "recognize_attention",
+    "fold_pad",
+    "fold_batch_norm",
+    "remove_identity",
+    "merge_duplicates",
+    "remove_dead_code",
+)
