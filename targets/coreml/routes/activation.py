@@ -21,16 +21,10 @@ def _number(e: Emission, x: Var, number: float) -> Any:
 def clipped(e: Emission, x: Var, lo: float, hi: float) -> Var:
     """min(max(x, lo), hi). MIL's clip refuses lo >= hi. Bounds that the dtype does not reach say nothing."""
     dtype = dtype_of(x)
-    if dtype == "i32":
-        info = np.iinfo(np.int32)
-        least, most = float(info.min), float(info.max)
-        lo, hi = math.trunc(max(lo, least)), math.trunc(min(hi, most))
-    else:
-        most = LARGEST_HALF if dtype == "f16" else math.inf
-        least = -most
-    if lo > least:
-        x = e.mil("maximum", x=x, y=e.const(np.asarray(min(lo, most)), dtype))
-    return e.mil("minimum", x=x, y=e.const(np.asarray(max(hi, least)), dtype)) if hi < most else x
+    most = LARGEST_HALF if dtype == "f16" else math.inf
+    if lo > -most:
+        x = e.mil("maximum", x=x, y=e.const(min(lo, most), dtype))
+    return e.mil("minimum", x=x, y=e.const(max(hi, -most), dtype)) if hi < most else x
 
 
 def hard_sigmoid(e: Emission, x: Var, alpha: float, beta: float) -> Var:
@@ -68,18 +62,13 @@ def elu(e: Emission, x: Var, alpha: float) -> Var:
     return e.mil("elu", x=x, alpha=_number(e, x, alpha))
 
 
-def relu(e: Emission, x: Var) -> Var:
-    return e.mil("maximum", x=x, y=e.const(0)) if dtype_of(x) == "i32" else e.mil("relu", x=x)
-
-
 def _plain(kind: str) -> Callable[[Emission, Var], Var]:
     return lambda e, x: e.mil(kind, x=x)
 
 
 # fused or alone
 SIMPLE: dict[str, Callable[[Emission, Var], Var]] = {
-    **{kind: _plain(kind) for kind in ("sigmoid", "tanh", "silu", "relu6", "softsign")},
-    "relu": relu,
+    **{kind: _plain(kind) for kind in ("sigmoid", "tanh", "silu", "relu", "relu6", "softsign")},
     "hard_swish": hard_swish,
     "gelu": gelu,
     "gelu_tanh": gelu_tanh,
@@ -118,12 +107,12 @@ def _prelu(e: Emission, op: Op) -> Var:
     """MIL's prelu has a constant slope for each channel of four axes; any other is max(x, 0) + slope * min(x, 0)."""
     x, slope = e.operand(op, 0), e.array(op, 1)
     dims, dtype = op.arg(0).type.dims, dtype_of(x)
-    if slope is not None and dtype != "i32" and op.result.type.dims == dims:
+    if slope is not None and op.result.type.dims == dims:
         if slope.size and bool((slope == slope.flat[0]).all()):
             return leaky_relu(e, x, float(slope.flat[0]))
         if len(dims) == 4 and slope.ndim >= 3 and slope.shape[-3:] == (dims[1], 1, 1):
             return e.mil("prelu", x=x, alpha=e.as_dtype(slope.reshape(-1), dtype))
-    zero = e.const(np.asarray(0), dtype)
+    zero = e.const(0.0, dtype)
     below = e.mil("mul", x=e.mil("minimum", x=x, y=zero), y=e.operand(op, 1))
     return e.mil("add", x=e.mil("maximum", x=x, y=zero), y=below)
 

@@ -13,8 +13,6 @@ from edgec.targets.coreml.routes.activation import activated
 from edgec.targets.coreml.routes.attributes import ints, mil_pads
 from edgec.targets.coreml.routes.windows import cropped, cut, padded
 
-__all__ = ["ROUTES", "ints", "mil_pads"]
-
 
 def _conv(e: Emission, op: Op) -> Var:
     a: Any = op.attrs

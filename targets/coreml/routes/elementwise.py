@@ -10,6 +10,7 @@ import numpy as np
 from edgec.ir.graph import Op
 from edgec.targets.coreml.emission import Emission, Route, dtype_of
 from edgec.targets.coreml.mil import Var
+from edgec.targets.coreml.ranks import broadcasted
 from edgec.targets.coreml.routes.activation import activated
 
 
@@ -26,7 +27,7 @@ def _add(e: Emission, op: Op) -> Var:
 
 
 def negated(e: Emission, x: Var) -> Var:
-    return e.mil("mul", x=x, y=e.const(np.asarray(-1), dtype_of(x)))
+    return e.mil("mul", x=x, y=e.const(-1.0, dtype_of(x)))
 
 
 def _with_epsilon(kind: str) -> Route:
@@ -46,8 +47,8 @@ def _reciprocal(e: Emission, op: Op) -> Var:
 
 
 def _asinh(e: Emission, x: Var) -> Var:
-    """Of a = |x|: atanh(a / sqrt(1 + a²)) below 1, where a logarithm would cancel; above, log(a) + log(1 + sqrt(1 + 1/a²)),
-    which squares nothing large."""
+    """Of a = |x|: atanh(a / sqrt(1 + a²)) below 1, where a logarithm would cancel; above, log(a) + log(1 + sqrt(1 +
+    1/a²)), which squares nothing large."""
     dtype = dtype_of(x)
     one, zero = e.const(1.0, dtype), e.as_dtype(np.asarray(0.0), dtype)
 
@@ -93,7 +94,7 @@ def _fmod(e: Emission, op: Op) -> Var:
 def _mod(e: Emission, op: Op) -> Var:
     """The remainder with the sign of y: that of x, plus y where their signs differ."""
     y, rest = e.operand(op, 1), _fmod(e, op)
-    zero = e.const(np.asarray(0), dtype_of(y))
+    zero = e.const(0.0, dtype_of(y))
     differ = e.mil("less", x=e.mil("mul", x=e.mil("sign", x=rest), y=e.mil("sign", x=y)), y=zero)
     return e.mil("add", x=rest, y=e.mil("mul", x=e.cast(differ, dtype_of(y)), y=y))
 
@@ -112,16 +113,8 @@ def _where(e: Emission, op: Op) -> Var:
     """MIL's select has the shape of its two values: where the condition's is larger, one of them is repeated."""
     a, b, dims = e.operand(op, 1), e.operand(op, 2), op.result.type.dims
     if np.broadcast_shapes(op.arg(1).type.dims, op.arg(2).type.dims) != dims:
-        a = repeated(e, a, dims)
+        a = broadcasted(e, a, op.arg(1).type.dims, dims)
     return e.mil("select", cond=e.operand(op, 0), a=a, b=b)
-
-
-def repeated(e: Emission, x: Var, dims: tuple[int, ...]) -> Var:
-    """`x` broadcast to `dims`."""
-    shape = (1,) * (len(dims) - len(x.shape)) + tuple(int(d) for d in x.shape)
-    if len(shape) > len(x.shape):
-        x = e.mil("reshape", x=x, shape=list(shape)) if x.shape else e.mil("expand_dims", x=x, axes=list(range(len(dims))))
-    return e.mil("tile", x=x, reps=[n // d for n, d in zip(dims, shape, strict=True)])
 
 
 def _is_nan(e: Emission, op: Op) -> Var:

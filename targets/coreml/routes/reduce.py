@@ -10,6 +10,7 @@ from edgec.ir.graph import Op
 from edgec.targets.coreml.emission import Emission, Route, dtype_of
 from edgec.targets.coreml.mil import Var
 from edgec.targets.coreml.routes.attributes import ints
+from edgec.targets.coreml.routes.integer import wrapped
 
 
 def _reduce(kind: str) -> Route:
@@ -19,7 +20,7 @@ def _reduce(kind: str) -> Route:
         bools = op.result.type.dtype == "bool"
         x, axes = e.operand(op, 0, "i32" if bools else None), ints(op.attrs["axes"])
         y = e.mil(kind, x=x, axes=axes, keep_dims=bool(op.attrs["keepdims"])) if axes else x
-        return e.cast(y, "bool") if bools else y
+        return e.cast(y, "bool") if bools else wrapped(e, y, op.result.type.dtype)
 
     return route
 
@@ -49,7 +50,7 @@ def _cumsum(e: Emission, op: Op) -> Var:
     dtype = dtype_of(x)
     wide = e.cast(x, "f32") if dtype == "f16" else x
     y = e.mil("cumsum", x=wide, axis=a["axis"], exclusive=bool(a["exclusive"]), reverse=bool(a["reverse"]))
-    return e.cast(y, dtype)
+    return wrapped(e, e.cast(y, dtype), op.result.type.dtype)
 
 
 ROUTES: dict[str, Route] = {

@@ -8,6 +8,7 @@ import numpy as np
 
 from edgec.targets.coreml.emission import Emission, dtype_of
 from edgec.targets.coreml.mil import Var
+from edgec.targets.coreml.routes.shape import sliced
 
 
 def cut(e: Emission, x: Var, begin: Sequence[int], counts: Sequence[int], steps: Sequence[int]) -> Var:
@@ -16,11 +17,7 @@ def cut(e: Emission, x: Var, begin: Sequence[int], counts: Sequence[int], steps:
     sizes = [int(d) for d in x.shape]
     first = [0] * whole + list(begin)
     stride = [1] * whole + list(steps)
-    number = sizes[:whole] + list(counts)
-    if number == sizes:
-        return x
-    end = [f + (n - 1) * s + 1 for f, n, s in zip(first, number, stride, strict=True)]
-    return e.mil("slice_by_index", x=x, begin=first, end=end, stride=stride)
+    return sliced(e, x, first, sizes[:whole] + list(counts), stride)
 
 
 def cropped(e: Emission, x: Var, pads: Sequence[int]) -> tuple[Var, list[int]]:
