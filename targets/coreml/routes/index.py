@@ -1,7 +1,7 @@
 """Elements by index: gather, scatter, top-k.
 
-Indices of MIL's operators are >= 0 (from iOS 17 on); those of the IR may count from the end. What MIL has not in all its
-forms, several indices or another shape, is one index into fewer axes.
+Indices of MIL's operators are >= 0 (from iOS 17 on); those of the IR may count from the end. What MIL has not in all
+its forms, several indices or another shape, is one index into fewer axes.
 """
 
 from __future__ import annotations

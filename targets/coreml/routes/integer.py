@@ -18,8 +18,8 @@ NARROW = ("i8", "u8", "i16", "u16")
 
 
 def wrapped(e: Emission, x: Var, dtype: str) -> Var:
-    """int32 numbers modulo 2^bits, in the range of a narrow dtype; others as they are. It is right, too, for what wrapped
-    at 32 bits before."""
+    """int32 numbers modulo 2^bits, in the range of a narrow dtype; others as they are. Right, too, for what wrapped at
+    32 bits before."""
     if dtype not in NARROW:
         return x
     info = np.iinfo(DTYPES[dtype])
