@@ -171,6 +171,8 @@ class Emission:
     def stand_in(self, value: Value) -> Var:
         """A variable of a value's type, for one that cannot be made."""
         dtype = self.dtype_of(value)
+        if not value.type.shape:
+            return self.const(0, dtype)
         return self.mil("fill", shape=list(held(value.type.dims)), value=self.as_dtype(np.asarray(0), dtype))
 
 
