@@ -19,18 +19,24 @@ def _conv(e: Emission, op: Op) -> Var:
     assert a["layout"] == "nchw", op
     if a["to"]:
         raise NoRoute("multiplies bf16 or 8-bit floats, which Core ML does not")
-    x, pads = cropped(e, e.operand(op, 0), ints(a["pads"]))
-    weight, dilations = e.operand(op, 1), ints(a["dilations"])
-    if op.arg(1).const is None and max(dilations) > 1:
-        weight, dilations = _spread(e, weight, dilations), [1] * len(dilations)
     bias, later = _bias(e, op)
-    y = e.mil(
-        "conv", x=x, weight=weight, bias=bias, strides=ints(a["strides"]), pad_type="custom", pad=mil_pads(pads),
-        dilations=dilations, groups=a["groups"],
-    )  # fmt: skip
+    y = convolved(e, op, e.operand(op, 0), e.operand(op, 1), bias)
     for term in (later, e.optional(op, 3)):
         y = y if term is None else e.mil("add", x=y, y=term)
     return activated(e, y, a["act"])
+
+
+def convolved(e: Emission, op: Op, x: Var, weight: Var, bias: Var | None = None) -> Var:
+    """The convolution that an operator makes, of floats that stand for its operands."""
+    a: Any = op.attrs
+    x, pads = cropped(e, x, ints(a["pads"]))
+    dilations = ints(a["dilations"])
+    if op.arg(1).const is None and max(dilations) > 1:
+        weight, dilations = _spread(e, weight, dilations), [1] * len(dilations)
+    return e.mil(
+        "conv", x=x, weight=weight, bias=bias, strides=ints(a["strides"]), pad_type="custom", pad=mil_pads(pads),
+        dilations=dilations, groups=a["groups"],
+    )  # fmt: skip
 
 
 def _bias(e: Emission, op: Op) -> tuple[Var | None, Var | None]:
