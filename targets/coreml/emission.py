@@ -151,7 +151,6 @@ class Emission:
         self._vars[value, dtype] = var
         self._made[value] = dtype
 
-
     def made(self, value: Value) -> Var:
         """A value in the dtype in which it was made."""
         return self.value(value, self._made.get(value))

@@ -24,12 +24,15 @@ from edgec.targets.coreml.routes import ROUTES
 
 @dataclass(frozen=True)
 class Emitted:
-    """`model` is Model.proto's message, `weights` the bytes of weight.bin (empty where there are none)."""
+    """`model` is Model.proto's message, `weights` the bytes of weight.bin (empty where there are none), `operators` how
+    many MIL operators there are that are not constants, `halves` whether floats are computed in f16."""
 
     model: Any
     weights: bytes
     inputs: tuple[Feature, ...]
     outputs: tuple[Feature, ...]
+    operators: int
+    halves: bool
 
 
 def emit(module: Module, deployment: Deployment, halves: bool, wide: Collection[Op] = ()) -> Emitted:
@@ -48,7 +51,8 @@ def emit(module: Module, deployment: Deployment, halves: bool, wide: Collection[
             weights = blob.read_bytes() if blob.exists() else b""
     finally:
         logging.disable(logging.NOTSET)
-    return Emitted(model, weights, inputs, outputs)
+    operators = sum(op.op_type != "const" for op in program.functions["main"].operations)
+    return Emitted(model, weights, inputs, outputs, operators, halves)
 
 
 def _function(
