@@ -6,6 +6,8 @@ from edgec.ir.graph import Op
 from edgec.ir.types import INTEGERS
 from edgec.targets.coreml.emission import Route
 from edgec.targets.coreml.routes import (
+    activation,
+    attention,
     bits,
     cast,
     conv,
@@ -13,15 +15,21 @@ from edgec.targets.coreml.routes import (
     index,
     integer,
     matmul,
+    norm,
+    pool,
     quantised,
     recurrent,
     reduce,
+    resize,
     shape,
 )
 
 ROUTES: dict[str, Route] = {
     kind: route
-    for family in (elementwise, conv, matmul, reduce, shape, index, cast, quantised, recurrent)
+    for family in (
+        elementwise, activation, conv, pool, matmul, norm, attention, reduce, resize, shape, index, cast, quantised,
+        recurrent,
+    )
     for kind, route in family.ROUTES.items()
 }
 # what means something else for integers: it wraps, truncates or has no operator

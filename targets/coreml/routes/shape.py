@@ -11,7 +11,7 @@ from edgec.ir.graph import Op
 from edgec.targets.coreml.emission import Emission, Route, dtype_of
 from edgec.targets.coreml.mil import Var
 from edgec.targets.coreml.ranks import MOST_RANK, Dims, around, broadcasted, held, reshaped, transposed
-from edgec.targets.coreml.routes.conv import ints
+from edgec.targets.coreml.routes.attributes import ints
 
 
 def _reshape(e: Emission, op: Op) -> Var:
