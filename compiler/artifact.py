@@ -57,8 +57,9 @@ def staged(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> Iterator[
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """The image NAME.elf is a program, the rest is data."""
+    """By path inside of the folder. The image NAME.elf is a program, the rest is data."""
     for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         with (folder / name).open("wb") as file:
             file.write(content)
             file.flush()

@@ -12,12 +12,16 @@ from edgec.cli_options import bindings, consts_of, shapes_of
 @click.command()
 def targets() -> None:
     """List targets and CPUs."""
-    from edgec.target_table import TARGETS
+    from edgec.target_table import COREML, TARGETS
+    from edgec.targets.coreml import deployment
 
     for name, target in TARGETS.items():
         click.echo(f"{name:22} {target.DESCRIPTION}")
         for device in target.devices().values():
             click.echo(f"  {name + ':' + device.name:20} {device.description}")
+    click.echo(f"{COREML:22} {deployment.DESCRIPTION}")
+    for found in deployment.DEPLOYMENTS.values():
+        click.echo(f"  {COREML + ':' + found.name:20} {found.systems}, {found.opset}")
 
 
 @click.command()

@@ -27,6 +27,24 @@ def figures(result: Facts) -> str:
 
 
 def _lines(receipt: Facts) -> Iterator[str]:
+    if "package" in receipt:
+        yield from _package(receipt)
+    else:
+        yield from _library(receipt)
+    yield from checked_lines(receipt)
+
+
+def _package(receipt: Facts) -> Iterator[str]:
+    package = receipt["package"]
+    yield (
+        f"{receipt['name']} for {receipt['target']}: {receipt['operators']['before']} operators became "
+        f"{receipt['operators']['calls']} of MIL ({package['opset']}), {receipt['macs'] / 1e6:.2f} M multiply-adds"
+    )
+    sizes = f"package {package['bytes']:,} B   weights {package['weights_bytes']:,} B"
+    yield f"  {sizes}   computes in {package['compute']}"
+
+
+def _library(receipt: Facts) -> Iterator[str]:
     memory = receipt["memory"]
     yield (
         f"{receipt['name']} for {receipt['target']}: {receipt['operators']['before']} operators became "
@@ -45,7 +63,6 @@ def _lines(receipt: Facts) -> Iterator[str]:
     if "halves" in receipt:
         yield from _halves(receipt["halves"])
     yield from account_lines(receipt)
-    yield from checked_lines(receipt)
 
 
 def quantization_lines(q: Facts) -> Iterator[str]:
@@ -135,6 +152,8 @@ def _coded_weights(q: Facts) -> Iterator[str]:
     if known:
         worst = min(known, key=lambda row: float(row["signal_to_noise_db"]))
         yield f"  noisiest weights: {worst['op']}, {worst['signal_to_noise_db']} dB"
+
+
 def _trials(trials: Facts, data: Facts) -> str:
     levels = [row["signal_to_noise_db"] for row in trials["tried"] if row["signal_to_noise_db"] is not None]
     heard = f", which heard {min(levels)} to {max(levels)} dB" if levels else ""

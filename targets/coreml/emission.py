@@ -42,11 +42,15 @@ class Emission:
         self.halves = halves
         self.wide = frozenset(wide)
         self.float = "f32"  # what the operator that is being emitted computes in
+        self.origins: dict[str, Op] = {}  # whose part a variable is, by its name
+        self._op: Op | None = None
         self._vars: dict[tuple[Value, str], Var] = {}
         self._made: dict[Value, str] = {}  # the dtype in which a value was made
         self._names: dict[str, int] = {}
 
     def begin(self, op: Op) -> None:
+        """The operator whose route comes next."""
+        self._op = op
         self.float = "f16" if self.halves and op not in self.wide else "f32"
 
     # --- operands -----------------------------------------------------------------------------------------------
@@ -98,7 +102,10 @@ class Emission:
         An operand may be a Var, a list of them, or what numpy takes as a constant parameter."""
         given = {name: x for name, x in inputs.items() if x is not None}
         name = given.pop("name", None) or self.name(kind)
-        return getattr(mb, kind)(**given, name=name)
+        made = getattr(mb, kind)(**given, name=name)
+        if self._op is not None:
+            self.origins |= {var.name: self._op for var in (made if isinstance(made, (list, tuple)) else (made,))}
+        return made
 
     def const(self, array: Array | float | int, dtype: str | None = None) -> Var:
         """A constant; floats as the operator computes, integers as int32 where they fit."""
@@ -150,7 +157,6 @@ class Emission:
         dtype = dtype_of(var)
         self._vars[value, dtype] = var
         self._made[value] = dtype
-
 
     def made(self, value: Value) -> Var:
         """A value in the dtype in which it was made."""

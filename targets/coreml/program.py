@@ -24,12 +24,17 @@ from edgec.targets.coreml.routes import ROUTES
 
 @dataclass(frozen=True)
 class Emitted:
-    """`model` is Model.proto's message, `weights` the bytes of weight.bin (empty where there are none)."""
+    """`model` is Model.proto's message, `weights` the bytes of weight.bin (empty where there are none), `operators` how
+    many MIL operators there are that are not constants, `halves` whether floats are computed in f16, `origins` whose
+    part a MIL variable is, by its name."""
 
     model: Any
     weights: bytes
     inputs: tuple[Feature, ...]
     outputs: tuple[Feature, ...]
+    operators: int
+    halves: bool
+    origins: dict[str, Op]
 
 
 def emit(module: Module, deployment: Deployment, halves: bool, wide: Collection[Op] = ()) -> Emitted:
@@ -41,20 +46,22 @@ def emit(module: Module, deployment: Deployment, halves: bool, wide: Collection[
     mb.name_count.clear()  # coremltools counts the names that it makes over all programs of a process
     logging.disable(logging.WARNING)  # and comments on every cast
     try:
-        program.add_function("main", _function(graph, deployment, halves, wide, inputs, outputs))
+        function, origins = _function(graph, deployment, halves, wide, inputs, outputs)
+        program.add_function("main", function)
         with tempfile.TemporaryDirectory(prefix="edgec-coreml-") as folder:
             model = export(program, folder, specification_version=deployment.specification, convert_to="mlprogram")
             blob = Path(folder) / "weight.bin"
             weights = blob.read_bytes() if blob.exists() else b""
     finally:
         logging.disable(logging.NOTSET)
-    return Emitted(model, weights, inputs, outputs)
+    operators = sum(op.op_type != "const" for op in program.functions["main"].operations)
+    return Emitted(model, weights, inputs, outputs, operators, halves, origins)
 
 
 def _function(
     graph: Graph, deployment: Deployment, halves: bool, wide: Collection[Op], inputs: tuple[Feature, ...],
     outputs: tuple[Feature, ...],
-) -> Any:  # fmt: skip
+) -> tuple[Any, dict[str, Op]]:  # fmt: skip
     specs = {f.feature: mb.TensorSpec(f.shape, dtype=DTYPES[f.stored]) for f in inputs}
     refused: list[str] = []
     with Function(specs, OPSETS[deployment.name]) as function:
@@ -71,7 +78,7 @@ def _function(
             var.name = feature.feature
             leaving.append(var)
         function.set_outputs(leaving)
-    return function
+    return function, e.origins
 
 
 def _emit(e: Emission, op: Op, refused: list[str]) -> None:

@@ -6,7 +6,5 @@ from edgec.targets.coreml.emission import Route
 from edgec.targets.coreml.routes import conv, elementwise, matmul, reduce, shape
 
 ROUTES: dict[str, Route] = {
-    kind: route
-    for family in (elementwise, conv, matmul, reduce, shape)
-    for kind, route in family.ROUTES.items()
+    kind: route for family in (elementwise, conv, matmul, reduce, shape) for kind, route in family.ROUTES.items()
 }
