@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgec.ir.errors import UsageError
+from edgec.cli_options import bindings, consts_of, shapes_of
 
 
 @click.command()
@@ -35,19 +35,19 @@ def doctor() -> None:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("-p", "--passes", required=True, help='Passes in order, such as "remove_identity,fold_pad".')
-def opt(file: Path, passes: str) -> None:
-    """Run passes on a graph in text form and print the result."""
-    from edgec.ir.parse import parse_module
+@click.option("-p", "--passes", required=True, help='Passes in order, such as "remove_identity,palettize{bits=4}".')
+@bindings
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write FILE.edge and its arrays, FILE.npz.")
+def opt(file: Path, passes: str, shapes: tuple[str, ...], consts: tuple[str, ...], output: Path | None) -> None:
+    """Run passes on an ONNX model, or a graph in text form (arrays in FILE.npz), and print the result."""
+    from edgec.graph_files import read_graph, write_graph
     from edgec.ir.text import print_module
-    from edgec.ir.verify import verify_module
+    from edgec.onnx_import.options import ImportOptions
     from edgec.pipeline import parse_passes, run_pipeline
 
-    try:
-        text = file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} cannot be read: {error}") from None
-    module = parse_module(text)
-    verify_module(module)
+    module = read_graph(file, ImportOptions(shapes_of(shapes), consts_of(consts)))
     run_pipeline(module, parse_passes(passes))
-    click.echo(print_module(module), nl=False)
+    if output is None:
+        click.echo(print_module(module), nl=False)
+    else:
+        write_graph(module, output)

@@ -35,6 +35,7 @@ class Emitted:
     operators: int
     halves: bool
     origins: dict[str, Op]
+    notes: tuple[str, ...]
 
 
 def emit(module: Module, deployment: Deployment, halves: bool, wide: Collection[Op] = ()) -> Emitted:
@@ -46,7 +47,7 @@ def emit(module: Module, deployment: Deployment, halves: bool, wide: Collection[
     mb.name_count.clear()  # coremltools counts the names that it makes over all programs of a process
     logging.disable(logging.WARNING)  # and comments on every cast
     try:
-        function, origins = _function(graph, deployment, halves, wide, inputs, outputs)
+        function, e = _function(graph, deployment, halves, wide, inputs, outputs)
         program.add_function("main", function)
         with tempfile.TemporaryDirectory(prefix="edgec-coreml-") as folder:
             model = export(program, folder, specification_version=deployment.specification, convert_to="mlprogram")
@@ -55,13 +56,13 @@ def emit(module: Module, deployment: Deployment, halves: bool, wide: Collection[
     finally:
         logging.disable(logging.NOTSET)
     operators = sum(op.op_type != "const" for op in program.functions["main"].operations)
-    return Emitted(model, weights, inputs, outputs, operators, halves, origins)
+    return Emitted(model, weights, inputs, outputs, operators, halves, e.origins, tuple(e.notes))
 
 
 def _function(
     graph: Graph, deployment: Deployment, halves: bool, wide: Collection[Op], inputs: tuple[Feature, ...],
     outputs: tuple[Feature, ...],
-) -> tuple[Any, dict[str, Op]]:  # fmt: skip
+) -> tuple[Any, Emission]:  # fmt: skip
     specs = {f.feature: mb.TensorSpec(f.shape, dtype=DTYPES[f.stored]) for f in inputs}
     refused: list[str] = []
     with Function(specs, OPSETS[deployment.name]) as function:
@@ -78,7 +79,7 @@ def _function(
             var.name = feature.feature
             leaving.append(var)
         function.set_outputs(leaving)
-    return function, e.origins
+    return function, e
 
 
 def _emit(e: Emission, op: Op, refused: list[str]) -> None:
