@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edgec.runtime.coreml.call import Call, Unsupported, axis_of, room
+from edgec.runtime.coreml.call import Call, Unsupported, room
 from edgec.runtime.coreml.wire import Array
 
 SAMPLING = ("DEFAULT", "STRICT_ALIGN_CORNERS", "ALIGN_CORNERS", "OFFSET_CORNERS", "UNALIGN_CORNERS")

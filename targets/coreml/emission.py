@@ -42,6 +42,7 @@ class Emission:
         self.float = "f32"  # what the operator that is being emitted computes in
         self.origins: dict[str, Op] = {}  # whose part a variable is, by its name
         self.notes: list[str] = []  # what whoever builds should know, in the order of the graph
+        self.results: dict[Value, str] = {}  # names of the variables that values are
         self._op: Op | None = None
         self._vars: dict[tuple[Value, str], Var] = {}
         self._made: dict[Value, str] = {}  # the dtype in which a value was made
@@ -173,6 +174,7 @@ class Emission:
         dtype = dtype_of(var)
         self._vars[value, dtype] = var
         self._made[value] = dtype
+        self.results[value] = var.name
 
     def made(self, value: Value) -> Var:
         """A value in the dtype in which it was made."""
