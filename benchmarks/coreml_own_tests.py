@@ -29,8 +29,8 @@ FOLDERS = ("iOS14", "iOS15", "iOS16", "iOS17", "iOS18", "coreml_dialect")
 HALF_ATOL, HALF_RTOL = 2e-2, 2e-2
 
 
-def compare(mlmodel: Any, input_key_values: dict[str, Any], expected_outputs: dict[str, Any] | None, dtype: str = "fp32",
-            atol: float = 1e-4, rtol: float = 1e-5, also_compare_shapes: bool = True, state: Any = None,
+def compare(mlmodel: Any, input_key_values: dict[str, Any], expected_outputs: dict[str, Any] | None,
+            dtype: str = "fp32", atol: float = 1e-4, rtol: float = 1e-5, also_compare_shapes: bool = True, state: Any = None,
             allow_mismatch_ratio: float = 0.0) -> dict[str, Any]:  # fmt: skip
     """What coremltools' function of that name does, by the evaluator."""
     with tempfile.TemporaryDirectory() as folder:
