@@ -111,10 +111,10 @@ def _picked(e: Emission, x: Var, before: int, after: int, mode: str, dtype: str)
     _, length, inner = (int(d) for d in x.shape)
     native = {"reflect": ("reflect", length - 1), "edge": ("replicate", length)}.get(mode)
     if native is not None and dtype in ("f32", "f16") and max(before, after) <= native[1]:
-        if inner == 1:
-            x = reshaped(e, x, tuple(int(d) for d in x.shape[:2]))
-            return e.mil("pad", x=x, pad=[before, after], mode=native[0])
-        return e.mil("pad", x=x, pad=[before, after, 0, 0], mode=native[0])
+        widths = [before, after] if inner == 1 else [before, after, 0, 0]
+        x = reshaped(e, x, tuple(int(d) for d in x.shape[: len(widths) // 2 + 1]))
+        # a default would be a float32
+        return e.mil("pad", x=x, pad=widths, mode=native[0], constant_val=e.as_dtype(np.asarray(0.0), dtype))
     at = np.pad(np.arange(length), (before, after), mode=mode)  # type: ignore[call-overload]
     if dtype == "bool":
         return e.cast(e.mil("gather", x=e.cast(x, "i32"), indices=e.const(at), axis=1), "bool")
