@@ -104,7 +104,7 @@ def numbers_of_bytes(encoding: Float8, stored: Array) -> Array:
     if np.isin(stored, broken.astype(np.uint8)).any():
         raise NoRoute(f"has weights in {encoding.format} that are infinite or no numbers")
     numbers[broken] = 0
-    return numbers.reshape(1, -1, 1)
+    return np.asarray(numbers.reshape(1, -1, 1))
 
 
 def _lut(tables: Array, palette: Palette, of: Type) -> Array:
