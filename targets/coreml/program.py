@@ -14,19 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from edgec.ir.errors import IRError, UnsupportedError
-from edgec.ir.graph import Graph, Module, Op
+from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.targets.coreml.deployment import Deployment
 from edgec.targets.coreml.emission import Emission, NoRoute
 from edgec.targets.coreml.interface import Feature, features_of, from_interface, to_interface
 from edgec.targets.coreml.mil import DTYPES, OPSETS, Function, Program, export, mb
-from edgec.targets.coreml.routes import ROUTES
+from edgec.targets.coreml.routes import route_of
 
 
 @dataclass(frozen=True)
 class Emitted:
     """`model` is Model.proto's message, `weights` the bytes of weight.bin (empty where there are none), `operators` how
     many MIL operators there are that are not constants, `halves` whether floats are computed in f16, `origins` whose
-    part a MIL variable is, by its name."""
+    part a MIL variable is, by its name, and `results` the names of values."""
 
     model: Any
     weights: bytes
@@ -36,6 +36,7 @@ class Emitted:
     halves: bool
     origins: dict[str, Op]
     notes: tuple[str, ...]
+    results: dict[Value, str]
 
 
 def emit(module: Module, deployment: Deployment, halves: bool, wide: Collection[Op] = ()) -> Emitted:
@@ -56,7 +57,7 @@ def emit(module: Module, deployment: Deployment, halves: bool, wide: Collection[
     finally:
         logging.disable(logging.NOTSET)
     operators = sum(op.op_type != "const" for op in program.functions["main"].operations)
-    return Emitted(model, weights, inputs, outputs, operators, halves, e.origins, tuple(e.notes))
+    return Emitted(model, weights, inputs, outputs, operators, halves, e.origins, tuple(e.notes), e.results)
 
 
 def _function(
@@ -84,9 +85,14 @@ def _function(
 
 def _emit(e: Emission, op: Op, refused: list[str]) -> None:
     """The results of an operator; a stand-in where it has no route, so that those behind it are looked at, too."""
+    if not any(value.type.size for value in op.results):
+        return  # who reads it does without
     e.begin(op)
     try:
-        route = ROUTES.get(op.kind)
+        for value in (*op.inputs, *op.results):
+            if value is not None and value.type.dtype in ("f64", "bf16"):
+                raise NoRoute(f"is of {value.type.dtype}, which Core ML has not")
+        route = route_of(op)
         if route is None:
             raise NoRoute("has no form in Core ML")
         made = route(e, op)
