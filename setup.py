@@ -41,7 +41,7 @@ setup(
     package_data={
         "edgec": ["py.typed"],
         "edgec.targets": ["**/*.h", "**/*.inc", "**/*.c", "**/*.toml", "**/*.S", "**/*.in"],
-        "edgec.runtime": ["**/*.h", "**/*.c", "**/*.in"],
+        "edgec.runtime": ["**/*.h", "**/*.c", "**/*.in", "**/*.txt"],
     },
     extras_require=EXTRAS,
 )

@@ -15,18 +15,19 @@ from edgec.ir.errors import UsageError
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--input", "-i", "inputs", multiple=True, metavar="[NAME=]FILE", help="A .npy, or an .npz of all inputs.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="An .npz to write [default: print].")
-@click.option("--runner", default=None, help="host, emulator or qemu [default: what fits].")
+@click.option("--runner", default=None, help="host, emulator, qemu, evaluator or coreml [default: what fits].")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1))
 @click.option("--count", is_flag=True, help="Count executed instructions (emulator).")
-@click.option("--top", type=click.IntRange(1), help="Print the N best classes of the first output.")
+@click.option("--top", type=click.IntRange(1), help="Print the N best classes of the first output with scores.")
+@click.option("--function", default=None, help="Of a Core ML package with several [default: its own default].")
 def run(directory: Path, inputs: tuple[str, ...], output: Path | None, runner: str | None, threads: int,
-        count: bool, top: int | None) -> None:  # fmt: skip
-    """Run an artifact on arrays."""
+        count: bool, top: int | None, function: str | None) -> None:  # fmt: skip
+    """Run an artifact, or a Core ML package, on arrays."""
     import numpy as np
 
     from edgec.runtime.session import load
 
-    with load(directory, runner=runner, threads=threads, count=count) as session:
+    with load(directory, runner=runner, threads=threads, count=count, function=function) as session:
         feeds = _feeds(inputs, [t.name for t in session.inputs])
         names = [t.name for t in session.outputs]
         arrays = dict(zip(names, session.run(None, feeds), strict=True))
@@ -34,7 +35,7 @@ def run(directory: Path, inputs: tuple[str, ...], output: Path | None, runner: s
             click.echo(f"{session.instructions:,} instructions", err=True)
         labels = session.labels
     if top is not None:
-        for line in _best(arrays[names[0]], labels, top):
+        for line in _best(_scores(arrays), labels, top):
             click.echo(line)
     if output is None and top is not None:
         return
@@ -50,6 +51,11 @@ def run(directory: Path, inputs: tuple[str, ...], output: Path | None, runner: s
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise UsageError(f"--output {output} cannot be written: {error.strerror}") from None
+
+
+def _scores(arrays: dict[str, Any]) -> Any:
+    """The first output with numbers that are no label: a classifier's first output is the label itself."""
+    return next((a for a in arrays.values() if a.dtype.kind == "f"), next(iter(arrays.values())))
 
 
 def _best(scores: Any, labels: tuple[str, ...], top: int) -> list[str]:

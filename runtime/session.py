@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib.util
 import platform
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -23,7 +24,7 @@ from edgec.runtime.manifest import Manifest, TensorInfo, check_files, read_manif
 
 Array = np.ndarray[Any, Any]
 
-RUNNERS = ("host", "emulator", "qemu")
+RUNNERS = ("host", "emulator", "qemu", "evaluator", "coreml")
 # extensions of A64 that a runner has not
 LACKS: dict[str, frozenset[str]] = {
     "host": frozenset(),
@@ -65,7 +66,12 @@ class Session:
         for name in feeds:
             if name not in known:
                 raise RunError(f"the model has no input '{name}'; it has {_listed(self.inputs)}")
-        arrays = [_checked(tensor, feeds) for tensor in self.inputs]
+        feeds = {**getattr(self.runner, "defaults", {}), **feeds}
+        takes = getattr(self.runner, "takes", None)  # of runners whose inputs may have several shapes
+        arrays = [
+            _checked(tensor, feeds, None if takes is None else partial(takes, i))
+            for i, tensor in enumerate(self.inputs)
+        ]
         results = self.runner.run(arrays)
         return results if names is None else [results[order[name]] for name in names]
 
@@ -73,7 +79,7 @@ class Session:
     def labels(self) -> tuple[str, ...]:
         """Names of the first output's classes; none when the artifact was built without."""
         if "labels" not in self.manifest.raw:
-            return ()
+            return getattr(self.runner, "labels", ())
         path = self.manifest.directory / self.manifest.raw["labels"]["file"]
         try:
             return tuple(path.read_text(encoding="utf-8").removesuffix("\n").split("\n"))
@@ -121,13 +127,15 @@ def _listed(tensors: Sequence[TensorInfo]) -> str:
     return ", ".join(f"'{t.name}' {t}" for t in tensors) or "none"
 
 
-def _checked(tensor: TensorInfo, feeds: Mapping[str, Array]) -> Array:
+def _checked(
+    tensor: TensorInfo, feeds: Mapping[str, Array], takes: Callable[[tuple[int, ...]], bool] | None
+) -> Array:
     if tensor.name not in feeds:
         raise RunError(f"input '{tensor.name}' {tensor} is missing")
     array = read_back(np.asarray(feeds[tensor.name]), tensor.numpy)
     if array.dtype != tensor.numpy:
         raise RunError(f"input '{tensor.name}' is {array.dtype}, but the model takes {tensor} ({tensor.numpy})")
-    if array.shape != tensor.shape:
+    if array.shape != tensor.shape if takes is None else not takes(array.shape):
         raise RunError(f"input '{tensor.name}' has shape {list(array.shape)}, but the model takes {tensor}")
     return np.require(array, requirements="C")
 
@@ -139,17 +147,36 @@ def load(
     threads: int = 1,
     count: bool = False,
     verify_files: bool = True,
+    function: str | None = None,
 ) -> Session:
-    """Open an artifact. `runner` is one of RUNNERS, None chooses: the machine itself when the library fits it, else the
-    emulator, else qemu. `threads` counts on the host only, `count=True` counts instructions in the emulator."""
-    manifest = read_manifest(directory)
+    """Open an artifact or a Core ML package. `runner` is one of RUNNERS, None chooses: the machine itself when the
+    library fits it, else the emulator, else qemu; of Core ML packages always the evaluator. `threads` counts on the host
+    only, `count=True` counts instructions in the emulator, `function` is one of a Core ML package's functions."""
+    if _is_package(Path(directory)):
+        from edgec.runtime.coreml.runner import package_manifest
+
+        manifest = package_manifest(directory, function)
+    else:
+        manifest = read_manifest(directory)
     if verify_files:
         check_files(manifest)
     if threads < 1:
         raise RunError(f"threads is {threads}, and at least 1 is needed")
     chosen = runner or _choose(manifest)
+    if (chosen in ("evaluator", "coreml")) != (manifest.target.partition(":")[0] == "coreml"):
+        raise RunError(f"{manifest.directory} was built for {manifest.target}, which is not for the {chosen} runner")
+    if function is not None and chosen not in ("evaluator", "coreml"):
+        raise RunError(f"only Core ML packages have functions to choose from, not {manifest.directory}")
     if lacking := _lacking(chosen, manifest):
         raise RunError(f"{manifest.name} uses {lacking} instructions, which the {chosen} runner has not")
+    if chosen == "evaluator":
+        from edgec.runtime.coreml.runner import EvaluatorRunner
+
+        return Session(manifest, EvaluatorRunner(manifest, function), "evaluator (numpy)")
+    if chosen == "coreml":
+        from edgec.runtime.coreml.apple import AppleRunner
+
+        return Session(manifest, AppleRunner(manifest, function), "Core ML")
     if chosen == "host":
         from edgec.runtime.host import HostRunner
 
@@ -169,12 +196,19 @@ def load(
     raise RunError(f"there is no runner '{chosen}'; the runners are {', '.join(RUNNERS)}")
 
 
+def _is_package(folder: Path) -> bool:
+    """Whether a folder is a Core ML package and not an artifact: some file systems know no difference of case."""
+    return folder.suffix == ".mlpackage" or (folder.is_dir() and "Manifest.json" in {p.name for p in folder.iterdir()})
+
+
 def _lacking(runner: str, manifest: Manifest) -> str:
     """The extensions that the artifact needs and the runner has not, in words."""
     return " and ".join(e for e in manifest.extensions if e in LACKS.get(runner, frozenset()))
 
 
 def _choose(manifest: Manifest) -> str:
+    if manifest.target.partition(":")[0] == "coreml":
+        return "evaluator"
     library = f"lib{manifest.name}.so"
     if library in manifest.files:
         machine = MACHINES.get(elf_machine(manifest.directory / library), "an unknown machine")

@@ -20,7 +20,7 @@ ONLY = {
     "onnx": ("compiler/onnx_import/",),
     "onnxruntime": ("compiler/reference.py",),
     "unicorn": ("runtime/emulator.py", "runtime/memory.py"),
-    "coremltools": ("targets/coreml/",),
+    "coremltools": ("targets/coreml/", "runtime/coreml/apple.py"),
 }
 
 

@@ -1,0 +1,183 @@
+"""Runs a package, or the package of an artifact, behind a Session: what callers give and get against what the program
+takes and makes.
+
+Pictures are u8 [height, width, 3] in RGB order, or [height, width] of a grayscale one, as a caller of Core ML gives
+pixels; the program gets [1, channels, height, width] from 0 to 255 in its own order of channels. Class probabilities
+come as f64 [classes] in the order of the labels, the predicted label as an array of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edgec.runtime.coreml.call import Item
+from edgec.runtime.coreml.description import (
+    ArrayFeature,
+    DictionaryFeature,
+    Feature,
+    ImageFeature,
+    Interface,
+    ScalarFeature,
+    StateFeature,
+)
+from edgec.runtime.coreml.evaluate import Evaluator
+from edgec.runtime.coreml.package import Package, read_package
+from edgec.runtime.coreml.program import Function, TensorType
+from edgec.runtime.coreml.wire import Array, PackageError
+from edgec.runtime.manifest import Manifest, TensorInfo
+
+TARGET = "coreml"
+# edgec's names of element types
+NAMES = {"fp16": "f16", "fp32": "f32", "fp64": "f64", "int32": "i32", "int8": "i8", "bool": "bool"}
+
+
+def package_manifest(directory: str | Path, function: str | None) -> Manifest:
+    """The interface of a bare package, as the manifest that an artifact would have."""
+    package = read_package(directory)
+    interface = package.description.function(function)
+    return Manifest(
+        directory=Path(directory),
+        name=Path(directory).stem,
+        entry=interface.name,
+        target=TARGET,
+        inputs=tuple(TensorInfo(f.name, *_seen(f)) for f in interface.inputs),
+        outputs=tuple(TensorInfo(f.name, *_seen(f)) for f in interface.outputs),
+        states=tuple(TensorInfo(f.name, *_seen(f)) for f in interface.states),
+        scratch_bytes=0,
+        state_bytes=0,
+        files={},
+        cpu="",
+        cpu_features=(),
+        extensions=(),
+        raw={"package": "."},
+    )
+
+
+def package_path(manifest: Manifest) -> Path:
+    """Where an artifact's package lies."""
+    if manifest.target.partition(":")[0] != TARGET or "package" not in manifest.raw:
+        raise PackageError(f"{manifest.directory} was built for {manifest.target} and holds no Core ML package")
+    return manifest.directory / str(manifest.raw["package"])
+
+
+class EvaluatorRunner:
+    """numpy over the saved bytes. `labels` are a classifier's, `defaults` what optional inputs are when left out."""
+
+    def __init__(self, manifest: Manifest, function: str | None = None) -> None:
+        self.package = read_package(package_path(manifest))
+        self.evaluator = Evaluator(self.package, function)
+        self.interface: Interface = self.evaluator.interface
+        self.inputs = _paired(manifest.inputs, self.interface.inputs, "input")
+        self.outputs = _paired(manifest.outputs, self.interface.outputs, "output")
+        self.bare = manifest.directory == self.package.directory
+        self.labels = _labels(self.evaluator.function, self.package)
+        self.defaults = {f.name: _default(f.type) for f in self.interface.inputs if f.optional}
+
+    def takes(self, index: int, shape: tuple[int, ...]) -> bool:
+        """Whether an input of this shape is legal; sizes may be flexible."""
+        tensor, feature = self.inputs[index]
+        if isinstance(feature.type, ImageFeature):
+            fits = len(shape) == (3 if feature.type.channels == 3 else 2) and shape[2:] in ((), (3,))
+            return fits and feature.type.takes(*shape[:2])
+        return shape == tensor.shape or (isinstance(feature.type, ArrayFeature) and feature.type.takes(shape))
+
+    def run(self, arrays: Sequence[Array]) -> list[Array]:
+        given = {
+            feature.name: self._to_program(array, feature)
+            for array, (_, feature) in zip(arrays, self.inputs, strict=True)
+        }
+        made = self.evaluator.run(given)
+        missing = [feature.name for _, feature in self.outputs if feature.name not in made]
+        if missing:
+            raise PackageError(f"the description has the output '{missing[0]}', which the program does not make")
+        return [self._to_caller(made[feature.name], tensor, feature) for tensor, feature in self.outputs]
+
+    def reset(self) -> None:
+        self.evaluator.reset()
+
+    def close(self) -> None:
+        self.evaluator.constants.clear()
+
+    def _to_program(self, array: Array, feature: Feature) -> Array:
+        named = next((n for n in self.evaluator.function.inputs if n.name == feature.name), None)
+        if named is None or not isinstance(named.type, TensorType):
+            raise PackageError(f"the description has the input '{feature.name}', which the program does not take")
+        if isinstance(feature.type, ImageFeature):
+            return to_planes(array, feature.type)
+        dtype = named.type.dtype.numpy
+        if dtype.kind in "iu" and array.size and array.dtype.kind in "iu":
+            info = np.iinfo(dtype)
+            if int(array.min()) < info.min or int(array.max()) > info.max:
+                raise PackageError(f"input '{feature.name}' has values outside of {named.type.dtype}")
+        if array.ndim != len(named.type.dims) and None not in named.type.dims:
+            array = array.reshape([int(d or 0) for d in named.type.dims])  # scalars are described as [1]
+        return array.astype(dtype)
+
+    def _to_caller(self, item: Item, tensor: TensorInfo, feature: Feature) -> Array:
+        if isinstance(item, dict):
+            return np.array(list(item.values()), np.float64)
+        if not isinstance(item, np.ndarray):
+            raise PackageError(f"the output '{feature.name}' is no tensor")
+        if isinstance(feature.type, ImageFeature):
+            return from_planes(item, feature.type)
+        if isinstance(feature.type, ScalarFeature):
+            return item.reshape(-1).astype(np.int64 if feature.type.kind == "int64" else np.str_)
+        if self.bare:
+            return item.reshape(1) if item.ndim == 0 else item
+        fitting = item.reshape(tensor.shape) if item.shape != tensor.shape and item.size else item
+        return fitting.astype(tensor.numpy)
+
+
+def to_planes(picture: Array, image: ImageFeature) -> Array:
+    """u8 [height, width(, 3)] as f32 [1, channels, height, width]."""
+    planes = picture[None] if picture.ndim == 2 else picture.transpose(2, 0, 1)
+    if image.color == "bgr":
+        planes = planes[::-1]
+    return planes[None].astype(np.float32)
+
+
+def from_planes(array: Array, image: ImageFeature) -> Array:
+    """The way back; numbers are rounded and clipped to bytes, halves stay."""
+    planes = array.reshape(array.shape[-3:])
+    if image.color == "bgr":
+        planes = planes[::-1]
+    picture = planes[0] if planes.shape[0] == 1 else planes.transpose(1, 2, 0)
+    return picture if image.color == "grayscale_fp16" else np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+
+
+def _paired(tensors: Sequence[TensorInfo], features: Sequence[Feature], what: str) -> list[tuple[TensorInfo, Feature]]:
+    by_name = {feature.name: feature for feature in features}
+    for tensor in tensors:
+        if tensor.name not in by_name:
+            raise PackageError(f"the package has no {what} '{tensor.name}'; it has {', '.join(by_name) or 'none'}")
+    return [(tensor, by_name[tensor.name]) for tensor in tensors]
+
+
+def _seen(feature: Feature) -> tuple[str, tuple[int, ...]]:
+    """Element type and shape as a caller sees them."""
+    kind = feature.type
+    if isinstance(kind, StateFeature):
+        kind = kind.array
+    if isinstance(kind, ArrayFeature):
+        return NAMES[kind.dtype.name], kind.shape
+    if isinstance(kind, ImageFeature):
+        size = (kind.height, kind.width)
+        return ("f16" if kind.color == "grayscale_fp16" else "u8"), (*size, 3) if kind.channels == 3 else size
+    if isinstance(kind, DictionaryFeature):
+        return "f64", ()
+    return {"int64": "i64", "double": "f64", "string": "string"}[kind.kind], (1,)
+
+
+def _default(kind: object) -> Array:
+    if not isinstance(kind, ArrayFeature):
+        raise PackageError("only arrays can be optional inputs here")
+    return np.full(kind.shape, kind.default or 0, kind.dtype.numpy)
+
+
+def _labels(function: Function, package: Package) -> tuple[str, ...]:
+    from edgec.runtime.coreml.ops_classify import labels_of
+
+    return labels_of(function, package)
