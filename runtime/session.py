@@ -150,8 +150,8 @@ def load(
     function: str | None = None,
 ) -> Session:
     """Open an artifact or a Core ML package. `runner` is one of RUNNERS, None chooses: the machine itself when the
-    library fits it, else the emulator, else qemu; of Core ML packages always the evaluator. `threads` counts on the host
-    only, `count=True` counts instructions in the emulator, `function` is one of a Core ML package's functions."""
+    library fits it, else the emulator, else qemu; of Core ML packages always the evaluator. `threads` counts on the
+    host only, `count=True` counts instructions in the emulator, `function` is one of a Core ML package's functions."""
     if _is_package(Path(directory)):
         from edgec.runtime.coreml.runner import package_manifest
 

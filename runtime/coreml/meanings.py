@@ -12,10 +12,15 @@ from edgec.runtime.coreml import (
     ops_constexpr,
     ops_conv,
     ops_elementwise,
+    ops_index,
+    ops_nms,
     ops_norm,
     ops_pool,
+    ops_recurrent,
     ops_reduce,
+    ops_resize,
     ops_shape,
+    ops_state,
 )
 from edgec.runtime.coreml.call import Call
 
@@ -23,7 +28,7 @@ Meaning = Callable[[Call], Any]
 
 FAMILIES: tuple[ModuleType, ...] = (
     ops_elementwise, ops_activation, ops_conv, ops_pool, ops_norm, ops_reduce, ops_shape, ops_constexpr,
-    ops_classify,
+    ops_index, ops_resize, ops_recurrent, ops_nms, ops_state, ops_classify,
 )  # fmt: skip
 # why the rest of the operators have none
 REFUSED = {

@@ -181,7 +181,7 @@ def _sliding_windows(call: Call) -> Array:
 
 def _blocks_to_space(x: Array, b: int, depth_first: bool) -> Array:
     """[n, C, h, w] to [n, C/b², h*b, w*b]: channel = (c, i, j) depth first, else (i, j, c)."""
-    n, c, h, w = x.shape
+    n, _, h, w = x.shape
     if depth_first:
         return x.reshape(n, -1, b, b, h, w).transpose(0, 1, 4, 2, 5, 3).reshape(n, -1, h * b, w * b)
     return x.reshape(n, b, b, -1, h, w).transpose(0, 3, 4, 1, 5, 2).reshape(n, -1, h * b, w * b)
@@ -206,7 +206,8 @@ def _batch_to_space(call: Call) -> Array:
     x, (bh, bw) = call.array("x"), call.integers("block_shape")
     (top, bottom), (left, right) = call.array("crops").astype(int).tolist()
     n, _, h, w = x.shape
-    y = x.reshape(bh, bw, n // (bh * bw), -1, h, w).transpose(2, 3, 4, 0, 5, 1).reshape(n // (bh * bw), -1, h * bh, w * bw)
+    y = x.reshape(bh, bw, n // (bh * bw), -1, h, w).transpose(2, 3, 4, 0, 5, 1)
+    y = y.reshape(n // (bh * bw), -1, h * bh, w * bw)
     return y[:, :, top : h * bh - bottom, left : w * bw - right]
 
 

@@ -21,6 +21,7 @@ from edgec.ir.types import FLOATS, INTEGERS
 from edgec.targets.coreml.compressed import constant
 from edgec.targets.coreml.deployment import Deployment
 from edgec.targets.coreml.mil import Var, mb, types
+from edgec.targets.coreml.ranks import MOST_RANK, held, reshaped
 
 Array = np.ndarray[Any, Any]
 LARGEST_HALF = 65504.0
@@ -72,7 +73,15 @@ class Emission:
         return np.asarray(self.graph.array(value))
 
     def value(self, value: Value, dtype: str | None = None) -> Var:
-        """A value as a variable of `dtype`: its own kind's where None."""
+        """A value as a variable of `dtype`: its own kind's where None. NoRoute where it has too many axes."""
+        if value.type.rank > MOST_RANK:
+            raise NoRoute(f"has {value.type} as an operand, and Core ML's tensors have at most {MOST_RANK} axes")
+        return self.held(value, dtype)
+
+    def held(self, value: Value, dtype: str | None = None) -> Var:
+        """The same, with more than five axes as `ranks` holds them."""
+        if not value.type.size:
+            raise NoRoute(f"has {value.type} as an operand, and Core ML has no empty tensors")
         wanted = dtype or self.dtype_of(value)
         if (value, wanted) not in self._vars:
             self._vars[value, wanted] = self._new(value, wanted)
@@ -82,7 +91,7 @@ class Emission:
         if value.const is not None:
             if value.type.encodings:
                 return constant(self, value, wanted)
-            return self.const(np.asarray(self.graph.array(value)), wanted)
+            return self.const(np.reshape(self.graph.array(value), held(value.type.dims)), wanted)
         return self.cast(self._vars[value, self._made[value]], wanted)
 
     def dtype_of(self, value: Value) -> str:
@@ -151,21 +160,27 @@ class Emission:
     # --- results ----------------------------------------------------------------------------------------------
 
     def bind(self, value: Value, var: Var) -> None:
-        """`var` is the value, in the dtype that it has."""
+        """`var` is the value, in the dtype that it has; halves of the model are rounded whatever computed them."""
+        if value.type.rank > MOST_RANK:
+            var = reshaped(self, var, held(value.type.dims))
         shape = tuple(int(d) for d in var.shape)
-        assert shape == value.type.dims, f"{value} became {shape}"
+        assert shape == held(value.type.dims), f"{value} became {shape}"
+        if value.type.dtype == "f16":
+            var = self.cast(var, "f16")
         dtype = dtype_of(var)
         self._vars[value, dtype] = var
         self._made[value] = dtype
 
     def made(self, value: Value) -> Var:
         """A value in the dtype in which it was made."""
-        return self.value(value, self._made.get(value))
+        return self.held(value, self._made.get(value))
 
     def stand_in(self, value: Value) -> Var:
         """A variable of a value's type, for one that cannot be made."""
         dtype = self.dtype_of(value)
-        return self.mil("fill", shape=list(value.type.dims), value=self.as_dtype(np.asarray(0), dtype))
+        if not value.type.shape:
+            return self.const(0, dtype)
+        return self.mil("fill", shape=list(held(value.type.dims)), value=self.as_dtype(np.asarray(0), dtype))
 
 
 Route = Callable[[Emission, Op], Any]  # the result, or the list of results, as variables

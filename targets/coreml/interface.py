@@ -15,8 +15,7 @@ from edgec.ir.types import INTEGERS
 from edgec.targets.coreml.deployment import Deployment
 from edgec.targets.coreml.emission import Emission
 from edgec.targets.coreml.mil import Var
-
-MOST_RANK = 5
+from edgec.targets.coreml.ranks import MOST_RANK
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from edgec.targets.coreml.deployment import Deployment
 from edgec.targets.coreml.emission import Emission, NoRoute
 from edgec.targets.coreml.interface import Feature, features_of, from_interface, to_interface
 from edgec.targets.coreml.mil import DTYPES, OPSETS, Function, Program, export, mb
-from edgec.targets.coreml.routes import ROUTES
+from edgec.targets.coreml.routes import route_of
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,14 @@ def _function(
 
 def _emit(e: Emission, op: Op, refused: list[str]) -> None:
     """The results of an operator; a stand-in where it has no route, so that those behind it are looked at, too."""
+    if not any(value.type.size for value in op.results):
+        return  # who reads it does without
     e.begin(op)
     try:
-        route = ROUTES.get(op.kind)
+        for value in (*op.inputs, *op.results):
+            if value is not None and value.type.dtype in ("f64", "bf16"):
+                raise NoRoute(f"is of {value.type.dtype}, which Core ML has not")
+        route = route_of(op)
         if route is None:
             raise NoRoute("has no form in Core ML")
         made = route(e, op)

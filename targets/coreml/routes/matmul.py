@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from edgec.ir.graph import Op
-from edgec.targets.coreml.emission import Emission, Route
+from edgec.targets.coreml.emission import Emission, NoRoute, Route
 from edgec.targets.coreml.mil import Var
-from edgec.targets.coreml.routes.elementwise import activated
+from edgec.targets.coreml.routes.activation import activated
 
 
 def _matmul(e: Emission, op: Op) -> Var:
+    if op.attrs["to"]:
+        raise NoRoute("multiplies bf16 or 8-bit floats, which Core ML does not")
     y = e.mil("matmul", x=e.operand(op, 0), y=e.operand(op, 1), transpose_y=bool(op.attrs["trans_b"]))
     bias = e.optional(op, 2)
     return activated(e, y if bias is None else e.mil("add", x=y, y=bias), str(op.attrs["act"]))

@@ -1,0 +1,79 @@
+"""Softmax and norms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edgec.ir.graph import Op
+from edgec.targets.coreml.emission import Emission, Route, dtype_of
+from edgec.targets.coreml.mil import Var
+
+
+def _softmax(e: Emission, op: Op) -> Var:
+    return e.mil("softmax", x=e.operand(op, 0), axis=op.attrs["axis"])
+
+
+def _log_softmax(e: Emission, op: Op) -> Var:
+    """x - max - log(sum(exp(x - max))): the logarithm of a softmax is that of 0 from -104 on. The logarithm of the sum
+    lies between 0 and that of the length, so that halves round nothing large."""
+    a: Any = op.attrs
+    x = e.operand(op, 0)
+    shifted = e.mil("sub", x=x, y=e.mil("reduce_max", x=x, axes=[a["axis"]], keep_dims=True))
+    total = e.mil("reduce_log_sum_exp", x=shifted, axes=[a["axis"]], keep_dims=True)
+    return e.mil("sub", x=shifted, y=total)
+
+
+def _normalised(
+    e: Emission, x: Var, axes: list[int], eps: float, gamma: Var | None = None, beta: Var | None = None
+) -> Var:
+    """MIL's layer norm. Below iOS 17 its epsilon has the dtype of x: one that halves lose is added in float32."""
+    dtype = dtype_of(x)
+    if dtype == "f32" or e.deployment.number >= 17:
+        return e.mil("layer_norm", x=x, axes=axes, gamma=gamma, beta=beta, epsilon=np.float32(eps))
+    if abs(float(np.float16(eps)) - eps) <= eps / 64:
+        return e.mil("layer_norm", x=x, axes=axes, gamma=gamma, beta=beta, epsilon=np.float16(eps))
+    wide = [None if v is None else e.cast(v, "f32") for v in (gamma, beta)]
+    y = _normalised(e, e.cast(x, "f32"), axes, eps, wide[0], wide[1])
+    return e.cast(y, dtype)
+
+
+def _layer_norm(e: Emission, op: Op) -> Var:
+    """Scale and shift are the operator's where they are constants."""
+    a: Any = op.attrs
+    x, given = e.operand(op, 0), op.inputs[1:]
+    axes = list(range(a["axis"], op.result.type.rank))
+    gamma, beta = e.optional(op, 1), e.optional(op, 2)
+    if all(v is None or v.const is not None for v in given):
+        if gamma is None and beta is not None:
+            gamma = e.const(np.ones(op.result.type.dims[a["axis"] :]), dtype_of(x))
+        return _normalised(e, x, axes, a["eps"], gamma, beta)
+    y = _normalised(e, x, axes, a["eps"])
+    y = y if gamma is None else e.mil("mul", x=y, y=gamma)
+    return y if beta is None else e.mil("add", x=y, y=beta)
+
+
+def _rms_norm(e: Emission, op: Op) -> Var:
+    """x / sqrt(mean(x²) + eps). In halves squares overflow from 256 on; there it is the first half of the layer norm of
+    x beside -x, whose mean is 0 and whose variance is mean(x²)."""
+    a: Any = op.attrs
+    x, rank = e.operand(op, 0), op.result.type.rank
+    axes = list(range(a["axis"], rank))
+    if dtype_of(x) == "f16":
+        away = e.mil("mul", x=x, y=e.const(-1.0, "f16"))
+        both = _normalised(e, e.mil("concat", values=[x, away], axis=rank - 1), axes, a["eps"])
+        y = e.mil("slice_by_index", x=both, begin=[0] * rank, end=list(op.result.type.dims))
+    else:
+        mean = e.mil("reduce_mean", x=e.mil("mul", x=x, y=x), axes=axes, keep_dims=True)
+        y = e.mil("mul", x=x, y=e.mil("rsqrt", x=mean, epsilon=np.float32(a["eps"])))
+    gamma = e.optional(op, 1)
+    return y if gamma is None else e.mil("mul", x=y, y=gamma)
+
+
+ROUTES: dict[str, Route] = {
+    "softmax": _softmax,
+    "log_softmax": _log_softmax,
+    "layer_norm": _layer_norm,
+    "rms_norm": _rms_norm,
+}
