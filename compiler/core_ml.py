@@ -23,7 +23,7 @@ from edgec.targets.coreml.deployment import Deployment
 from edgec.verify_artifact import Verified, verify_session
 
 if TYPE_CHECKING:
-    from edgec.targets.coreml.interface import Feature
+    from edgec.targets.apple.features import Feature
     from edgec.targets.coreml.program import Emitted
 
 RUNNERS = {"auto": None, "evaluate": "evaluator", "coreml": "coreml"}

@@ -1,0 +1,1 @@
+"""What Apple's formats have in common: features, metadata, labels, names in Swift. Knows no format and no coremltools."""
