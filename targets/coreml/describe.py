@@ -47,7 +47,8 @@ def _fill(message: Any, interface: Interface) -> None:
     arrays = interface.outputs
     if interface.classifier is not None:
         classifier, probabilities, *rest = interface.classifier, *interface.outputs
-        message.output.add(name=classifier.label, shortDescription="the most likely label").type.stringType.SetInParent()
+        added = message.output.add(name=classifier.label, shortDescription="the most likely label")
+        added.type.stringType.SetInParent()
         added = message.output.add(
             name=classifier.probabilities, shortDescription=f"'{probabilities.name}' of the model, by label"
         )

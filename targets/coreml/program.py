@@ -100,7 +100,7 @@ def emit(
 def function_names(module: Module, deployment: Deployment, presentation: Presentation) -> dict[str, str]:
     """Functions by entry, the default one first. UsageError where a package cannot have them."""
     if len(module.entries) == 1:
-        return {entry: "main" for entry in module.entries}
+        return dict.fromkeys(module.entries, "main")
     names = {entry: entry for entry in module.entries}
     odd = [entry for entry in names if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", entry)]
     if odd:
