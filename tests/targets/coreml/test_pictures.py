@@ -52,9 +52,8 @@ def test_pixels(color: str, last: bool, pads: int, tmp_path: Path) -> None:
     _, package = packaged(graph.module, tmp_path, colors=colors)
     evaluator = opened(package)
     feature = evaluator.interface.inputs[0].type
-    assert isinstance(feature, ImageFeature) and (feature.color, feature.height, feature.width) == (
-        {"gray": "grayscale"}.get(color, color), 6, 10,
-    )  # fmt: skip
+    assert isinstance(feature, ImageFeature)
+    assert (feature.color, feature.height, feature.width) == ({"gray": "grayscale"}.get(color, color), 6, 10)
     pixels = np.random.default_rng(1).integers(0, 256, (6, 10, 3) if image.channels == 3 else (6, 10), np.uint8)
     found = evaluator.run({"x": to_planes(pixels, feature)})["y"]
     frame = pixels.reshape(1, 6, 10, image.channels)
@@ -74,7 +73,7 @@ def test_the_scale_is_in_the_convolution(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "form, sentence",
+    ("form", "sentence"),
     [
         ("bgr8", "Core ML converts pictures from what they are in memory; write rgb8"),
         ("rgb8,nchw", "Core ML converts pictures from what they are in memory"),

@@ -26,7 +26,7 @@ def net(classes: int = 3) -> Network:
 def test_metadata(tmp_path: Path) -> None:
     given = {"author": "Ada", "license": "MIT", "version": "1.2", "description": "a test", "team": "x"}
     metadata = metadata_of(given, {"edgec.version": "7", "edgec.model.sha256": "00ff"})
-    emitted, package = packaged(net().graph.module, tmp_path, metadata=metadata)
+    _, package = packaged(net().graph.module, tmp_path, metadata=metadata)
     assert opened(package).package.description.metadata == {
         "author": "Ada", "license": "MIT", "versionString": "1.2", "shortDescription": "a test", "team": "x",
         "edgec.version": "7", "edgec.model.sha256": "00ff",

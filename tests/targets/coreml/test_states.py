@@ -40,7 +40,7 @@ def test_a_state_of_a_package(tmp_path: Path) -> None:
     graph = summing()
     make_states(graph, {"old": "total"})
     emitted, package = packaged(graph.module, tmp_path, halves=True)
-    assert [f.name for f in emitted.inputs] == ["x"] and [f.name for f in emitted.outputs] == ["y"]
+    assert [f.name for f in (*emitted.inputs, *emitted.outputs)] == ["x", "y"]
     evaluator = opened(package)
     assert [(f.name, str(f.type)) for f in evaluator.interface.states] == [("old", "state of fp16[2,3]")]
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -103,7 +103,7 @@ def test_states_that_core_ml_cannot_keep(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "pairs, sentence",
+    ("pairs", "sentence"),
     [
         ({"older": "y"}, "the model has no input 'older'; it has old, x"),
         ({"old": "sum"}, "the model has no output 'sum'; it has y, total"),
