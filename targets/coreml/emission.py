@@ -22,16 +22,13 @@ from edgec.targets.coreml.compressed import constant
 from edgec.targets.coreml.deployment import Deployment
 from edgec.targets.coreml.mil import Var, mb, types
 from edgec.targets.coreml.ranks import MOST_RANK, held, reshaped
+from edgec.targets.coreml.refusal import NoRoute as NoRoute
 
 Array = np.ndarray[Any, Any]
 LARGEST_HALF = 65504.0
 FIRST_BEYOND = 65520.0  # what rounds to infinity
 CAST = {"f32": "fp32", "f16": "fp16", "i32": "int32", "bool": "bool"}
 NUMPY = {"f32": np.float32, "f16": np.float16, "i32": np.int32, "bool": np.bool_}
-
-
-class NoRoute(Exception):
-    """An operator that Core ML cannot express, in words that follow the operator's name: `is not ...`."""
 
 
 class Emission:
@@ -44,6 +41,8 @@ class Emission:
         self.wide = frozenset(wide)
         self.float = "f32"  # what the operator that is being emitted computes in
         self.origins: dict[str, Op] = {}  # whose part a variable is, by its name
+        self.notes: list[str] = []  # what whoever builds should know, in the order of the graph
+        self.results: dict[Value, str] = {}  # names of the variables that values are
         self._op: Op | None = None
         self._vars: dict[tuple[Value, str], Var] = {}
         self._made: dict[Value, str] = {}  # the dtype in which a value was made
@@ -157,6 +156,11 @@ class Emission:
         self._names[kind] = number + 1
         return f"{kind}_{number}"
 
+    def note(self, sentence: str) -> None:
+        """Once for all."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+
     # --- results ----------------------------------------------------------------------------------------------
 
     def bind(self, value: Value, var: Var) -> None:
@@ -170,6 +174,7 @@ class Emission:
         dtype = dtype_of(var)
         self._vars[value, dtype] = var
         self._made[value] = dtype
+        self.results[value] = var.name
 
     def made(self, value: Value) -> Var:
         """A value in the dtype in which it was made."""

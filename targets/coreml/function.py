@@ -23,8 +23,8 @@ from edgec.targets.coreml.routes import route_of
 
 def function_of(
     graph: Graph, interface: Interface, deployment: Deployment, halves: bool, wide: Collection[Op]
-) -> tuple[Any, dict[str, Op]]:
-    """The function, and whose part each of its variables is. UnsupportedError lists every operator that has no route,
+) -> tuple[Any, Emission]:
+    """The function, and what was noted when it was made. UnsupportedError lists every operator that has no route,
     UsageError says which state cannot be one."""
     _check_states(graph, interface, halves)
     specs = {f.feature: mb.TensorSpec(f.shape, dtype=DTYPES[f.stored]) for f in interface.inputs}
@@ -45,7 +45,7 @@ def function_of(
             raise UnsupportedError(refused)
         _write_states(e, function, interface)
         function.set_outputs(_leaving(e, interface))
-    return function, e.origins
+    return function, e
 
 
 def _check_states(graph: Graph, interface: Interface, halves: bool) -> None:

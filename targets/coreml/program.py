@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edgec.ir.errors import UsageError
-from edgec.ir.graph import Module, Op
+from edgec.ir.graph import Module, Op, Value
 from edgec.targets.apple.features import Arrays, Feature, Interface, Presentation, interface_of
 from edgec.targets.coreml.deployment import Deployment
 from edgec.targets.coreml.describe import description_of
@@ -30,11 +30,13 @@ PLAIN = Presentation()
 @dataclass(frozen=True)
 class EmittedFunction:
     """`operators` is how many MIL operators there are that are not constants, `origins` whose part a MIL variable is,
-    by its name."""
+    by its name, `results` the names of values, `notes` what whoever builds should know."""
 
     interface: Interface
     operators: int
     origins: dict[str, Op]
+    results: dict[Value, str]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,15 @@ class Emitted:
     def origins(self) -> dict[str, Op]:
         return self.functions[0].origins
 
+    @property
+    def results(self) -> dict[Value, str]:
+        return self.functions[0].results
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Of all functions."""
+        return tuple(dict.fromkeys(note for function in self.functions for note in function.notes))
+
 
 def emit(
     module: Module, deployment: Deployment, halves: bool, wide: Collection[Op] = (),
@@ -87,10 +98,10 @@ def emit(
     found = []
     with quiet():
         for entry, interface in interfaces.items():
-            function, origins = function_of(module.entries[entry], interface, deployment, halves, wide)
+            function, e = function_of(module.entries[entry], interface, deployment, halves, wide)
             program.add_function(interface.function, function)
             operators = sum(op.op_type != "const" for op in function.operations)
-            found.append(EmittedFunction(interface, operators, origins))
+            found.append(EmittedFunction(interface, operators, e.origins, e.results, tuple(e.notes)))
         share_weights(program)
         description = description_of(list(interfaces.values()), program.default_function_name, presentation.metadata)
         model, weights = _written(program, description, deployment)

@@ -10,7 +10,7 @@ from importlib.resources import files
 
 @dataclass(frozen=True)
 class Known:
-    """`subject` is a MIL operator or the name of a check; `most` its limit, 0 where it has none; `source` an address."""
+    """`subject` is a MIL operator or a check; `most` its limit, 0 where it has none; `source` says where it stands."""
 
     subject: str
     why: str

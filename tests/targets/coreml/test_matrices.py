@@ -74,8 +74,8 @@ def test_norms(kind: str, axis: int, name: str) -> None:
 def test_norms_in_halves_of_large_and_small_numbers(kind: str, name: str) -> None:
     """Squares of 3000 are beyond halves, an epsilon of 1e-9 below them."""
     net = Network(1)
-    large, small = net.source(3000 * net.rng.standard_normal((2, 8))), net.source(1e-4 * net.rng.standard_normal((2, 8)))
-    for x in (large, small, net.source(np.zeros((1, 4)))):
+    numbers = net.rng.standard_normal((2, 8))
+    for x in map(net.source, (3000 * numbers, 1e-4 * numbers, 0 * numbers)):
         net.op(kind, x, axis=1, eps=1e-9)
     check(net, name)
 
