@@ -1,1 +1,4 @@
-"""What Apple's formats have in common: features, metadata, labels, names in Swift. Knows no format and no coremltools."""
+"""What Apple's formats have in common: features, metadata, labels, names in Swift.
+
+Knows no format of programs and no coremltools.
+"""

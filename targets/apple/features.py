@@ -1,4 +1,4 @@
-"""The interface of a model as apps see it: features by name, their arrays, pictures and states, and a classifier's labels.
+"""The interface of a model as apps see it: features by name (arrays, pictures, states) and a classifier's labels.
 
 Apple's arrays hold float32, int32 and, on newer systems, float16, in one to five dimensions. What the model has beside
 these is cast inside of what is emitted.

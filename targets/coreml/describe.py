@@ -47,7 +47,8 @@ def _fill(message: Any, interface: Interface) -> None:
     arrays = interface.outputs
     if interface.classifier is not None:
         classifier, probabilities, *rest = interface.classifier, *interface.outputs
-        message.output.add(name=classifier.label, shortDescription="the most likely label").type.stringType.SetInParent()
+        added = message.output.add(name=classifier.label, shortDescription="the most likely label")
+        added.type.stringType.SetInParent()
         added = message.output.add(
             name=classifier.probabilities, shortDescription=f"'{probabilities.name}' of the model, by label"
         )
@@ -57,7 +58,7 @@ def _fill(message: Any, interface: Interface) -> None:
         arrays = tuple(rest)
     for feature in arrays:
         added = message.output.add(name=feature.feature, shortDescription=_text(feature, "output"))
-        _array(added.type.multiArrayType, feature)
+        _output(added.type.multiArrayType, feature)
 
 
 def _input(type: Any, feature: Feature) -> None:
@@ -79,9 +80,16 @@ def _input(type: Any, feature: Feature) -> None:
 
 
 def _array(array: Any, feature: Feature) -> None:
-    """An output whose shape follows its inputs' has none here; an input's is the one that it has when nobody asks."""
+    """Of an input with several shapes, the one that it has when nobody asks."""
     array.dataType = feature_types.ArrayFeatureType.ArrayDataType.Value(STORED[feature.stored])
     array.shape.extend(feature.shape)
+
+
+def _output(array: Any, feature: Feature) -> None:
+    """Without a shape where that follows the inputs'."""
+    _array(array, feature)
+    if feature.sizes is not None:
+        array.ClearField("shape")
 
 
 def _shapes(array: Any, sizes: Sizes) -> None:
