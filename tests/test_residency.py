@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from network import Network
 
 from edgec.artifact import staged_files
+from edgec.passes.quantize_weights import quantize_weights
 from edgec.residency import CHECKS, leaving
 from edgec.runtime.coreml.package import read_package
 from edgec.targets.coreml.deployment import choose
@@ -58,10 +58,9 @@ def test_every_row_has_a_check_and_a_source() -> None:
     assert all(known.source.startswith("https://") for known in (*table.forms, *table.operators.values()))
 
 
-def test_four_bit_blocks(tmp_path: Path) -> None:
-    from edgec.passes.quantize_weights import quantize_weights
-
+def test_four_bit_blocks() -> None:
     net = Network(3)
     net.named("y", net.build.op("matmul", net.floats(2, 64), net.build.const(np.eye(64, dtype=np.float32))))
     assert quantize_weights(net.graph, format="i4", group=32, least=1)
-    assert ("constexpr_blockwise_shift_scale", "weights of four bits in blocks send small graphs to the CPU") in found(net)
+    why = "weights of four bits in blocks send small graphs to the CPU"
+    assert ("constexpr_blockwise_shift_scale", why) in found(net)
