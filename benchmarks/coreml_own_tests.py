@@ -15,12 +15,13 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from edgec.runtime.coreml.description import DictionaryFeature, ImageFeature, ScalarFeature
+from edgec.runtime.coreml.runner import EvaluatorRunner
 from edgec.runtime.session import load
 
 TESTS = "coremltools.converters.mil.mil.ops.tests"
@@ -29,22 +30,31 @@ FOLDERS = ("iOS14", "iOS15", "iOS16", "iOS17", "iOS18", "coreml_dialect")
 HALF_ATOL, HALF_RTOL = 2e-2, 2e-2
 
 
-def compare(mlmodel: Any, input_key_values: dict[str, Any], expected_outputs: dict[str, Any] | None, dtype: str = "fp32",
-            atol: float = 1e-4, rtol: float = 1e-5, also_compare_shapes: bool = True, state: Any = None,
-            allow_mismatch_ratio: float = 0.0) -> dict[str, Any]:  # fmt: skip
+def compare(
+    mlmodel: Any,
+    input_key_values: dict[str, Any],
+    expected_outputs: dict[str, Any] | None,
+    dtype: str = "fp32",
+    atol: float = 1e-4,
+    rtol: float = 1e-5,
+    also_compare_shapes: bool = True,
+    state: Any = None,
+    allow_mismatch_ratio: float = 0.0,
+) -> dict[str, Any]:
     """What coremltools' function of that name does, by the evaluator."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.mlpackage"
         mlmodel.save(str(path))
         session = load(path)
+        interface = cast(EvaluatorRunner, session.runner).interface
+        inputs = {f.name: f.type for f in interface.inputs}
         feeds = {}
         for tensor in session.inputs:
             given = np.asarray(input_key_values[tensor.name])
-            feature = next(f for f in session.runner.interface.inputs if f.name == tensor.name)  # type: ignore[attr-defined]
-            image = isinstance(feature.type, ImageFeature)
+            image = isinstance(inputs[tensor.name], ImageFeature)
             feeds[tensor.name] = given if image else given.reshape(given.shape or (1,)).astype(tensor.numpy)
         made = dict(zip([t.name for t in session.outputs], session.run(None, feeds), strict=True))
-        kinds = {f.name: f.type for f in session.runner.interface.outputs}  # type: ignore[attr-defined]
+        kinds = {f.name: f.type for f in interface.outputs}
         labels = session.labels
     if dtype == "fp16":
         atol, rtol = max(atol, HALF_ATOL), max(rtol, HALF_RTOL)

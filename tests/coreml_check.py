@@ -31,9 +31,9 @@ def roundings(emitted: Emitted) -> int:
 
 
 def check(net: Network, name: str = "", condition: float = 1.0, rtol: float = 1e-5) -> list[str]:
-    """Float32 as the interpreter has it. In halves each value of the program is rounded once, which moves a result by at
-    most 2^-11 of the largest number, times what the operator makes of a relative change of its operand (`condition`);
-    inputs are halves, so that they move nothing. The operators of the program in float32 are returned."""
+    """Float32 as the interpreter has it. In halves each value of the program is rounded once, which moves a result by
+    at most 2^-11 of the largest number, times what the operator makes of a relative change of its operand
+    (`condition`); inputs are halves, so that they move nothing. Returns the operators of the program in float32."""
     feeds = {k: v.astype(np.float16).astype(v.dtype) if v.dtype.kind == "f" else v for k, v in net.feeds.items()}
     net.feeds.update(feeds)
     expected = net.expected()

@@ -64,6 +64,8 @@ def _known_mask(e: Emission, op: Op, dtype: str) -> Array | None:
     causal = _causal(op) if op.attrs["causal"] else None
     if given is None:
         return causal
+    # MIL's operator broadcasts a mask over batch and heads alone
+    given = np.broadcast_to(given, np.broadcast_shapes(given.shape, _causal(op).shape))
     if given.dtype == np.bool_:
         both = given if causal is None else given & causal
         return both if both.any(-1).all() else None

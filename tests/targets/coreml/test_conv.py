@@ -86,8 +86,8 @@ MAXIMA: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "uneven": ((1, 2, 8, 9), {"kernel": (3, 2), **window(2, (1, 0, 2, 1), 2)}),
     "dilated": ((1, 2, 9, 9), {"kernel": (3, 2), **window(2, (1, 0, 2, 1), 1, 2)}),
     "dilated, in steps": ((1, 2, 4, 9, 7), {"kernel": (2, 3, 2), **window(3, 1, 2, 2)}),
-    "cropped": ((1, 2, 9, 9), {"kernel": (2, 2), **window(2, (-1, 0, 0, -2))}),
     "3 axes": ((1, 2, 4, 4, 5), {"kernel": (2, 2, 3), **window(3, 0, 2)}),
+    "cropped": ((1, 2, 9, 9), {"kernel": (2, 2), **window(2, (-1, 0, 0, -2))}),
 }
 
 
@@ -100,7 +100,7 @@ def test_max_pool(case: str) -> None:
     check(net, "ios15")
 
 
-@pytest.mark.parametrize(("case", "counted"), [(c, n) for c in MAXIMA for n in (False, True) if (c, n) != ("cropped", True)])
+@pytest.mark.parametrize(("case", "counted"), [*((c, False) for c in MAXIMA), *((c, True) for c in list(MAXIMA)[:-1])])
 def test_avg_pool(case: str, counted: bool) -> None:
     shape, attrs = MAXIMA[case]
     net = Network(1)

@@ -121,25 +121,3 @@ def test_a_constant_of_64_bits_is_refused() -> None:
     net.op("add", net.source([1, 2], "i64"), net.build.const(np.array([2**40, 0])))
     with pytest.raises(UnsupportedError, match="has the integer 1099511627776 as a constant"):
         emit(net.graph.module, choose(""), halves=False)
-
-
-@pytest.mark.parametrize("known", [False, True])
-@pytest.mark.parametrize("channels", [3, 600, 6000])  # weights of one, two and eight digits
-def test_convolutions_are_exact(channels: int, known: bool) -> None:
-    net = Network(9)
-    x = net.build.op("cast", net.source(net.rng.integers(200, 256, (1, channels, 4, 4)), "u8"), to="i32")
-    x = net.build.op("sub", x, net.build.const(np.array(3), "i32"))
-    w = net.rng.integers(-128, -100, (2, channels, 3, 3))
-    weights = net.build.const(w, "i32") if known else net.build.op("cast", net.source(w, "i8"), to="i32")
-    bias = net.build.const(np.array([7, -9]), "i32")
-    net.op("conv", x, weights, bias, strides=(1, 1), pads=(1, 1, 0, 0), dilations=(1, 1))
-    for halves in (False, True):
-        agree(net, halves=halves)
-
-
-def test_a_convolution_of_integers_without_bounds_is_refused() -> None:
-    net = Network(10)
-    window = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
-    net.op("conv", net.source(np.ones((1, 1, 2, 2)), "i32"), net.source(np.ones((1, 1, 2, 2)), "i32"), **window)
-    with pytest.raises(UnsupportedError, match="adds 4 products of integers of up to 32 bits"):
-        emit(net.graph.module, choose(""), halves=False)

@@ -74,8 +74,8 @@ def test_norms(kind: str, axis: int, name: str) -> None:
 def test_norms_in_halves_of_large_and_small_numbers(kind: str, name: str) -> None:
     """Squares of 3000 are beyond halves, an epsilon of 1e-9 below them."""
     net = Network(1)
-    large, small = net.source(3000 * net.rng.standard_normal((2, 8))), net.source(1e-4 * net.rng.standard_normal((2, 8)))
-    for x in (large, small, net.source(np.zeros((1, 4)))):
+    numbers = net.rng.standard_normal((2, 8))
+    for x in map(net.source, (3000 * numbers, 1e-4 * numbers, 0 * numbers)):
         net.op(kind, x, axis=1, eps=1e-9)
     check(net, name)
 
@@ -116,6 +116,15 @@ def test_attention(case: str, known: bool, name: str) -> None:
     kinds = check(net, name, condition=8)
     plain = name == "ios18" and "nothing" not in case and ("mask" not in given or known)
     assert ("scaled_dot_product_attention" in kinds) == plain
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (5, 1), (2, 1, 1, 6)])
+def test_attention_with_a_mask_that_broadcasts(shape: tuple[int, ...]) -> None:
+    net = Network(1)
+    q, k, v = net.floats(2, 2, 5, 8), net.floats(2, 2, 6, 8), net.floats(2, 2, 6, 3)
+    net.op("attention", q, k, v, net.const(*shape), scale=8**-0.5)
+    net.op("attention", q, k, v, net.floats(*shape), scale=8**-0.5)
+    check(net, condition=8)
 
 
 def test_attention_in_halves_with_a_mask_beyond_them() -> None:

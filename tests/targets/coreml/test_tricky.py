@@ -1,5 +1,5 @@
-"""Models of one operator that converters get wrong, the whole way: import, passes, package, its bytes evaluated, against
-onnxruntime without optimisations."""
+"""Models of one operator that converters get wrong, the whole way: import, passes, package, its bytes evaluated,
+against onnxruntime without optimisations."""
 
 from __future__ import annotations
 
@@ -73,9 +73,11 @@ TRICKY = {
     "max pool, same lower": Tricky(
         node("MaxPool", "x", kernel_shape=[2, 2], strides=[2, 2], auto_pad="SAME_LOWER"), [1, 2, 7, 7]
     ),
-    "conv, same lower": Tricky(node("Conv", "x k", auto_pad="SAME_LOWER", strides=[2, 2]), SQUARE, k=weights(3, 2, 3, 3)),
-    "conv, same upper, dilated": Tricky(
-        node("Conv", "x k", auto_pad="SAME_UPPER", dilations=[2, 2]), SQUARE, k=weights(3, 2, 3, 3)
+    "conv, same lower": Tricky(
+        node("Conv", "x k", auto_pad="SAME_LOWER", strides=[2, 2]), SQUARE, k=weights(3, 2, 3, 3)
+    ),
+    "conv, dilated, padded": Tricky(
+        node("Conv", "x k", pads=[2, 1, 2, 3], dilations=[2, 2]), SQUARE, k=weights(3, 2, 3, 3)
     ),
     "conv of three axes": Tricky(node("Conv", "x k", pads=[1] * 6), [1, 2, 4, 4, 4], k=weights(3, 2, 3, 3, 3)),
     "conv by an input": Tricky(node("Conv", "x w"), [1, 2, 6, 6], [3, 2, 3, 3]),
@@ -95,7 +97,8 @@ TRICKY = {
         [node("Mul", "x k", "t"), node("Cast", "t", "i", to=INT32), node("Cast", "i", to=FLOAT)], [32], k=real(4)
     ),
     "integers divide towards zero": Tricky(
-        [node("Mul", "x k", "t"), node("Cast", "t", "i", to=INT32), node("Div", "i d", "q"), node("Cast", "q", to=FLOAT)],
+        [node("Mul", "x k", "t"), node("Cast", "t", "i", to=INT32), node("Div", "i d", "q"),
+         node("Cast", "q", to=FLOAT)],
         [32], k=real(40), d=np.int32(3),
     ),
     "gemm": Tricky(
@@ -131,10 +134,14 @@ TRICKY = {
         node("BatchNormalization", "x s b m v"), [2, 3], s=weights(3), b=weights(3), m=weights(3),
         v=np.abs(weights(3)) + real(0.1),
     ),
-    "layer norm of two axes": Tricky(node("LayerNormalization", "x s b", axis=1), [2, 3, 4], s=weights(3, 4), b=weights(3, 4)),
+    "layer norm of two axes": Tricky(
+        node("LayerNormalization", "x s b", axis=1), [2, 3, 4], s=weights(3, 4), b=weights(3, 4)
+    ),
     "prelu by channel": Tricky(node("PRelu", "x s"), [1, 3, 4, 4], s=weights(3, 1, 1)),
     "clip from below": Tricky(node("Clip", "x low"), [8], low=real(-0.1)),
-    "where, broadcast": Tricky([node("Greater", "x z", "c"), node("Where", "c x k")], [2, 3], z=real(0), k=weights(2, 1)),
+    "where, broadcast": Tricky(
+        [node("Greater", "x z", "c"), node("Where", "c x k")], [2, 3], z=real(0), k=weights(2, 1)
+    ),
     "matmul of a vector": Tricky(node("MatMul", "x k"), [4], k=weights(4, 3)),
     "matmul, broadcast": Tricky(node("MatMul", "x k"), [2, 3, 4], k=weights(5, 1, 4, 3)),
     "depth to space, columns first": Tricky(
