@@ -94,5 +94,5 @@ def _emit(e: Emission, op: Op, refused: list[str]) -> None:
         refused.append(f"{op.label} {reason}")
         for value in op.results:
             e.bind(value, e.stand_in(value))
-    except (ValueError, TypeError, NotImplementedError) as error:
+    except (ValueError, TypeError, IndexError, NotImplementedError) as error:
         raise IRError(f"{op.label}: coremltools refuses what it became: {error}") from error
