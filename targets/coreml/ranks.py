@@ -44,6 +44,8 @@ def around(dims: Dims, axis: int) -> Dims:
 
 def transposed(e: Emission, x: Var, dims: Dims, perm: Sequence[int]) -> Var:
     """`x`, which holds a tensor of `dims`, with axes permuted, held as the result."""
+    if len(dims) <= MOST_RANK:
+        return e.mil("transpose", x=x, perm=list(perm)) if list(perm) != sorted(perm) else x
     result = held(tuple(dims[p] for p in perm))
     dims, order = _merged(dims, perm)
     while len(dims) > MOST_RANK:
@@ -96,6 +98,11 @@ def broadcasted(e: Emission, x: Var, dims: Dims, shape: Dims) -> Var:
             x = e.mil("tile", x=reshaped(e, x, around(tuple(sizes), i)), reps=[1, times, 1])
             sizes[i] = times
     return reshaped(e, x, held(shape))
+
+
+def along(e: Emission, x: Var, dims: Dims, axis: int) -> tuple[Var, int]:
+    """`x`, which holds a tensor of `dims`, and where `axis` is in it: of more than five axes the middle of three."""
+    return (x, axis) if len(dims) <= MOST_RANK else (reshaped(e, x, around(dims, axis)), 1)
 
 
 def grouped(dims: Dims, axes: Sequence[int]) -> tuple[Dims, list[int]]:
