@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from edgec.artifact import sha256, staged, staged_files
 from edgec.core_ml_precision import HALVES, SettledPackage, check_precision, settle_package
-from edgec.ir.errors import ToolError, UsageError
+from edgec.ir.errors import ToolError, UsageError, VerifyError
 from edgec.ir.graph import Graph, Module
 from edgec.ir.macs import total_macs
 from edgec.made import Made, Request
 from edgec.onnx_import.importer import import_model
 from edgec.options import BuildOptions
 from edgec.residency import residency_facts
+from edgec.runtime.coreml.check import check_package
 from edgec.runtime.coreml.package import read_package
 from edgec.runtime.errors import RunError
 from edgec.runtime.session import load
@@ -66,6 +67,9 @@ def make_package(module: Module, request: Request, deployment: Deployment) -> Ma
     progress("reading the package back")
     check_reload(inside)
     with staged_files(inside) as folder:
+        found = check_package(folder)
+        if found:
+            raise VerifyError(f"the package contradicts itself: {found[0]}")
         receipt["residency"] = residency_facts(read_package(folder))
     if options.verify != "none":
         progress("verifying against the reference")

@@ -185,9 +185,14 @@ COREML: tuple[str, ...] = (
     "recognize_layer_norm",
     "recognize_rms_norm",
     "recognize_attention",
+    "fold_into_table",
+    "reduce_strength",  # what was not recognised
+    "gather_to_slice",
     "fold_pad",
+    "fold_input_affine",
     "fold_batch_norm",
     "fold_input_affine",  # behind it: a scale in front of a convolution, as pictures have
+    "flatten_transposes",  # those of axes of length 1
     "remove_identity",
     "merge_duplicates",
     "remove_dead_code",
