@@ -49,6 +49,9 @@ from edgec.ir.errors import UsageError
 @click.option("--force", is_flag=True, help="Narrow operators even where that is predicted to be slower.")
 @click.option("--integers-only", "whole", is_flag=True,
               help="int8 for all that has an integer form, up to the outputs, at any cost.")  # fmt: skip
+@click.option("--encode", default="", metavar="PASSES",
+              help='How a package stores weights, such as "palettize{bits=4,group=16}".')  # fmt: skip
+@click.option("--fix", is_flag=True, help="Keep in float32 what halves break in a package.")
 @click.option("--rebuild", is_flag=True, help="Build although nothing changed.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what is being done.")
 def build(model: Path, target: str, output: Path | None, shapes: tuple[str, ...], consts: tuple[str, ...],

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from edgec.cli_options import bindings, consts_of, shapes_of
+from edgec.cli_options import bindings, consts_of, ranges_of, shapes_of
 
 
 @click.command()
@@ -25,12 +26,40 @@ def targets() -> None:
 
 
 @click.command()
-def doctor() -> None:
-    """Say what this machine can build and run."""
-    from edgec.doctor import findings
+@click.argument("model", required=False, type=click.Path(path_type=Path))
+@click.option("--target", "-t", default="coreml", show_default=True, help="coreml or coreml:iosNN.")
+@bindings
+@click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help="Where sample inputs lie.")
+@click.option("--calib", metavar="DATA", help="Samples: file.npz, a folder of .npy, or module:function.")
+@click.option("--calib-samples", default=16, show_default=True, type=click.IntRange(2), help="Most of --calib.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of random samples.")
+@click.option("--fix", is_flag=True, help="Build the package, with what halves break in float32.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder of --fix [default: MODEL-TARGET].")
+def doctor(model: Path | None, target: str, shapes: tuple[str, ...], consts: tuple[str, ...], ranges: tuple[str, ...],
+           fix: bool, output: Path | None, **rest: Any) -> None:  # fmt: skip
+    """Say what this machine can build and run; of a MODEL, what breaks in a Core ML package that computes in halves."""
+    if model is None:
+        from edgec.doctor import findings
 
-    for name, found, hint in findings():
-        click.echo(f"{name:20} {found or 'missing: ' + hint}")
+        for name, found, hint in findings():
+            click.echo(f"{name:20} {found or 'missing: ' + hint}")
+        return
+    from edgec.options import BuildOptions
+
+    options = BuildOptions(shapes=shapes_of(shapes), consts=consts_of(consts), ranges=ranges_of(ranges),
+                           precision="fp16", fix=fix, **rest)  # fmt: skip
+    if fix:
+        from edgec.driver import build
+        from edgec.receipt_text import render
+
+        folder = output or Path(f"{model.stem}-{target.replace(':', '-')}")
+        click.echo(render(build(model, target, folder, options).receipt))
+        click.echo(f"{folder} is ready")
+        return
+    from edgec.fp16_report import fp16_report
+
+    for line in fp16_report(model, target, options):
+        click.echo(line)
 
 
 @click.command()

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgec.artifact import sha256, staged
+from edgec.artifact import sha256, staged, staged_files
 from edgec.core_ml_precision import HALVES, SettledPackage, check_precision, settle_package
 from edgec.ir.errors import ToolError, UsageError
 from edgec.ir.graph import Graph, Module
@@ -14,6 +14,8 @@ from edgec.ir.macs import total_macs
 from edgec.made import Made, Request
 from edgec.onnx_import.importer import import_model
 from edgec.options import BuildOptions
+from edgec.residency import residency_facts
+from edgec.runtime.coreml.package import read_package
 from edgec.runtime.errors import RunError
 from edgec.runtime.session import load
 from edgec.targets.c.emit_interface import c_name
@@ -21,7 +23,7 @@ from edgec.targets.coreml.deployment import Deployment
 from edgec.verify_artifact import Verified, verify_session
 
 if TYPE_CHECKING:
-    from edgec.targets.coreml.interface import Feature
+    from edgec.targets.apple.features import Feature
     from edgec.targets.coreml.program import Emitted
 
 RUNNERS = {"auto": None, "evaluate": "evaluator", "coreml": "coreml"}
@@ -63,6 +65,8 @@ def make_package(module: Module, request: Request, deployment: Deployment) -> Ma
 
     progress("reading the package back")
     check_reload(inside)
+    with staged_files(inside) as folder:
+        receipt["residency"] = residency_facts(read_package(folder))
     if options.verify != "none":
         progress("verifying against the reference")
         original = import_model(request.model, request.imported).entries["main"]
@@ -139,5 +143,6 @@ def _receipt(
         "macs": total_macs(graph),
         "package": {"opset": deployment.opset, "specification": deployment.specification, "bytes": size,
                     "weights_bytes": len(emitted.weights), "compute": "fp16" if emitted.halves else "float32"},
+        "notes": list(emitted.notes),
         "tolerance": HALVES if emitted.halves else TOLERANCE,
     }  # fmt: skip

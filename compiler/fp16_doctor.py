@@ -9,7 +9,7 @@ in fp16?") is read off here, in the order of the graph.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,12 +28,13 @@ Array = np.ndarray[Any, Any]
 Feeds = Sequence[Mapping[str, Array]]
 LEAST_DB = HALVES_DB  # what outputs must keep is what an operator may leave
 FIRST_BEYOND = 65520.0  # rounds to infinity
+TRIALS = 64  # packages that are made to leave out operators
 HELD_BYTES = 256 << 20  # of values in float32 that are held at once to compare with
 
 
 @dataclass
 class Seen:
-    """Of a MIL variable over all samples: its largest magnitude in float32, and how noisy halves make it."""
+    """Of a MIL variable over all samples: its largest magnitude where it is in halves, and how noisy they make it."""
 
     nbytes: int = 0
     largest: float = 0.0
@@ -43,12 +44,15 @@ class Seen:
 
     @property
     def decibels(self) -> float:
+        if self.lost:
+            return -math.inf
         return 10 * math.log10(self.signal / self.noise) if self.noise and self.signal else math.inf
 
     def compare(self, narrow: Array, wide: Array) -> None:
         a, b = narrow.astype(np.float64), wide.astype(np.float64)
         finite = np.isfinite(b)
-        self.largest = max(self.largest, float(np.abs(b[finite]).max(initial=0.0)))
+        if narrow.dtype == np.float16:
+            self.largest = max(self.largest, float(np.abs(b[finite]).max(initial=0.0)))
         self.lost |= not np.isfinite(a[finite]).all()
         both = finite & np.isfinite(a)
         self.signal += float(np.sum(b[both] ** 2))
@@ -103,14 +107,14 @@ def diagnose(module: Module, deployment: Deployment, samples: Feeds, wide: Colle
 
 
 def _judged(op: Op, parts: Sequence[Seen], levels: Mapping[Value, float]) -> Iterator[Finding]:
-    beyond = [s for s in parts if s.lost or s.largest >= FIRST_BEYOND]
+    before = min((levels[v] for v in op.inputs if v is not None and v in levels), default=math.inf)
+    beyond = [s for s in parts if s.largest >= FIRST_BEYOND or (s.lost and before > -math.inf)]
     if beyond:
         largest = max(s.largest for s in beyond)
         inside = " inside of it" if all(levels.get(v) is None for v in op.results) else ""
         yield Finding(op, "overflows", f"it has numbers up to {largest:.4g}{inside}, and halves end at 65504")
         return
     after = min((levels[v] for v in op.results if v in levels), default=math.inf)
-    before = min((levels[v] for v in op.inputs if v is not None and v in levels), default=math.inf)
     if after < LEAST_DB <= before:
         read = "exact" if before == math.inf else f"{before:.1f} dB"
         yield Finding(op, "diverges", f"halves leave {after:.1f} dB of its result, and what it reads has {read}")
@@ -159,8 +163,9 @@ def _groups(seen: Mapping[str, Seen]) -> list[set[str]]:
 
 
 def operators_to_widen(module: Module, deployment: Deployment, samples: Feeds) -> tuple[Diagnosis, set[Op]]:
-    """The diagnosis of all in halves, and the operators that must compute in float32 so that nothing overflows and
-    every output keeps LEAST_DB; as few as are found one after the other, first ones first."""
+    """The diagnosis of all in halves, and operators that must compute in float32 so that nothing overflows and every
+    output keeps LEAST_DB: found one after the other, the first ones first; then those are left out again without which
+    it still holds."""
     graph = module.entries["main"]
     first = found = diagnose(module, deployment, samples)
     wide: set[Op] = set()
@@ -168,10 +173,31 @@ def operators_to_widen(module: Module, deployment: Deployment, samples: Feeds) -
         more = {f.op for f in found.findings if f.what == "overflows"} - wide
         more = more or _to_blame(graph, found, wide)
         if not more:
-            break
+            return first, wide
         wide |= more
         found = diagnose(module, deployment, samples, wide)
-    return first, wide
+
+    def enough(ops: set[Op]) -> bool:
+        return diagnose(module, deployment, samples, ops).healthy
+
+    return first, _fewest([op for op in graph.ops if op in wide], enough)
+
+
+def _fewest(ops: Sequence[Op], enough: Callable[[set[Op]], bool]) -> set[Op]:
+    """A part of `ops` that is enough and of which no single one can go (delta debugging, Zeller 2002), as far as TRIALS
+    trials go."""
+    left, size, trials = list(ops), len(ops) // 2, 0
+    while size and trials < TRIALS:
+        for start in range(0, len(left), size):
+            fewer = left[:start] + left[start + size :]
+            trials += 1
+            if trials <= TRIALS and enough(set(fewer)):
+                left = fewer
+                break
+        else:
+            size //= 2
+        size = min(size, len(left))
+    return set(left)
 
 
 def _to_blame(graph: Graph, found: Diagnosis, wide: Collection[Op]) -> set[Op]:

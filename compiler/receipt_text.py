@@ -44,6 +44,30 @@ def _package(receipt: Facts) -> Iterator[str]:
     yield f"  {sizes}   computes in {package['compute']}"
 
 
+    if "encoded" in receipt:
+        forms = ", ".join(f"{n} {form}" for form, n in receipt["encoded"]["weights"].items()) or "none"
+        yield f"  weights by {receipt['encoded']['passes']}: {forms}"
+    for note in receipt["notes"]:
+        yield f"  note: {note}"
+    if "fp16" in receipt:
+        yield from _mended(receipt["fp16"])
+    leaving = receipt["residency"]
+    reasons: dict[str, Counter[str]] = {}
+    for row in leaving["known_to_leave"]:
+        reasons.setdefault(row["why"], Counter())[row["kind"]] += row["count"]
+    for why, kinds in reasons.items():
+        shown = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))
+        yield f"  leaves the Neural Engine: {kinds.total()} of {leaving['operators']} operators ({shown}): {why}"
+
+
+def _mended(fp16: Facts) -> Iterator[str]:
+    for row in fp16["found"][:SHOWN]:
+        yield f"  in halves: {row['op']} {row['what']}: {row['detail']}"
+    kept = fp16["kept_in_float32"]
+    more = f" and {len(kept) - SHOWN} more" if len(kept) > SHOWN else ""
+    yield f"  kept in float32: {', '.join(kept[:SHOWN]) or 'nothing'}{more}"
+
+
 def _library(receipt: Facts) -> Iterator[str]:
     memory = receipt["memory"]
     yield (

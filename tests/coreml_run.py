@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from network import Network
 
 from edgec.ir.graph import Graph
 from edgec.ir.types import Type
@@ -61,3 +62,22 @@ def from_stored(array: Array, feature: Feature, type: Type) -> Array:
         info = np.iinfo(type.numpy)
         assert info.min <= array.min() <= array.max() <= info.max, f"{feature.name} is beyond {type.dtype}"
     return array.reshape(type.dims).astype(type.numpy)
+
+
+def agree(net: Network, name: str = "", halves: bool = False) -> None:
+    """AssertionError with every output that is not what the interpreter gives: integers and bools exactly, floats up to
+    the rounding of sums, in halves up to 1 % of the largest element."""
+    found, expected = evaluated(net.graph, net.feeds, name, halves), net.expected()
+    failures = []
+    for output, right in expected.items():
+        got = found[output]
+        assert (got.dtype, got.shape) == (right.dtype, right.shape), output
+        if right.dtype.kind != "f":
+            same = np.array_equal(got, right)
+        else:
+            wide, of = right.astype(np.float64), got.astype(np.float64)
+            largest = float(np.max(np.abs(wide[np.isfinite(wide)]), initial=0.0))
+            same = np.allclose(of, wide, rtol=1e-5, atol=(1e-2 if halves else 1e-6) * largest, equal_nan=True)
+        if not same:
+            failures.append(f"{output}: {got} instead of {right}")
+    assert not failures, "\n\n".join(failures)

@@ -60,6 +60,17 @@ class WeightFile:
             )
         return Record(BY_BLOB[kind], size, offset, padding)
 
+    def records(self) -> list[Record]:
+        """All records, one behind the other; PackageError where the next one should begin and none does."""
+        found, at = [], ALIGNMENT
+        while at < len(self.data):
+            record = self.record(at)
+            if record.offset < at + ALIGNMENT:
+                raise PackageError(f"{self.path}: the data of the record at {at:,} lie before it, at {record.offset:,}")
+            found.append(record)
+            at = -(-(record.offset + record.size) // ALIGNMENT) * ALIGNMENT
+        return found
+
     def read(self, at: int, dtype: DataType, shape: tuple[int, ...]) -> Array:
         """The array of a record, which must be of this type and of just this many elements."""
         record = self.record(at)

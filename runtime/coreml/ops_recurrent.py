@@ -1,7 +1,8 @@
 """LSTM, GRU and RNN over [time, batch, features].
 
 With direction `reverse` the outputs come in the order of computation, the last time step first: so coremltools' own
-tests expect them of Core ML (mil/ops/tests/iOS14/test_recurrent.py). A bidirectional LSTM has both in the order of time.
+tests expect them of Core ML (mil/ops/tests/iOS14/test_recurrent.py). A bidirectional LSTM has both in the order of
+time.
 """
 
 from __future__ import annotations

@@ -141,7 +141,10 @@ def _corners(call: Call, box: Array, height: int, width: int) -> tuple[float, fl
         ]
     if call.flag("normalized_coordinates"):
         values = [v * (n - 1) for v, n in zip(values, (height, width) * 2, strict=True)]
-    return values[0], values[1], values[2], values[3]
+    top, left, bottom, right = values
+    if bottom < top or right < left:
+        raise Unsupported(f"the box {box.tolist()} ends before it begins: what it means is not documented")
+    return top, left, bottom, right
 
 
 def _cropped(call: Call, image: Array, box: Array) -> Array:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from edgec.ir.graph import Op
+from edgec.ir.graph import Op, Value
 from edgec.targets.coreml.emission import Emission, Route, dtype_of
 from edgec.targets.coreml.mil import Var
 
@@ -26,30 +26,30 @@ def _log_softmax(e: Emission, op: Op) -> Var:
 
 
 def _normalised(
-    e: Emission, x: Var, axes: list[int], eps: float, gamma: Var | None = None, beta: Var | None = None
+    e: Emission, x: Var, axes: list[int], eps: float, gamma: Value | None = None, beta: Value | None = None
 ) -> Var:
-    """MIL's layer norm. Below iOS 17 its epsilon has the dtype of x: one that halves lose is added in float32."""
+    """MIL's layer norm. An epsilon that halves lose is a float, as are scale and shift with it; below iOS 17, where all
+    have the dtype of x, the norm is computed in floats then."""
     dtype = dtype_of(x)
-    if dtype == "f32" or e.deployment.number >= 17:
-        return e.mil("layer_norm", x=x, axes=axes, gamma=gamma, beta=beta, epsilon=np.float32(eps))
-    if abs(float(np.float16(eps)) - eps) <= eps / 64:
-        return e.mil("layer_norm", x=x, axes=axes, gamma=gamma, beta=beta, epsilon=np.float16(eps))
-    wide = [None if v is None else e.cast(v, "f32") for v in (gamma, beta)]
-    y = _normalised(e, e.cast(x, "f32"), axes, eps, wide[0], wide[1])
+    within = dtype == "f32" or abs(float(np.float16(eps)) - eps) <= eps / 64
+    taken = dtype if within else "f32"
+    scale, shift = (None if v is None else e.value(v, taken) for v in (gamma, beta))
+    if scale is None and beta is not None:
+        scale = e.const(np.ones(beta.type.dims), taken)
+    operand = x if within or e.deployment.number >= 17 else e.cast(x, "f32")
+    epsilon = e.as_dtype(np.asarray(eps), taken)
+    y = e.mil("layer_norm", x=operand, axes=axes, gamma=scale, beta=shift, epsilon=epsilon)
     return e.cast(y, dtype)
 
 
 def _layer_norm(e: Emission, op: Op) -> Var:
     """Scale and shift are the operator's where they are constants."""
     a: Any = op.attrs
-    x, given = e.operand(op, 0), op.inputs[1:]
+    x, given = e.operand(op, 0), [*op.inputs[1:], None, None]
     axes = list(range(a["axis"], op.result.type.rank))
-    gamma, beta = e.optional(op, 1), e.optional(op, 2)
     if all(v is None or v.const is not None for v in given):
-        if gamma is None and beta is not None:
-            gamma = e.const(np.ones(op.result.type.dims[a["axis"] :]), dtype_of(x))
-        return _normalised(e, x, axes, a["eps"], gamma, beta)
-    y = _normalised(e, x, axes, a["eps"])
+        return _normalised(e, x, axes, a["eps"], given[0], given[1])
+    y, gamma, beta = _normalised(e, x, axes, a["eps"]), e.optional(op, 1), e.optional(op, 2)
     y = y if gamma is None else e.mil("mul", x=y, y=gamma)
     return y if beta is None else e.mil("add", x=y, y=beta)
 

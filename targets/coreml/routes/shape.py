@@ -28,14 +28,17 @@ def _broadcast_to(e: Emission, op: Op) -> Var:
 
 def sliced(e: Emission, x: Var, starts: Sequence[int], counts: Sequence[int], steps: Sequence[int]) -> Var:
     """`counts` elements of each axis from `starts` on, `steps` apart. What goes backwards is cut out forwards and then
-    reversed: no mask or negative end is needed."""
+    reversed: no negative end is needed. Axes that stay whole are masked: what is said of them holds for any length."""
     shape = [int(d) for d in x.shape]
     back = [i for i, (step, n) in enumerate(zip(steps, counts, strict=True)) if step < 0 and n > 1]
     first = [s + (n - 1) * d if d < 0 else s for s, n, d in zip(starts, counts, steps, strict=True)]
     stride = [abs(d) if n > 1 else 1 for n, d in zip(counts, steps, strict=True)]
     end = [f + (n - 1) * d + 1 for f, n, d in zip(first, counts, stride, strict=True)]
     if first != [0] * len(shape) or list(counts) != shape:
-        x = e.mil("slice_by_index", x=x, begin=first, end=end, stride=stride)
+        whole = [(f, n, d) == (0, length, 1) for f, n, d, length in zip(first, counts, stride, shape, strict=True)]
+        end = [0 if w else n for n, w in zip(end, whole, strict=True)]
+        mask = whole if any(whole) else None
+        x = e.mil("slice_by_index", x=x, begin=first, end=end, stride=stride, end_mask=mask)
     return e.mil("reverse", x=x, axes=back) if back else x
 
 
@@ -111,10 +114,10 @@ def _picked(e: Emission, x: Var, before: int, after: int, mode: str, dtype: str)
     _, length, inner = (int(d) for d in x.shape)
     native = {"reflect": ("reflect", length - 1), "edge": ("replicate", length)}.get(mode)
     if native is not None and dtype in ("f32", "f16") and max(before, after) <= native[1]:
-        if inner == 1:
-            x = reshaped(e, x, tuple(int(d) for d in x.shape[:2]))
-            return e.mil("pad", x=x, pad=[before, after], mode=native[0])
-        return e.mil("pad", x=x, pad=[before, after, 0, 0], mode=native[0])
+        widths = [before, after] if inner == 1 else [before, after, 0, 0]
+        x = reshaped(e, x, tuple(int(d) for d in x.shape[: len(widths) // 2 + 1]))
+        # a default would be a float32
+        return e.mil("pad", x=x, pad=widths, mode=native[0], constant_val=e.as_dtype(np.asarray(0.0), dtype))
     at = np.pad(np.arange(length), (before, after), mode=mode)  # type: ignore[call-overload]
     if dtype == "bool":
         return e.cast(e.mil("gather", x=e.cast(x, "i32"), indices=e.const(at), axis=1), "bool")
