@@ -187,6 +187,7 @@ COREML: tuple[str, ...] = (
     "recognize_attention",
     "fold_pad",
     "fold_batch_norm",
+    "absorb_qdq",  # what a model says is quantised is quantize and dequantize of Core ML, around its int8 weights
     "fold_input_affine",  # behind it: a scale in front of a convolution, as pictures have
     "remove_identity",
     "merge_duplicates",
