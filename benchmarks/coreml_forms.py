@@ -23,7 +23,7 @@ from edgec.targets.coreml.deployment import Deployment
 
 Array = np.ndarray[Any, Any]
 KINDS = ("conv", "matmul", "gather")
-WEIGHT = {"conv": "weight", "matmul": "y", "gather": "x"}  # MIL's name of the operand
+WEIGHT = {"conv": "weight", "conv_transpose": "weight", "matmul": "y", "gather": "x"}  # MIL's name of the operand
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,12 @@ import numpy as np
 
 from edgec.ir.encodings import FLOAT8
 from edgec.ir.graph import Value
+from edgec.ir.moved import reshaped
 from edgec.ir.types import Encoding, Float8, Palette, Quant, Scale, Sparse, Type
 from edgec.targets.coreml import packed
 from edgec.targets.coreml.deployment import Deployment
 from edgec.targets.coreml.mil import Var, types
+from edgec.targets.coreml.ranks import MOST_RANK, held
 from edgec.targets.coreml.refusal import NoRoute
 
 if TYPE_CHECKING:
@@ -45,6 +47,11 @@ NOTED = 1024  # elements: smaller constants in floats are not worth a note
 
 def constant(e: Emission, value: Value, dtype: str) -> Var:
     """An encoded constant as a variable of `dtype` (f32 or f16)."""
+    if value.type.rank > MOST_RANK:
+        shape = held(value.type.dims)
+        value = reshaped(e.graph, value, shape) or e.graph.constant(e.graph.array(value).reshape(shape), value.name)
+    if not value.type.encodings:
+        return e.const(np.asarray(e.graph.array(value)), dtype)
     inner = value.type.encodings[-1]
     if not value.type.size or not value.type.rank or (isinstance(inner, Quant) and inner.format not in INTEGERS):
         if value.type.size >= NOTED:
@@ -195,15 +202,15 @@ def fits_halves(e: Emission, value: Value, dtype: str) -> bool:
     constants, exact = e.graph.module.constants, True
     for encoding in value.type.encodings:
         if isinstance(encoding, Quant | Scale | Float8):
-            exact = exact and _are_halves(constants[encoding.scale])
+            exact = exact and are_halves(constants[encoding.scale])
         if isinstance(encoding, Palette) and len(value.type.encodings) > 1:
-            exact = exact and (isinstance(value.type.encodings[0], Sparse) or _are_halves(constants[encoding.table]))
+            exact = exact and (isinstance(value.type.encodings[0], Sparse) or are_halves(constants[encoding.table]))
     if _bound(e, value) > LARGEST_HALF:
         e.as_dtype(np.asarray(e.graph.array(value)), dtype)  # which tells whether one is
     return exact
 
 
-def _are_halves(numbers: Array) -> bool:
+def are_halves(numbers: Array) -> bool:
     with np.errstate(over="ignore"):
         return bool(np.array_equal(numbers.astype(np.float16).astype(np.float32), numbers.astype(np.float32)))
 

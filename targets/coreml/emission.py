@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 
 from edgec.ir.graph import Graph, Op, Value
+from edgec.ir.ops import OPS
 from edgec.ir.types import FLOATS, INTEGERS
 from edgec.targets.coreml.compressed import constant
 from edgec.targets.coreml.deployment import Deployment
 from edgec.targets.coreml.mil import Var, mb, types
-from edgec.targets.coreml.ranks import MOST_RANK, held, reshaped
+from edgec.targets.coreml.ranks import MOST_RANK, broadcasted, held, reshaped
 from edgec.targets.coreml.refusal import NoRoute as NoRoute
 
 Array = np.ndarray[Any, Any]
@@ -56,8 +57,12 @@ class Emission:
     # --- operands -----------------------------------------------------------------------------------------------
 
     def operand(self, op: Op, i: int, dtype: str | None = None) -> Var:
-        """Operand i, which must be present; floats in the dtype that the operator computes in, or in `dtype`."""
-        return self.value(op.arg(i), dtype)
+        """Operand i, which must be present; floats in the dtype that the operator computes in, or in `dtype`. Of what
+        works on single elements of more axes than Core ML has, as the result is held."""
+        value = op.arg(i)
+        if op.results[0].type.rank > MOST_RANK and OPS[op.kind].family == "elementwise":
+            return broadcasted(self, self.held(value, dtype), value.type.dims, op.results[0].type.dims)
+        return self.value(value, dtype)
 
     def optional(self, op: Op, i: int) -> Var | None:
         """Operand i, or None where it is absent."""

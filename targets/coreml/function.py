@@ -19,6 +19,7 @@ from edgec.targets.coreml.emission import Emission, NoRoute
 from edgec.targets.coreml.interface import from_interface, to_interface
 from edgec.targets.coreml.mil import DTYPES, OPSETS, Function, Var, mb, mil_list
 from edgec.targets.coreml.routes import route_of
+from edgec.targets.coreml.stored_values import as_stored
 
 
 def function_of(
@@ -106,10 +107,10 @@ def _emit(e: Emission, op: Op, refused: list[str]) -> None:
         made = route(e, op)
         results = made if isinstance(made, (list, tuple)) else [made]
         for value, var in zip(op.results, results, strict=True):
-            e.bind(value, var)
+            e.bind(value, as_stored(e, op, value, var))
     except NoRoute as reason:
         refused.append(f"{op.label} {reason}")
         for value in op.results:
             e.bind(value, e.stand_in(value))
-    except (ValueError, TypeError, NotImplementedError) as error:
+    except (ValueError, TypeError, IndexError, NotImplementedError) as error:
         raise IRError(f"{op.label}: coremltools refuses what it became: {error}") from error

@@ -98,3 +98,15 @@ def broadcasted(e: Emission, x: Var, dims: Dims, shape: Dims) -> Var:
             x = e.mil("tile", x=reshaped(e, x, around(tuple(sizes), i)), reps=[1, times, 1])
             sizes[i] = times
     return reshaped(e, x, held(shape))
+
+
+def grouped(dims: Dims, axes: Sequence[int]) -> tuple[Dims, list[int]]:
+    """A shape and some of its axes, with neighbours that are both among those, or both not, as one."""
+    runs: list[tuple[bool, int]] = []
+    for axis, length in enumerate(dims):
+        among = axis in axes
+        if runs and runs[-1][0] == among:
+            runs[-1] = (among, runs[-1][1] * length)
+        else:
+            runs.append((among, length))
+    return tuple(n for _, n in runs), [i for i, (among, _) in enumerate(runs) if among]

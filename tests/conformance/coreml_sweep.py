@@ -3,8 +3,8 @@
     python tests/conformance/coreml_sweep.py [--list right|wrong|refused] [--target ios18] [--write] [NAME ...]
 
 As compiled_sweep.py counts: an input is bound as a constant only when the importer asks for it, and a case that folds
-away whole counts 0. Every case is a package of its own, in float32. `--write` renews right_coreml.txt, the cases that the
-tests insist on.
+away whole counts 0. Every case is a package of its own, in float32. `--write` renews right_coreml.txt, the cases that
+the tests insist on.
 """
 
 from __future__ import annotations

@@ -28,7 +28,9 @@ def _attention(e: Emission, op: Op) -> Var:
             own = scale * math.sqrt(depth)  # MIL's scale is 1 / sqrt(depth)
             if not math.isclose(own, 1, rel_tol=1e-7):
                 q = e.mil("mul", x=q, y=e.const(own, dtype))
-            given = None if known is None else e.const(known)
+            rows = (op.arg(0).type.dims[2], op.arg(1).type.dims[2])
+            # a mask of fewer than two axes is not taken
+            given = None if known is None else e.const(np.broadcast_to(known, np.broadcast_shapes(known.shape, rows)))
             return e.mil("scaled_dot_product_attention", query=q, key=k, value=v, attn_mask=given)
         scores = _scores(e, q, k, scale)
         if known is not None and known.dtype == np.bool_:
@@ -62,6 +64,8 @@ def _known_mask(e: Emission, op: Op, dtype: str) -> Array | None:
     causal = _causal(op) if op.attrs["causal"] else None
     if given is None:
         return causal
+    # MIL's operator broadcasts a mask over batch and heads alone
+    given = np.broadcast_to(given, np.broadcast_shapes(given.shape, _causal(op).shape))
     if given.dtype == np.bool_:
         both = given if causal is None else given & causal
         return both if both.any(-1).all() else None

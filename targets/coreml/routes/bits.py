@@ -14,7 +14,7 @@ from edgec.ir.graph import Op, Value
 from edgec.ir.types import DTYPES, SIGNED
 from edgec.targets.coreml.emission import Emission, Route
 from edgec.targets.coreml.mil import Var
-from edgec.targets.coreml.ranks import broadcasted, reshaped
+from edgec.targets.coreml.ranks import broadcasted, held, reshaped
 from edgec.targets.coreml.routes.integer import NARROW, wrapped
 
 LOWEST = int(np.iinfo(np.int32).min)
@@ -32,7 +32,7 @@ def _not(e: Emission, op: Op) -> Var:
 def _planes(e: Emission, value: Value, shape: tuple[int, ...]) -> Var:
     """Bits of a value as [elements, bits]. Quotients are of numbers >= 0, which all round alike."""
     bits = _bits(value.type.dtype)
-    x = broadcasted(e, e.value(value), value.type.dims, shape)
+    x = broadcasted(e, e.held(value), value.type.dims, shape)
     x = reshaped(e, x, (math.prod(shape), 1))
     lowest = -(1 << (bits - 1)) if value.type.dtype in NARROW else LOWEST
     negative = e.cast(e.mil("less", x=x, y=e.const(0)), "i32")
@@ -54,7 +54,7 @@ def _together(e: Emission, planes: Var, dtype: str, shape: tuple[int, ...]) -> V
     if dtype in SIGNED or bits == 32:
         weights[-1] = -weights[-1]
     weighted = e.mil("mul", x=planes, y=e.const(np.array([weights])))
-    return reshaped(e, e.mil("reduce_sum", x=weighted, axes=[1], keep_dims=False), shape)
+    return reshaped(e, e.mil("reduce_sum", x=weighted, axes=[1], keep_dims=False), held(shape))
 
 
 def _bitwise(combine: Callable[[Emission, Var, Var], Var]) -> Route:

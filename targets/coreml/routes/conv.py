@@ -82,14 +82,16 @@ def _conv_transpose(e: Emission, op: Op) -> Var:
         for n, k, s, d in zip(spatial, kernel, a["strides"], a["dilations"], strict=True)
     ]
     tail = [max(0, pads[i] + out[i] - full[i]) for i in range(r)]
-    if any(tail) and bias is not None:
+    weight, scale = weights(e, op, 1)
+    if (any(tail) or scale is not None) and bias is not None:
         bias, later = None, _along_channels(e, bias, op)
     plain = not any(more) and min(pads) >= 0
     y = e.mil(
-        "conv_transpose", x=e.operand(op, 0), weight=e.operand(op, 1), bias=bias, strides=ints(a["strides"]),
+        "conv_transpose", x=e.operand(op, 0), weight=weight, bias=bias, strides=ints(a["strides"]),
         pad_type="custom" if plain else "valid", pad=mil_pads(pads) if plain else None,
         dilations=ints(a["dilations"]), groups=a["groups"],
     )  # fmt: skip
+    y = scaled(e, y, None if scale is None else np.tile(scale, a["groups"]), r)
     if not plain:
         y = padded(e, y, [max(0, -p) for p in pads[:r]] + tail, 0.0)
         y = cut(e, y, [max(0, p) for p in pads[:r]], out, [1] * r)

@@ -10,7 +10,7 @@ import numpy as np
 from edgec.ir.graph import Op
 from edgec.targets.coreml.emission import Emission, Route, dtype_of
 from edgec.targets.coreml.mil import Var
-from edgec.targets.coreml.ranks import broadcasted
+from edgec.targets.coreml.ranks import broadcasted, held
 from edgec.targets.coreml.routes.activation import activated
 
 
@@ -96,7 +96,7 @@ def _mod(e: Emission, op: Op) -> Var:
     y, rest = e.operand(op, 1), _fmod(e, op)
     zero = e.const(0.0, dtype_of(y))
     differ = e.mil("less", x=e.mil("mul", x=e.mil("sign", x=rest), y=e.mil("sign", x=y)), y=zero)
-    return e.mil("add", x=rest, y=e.mil("mul", x=e.cast(differ, dtype_of(y)), y=y))
+    return e.mil("select", cond=differ, a=e.mil("add", x=rest, y=y), b=rest)  # y may be infinite
 
 
 def _compare(kind: str) -> Route:
@@ -111,9 +111,9 @@ def _compare(kind: str) -> Route:
 
 def _where(e: Emission, op: Op) -> Var:
     """MIL's select has the shape of its two values: where the condition's is larger, one of them is repeated."""
-    a, b, dims = e.operand(op, 1), e.operand(op, 2), op.result.type.dims
-    if np.broadcast_shapes(op.arg(1).type.dims, op.arg(2).type.dims) != dims:
-        a = broadcasted(e, a, op.arg(1).type.dims, dims)
+    a, b, dims = e.operand(op, 1), e.operand(op, 2), held(op.result.type.dims)
+    if np.broadcast_shapes(a.shape, b.shape) != dims:
+        a = broadcasted(e, a, tuple(a.shape), dims)
     return e.mil("select", cond=e.operand(op, 0), a=a, b=b)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from edgec.ir.graph import Op
-from edgec.targets.coreml.emission import Emission, Route, dtype_of
+from edgec.targets.coreml.emission import Emission, NoRoute, Route, dtype_of
 from edgec.targets.coreml.mil import Var
+from edgec.targets.coreml.ranks import MOST_RANK, grouped, held, reshaped
 from edgec.targets.coreml.routes.attributes import ints
 from edgec.targets.coreml.routes.integer import wrapped
 
@@ -18,8 +19,15 @@ def _reduce(kind: str) -> Route:
 
     def route(e: Emission, op: Op) -> Var:
         bools = op.result.type.dtype == "bool"
-        x, axes = e.operand(op, 0, "i32" if bools else None), ints(op.attrs["axes"])
-        y = e.mil(kind, x=x, axes=axes, keep_dims=bool(op.attrs["keepdims"])) if axes else x
+        x, axes = e.held(op.arg(0), "i32" if bools else None), ints(op.attrs["axes"])
+        keep, dims = bool(op.attrs["keepdims"]), op.arg(0).type.dims
+        if len(dims) > MOST_RANK:
+            dims, axes = grouped(dims, axes)
+            if len(dims) > MOST_RANK:
+                raise NoRoute(f"of {op.arg(0).type} along {op.attrs['axes']} has more than {MOST_RANK} axes")
+            x, keep = reshaped(e, x, dims), False
+        y = e.mil(kind, x=x, axes=axes, keep_dims=keep) if axes else x
+        y = reshaped(e, y, held(op.result.type.dims))
         return e.cast(y, "bool") if bools else wrapped(e, y, op.result.type.dtype)
 
     return route

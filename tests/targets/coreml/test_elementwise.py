@@ -102,13 +102,14 @@ def test_powers(exponent: Any) -> None:
 
 def test_remainders_have_the_sign_of_the_dividend_or_the_divisor() -> None:
     net = Network(1)
-    x, y = net.source([5.5, -5.5, 5.5, -5.5, 6.0, -6.0, 0.0]), net.source([3.0, 3.0, -3.0, -3.0, 3.0, -3.0, 2.0])
+    x = net.source([5.5, -5.5, 5.5, -5.5, 6.0, -6.0, 0.0, 3.0])
+    y = net.source([3.0, 3.0, -3.0, -3.0, 3.0, -3.0, 2.0, np.inf])
     net.op("fmod", x, y)
     net.op("mod", x, y)
     check(net)
     found = evaluated(net.graph, net.feeds)
-    assert found["y0"].tolist() == [2.5, -2.5, 2.5, -2.5, 0, 0, 0]
-    assert found["y1"].tolist() == [2.5, 0.5, -0.5, -2.5, 0, 0, 0]
+    assert found["y0"].tolist() == [2.5, -2.5, 2.5, -2.5, 0, 0, 0, 3]
+    assert found["y1"].tolist() == [2.5, 0.5, -0.5, -2.5, 0, 0, 0, 3]
 
 
 @pytest.mark.parametrize("dtype", ["f32", "i64", "bool"])

@@ -50,7 +50,8 @@ def test_scatter(dtype: str, reduction: str, known: bool) -> None:
     # without a reduction, what is written twice is not defined
     twice = reduction != "none"
     rows = [[1, -2, 0, 1 if twice else 3]] * 3
-    net.op("scatter_elements", x, index(np.array(rows)[..., None].repeat(5, 2)), numbers(3, 4, 5), axis=1, reduction=reduction)
+    every = index(np.array(rows)[..., None].repeat(5, 2))
+    net.op("scatter_elements", x, every, numbers(3, 4, 5), axis=1, reduction=reduction)
     net.op("scatter_elements", x, index([[[2], [-2]]]), numbers(1, 2, 1), axis=1, reduction=reduction)
     net.op("scatter_nd", x, index([[0], [0 if twice else -1]]), numbers(2, 4, 5), reduction=reduction)
     net.op("scatter_nd", x, index([[0, 1, -1], [2, -1, 3]]), numbers(2), reduction=reduction)

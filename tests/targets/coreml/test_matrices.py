@@ -118,6 +118,15 @@ def test_attention(case: str, known: bool, name: str) -> None:
     assert ("scaled_dot_product_attention" in kinds) == plain
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (5, 1), (2, 1, 1, 6)])
+def test_attention_with_a_mask_that_broadcasts(shape: tuple[int, ...]) -> None:
+    net = Network(1)
+    q, k, v = net.floats(2, 2, 5, 8), net.floats(2, 2, 6, 8), net.floats(2, 2, 6, 3)
+    net.op("attention", q, k, v, net.const(*shape), scale=8**-0.5)
+    net.op("attention", q, k, v, net.floats(*shape), scale=8**-0.5)
+    check(net, condition=8)
+
+
 def test_attention_in_halves_with_a_mask_beyond_them() -> None:
     """-1e9 is no half. Added to all of a row it says as little as nothing does."""
     net = Network(1)

@@ -12,7 +12,7 @@ from network import Network
 from edgec.targets.coreml.deployment import choose
 from edgec.targets.coreml.program import emit
 
-T, B, I, H = 4, 3, 5, 2
+T, B, N, H = 4, 3, 5, 2
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 PLAIN = {"lstm": ("Sigmoid", "Tanh", "Tanh"), "gru": ("Sigmoid", "Tanh"), "rnn": ("Tanh",)}
 OTHERS = ("LeakyRelu", "ThresholdedRelu", "HardSigmoid", "Elu", "Softsign", "Softplus", "Relu")
@@ -26,7 +26,7 @@ def layer(net: Network, kind: str, direction: str, known: bool = True, **attrs: 
     states = attrs.pop("states", True)
     peephole = attrs.pop("peephole", False)
     operands = [
-        net.floats(T, B, I), make(d, g * H, I), make(d, g * H, H), make(d, 2 * g * H), lengths,
+        net.floats(T, B, N), make(d, g * H, N), make(d, g * H, H), make(d, 2 * g * H), lengths,
         net.floats(d, B, H) if states else None,
     ]  # fmt: skip
     if kind == "lstm":
