@@ -62,7 +62,7 @@ def settle_package(
 ) -> SettledPackage:  # fmt: skip
     """Runs the passes over an imported module."""
     effects = run_pipeline(module, COREML)
-    graph = module.entries["main"]
+    graph = next(iter(module.entries.values()))
     facts: dict[str, Any] = {"passes": {n: {"went": dict(e.went), "came": dict(e.came)} for n, e in effects.items()}}
     encode = options.encode or CODED.get(options.precision, "")
     if options.precision == "w4" and deployment.number < GROUPED:
