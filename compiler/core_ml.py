@@ -80,9 +80,8 @@ def make_package(module: Module, request: Request, deployment: Deployment) -> Ma
     progress("reading the package back")
     check_reload(inside)
     with staged_files(inside) as folder:
-        found = check_package(folder)
-        if found:
-            raise VerifyError(f"the package contradicts itself: {found[0]}")
+        if wrong := check_package(folder):
+            raise VerifyError(f"the package contradicts itself: {wrong[0]}")
         receipt["residency"] = residency_facts(read_package(folder))
     calls: dict[str, Any] = {}
     if options.verify != "none":
