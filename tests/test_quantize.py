@@ -55,6 +55,15 @@ def test_what_reads_a_float_operator_stays_float() -> None:
     assert kinds(operators_on_bytes(graph, kept=[first])) == ["conv", "conv"]
 
 
+def test_an_operator_with_several_results_stays_float() -> None:
+    net = Network(3)
+    y = net.build.op("conv", net.floats(1, 6, 6, 4), net.const(8, 4, 1, 1), **PLAIN)
+    values, places = net.build.ops("topk", y, k=3, axis=3)
+    net.named("values", values)
+    net.named("places", places)
+    assert kinds(operators_on_bytes(net.graph)) == ["conv"]
+
+
 def test_encodings_and_what_they_compute() -> None:
     net = two_branches()
     graph, module = net.graph, net.graph.module

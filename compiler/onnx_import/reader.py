@@ -167,8 +167,9 @@ def check_external(model: ModelProto, folder: Path) -> None:
 def check_semantics(model: ModelProto) -> None:
     """onnx's own checker, whose rules about operators and attributes are the standard's.
 
-    Two of its rules are stricter than any runtime: nodes must be sorted (the importer sorts them), and every input and
-    output must have a shape (the importer asks for the former and finds the latter).
+    Three of its rules are stricter than any runtime: nodes must be sorted (the importer sorts them), every input and
+    output must have a shape (the importer asks for the former and finds the latter), and GroupNormalization must not be
+    that of opsets 18 to 20, which the standard withdrew and exporters wrote.
     """
     try:
         with simplified(model):
@@ -199,6 +200,10 @@ def simplified(model: ModelProto) -> Iterator[None]:
     ]
     stored = tensors_of(list(model.graph.node), list(model.graph.initializer))
     outside = [(t, TensorProto.FromString(t.SerializeToString())) for t in stored if is_external(t)]
+    withdrawn = [(n, NodeProto.FromString(n.SerializeToString())) for n in withdrawn_norms(model)]
+    for node, _ in withdrawn:  # one that takes the same operands
+        node.op_type = "InstanceNormalization"
+        node.ClearField("attribute")
     for tensor in bare:
         tensor.shape.SetInParent()
     for tensor, original in outside:
@@ -212,6 +217,21 @@ def simplified(model: ModelProto) -> Iterator[None]:
             tensor.ClearField("shape")
         for tensor, original in outside:
             tensor.CopyFrom(original)
+        for node, given in withdrawn:
+            node.CopyFrom(given)
+
+
+def withdrawn_norms(model: ModelProto) -> list[NodeProto]:
+    """GroupNormalization nodes of opsets 18 to 20, subgraphs included."""
+    if not any(o.domain in DOMAINS and 18 <= o.version < 21 for o in model.opset_import):
+        return []
+    found, graphs = [], [model.graph]
+    while graphs:
+        for node in graphs.pop().node:
+            graphs += subgraphs(node)
+            if node.op_type == "GroupNormalization" and node.domain in DOMAINS:
+                found.append(node)
+    return found
 
 
 def sort_nodes(graph: GraphProto) -> None:

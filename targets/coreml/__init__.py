@@ -1,0 +1,1 @@
+"""`--target coreml[:iosNN]`: Core ML packages (ML Program), emitted from the graph itself."""
