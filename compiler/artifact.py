@@ -56,9 +56,18 @@ def staged(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> Iterator[
         yield folder
 
 
+@contextmanager
+def staged_files(files: Mapping[str, bytes]) -> Iterator[Path]:
+    """A folder with these files that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="edgec-staged-", ignore_cleanup_errors=True) as temporary:
+        write_files(Path(temporary), files)
+        yield Path(temporary)
+
+
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """The image NAME.elf is a program, the rest is data."""
+    """By path inside of the folder. The image NAME.elf is a program, the rest is data."""
     for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         with (folder / name).open("wb") as file:
             file.write(content)
             file.flush()

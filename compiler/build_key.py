@@ -20,9 +20,10 @@ from edgec.options import BuildOptions
 from edgec.runtime.errors import RunError
 from edgec.runtime.manifest import check_files, read_manifest
 from edgec.targets.c.devices import Device
+from edgec.targets.coreml.deployment import Deployment
 
 
-def build_key(model: Path, target: str, device: Device, options: BuildOptions) -> str:
+def build_key(model: Path, target: str, device: Device | Deployment, options: BuildOptions) -> str:
     """Of the model, external data beside it, options, versions, and edgec's own files."""
     digest = hashlib.sha256()
     try:
@@ -40,7 +41,8 @@ def build_key(model: Path, target: str, device: Device, options: BuildOptions) -
     digest.update(calibration_digest(options.calib))
     facts = asdict(options) | {"consts": {k: (v.dtype.str, v.tolist()) for k, v in options.consts.items()}}
     del facts["rebuild"]
-    versions = [version(p) for p in ("edgec", "ziglang", "onnx", "numpy", "onnxruntime")]
+    maker = "coremltools" if isinstance(device, Deployment) else "ziglang"
+    versions = [version(p) for p in ("edgec", maker, "onnx", "numpy", "onnxruntime")]
     digest.update(repr((target, device, sorted(facts.items(), key=lambda i: i[0]), versions, _sources())).encode())
     return digest.hexdigest()
 

@@ -13,7 +13,8 @@ from edgec.ir.errors import UsageError
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--target", "-t", required=True, help="arm, arm:CPU or host; `edgec targets` lists them.")
+@click.option("--target", "-t", required=True,
+              help="arm, arm:CPU, host, coreml or coreml:iosNN; `edgec targets` lists them.")  # fmt: skip
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder to make [default: MODEL-TARGET].")
 @bindings
 @click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help="Where sample inputs lie.")
@@ -21,7 +22,8 @@ from edgec.ir.errors import UsageError
 @click.option("--os", "system", default="linux", show_default=True, help="linux, android, macos, ios or none.")
 @click.option("--threads", default=4, show_default=True, type=click.IntRange(1, 64),
               help="Most threads that will run it: more take more scratch memory.")  # fmt: skip
-@click.option("--verify", default="auto", show_default=True, help="auto, host, emulate, qemu or none.")
+@click.option("--verify", default="auto", show_default=True,
+              help="auto, host, emulate, qemu or none; evaluate or coreml for packages.")  # fmt: skip
 @click.option("--inputs", "verify_inputs", default=3, show_default=True, type=click.IntRange(1), help="Sample inputs.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the sample inputs.")
 @click.option(
@@ -47,6 +49,9 @@ from edgec.ir.errors import UsageError
 @click.option("--force", is_flag=True, help="Narrow operators even where that is predicted to be slower.")
 @click.option("--integers-only", "whole", is_flag=True,
               help="int8 for all that has an integer form, up to the outputs, at any cost.")  # fmt: skip
+@click.option("--encode", default="", metavar="PASSES",
+              help='How a package stores weights, such as "palettize{bits=4,group=16}".')  # fmt: skip
+@click.option("--fix", is_flag=True, help="Keep in float32 what halves break in a package.")
 @click.option("--rebuild", is_flag=True, help="Build although nothing changed.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what is being done.")
 def build(model: Path, target: str, output: Path | None, shapes: tuple[str, ...], consts: tuple[str, ...],

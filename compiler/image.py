@@ -108,7 +108,7 @@ def use_images(graph: Graph, images: Mapping[str, Image]) -> None:
         ops, graph.ops = graph.ops, []
         frame = Value(name, image.frame(value.type.dims, axis))
         graph.inputs[graph.inputs.index(value)] = frame
-        made = _prepared(Builder(graph, source=f"--image {name}"), frame, image, value.type, axis)
+        made = prepared(Builder(graph, source=f"--image {name}"), frame, image, value.type, axis)
         graph.ops += ops
         graph.replace(value, made)
 
@@ -126,7 +126,7 @@ def channel_axis(name: str, image: Image, type: Type) -> int:
     )
 
 
-def _prepared(b: Builder, frame: Value, image: Image, type: Type, axis: int) -> Value:
+def prepared(b: Builder, frame: Value, image: Image, type: Type, axis: int) -> Value:
     """What the model sees of a frame. The channel order comes last: nearest to the convolution that may take it in."""
     x = frame
     if image.layout == "nhwc" and axis == 1:

@@ -32,6 +32,7 @@ class BuildOptions:
     from at most `calib_samples` samples of `calib` (edgec.calibration), by an `observer` (edgec.observers); `force`
     narrows operators even where that is predicted to be slower, `whole` all that have an integer form. `rebuild` builds
     although nothing changed.
+    `encode` are passes that give weights of a package encodings; `fix` keeps in float32 what the fp16 doctor names.
     `max_drop` and `max_error` bound what int8 loses (edgec.bounds): shares such as 0.5%."""
 
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -58,11 +59,13 @@ class BuildOptions:
     rebuild: bool = False
     max_drop: str | None = None
     max_error: str | None = None
+    encode: str = ""
+    fix: bool = False
 
 
 def check_options(options: BuildOptions, family: str) -> None:
     """UsageError for what is not legal, or not together, for a target of this name."""
-    if options.verify not in RUNNER:
+    if family != "coreml" and options.verify not in RUNNER:
         raise UsageError(f"--verify {options.verify} is not legal; legal: {', '.join(RUNNER)}")
     if options.layers and options.verify == "none":
         raise UsageError("--layers runs the model, and --verify none does not: give one of them")
@@ -70,10 +73,12 @@ def check_options(options: BuildOptions, family: str) -> None:
         raise UsageError(
             f"--verify {options.verify}: what is built for the host runs here; only --target arm is emulated"
         )
+    if family != "coreml" and (options.encode or options.fix):
+        raise UsageError(f"{'--encode' if options.encode else '--fix'} is for packages: build for --target coreml")
     if options.precision not in PRECISIONS:
         raise UsageError(f"--precision {options.precision} is not legal; legal: {', '.join(PRECISIONS)}")
     check_observer(options.observer, PERCENTILE)
-    if options.calib is not None and options.precision not in CALIBRATED:
+    if options.calib is not None and options.precision not in CALIBRATED and not (family == "coreml" and options.fix):
         raise UsageError(f"--calib gives samples to {', '.join(CALIBRATED)}: give --precision with one of them")
     if options.whole and options.precision != "int8":
         raise UsageError("--integers-only is for operators on bytes: give --precision int8 with it")

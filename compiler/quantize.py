@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from edgec.ir.encodings import only
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.types import Quant, Type
 from edgec.passes.lower_requant import is_between
@@ -247,7 +248,7 @@ def _encode_weights(
     other: EncodeWeights | None,
 ) -> None:  # fmt: skip
     flat = flat_weights(graph, op)
-    x_scale = float(graph.module.constants[op.arg(0).type.encodings[0].scale])
+    x_scale = float(graph.module.constants[only(op.arg(0).type).scale])
     added = np.abs(bias_of(graph, op, len(flat)))
     least = np.maximum(added / (x_scale * LARGEST_BIAS), (result_scale or 1e-3) * LEAST_FACTOR / x_scale)
     if other is not None:

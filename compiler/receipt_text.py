@@ -27,6 +27,48 @@ def figures(result: Facts) -> str:
 
 
 def _lines(receipt: Facts) -> Iterator[str]:
+    if "package" in receipt:
+        yield from _package(receipt)
+    else:
+        yield from _library(receipt)
+    yield from checked_lines(receipt)
+
+
+def _package(receipt: Facts) -> Iterator[str]:
+    package = receipt["package"]
+    yield (
+        f"{receipt['name']} for {receipt['target']}: {receipt['operators']['before']} operators became "
+        f"{receipt['operators']['calls']} of MIL ({package['opset']}), {receipt['macs'] / 1e6:.2f} M multiply-adds"
+    )
+    sizes = f"package {package['bytes']:,} B   weights {package['weights_bytes']:,} B"
+    yield f"  {sizes}   computes in {package['compute']}"
+
+
+    if "encoded" in receipt:
+        forms = ", ".join(f"{n} {form}" for form, n in receipt["encoded"]["weights"].items()) or "none"
+        yield f"  weights by {receipt['encoded']['passes']}: {forms}"
+    for note in receipt["notes"]:
+        yield f"  note: {note}"
+    if "fp16" in receipt:
+        yield from _mended(receipt["fp16"])
+    leaving = receipt["residency"]
+    reasons: dict[str, Counter[str]] = {}
+    for row in leaving["known_to_leave"]:
+        reasons.setdefault(row["why"], Counter())[row["kind"]] += row["count"]
+    for why, kinds in reasons.items():
+        shown = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))
+        yield f"  leaves the Neural Engine: {kinds.total()} of {leaving['operators']} operators ({shown}): {why}"
+
+
+def _mended(fp16: Facts) -> Iterator[str]:
+    for row in fp16["found"][:SHOWN]:
+        yield f"  in halves: {row['op']} {row['what']}: {row['detail']}"
+    kept = fp16["kept_in_float32"]
+    more = f" and {len(kept) - SHOWN} more" if len(kept) > SHOWN else ""
+    yield f"  kept in float32: {', '.join(kept[:SHOWN]) or 'nothing'}{more}"
+
+
+def _library(receipt: Facts) -> Iterator[str]:
     memory = receipt["memory"]
     yield (
         f"{receipt['name']} for {receipt['target']}: {receipt['operators']['before']} operators became "
@@ -45,7 +87,6 @@ def _lines(receipt: Facts) -> Iterator[str]:
     if "halves" in receipt:
         yield from _halves(receipt["halves"])
     yield from account_lines(receipt)
-    yield from checked_lines(receipt)
 
 
 def quantization_lines(q: Facts) -> Iterator[str]:
@@ -135,6 +176,8 @@ def _coded_weights(q: Facts) -> Iterator[str]:
     if known:
         worst = min(known, key=lambda row: float(row["signal_to_noise_db"]))
         yield f"  noisiest weights: {worst['op']}, {worst['signal_to_noise_db']} dB"
+
+
 def _trials(trials: Facts, data: Facts) -> str:
     levels = [row["signal_to_noise_db"] for row in trials["tried"] if row["signal_to_noise_db"] is not None]
     heard = f", which heard {min(levels)} to {max(levels)} dB" if levels else ""

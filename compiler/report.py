@@ -50,14 +50,15 @@ class Html:
 
 
 def report(receipt: Facts, plan: Facts) -> bytes:
-    """The page."""
+    """The page; `plan` is empty where a target makes none."""
     title = _text(f"{receipt['name']} for {receipt['target']}")
     parts = [HEAD.format(title=title), f"<h1>{title}</h1>\n"]
     for of_receipt in (_sizes, _outputs, _accuracy, _layers, _account):
         parts += of_receipt(receipt)
-    parts += _waterline(receipt["cost"], plan["calls"])
-    parts += _blocks(plan["calls"])
-    parts += _memory(plan)
+    if plan:
+        parts += _waterline(receipt["cost"], plan["calls"])
+        parts += _blocks(plan["calls"])
+        parts += _memory(plan)
     return "".join([*parts, "</body>\n</html>\n"]).encode()
 
 
@@ -89,16 +90,21 @@ def _more(count: int, items: Sequence[object]) -> Html:
 
 
 def _sizes(receipt: Facts) -> Iterator[str]:
-    memory = receipt["memory"]
     yield _note(
         f"{receipt['model']['file']}, sha256 {receipt['model']['sha256']}; built for {receipt['cpu']}, "
         f"{receipt['os']}, by edgec {receipt['versions']['edgec']}; artifact sha256 {receipt['artifact']['sha256']}"
     )
     yield "<h2>Sizes</h2>\n"
+    if "package" in receipt:
+        package = receipt["package"]
+        sizes: list[Sequence[object]] = [("package", package["bytes"]), ("weights", package["weights_bytes"])]
+        yield from _table(["", "bytes"], sizes)
+        return
+    memory = receipt["memory"]
     names = ("code", "weights", "state", "scratch", "stack", "input", "output")
-    sizes = [memory[f"{name}_bytes"] for name in names]
+    known = [memory[f"{name}_bytes"] for name in names]
     yield from _table(
-        ["", "bytes"], [(name, "unknown" if size is None else size) for name, size in zip(names, sizes, strict=True)]
+        ["", "bytes"], [(name, "unknown" if size is None else size) for name, size in zip(names, known, strict=True)]
     )
 
 
@@ -161,15 +167,20 @@ def _layers(receipt: Facts) -> Iterator[str]:
 
 
 def _account(receipt: Facts) -> Iterator[str]:
+    if "gains" in receipt:
+        yield from _gains(receipt)
+    yield "<h2>What passes did</h2>\n"
+    passes = [(name, _kinds(effect["went"]), _kinds(effect["came"])) for name, effect in receipt["passes"].items()]
+    yield from _table(["pass", "operators that went", "that came"], passes)
+
+
+def _gains(receipt: Facts) -> Iterator[str]:
     yield "<h2>What was gained</h2>\n"
     gained = [(row["what"], row["count"], ", ".join(saved(row))) for row in receipt["gains"]]
     yield from _table(["", "count", ""], gained)
     yield "<h2>What was not, and why</h2>\n"
     refused = [(row["code"], _more(row["count"], row["operators"]), row["why"]) for row in receipt["not_applied"]]
     yield from _table(["code", "operators", "why"], refused)
-    yield "<h2>What passes did</h2>\n"
-    passes = [(name, _kinds(effect["went"]), _kinds(effect["came"])) for name, effect in receipt["passes"].items()]
-    yield from _table(["pass", "operators that went", "that came"], passes)
 
 
 def _kinds(counted: Mapping[str, int]) -> str:

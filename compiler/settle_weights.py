@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edgec.ir.encodings import decode, encode
+from edgec.ir.encodings import decode, encode, only
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.ops import OPS
 from edgec.operand_rows import Moments, group_count, operand_rows
@@ -124,8 +124,7 @@ def _settle(wide: Graph, narrow: Graph, wanted: Op, op: Op, walk: _Walk, way: Wa
             missing.add(rows, should)
         means.append((rows.mean(axis=1, dtype=np.float64), should.mean(axis=1, dtype=np.float64)))
     if way != "biases":
-        encoding = op.arg(1).type.encodings[0]
-        scale = narrow.module.constants[encoding.scale].reshape(groups, -1)
+        scale = narrow.module.constants[only(op.arg(1).type).scale].reshape(groups, -1)
         damping = damping_for(moments.rows, w.shape[1])
         rounded = []
         for i in range(groups):

@@ -11,6 +11,7 @@ from edgec.passes.equalize_ranges import equalize_ranges
 from edgec.passes.expand_conv1d import expand_conv1d
 from edgec.passes.expand_doubles import expand_doubles
 from edgec.passes.flatten_transposes import flatten_transposes
+from edgec.passes.float8_weights import float8_weights
 from edgec.passes.fold_batch_norm import fold_batch_norm
 from edgec.passes.fold_input_affine import fold_input_affine
 from edgec.passes.fold_into_table import fold_into_table
@@ -25,8 +26,11 @@ from edgec.passes.lower_requant import lower_requant
 from edgec.passes.merge_duplicates import merge_duplicates
 from edgec.passes.multiply_bf16 import multiply_bf16
 from edgec.passes.multiply_float8 import multiply_float8
+from edgec.passes.mxfp4_weights import mxfp4_weights
 from edgec.passes.narrow_to_halves import narrow_to_halves
+from edgec.passes.palettize import palettize
 from edgec.passes.quantize_matmuls import quantize_matmuls
+from edgec.passes.quantize_weights import quantize_weights
 from edgec.passes.raise_dequantize import raise_dequantize
 from edgec.passes.recognize_attention import recognize_attention
 from edgec.passes.recognize_gelu import recognize_gelu
@@ -41,6 +45,7 @@ from edgec.passes.remove_dead_code import remove_dead_code
 from edgec.passes.remove_identity import remove_identity
 from edgec.passes.sink_reshapes import sink_reshapes
 from edgec.passes.sink_transposes import sink_transposes
+from edgec.passes.sparsify import sparsify
 from edgec.passes.to_channels_last import to_channels_last
 from edgec.passes.unfold_conv_transpose import unfold_conv_transpose
 from edgec.passes.widen_halves import widen_halves
@@ -57,6 +62,7 @@ PASSES: dict[str, Callable[..., bool]] = {
         expand_conv1d,
         expand_doubles,
         flatten_transposes,
+        float8_weights,
         fold_batch_norm,
         fold_input_affine,
         fold_into_table,
@@ -71,8 +77,11 @@ PASSES: dict[str, Callable[..., bool]] = {
         merge_duplicates,
         multiply_bf16,
         multiply_float8,
+        mxfp4_weights,
         narrow_to_halves,
+        palettize,
         quantize_matmuls,
+        quantize_weights,
         raise_dequantize,
         recognize_attention,
         recognize_gelu,
@@ -87,6 +96,7 @@ PASSES: dict[str, Callable[..., bool]] = {
         remove_identity,
         sink_reshapes,
         sink_transposes,
+        sparsify,
         to_channels_last,
         unfold_conv_transpose,
         widen_halves,
@@ -181,7 +191,7 @@ COREML: tuple[str, ...] = (
     "fold_pad",
     "fold_input_affine",
     "fold_batch_norm",
-    "fold_input_affine",
+    "fold_input_affine",  # behind it: a scale in front of a convolution, as pictures have
     "flatten_transposes",  # those of axes of length 1
     "remove_identity",
     "merge_duplicates",

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from edgec.ir.encodings import only
 from edgec.ir.graph import Graph, Op
 from edgec.ir.types import Quant, Type
 
@@ -35,7 +36,7 @@ def bound_weights(graph: Graph) -> bool:
         if axis is None:
             continue
         value = op.arg(1)
-        encoding = value.type.encodings[0]
+        encoding = only(value.type)
         constants = graph.module.constants
         zero, scale = constants[encoding.constants[1]].astype(np.int64), constants[encoding.scale].astype(np.float64)
         along = [-1 if i == axis else 1 for i in range(value.type.rank)]
@@ -61,7 +62,9 @@ def channels_axis(op: Op) -> int | None:
     if op.kind not in ("conv", "matmul") or op.arg(1).const is None or len(op.arg(1).type.encodings) != 1:
         return None
     encoding, rank = op.arg(1).type.encodings[0], op.arg(1).type.rank
-    if not op.arg(0).type.encodings or (op.kind == "matmul" and math.prod(op.arg(1).type.dims[:-2]) != 1):
+    if op.arg(0).const is not None or not op.arg(0).type.encodings:
+        return None
+    if op.kind == "matmul" and math.prod(op.arg(1).type.dims[:-2]) != 1:
         return None
     axis = 0 if op.kind == "conv" else rank - (2 if op.attrs["trans_b"] else 1)
     fits = isinstance(encoding, Quant) and encoding.stored in ("i8", "u8") and encoding.axis in (None, axis)
@@ -71,8 +74,8 @@ def channels_axis(op: Op) -> int | None:
 def _finest(graph: Graph, op: Op, channels: int) -> Array:
     """The least scale of each channel's weights with which their sums can be scaled and biases fit."""
     constants = graph.module.constants
-    x_scale = float(constants[op.arg(0).type.encodings[0].scale])
-    y = op.result.type.encodings[0] if op.result.type.encodings else None
+    x_scale = float(constants[only(op.arg(0).type).scale])
+    y = only(op.result.type) if op.result.type.encodings else None
     least = np.full(channels, float(constants[y.scale]) * LEAST_FACTOR / x_scale if y is not None else 0.0)
     bias = op.inputs[2] if len(op.inputs) > 2 else None
     if bias is None or bias.const is None or bias.type.size not in (1, channels):
@@ -84,8 +87,8 @@ def _finest(graph: Graph, op: Op, channels: int) -> Array:
 def _coarsest(graph: Graph, op: Op) -> float:
     """The largest scale of weights with which sums can be scaled."""
     constants = graph.module.constants
-    x_scale = float(constants[op.arg(0).type.encodings[0].scale])
-    y = op.result.type.encodings[0] if op.result.type.encodings else None
+    x_scale = float(constants[only(op.arg(0).type).scale])
+    y = only(op.result.type) if op.result.type.encodings else None
     return np.inf if y is None else float(constants[y.scale]) * MOST_FACTOR / x_scale
 
 

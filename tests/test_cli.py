@@ -54,6 +54,21 @@ def test_opt(tmp_path: Path) -> None:
     fails(tmp_path, 5, "1:16: there is no dtype f99", "opt", "bad.edge", "-p", "remove_dead_code")
 
 
+def test_opt_encodes_a_model_and_reads_its_own_files(tmp_path: Path) -> None:
+    """Tables and indices of a model: the second command finds the arrays of the first, and its text is the same."""
+    passes = "sparsify{share=0.5},palettize{bits=4}"
+    done = command("opt", str(MODEL), *SHAPE, "-p", passes, "-o", "a.edge", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "a.edge").read_text()
+    assert "sparse<mask=#" in text
+    assert "palette<4, table=#" in text
+    again = command("opt", "a.edge", "-p", "palettize{bits=2}", cwd=tmp_path)
+    assert again.stdout == text
+    (tmp_path / "a.npz").unlink()
+    fails(tmp_path, 5, "is not at hand", "opt", "a.edge", "-p", passes)
+    fails(tmp_path, 2, "--shape and --const are for .onnx files", "opt", "a.edge", *SHAPE, "-p", passes)
+
+
 def test_failed_build_keeps_the_older_artifact(tmp_path: Path) -> None:
     done = command("build", str(MODEL), "-t", "host", "-o", "out", *SHAPE, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

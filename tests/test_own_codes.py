@@ -13,8 +13,9 @@ from test_build import command
 
 import edgec
 from edgec.onnx_import.importer import import_model
-from edgec.own_codes import KINDS, Kind, codes_of, keep_codes
+from edgec.own_codes import keep_codes
 from edgec.passes import CPU_FLOAT
+from edgec.passes.exact_codes import KINDS, Kind, codes_of
 from edgec.pipeline import run_pipeline
 
 F32 = TensorProto.FLOAT

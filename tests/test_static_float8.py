@@ -104,7 +104,7 @@ def test_a_core_with_the_products_reads_codes(tmp_path: Path) -> None:
 def test_the_whole_model_with_a_model_of_the_instruction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The plan for the core, compiled for one where C stands for the instruction: what verification would have said."""
     device = arm.choose("olympus")
-    monkeypatch.setattr(driver, "choose_device", lambda _: ("arm", replace(device, flags=("-mcpu=cortex_a76",))))
+    monkeypatch.setattr(driver, "choose_target", lambda _: ("arm", replace(device, flags=("-mcpu=cortex_a76",))))
     monkeypatch.setitem(session.LACKS, "emulator", frozenset())
     verification = built("arm:olympus", tmp_path / "out", "fp8-e4m3", verify_inputs=1)["verification"]
     assert verification["executed_on"].startswith("unicorn")

@@ -10,16 +10,15 @@ exporters' shape arithmetic vanish.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from edgec.ir.cost import affordable
 from edgec.ir.graph import Attr, Graph, Op, Value
+from edgec.ir.moved import reshaped, transposed
 from edgec.ir.ops import OPS
-from edgec.ir.types import DTYPES, Encoding, Type, dtype_name
+from edgec.ir.types import DTYPES, Type, dtype_name
 
 
 class Builder:
@@ -68,18 +67,6 @@ def moved_constant(graph: Graph, kind: str, value: Value | None, attrs: dict[str
     """An encoded constant transposed or reshaped, as it is stored; None where the encoding cannot stay."""
     if value is None or not value.type.encodings or kind not in ("transpose", "reshape"):
         return None
-    (stored,) = OPS[kind].evaluate([graph.stored(value)], attrs)
     if kind == "transpose":
-        return graph.encoded(stored, value.type.permuted(tuple(attrs["perm"])))  # type: ignore[arg-type]
-    encodings = [_reshaped(e, value.type.dims, stored.shape) for e in value.type.encodings]
-    kept = tuple(e for e in encodings if e is not None)
-    return graph.encoded(stored, Type("f32", stored.shape, kept)) if len(kept) == len(encodings) else None
-
-
-def _reshaped(encoding: Encoding, old: tuple[int, ...], new: tuple[int, ...]) -> Encoding | None:
-    """The encoding where the axis of its scales is an axis of the new shape, too."""
-    if encoding.axis is None:
-        return encoding
-    before, length = math.prod(old[: encoding.axis]), old[encoding.axis]
-    same = [i for i, n in enumerate(new) if n == length and math.prod(new[:i]) == before]
-    return replace(encoding, axis=same[0]) if same else None
+        return transposed(graph, value, tuple(attrs["perm"]))  # type: ignore[arg-type]
+    return reshaped(graph, value, tuple(attrs["shape"]))  # type: ignore[arg-type]

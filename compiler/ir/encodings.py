@@ -1,4 +1,9 @@
-"""The meaning of encodings: real numbers of stored ones, and back."""
+"""The meaning of encodings: real numbers of stored ones, and back.
+
+A constant may have several, from the outermost to the innermost: each says what its numbers are in terms of those of
+the next, and those of the last are stored. `sparse<…> quant<i8@0, …>` is 0 outside the mask and scale * (stored - zero)
+inside; `scale<@1:32, …> palette<4, …>` is scale * table[stored]. Which chains there are says check_encodings.py.
+"""
 
 from __future__ import annotations
 
@@ -9,56 +14,49 @@ import ml_dtypes
 import numpy as np
 
 from edgec.ir.errors import IRError
-from edgec.ir.types import Encoding, Float8, Quant, Type, dtype_name
+from edgec.ir.types import Encoding, Float8, Palette, Quant, Scale, Sparse, Type
 
 Array = np.ndarray[Any, Any]
 Constants = Mapping[str, Array]  # of a module, by key
-FORMATS = ("i4", "i8", "u8", "i16", "u16", "i32")
 FLOAT8 = {"e4m3": np.dtype(ml_dtypes.float8_e4m3fn), "e5m2": np.dtype(ml_dtypes.float8_e5m2)}
 
 
-def check_encoding(constants: Constants, encoding: Encoding, of: Type) -> None:
-    """IRError where an encoding is not one of a tensor of this type."""
-    if of.dtype != "f32":
-        raise IRError(f"{of} is encoded; only f32 may be")
-    axis = encoding.axis
-    if axis is not None and not 0 <= axis < of.rank:
-        raise IRError(f"an encoding of {of} has scales along axis {axis}")
-    group = encoding.group if isinstance(encoding, Quant) else 0
-    if group < 0 or (group and axis is None):
-        raise IRError(f"an encoding of {of} has groups of {group} along axis {axis}")
-    shape = () if axis is None else grouped_dims(of.dims, axis, group) if group else (of.dims[axis],)
-    dtypes = {"scale": "f32"}
-    if isinstance(encoding, Quant):
-        if encoding.format not in FORMATS:
-            raise IRError(f"{of} is encoded in {encoding.format}; legal: {', '.join(FORMATS)}")
-        dtypes["zero"] = encoding.stored
-    elif encoding.format not in FLOAT8:
-        raise IRError(f"there is no 8-bit float {encoding.format}; legal: {', '.join(FLOAT8)}")
-    for (what, dtype), key in zip(dtypes.items(), encoding.constants, strict=True):
-        array = constants.get(key)
-        if array is None or dtype_name(array.dtype) != dtype or array.shape != shape:
-            raise IRError(f"the {what} of an encoding of {of} must be a constant {dtype}{list(shape)}")
-    scale = constants[encoding.scale]
-    legal = scale != 0 if group else scale > 0  # what others made of weights has groups of negative scales
-    if not np.all(np.isfinite(scale)) or not np.all(legal):
-        raise IRError(f"a scale of an encoding of {of} is not a positive number")
-
-
 def decode(constants: Constants, stored: Array, type: Type) -> Array:
-    """The real tensor that stored numbers are, as float32."""
-    encoding = _only(type)
+    """The real tensor that stored numbers are, as float32: each encoding's numbers are those of the one inside it."""
+    numbers = stored
+    for encoding in reversed(type.encodings):
+        numbers = _decoded(constants, numbers, encoding, type)
+    return numbers
+
+
+def _decoded(constants: Constants, numbers: Array, encoding: Encoding, type: Type) -> Array:
+    if isinstance(encoding, Palette):
+        return _looked_up(constants[encoding.table], numbers, encoding, type.dims)
+    if isinstance(encoding, Sparse):
+        return np.where(constants[encoding.mask], numbers, np.float32(0))
     scale = _along(constants[encoding.scale], encoding, type)
+    if isinstance(encoding, Scale):
+        return np.asarray(numbers * scale)
     if isinstance(encoding, Float8):
-        return np.asarray(stored.view(FLOAT8[encoding.format]).astype(np.float32) * scale)
+        return np.asarray(numbers.view(FLOAT8[encoding.format]).astype(np.float32) * scale)
     zero = _along(constants[encoding.zero], encoding, type)
-    return np.asarray((stored.astype(np.int64) - zero.astype(np.int64)).astype(np.float32) * scale)
+    return np.asarray((numbers.astype(np.int64) - zero.astype(np.int64)).astype(np.float32) * scale)
+
+
+def _looked_up(table: Array, indices: Array, palette: Palette, dims: tuple[int, ...]) -> Array:
+    which = np.zeros([1] * len(dims), np.int64)
+    if palette.axis is not None:
+        step = palette.length if palette.along == palette.axis else 1
+        each = np.arange(0, dims[palette.axis], step) // palette.group
+        which = each.reshape([-1 if i == palette.axis else 1 for i in range(len(dims))])
+    found = table.astype(np.float32)[which, indices]  # [..., length]
+    return np.moveaxis(found, -1, palette.along + 1).reshape(dims) if dims else found.reshape(())
 
 
 def encode(constants: Constants, real: Array, type: Type) -> Array:
     """The nearest numbers that can be stored: integers by `nearest_steps` (ONNX, QuantizeLinear); 8-bit floats
-    saturated."""
-    encoding = _only(type)
+    saturated. For encodings that results of operators may have."""
+    encoding = only(type)
     scale = _along(constants[encoding.scale], encoding, type)
     if isinstance(encoding, Float8):
         return nearest_float8(real, scale, encoding.format)
@@ -85,10 +83,12 @@ def nearest_steps(real: Array, scale: Array, zero: Array) -> Array:
     return np.asarray(np.clip(steps + zero.astype(np.int64), info.min, info.max).astype(zero.dtype))
 
 
-def _only(type: Type) -> Encoding:
-    if len(type.encodings) != 1:
-        raise IRError(f"{type} has {len(type.encodings)} encodings; one has a meaning so far")
-    return type.encodings[0]
+def only(type: Type) -> Quant | Float8:
+    """The encoding of what an operator makes. IRError where it is one of constants."""
+    (encoding, *others) = type.encodings or (None,)
+    if others or not isinstance(encoding, Quant | Float8):
+        raise IRError(f"a result {type} has an encoding of constants; quant or float8 may stand there, one of them")
+    return encoding
 
 
 def grouped_dims(dims: tuple[int, ...], axis: int, group: int) -> tuple[int, ...]:
@@ -101,7 +101,7 @@ def spread(v: Array, axis: int, group: int, length: int) -> Array:
     return np.repeat(v, group, axis).take(range(length), axis)
 
 
-def _along(v: Array, encoding: Encoding, type: Type) -> Array:
-    if isinstance(encoding, Quant) and encoding.group and encoding.axis is not None:
+def _along(v: Array, encoding: Quant | Float8 | Scale, type: Type) -> Array:
+    if not isinstance(encoding, Float8) and encoding.group and encoding.axis is not None:
         return spread(v, encoding.axis, encoding.group, type.dims[encoding.axis])
     return v if encoding.axis is None else v.reshape([-1 if i == encoding.axis else 1 for i in range(type.rank)])

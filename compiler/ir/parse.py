@@ -12,9 +12,10 @@ import numpy as np
 from edgec.ir.errors import IRError
 from edgec.ir.graph import Graph, Module, Op, State, Value
 from edgec.ir.ops import OPS
-from edgec.ir.types import DTYPES, Bounded, Dim, Encoding, Float8, Quant, Type
+from edgec.ir.types import DTYPES, Bounded, Dim, Encoding, Float8, Palette, Quant, Scale, Sparse, Type
 
 Array = np.ndarray[Any, Any]
+ENCODINGS = ("quant", "float8", "scale", "palette", "sparse")
 
 _TOKEN = re.compile(
     r"(?P<space>(?:\s|//[^\n]*)+)|(?P<string>\"(?:[^\"\\\n]|\\.)*\")|(?P<value>[%#][A-Za-z0-9_]+)"
@@ -163,24 +164,55 @@ class _Parser:
         if any((d.limit if isinstance(d, Bounded) else d) < 0 for d in dims) or len(dims) > 32:
             raise self._error("a dimension is negative, or there are more than 32")
         encodings: list[Encoding] = []
-        while self._peek("quant") or self._peek("float8"):
+        while any(map(self._peek, ENCODINGS)):
             encodings.append(self._encoding())
         return Type(dtype, tuple(dims), tuple(encodings))
 
     def _encoding(self) -> Encoding:
         kind = self._take("word", "an encoding")
         self._expect("<")
-        form = self._take("word", "a format")
-        axis = int(self._number()) if self._accept("@") else None
-        group = int(self._number()) if kind == "quant" and axis is not None and self._accept(":") else 0
-        keys = []
-        for name in ("scale", "zero") if kind == "quant" else ("scale",):
-            self._expect(",")
-            self._expect(name)
-            self._expect("=")
+        form = ""
+        bits = 0
+        if kind == "palette":
+            bits = self._integer()
+        elif kind in ("quant", "float8"):
+            form = self._take("word", "a format")
+        axis = self._integer() if kind != "sparse" and self._accept("@") else None
+        group = self._integer() if kind != "float8" and axis is not None and self._accept(":") else 0
+        length, along, keys = 1, 0, []
+        if kind == "palette" and self._tokens[self._at + 1][1] == "vectors":
+            self._parameter(True, "vectors")
+            length = self._integer()
+            self._expect("@")
+            along = self._integer()
+        names = {"quant": ("scale", "zero"), "palette": ("table",), "sparse": ("mask",)}.get(kind, ("scale",))
+        for i, name in enumerate(names):
+            self._parameter(kind in ("quant", "float8", "palette") or axis is not None or i > 0, name)
             keys.append(self._key())
         self._expect(">")
-        return Quant(form, keys[0], keys[1], axis, group) if kind == "quant" else Float8(form, keys[0], axis)
+        match kind:
+            case "quant":
+                return Quant(form, keys[0], keys[1], axis, group)
+            case "float8":
+                return Float8(form, keys[0], axis)
+            case "scale":
+                return Scale(keys[0], axis, group)
+            case "palette":
+                return Palette(bits, keys[0], axis, group, length, along)
+        return Sparse(keys[0])
+
+    def _parameter(self, behind: bool, name: str) -> None:
+        """`name=`, with a comma before it where it stands behind something."""
+        if behind:
+            self._expect(",")
+        self._expect(name)
+        self._expect("=")
+
+    def _integer(self) -> int:
+        number = self._number()
+        if not isinstance(number, int):
+            raise self._error(f"expected an integer, found {number}")
+        return number
 
     def _key(self) -> str:
         """The key of a constant that is stored as it is."""

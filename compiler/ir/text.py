@@ -13,6 +13,10 @@ An encoding stands behind the shape, and an encoded constant is declared over th
 
     const #c3 = #c2 f32[64,32] quant<i8@0, scale=#c0, zero=#c1>
     const #c6 = #c5 f32[64,96] quant<i4@1:32, scale=#c3, zero=#c4>      (a scale for each 32 along axis 1)
+    const #c8 = #c7 f32[64,96] palette<4@0:16, table=#c5>               (a table for each 16 along axis 0)
+    const #c8 = #c7 f32[64,96] palette<8, vectors=4@1, table=#c5>       (an index stands for 4 elements along axis 1)
+    const #c9 = #c8 f32[64,96] scale<@1:32, scale=#c3> palette<4, table=#c5>
+    const #c9 = #c8 f32[64,96] sparse<mask=#c6> quant<i8@0, scale=#c0, zero=#c1>
 
 Every constant is declared once, in order of first use. Up to 16 elements stand inline; a larger one is
 `sha("HASH")`, taken from the arrays that the caller hands to the parser, or `seed(n)`, standard normal numbers.
@@ -29,7 +33,7 @@ import numpy as np
 
 from edgec.ir.graph import Graph, Module, Value
 from edgec.ir.ops import OPS
-from edgec.ir.types import Encoding, Float8, Quant, Type, dtype_name
+from edgec.ir.types import Encoding, Float8, Palette, Quant, Scale, Sparse, Type, dtype_name
 
 Array = np.ndarray[Any, Any]
 INLINE = 16
@@ -72,12 +76,21 @@ def _type_text(type: Type, names: Names) -> str:
 
 
 def _encoding_text(encoding: Encoding, names: Names) -> str:
-    axis = "" if encoding.axis is None else f"@{encoding.axis}"
-    axis += f":{encoding.group}" if isinstance(encoding, Quant) and encoding.group else ""
-    scale = f"scale={names[encoding.scale, None]}"
-    if isinstance(encoding, Float8):
-        return f"float8<{encoding.format}{axis}, {scale}>"
-    return f"quant<{encoding.format}{axis}, {scale}, zero={names[encoding.zero, None]}>"
+    where = "" if encoding.axis is None else f"@{encoding.axis}"
+    where += f":{encoding.group}" if isinstance(encoding, Quant | Scale | Palette) and encoding.group else ""
+    first, *others = (names[key, None] for key in encoding.constants)
+    match encoding:
+        case Quant():
+            return f"quant<{encoding.format}{where}, scale={first}, zero={others[0]}>"
+        case Float8():
+            return f"float8<{encoding.format}{where}, scale={first}>"
+        case Scale():
+            return f"scale<{where}{', ' if where else ''}scale={first}>"
+        case Palette():
+            vectors = f", vectors={encoding.length}@{encoding.along}" if encoding.length > 1 else ""
+            return f"palette<{encoding.bits}{where}{vectors}, table={first}>"
+        case Sparse():
+            return f"sparse<mask={first}>"
 
 
 def _constant_text(array: Array, key: str) -> str:

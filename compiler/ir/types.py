@@ -1,7 +1,8 @@
 """Types: what a value is (a real tensor: dtype and shape) and how it is stored (encodings). Frozen, compared by value.
 
 `f32[1,56,56,24]` is a plain tensor, `f32[1,4,P<=1024,8]` has a run-time length with compile-time storage, and
-`f32[64,32,3,3] quant<i8@0, scale=#1f2e, zero=#77aa>` is a real tensor stored as 8-bit integers.
+`f32[64,32,3,3] quant<i8@0, scale=#1f2e, zero=#77aa>` is a real tensor stored as 8-bit integers. How encodings compose
+stands in ir/encodings.py.
 """
 
 from __future__ import annotations
@@ -78,9 +79,9 @@ class Quant:
     def constants(self) -> tuple[str, ...]:
         return self.scale, self.zero
 
-    def permuted(self, perm: tuple[int, ...]) -> Quant:
-        assert not self.group, "scales of groups would have to move too"
-        return self if self.axis is None else replace(self, axis=perm.index(self.axis))
+    def at(self, axis: int | None, constants: tuple[str, ...]) -> Quant:
+        """The same along another axis, by other constants."""
+        return replace(self, axis=axis, scale=constants[0], zero=constants[1])
 
 
 @dataclass(frozen=True)
@@ -99,11 +100,80 @@ class Float8:
     def constants(self) -> tuple[str, ...]:
         return (self.scale,)
 
-    def permuted(self, perm: tuple[int, ...]) -> Float8:
-        return self if self.axis is None else replace(self, axis=perm.index(self.axis))
+    def at(self, axis: int | None, constants: tuple[str, ...]) -> Float8:
+        return replace(self, axis=axis, scale=constants[0])
 
 
-Encoding = Quant | Float8
+@dataclass(frozen=True)
+class Scale:
+    """Inner numbers, those of a palette, times a scale constant: per tensor, along `axis`, or of groups as in Quant."""
+
+    scale: str
+    axis: int | None = None
+    group: int = 0
+
+    @property
+    def constants(self) -> tuple[str, ...]:
+        return (self.scale,)
+
+    def at(self, axis: int | None, constants: tuple[str, ...]) -> Scale:
+        return replace(self, axis=axis, scale=constants[0])
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Stored as indices of `bits` bits, held as u8: an index stands for a row of `table`.
+
+    `table` (f32 or i8) is [tables, 2^bits, length]: a table for each `group` elements along `axis` (the last group may
+    be shorter), one in all where `axis` is None. With `length` above 1, an index stands for that many elements along
+    `along`, which has so many times fewer indices.
+    """
+
+    bits: int
+    table: str
+    axis: int | None = None
+    group: int = 0
+    length: int = 1
+    along: int = 0
+
+    @property
+    def stored(self) -> str:
+        return "u8"
+
+    @property
+    def constants(self) -> tuple[str, ...]:
+        return (self.table,)
+
+    def indices(self, dims: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the indices of a tensor."""
+        return tuple(d // self.length if i == self.along else d for i, d in enumerate(dims))
+
+    def at(self, axis: int | None, constants: tuple[str, ...]) -> Palette:
+        return replace(self, axis=axis, table=constants[0])
+
+
+@dataclass(frozen=True)
+class Sparse:
+    """Zeros where `mask` (bool, the tensor's shape) is False, inner numbers elsewhere. Held in the tensor's shape, with
+    zeros between, until a target packs them."""
+
+    mask: str
+    axis: None = None  # it has none
+
+    @property
+    def stored(self) -> str:
+        return "f32"
+
+    @property
+    def constants(self) -> tuple[str, ...]:
+        return (self.mask,)
+
+    def at(self, axis: int | None, constants: tuple[str, ...]) -> Sparse:
+        assert axis is None
+        return Sparse(constants[0])
+
+
+Encoding = Quant | Float8 | Scale | Palette | Sparse
 
 
 @dataclass(frozen=True)
@@ -138,7 +208,11 @@ class Type:
     @property
     def stored(self) -> Type:
         """What is in memory: the innermost encoding's numbers."""
-        return Type(self.encodings[-1].stored, self.shape) if self.encodings else self
+        if not self.encodings:
+            return self
+        inner = self.encodings[-1]
+        assert not isinstance(inner, Scale), "a scale has numbers of its own"
+        return Type(inner.stored, inner.indices(self.dims) if isinstance(inner, Palette) else self.shape)
 
     @property
     def size(self) -> int:
@@ -155,9 +229,8 @@ class Type:
         return DTYPES[self.dtype]
 
     def permuted(self, perm: tuple[int, ...]) -> Type:
-        """The type after `transpose{perm}`: encodings' axes move with the tensor's."""
-        shape = tuple(self.shape[p] for p in perm)
-        return Type(self.dtype, shape, tuple(e.permuted(perm) for e in self.encodings))
+        """The plain type after `transpose{perm}`; encoded constants move by ir/moved.py."""
+        return Type(self.dtype, tuple(self.shape[p] for p in perm))
 
     def __str__(self) -> str:
         return f"{self.dtype}[{','.join(map(str, self.shape))}]"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from edgec.ir.encodings import check_encoding
+from edgec.ir.check_encodings import check_encodings, check_stored
 from edgec.ir.errors import IRError
 from edgec.ir.graph import Graph, Module, Value
 from edgec.ir.ops import OPS
-from edgec.ir.types import Quant
 
 
 def verify_module(module: Module, after: str = "") -> None:
@@ -45,7 +44,7 @@ def verify_graph(graph: Graph) -> None:
         for result in op.results:
             if result.op is not op or result in known:
                 raise IRError(f"{label}: a result belongs to another op")
-            _encodings(graph, result)
+            check_encodings(graph.module.constants, result.type, constant=False)
             known.add(result)
     leaving = [*graph.outputs, *((s.input.name, s.output) for s in graph.states)]
     for name, value in leaving:
@@ -67,14 +66,12 @@ def _constant(graph: Graph, value: Value, label: str) -> None:
     array = graph.module.constants.get(value.const)
     if array is None:
         raise IRError(f"{label} reads a constant that the module does not have")
-    _encodings(graph, value)
-    if array.shape != value.type.dims or array.dtype != value.type.stored.numpy:
+    check_encodings(graph.module.constants, value.type, constant=True)
+    stored = value.type.stored
+    if array.shape != stored.dims or array.dtype != stored.numpy:
         raise IRError(f"{label} reads a constant of another type than {value.type}")
-    four = any(isinstance(e, Quant) and e.format == "i4" for e in value.type.encodings)
-    if four and array.size and (array.min() < -8 or array.max() > 7):
-        raise IRError(f"{label} reads a constant in i4 that has numbers beyond -8 and 7")
-
-
-def _encodings(graph: Graph, value: Value) -> None:
-    for encoding in value.type.encodings:
-        check_encoding(graph.module.constants, encoding, value.type.plain)
+    if value.type.encodings:
+        try:
+            check_stored(graph.module.constants, array, value.type)
+        except IRError as error:
+            raise IRError(f"{label}: {error}") from None

@@ -67,7 +67,9 @@ def _floor_div(x: Array, y: Array) -> Array:
 
 
 def _cast(call: Call) -> Array:
-    return cast(call.real("x"), call.named_type("dtype").numpy)
+    """To halves: what keeps the result rounds it, or keeps it in float32."""
+    x, dtype = call.real("x"), call.named_type("dtype").numpy
+    return x if dtype == np.float16 and x.dtype == np.float32 else cast(x, dtype)
 
 
 def cast(x: Array, dtype: np.dtype[Any]) -> Array:

@@ -20,7 +20,12 @@ Array = np.ndarray[Any, Any]
 
 
 class PackageError(RunError):
-    """A package that cannot be read, or whose parts contradict each other."""
+    """A package that cannot be read, or whose parts contradict each other. What a file says of itself may be any text:
+    the message is one line of what can be printed, and not a long one."""
+
+    def __init__(self, sentence: str) -> None:
+        line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in sentence)
+        super().__init__(line if len(line) <= 360 else line[:357] + "…")
 
 
 class Budget:

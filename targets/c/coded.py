@@ -9,9 +9,9 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from edgec.ir.encodings import spread
+from edgec.ir.encodings import only, spread
 from edgec.ir.graph import Graph, Value
-from edgec.ir.types import Quant
+from edgec.ir.types import Float8, Quant
 from edgec.plan.plan import Struct, Symbol
 from edgec.targets.c.bf16tiles import Bf16Tiles
 from edgec.targets.c.float8tiles import GROUP, Float8Tiles
@@ -106,7 +106,7 @@ def weights_of(graph: Graph, value: Value, channels: int, products: int) -> Weig
     form = form_of(graph, value, channels, products)
     if form is None:
         return graph.array(value)
-    encoding = value.type.encodings[0]
+    encoding = only(value.type)
     scale = graph.module.constants[encoding.scale]
     zeros = np.broadcast_to(np.int8(0), value.type.dims)
     if form.group:
@@ -124,9 +124,9 @@ def weights_of(graph: Graph, value: Value, channels: int, products: int) -> Weig
 
 def form_of(graph: Graph, value: Value, channels: int, products: int) -> Form | None:
     """The kernels' form of a constant's encoding, with scales a channel or a group that the form holds."""
-    if value.const is None or len(value.type.encodings) != 1:
+    (encoding, *others) = value.type.encodings or (None,)
+    if value.const is None or others or not isinstance(encoding, Quant | Float8):
         return None
-    encoding = value.type.encodings[0]
     group = encoding.group if isinstance(encoding, Quant) else 0
     constants = graph.module.constants
     if encoding.axis not in ((products,) if group else (None, channels)):

@@ -45,7 +45,5 @@ def choose(name: str) -> Deployment:
     """The named deployment target, or the default."""
     chosen = DEPLOYMENTS.get((name or DEFAULT).lower())
     if chosen is None:
-        raise UsageError(
-            f"--target coreml:{name}: there is no such deployment target; legal: {', '.join(DEPLOYMENTS)}"
-        )
+        raise UsageError(f"--target coreml:{name}: there is no such deployment target; legal: {', '.join(DEPLOYMENTS)}")
     return chosen

@@ -23,16 +23,13 @@ from edgec.targets.coreml.compressed import constant
 from edgec.targets.coreml.deployment import Deployment
 from edgec.targets.coreml.mil import Var, mb, types
 from edgec.targets.coreml.ranks import MOST_RANK, broadcasted, held, reshaped
+from edgec.targets.coreml.refusal import NoRoute as NoRoute
 
 Array = np.ndarray[Any, Any]
 LARGEST_HALF = 65504.0
 FIRST_BEYOND = 65520.0  # what rounds to infinity
 CAST = {"f32": "fp32", "f16": "fp16", "i32": "int32", "bool": "bool"}
 NUMPY = {"f32": np.float32, "f16": np.float16, "i32": np.int32, "bool": np.bool_}
-
-
-class NoRoute(Exception):
-    """An operator that Core ML cannot express, in words that follow the operator's name: `is not ...`."""
 
 
 class Emission:
@@ -44,11 +41,17 @@ class Emission:
         self.halves = halves
         self.wide = frozenset(wide)
         self.float = "f32"  # what the operator that is being emitted computes in
+        self.origins: dict[str, Op] = {}  # whose part a variable is, by its name
+        self.notes: list[str] = []  # what whoever builds should know, in the order of the graph
+        self.results: dict[Value, str] = {}  # names of the variables that values are
+        self._op: Op | None = None
         self._vars: dict[tuple[Value, str], Var] = {}
         self._made: dict[Value, str] = {}  # the dtype in which a value was made
         self._names: dict[str, int] = {}
 
     def begin(self, op: Op) -> None:
+        """The operator whose route comes next."""
+        self._op = op
         self.float = "f16" if self.halves and op not in self.wide else "f32"
 
     # --- operands -----------------------------------------------------------------------------------------------
@@ -112,7 +115,10 @@ class Emission:
         An operand may be a Var, a list of them, or what numpy takes as a constant parameter."""
         given = {name: x for name, x in inputs.items() if x is not None}
         name = given.pop("name", None) or self.name(kind)
-        return getattr(mb, kind)(**given, name=name)
+        made = getattr(mb, kind)(**given, name=name)
+        if self._op is not None:
+            self.origins |= {var.name: self._op for var in (made if isinstance(made, (list, tuple)) else (made,))}
+        return made
 
     def const(self, array: Array | float | int, dtype: str | None = None) -> Var:
         """A constant; floats as the operator computes, integers as int32 where they fit."""
@@ -155,6 +161,11 @@ class Emission:
         self._names[kind] = number + 1
         return f"{kind}_{number}"
 
+    def note(self, sentence: str) -> None:
+        """Once for all."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+
     # --- results ----------------------------------------------------------------------------------------------
 
     def bind(self, value: Value, var: Var) -> None:
@@ -168,6 +179,7 @@ class Emission:
         dtype = dtype_of(var)
         self._vars[value, dtype] = var
         self._made[value] = dtype
+        self.results[value] = var.name
 
     def made(self, value: Value) -> Var:
         """A value in the dtype in which it was made."""

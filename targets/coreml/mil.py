@@ -17,7 +17,10 @@ try:
         import coremltools
         from coremltools.converters.mil import Builder as mb
         from coremltools.converters.mil.backend.mil.load import load as export
-        from coremltools.converters.mil.mil import Function, Program, Var, types
+        from coremltools.converters.mil.frontend.milproto.load import load as load_program
+        from coremltools.converters.mil.mil import Function, Program, Var, mil_list, types
+        from coremltools.proto import FeatureTypes_pb2 as feature_types
+        from coremltools.proto import Model_pb2 as model_messages
 except ImportError as error:
     raise ToolError(f"Core ML packages are made with coremltools ({error}): pip install 'edgec[coreml]'") from error
 finally:
@@ -33,4 +36,5 @@ OPSETS = {
 DTYPES = {"f32": types.fp32, "f16": types.fp16, "i32": types.int32, "bool": types.bool, "i8": types.int8,
           "u8": types.uint8, "i16": types.int16, "u16": types.uint16}  # fmt: skip
 
-__all__ = ["DTYPES", "OPSETS", "Function", "Program", "Var", "coremltools", "export", "mb", "types"]
+__all__ = ["DTYPES", "OPSETS", "Function", "Program", "Var", "coremltools", "export", "feature_types", "load_program",
+           "mb", "mil_list", "model_messages", "types"]  # fmt: skip

@@ -45,7 +45,7 @@ def around(dims: Dims, axis: int) -> Dims:
 def transposed(e: Emission, x: Var, dims: Dims, perm: Sequence[int]) -> Var:
     """`x`, which holds a tensor of `dims`, with axes permuted, held as the result."""
     if len(dims) <= MOST_RANK:
-        return e.mil("transpose", x=x, perm=list(perm)) if list(perm) != sorted(perm) else x
+        return x if list(perm) == sorted(perm) else e.mil("transpose", x=x, perm=list(perm))
     result = held(tuple(dims[p] for p in perm))
     dims, order = _merged(dims, perm)
     while len(dims) > MOST_RANK:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from edgec.ir.graph import Op
+from edgec.targets.coreml.channel_scale import scaled, weights
 from edgec.targets.coreml.emission import Emission, NoRoute, Route, dtype_of
 from edgec.targets.coreml.mil import Var
 from edgec.targets.coreml.routes.activation import activated
@@ -20,14 +21,18 @@ def _conv(e: Emission, op: Op) -> Var:
     if a["to"]:
         raise NoRoute("multiplies bf16 or 8-bit floats, which Core ML does not")
     x, pads = cropped(e, e.operand(op, 0), ints(a["pads"]))
-    weight, dilations = e.operand(op, 1), ints(a["dilations"])
+    weight, scale = weights(e, op, 0)
+    dilations = ints(a["dilations"])
     if op.arg(1).const is None and max(dilations) > 1:
         weight, dilations = _spread(e, weight, dilations), [1] * len(dilations)
     bias, later = _bias(e, op)
+    if scale is not None and bias is not None:
+        bias, later = None, _along_channels(e, bias, op)
     y = e.mil(
         "conv", x=x, weight=weight, bias=bias, strides=ints(a["strides"]), pad_type="custom", pad=mil_pads(pads),
         dilations=dilations, groups=a["groups"],
     )  # fmt: skip
+    y = scaled(e, y, scale, op.result.type.rank - 2)
     for term in (later, e.optional(op, 3)):
         y = y if term is None else e.mil("add", x=y, y=term)
     return activated(e, y, a["act"])
@@ -77,14 +82,16 @@ def _conv_transpose(e: Emission, op: Op) -> Var:
         for n, k, s, d in zip(spatial, kernel, a["strides"], a["dilations"], strict=True)
     ]
     tail = [max(0, pads[i] + out[i] - full[i]) for i in range(r)]
-    if any(tail) and bias is not None:
+    weight, scale = weights(e, op, 1)
+    if (any(tail) or scale is not None) and bias is not None:
         bias, later = None, _along_channels(e, bias, op)
     plain = not any(more) and min(pads) >= 0
     y = e.mil(
-        "conv_transpose", x=e.operand(op, 0), weight=e.operand(op, 1), bias=bias, strides=ints(a["strides"]),
+        "conv_transpose", x=e.operand(op, 0), weight=weight, bias=bias, strides=ints(a["strides"]),
         pad_type="custom" if plain else "valid", pad=mil_pads(pads) if plain else None,
         dilations=ints(a["dilations"]), groups=a["groups"],
     )  # fmt: skip
+    y = scaled(e, y, None if scale is None else np.tile(scale, a["groups"]), r)
     if not plain:
         y = padded(e, y, [max(0, -p) for p in pads[:r]] + tail, 0.0)
         y = cut(e, y, [max(0, p) for p in pads[:r]], out, [1] * r)

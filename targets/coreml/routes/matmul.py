@@ -6,6 +6,7 @@ import numpy as np
 
 from edgec.ir.graph import Op
 from edgec.ir.types import FLOATS
+from edgec.targets.coreml.channel_scale import scaled, weights
 from edgec.targets.coreml.emission import Emission, NoRoute, Route
 from edgec.targets.coreml.mil import Var
 from edgec.targets.coreml.routes.activation import activated
@@ -14,14 +15,16 @@ from edgec.targets.coreml.routes.activation import activated
 def _matmul(e: Emission, op: Op) -> Var:
     if op.attrs["to"]:
         raise NoRoute("multiplies bf16 or 8-bit floats, which Core ML does not")
-    bias = op.inputs[2] if len(op.inputs) > 2 else None
+    transposed, row = bool(op.attrs["trans_b"]), None
     if _is_layer(op):
-        row = _row(e, op)
-        y = e.mil("linear", x=e.operand(op, 0), weight=_weight(e, op), bias=row)
-        bias = bias if row is None else None
+        weight, scale = weights(e, op, 0) if transposed else (_turned(e, op), None)
+        row = _row(e, op) if scale is None else None
+        y = e.mil("linear", x=e.operand(op, 0), weight=weight, bias=row)
     else:
-        y = e.mil("matmul", x=e.operand(op, 0), y=e.operand(op, 1), transpose_y=bool(op.attrs["trans_b"]))
-    return activated(e, y if bias is None else e.mil("add", x=y, y=e.value(bias)), str(op.attrs["act"]))
+        weight, scale = weights(e, op, op.arg(1).type.rank - (2 if transposed else 1))
+        y = e.mil("matmul", x=e.operand(op, 0), y=weight, transpose_y=transposed)
+    y, bias = scaled(e, y, scale, 0), e.optional(op, 2) if row is None else None
+    return activated(e, y if bias is None else e.mil("add", x=y, y=bias), str(op.attrs["act"]))
 
 
 def _is_layer(op: Op) -> bool:
@@ -31,9 +34,8 @@ def _is_layer(op: Op) -> bool:
     return matrix and x.type.dtype in FLOATS and x.type.rank <= 3
 
 
-def _weight(e: Emission, op: Op) -> Var:
-    if op.attrs["trans_b"]:
-        return e.operand(op, 1)
+def _turned(e: Emission, op: Op) -> Var:
+    """The matrix as [results, operands]."""
     return e.const(np.ascontiguousarray(np.asarray(e.array(op, 1)).T))
 
 

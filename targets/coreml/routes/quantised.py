@@ -37,4 +37,9 @@ def _dequantize(e: Emission, op: Op) -> Var:
     return e.cast(y, e.float)
 
 
-ROUTES: dict[str, Route] = {"quantize": _quantize, "dequantize": _dequantize}
+def _encode(e: Emission, op: Op) -> Var:
+    """The same tensor; what it is stored as is done to every result (stored_values.py)."""
+    return e.mil("identity", x=e.operand(op, 0))
+
+
+ROUTES: dict[str, Route] = {"encode": _encode, "quantize": _quantize, "dequantize": _dequantize}

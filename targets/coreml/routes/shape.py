@@ -28,14 +28,17 @@ def _broadcast_to(e: Emission, op: Op) -> Var:
 
 def sliced(e: Emission, x: Var, starts: Sequence[int], counts: Sequence[int], steps: Sequence[int]) -> Var:
     """`counts` elements of each axis from `starts` on, `steps` apart. What goes backwards is cut out forwards and then
-    reversed: no mask or negative end is needed."""
+    reversed: no negative end is needed. Axes that stay whole are masked: what is said of them holds for any length."""
     shape = [int(d) for d in x.shape]
     back = [i for i, (step, n) in enumerate(zip(steps, counts, strict=True)) if step < 0 and n > 1]
     first = [s + (n - 1) * d if d < 0 else s for s, n, d in zip(starts, counts, steps, strict=True)]
     stride = [abs(d) if n > 1 else 1 for n, d in zip(counts, steps, strict=True)]
     end = [f + (n - 1) * d + 1 for f, n, d in zip(first, counts, stride, strict=True)]
     if first != [0] * len(shape) or list(counts) != shape:
-        x = e.mil("slice_by_index", x=x, begin=first, end=end, stride=stride)
+        whole = [(f, n, d) == (0, length, 1) for f, n, d, length in zip(first, counts, stride, shape, strict=True)]
+        end = [0 if w else n for n, w in zip(end, whole, strict=True)]
+        mask = whole if any(whole) else None
+        x = e.mil("slice_by_index", x=x, begin=first, end=end, stride=stride, end_mask=mask)
     return e.mil("reverse", x=x, axes=back) if back else x
 
 

@@ -1,0 +1,112 @@
+"""`--precision` and `--encode` of a package: what it computes in, how its weights are stored, how it is judged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgec.image import Image
+from edgec.ir.errors import UsageError
+from edgec.ir.graph import Graph, Module, Op
+from edgec.ir.verify import verify_module
+from edgec.narrowed import HALVES_DB, SAME_WEIGHTS, Narrowed
+from edgec.options import BuildOptions
+from edgec.passes import COREML
+from edgec.pipeline import parse_passes, run_pipeline
+from edgec.precision import calibration_of
+from edgec.sample_inputs import sample_inputs
+from edgec.targets.coreml.deployment import Deployment
+from edgec.verify_artifact import ranges_of
+
+FLOATS = ("float32", "fp16")
+# what --precision means for weights; everything else is computed in halves
+CODED = {
+    "w8": "quantize_weights",
+    "w4": "palettize{bits=4,group=32}",
+    "fp8-e4m3": "float8_weights{format=e4m3}",
+    "fp8-e5m2": "float8_weights{format=e5m2}",
+}
+ONE_TABLE = "palettize{bits=4}"  # w4 where tables of groups are no form
+GROUPED = 18  # from which iOS on they are
+HALVES = f"signal to noise of {HALVES_DB} dB against the same graph in float32"
+IN_FLOAT32 = "edgec's interpreter in float32"
+RANDOM_SAMPLES = 3  # where no --calib is given to the doctor
+
+
+@dataclass(frozen=True)
+class SettledPackage:
+    """`wide` are the operators that compute in float32 beside halves; `facts` go into the receipt."""
+
+    halves: bool
+    wide: Collection[Op] = ()
+    narrowed: Narrowed | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def check_precision(options: BuildOptions, deployment: Deployment) -> None:
+    """UsageError for a precision that packages do not have."""
+    legal = (*FLOATS, *CODED)
+    if options.precision not in legal:
+        raise UsageError(f"--precision {options.precision} is not for packages; legal: {', '.join(legal)}")
+    if options.encode and options.precision not in FLOATS:
+        raise UsageError(f"--encode says how weights are stored, and so does --precision {options.precision}: give one")
+    if options.fix and options.precision == "float32":
+        raise UsageError("--fix keeps in float32 what halves break: give --precision fp16 with it")
+
+
+def settle_package(
+    module: Module, deployment: Deployment, options: BuildOptions, images: Mapping[str, Image],
+    progress: Callable[[str], None],
+) -> SettledPackage:  # fmt: skip
+    """Runs the passes over an imported module."""
+    effects = run_pipeline(module, COREML)
+    graph = module.entries["main"]
+    facts: dict[str, Any] = {"passes": {n: {"went": dict(e.went), "came": dict(e.came)} for n, e in effects.items()}}
+    encode = options.encode or CODED.get(options.precision, "")
+    if options.precision == "w4" and deployment.number < GROUPED:
+        encode = ONE_TABLE
+    if encode:
+        progress(f"encoding weights: {encode}")
+        run_pipeline(module, parse_passes(encode))
+        verify_module(module, after=encode)
+        facts["encoded"] = {"passes": encode, "weights": _encoded(graph)}
+    halves = options.precision != "float32"
+    wide: Collection[Op] = ()
+    if options.fix:
+        wide, facts["fp16"] = _mended(module, deployment, options, images, progress)
+    meant = IN_FLOAT32 if halves else SAME_WEIGHTS
+    narrowed = Narrowed(graph, (), meant, HALVES_DB) if halves else Narrowed(graph, (), meant) if encode else None
+    return SettledPackage(halves, wide, narrowed, facts)
+
+
+def samples_for_doctor(
+    module: Module, options: BuildOptions, images: Mapping[str, Image], progress: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """Those of --calib, or random ones."""
+    if options.calib is not None:
+        return [dict(s) for s in calibration_of(module, options, images, progress).samples]
+    ports = [(v.name, v.type) for v in module.entries["main"].inputs]
+    ranges = ranges_of(options, images)
+    return [dict(sample_inputs(ports, options.seed + i, ranges)) for i in range(RANDOM_SAMPLES)]
+
+
+def _mended(
+    module: Module, deployment: Deployment, options: BuildOptions, images: Mapping[str, Image],
+    progress: Callable[[str], None],
+) -> tuple[Collection[Op], dict[str, Any]]:  # fmt: skip
+    from edgec.fp16_doctor import operators_to_widen
+
+    samples = samples_for_doctor(module, options, images, progress)
+    progress(f"looking for what halves break, on {len(samples)} samples")
+    found, wide = operators_to_widen(module, deployment, samples)
+    kept = [op.label for op in module.entries["main"].ops if op in wide]
+    return wide, {"samples": len(samples), "found": [f.facts() for f in found.findings], "kept_in_float32": kept}
+
+
+def _encoded(graph: Graph) -> dict[str, int]:
+    """How many weights have each form."""
+    values = {v for op in graph.ops for v in op.inputs if v is not None and v.const is not None and v.type.encodings}
+    forms = Counter(" ".join(type(e).__name__.lower() for e in v.type.encodings) for v in values)
+    return dict(sorted(forms.items()))

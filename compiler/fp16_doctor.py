@@ -1,0 +1,217 @@
+"""The fp16 doctor: which operator of a package overflows or diverges in halves, and which must stay in float32.
+
+The package is made in halves and evaluated twice on the same samples: rounding once an operator as halves do, and in
+float32 throughout. An operator overflows where float32 has a number that halves do not hold; it diverges where its
+result is noisier than LEAST_DB and what it reads is not. What is found by bisection elsewhere ("which operator breaks
+in fp16?") is read off here, in the order of the graph.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgec.artifact import staged_files
+from edgec.ir.graph import Graph, Module, Op, Value
+from edgec.ir.types import FLOATS
+from edgec.narrowed import HALVES_DB
+from edgec.runtime.coreml.evaluate import Evaluator
+from edgec.runtime.coreml.package import Package, read_package
+from edgec.runtime.coreml.program import Operation
+from edgec.targets.coreml.deployment import Deployment
+
+Array = np.ndarray[Any, Any]
+Feeds = Sequence[Mapping[str, Array]]
+LEAST_DB = HALVES_DB  # what outputs must keep is what an operator may leave
+FIRST_BEYOND = 65520.0  # rounds to infinity
+TRIALS = 64  # packages that are made to leave out operators
+HELD_BYTES = 256 << 20  # of values in float32 that are held at once to compare with
+
+
+@dataclass
+class Seen:
+    """Of a MIL variable over all samples: its largest magnitude where it is in halves, and how noisy they make it."""
+
+    nbytes: int = 0
+    largest: float = 0.0
+    lost: bool = False  # halves have infinities or NaNs where float32 has numbers
+    signal: float = 0.0
+    noise: float = 0.0
+
+    @property
+    def decibels(self) -> float:
+        if self.lost:
+            return -math.inf
+        return 10 * math.log10(self.signal / self.noise) if self.noise and self.signal else math.inf
+
+    def compare(self, narrow: Array, wide: Array) -> None:
+        a, b = narrow.astype(np.float64), wide.astype(np.float64)
+        finite = np.isfinite(b)
+        if narrow.dtype == np.float16:
+            self.largest = max(self.largest, float(np.abs(b[finite]).max(initial=0.0)))
+        self.lost |= not np.isfinite(a[finite]).all()
+        both = finite & np.isfinite(a)
+        self.signal += float(np.sum(b[both] ** 2))
+        self.noise += float(np.sum((a[both] - b[both]) ** 2))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`what` is `overflows` or `diverges`, `detail` says by how much."""
+
+    op: Op
+    what: str
+    detail: str
+
+    def facts(self) -> dict[str, str]:
+        return {"op": self.op.label, "what": self.what, "detail": self.detail}
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """`findings` in the order of the graph; `outputs` are the decibels that halves leave of each output, `levels` the
+    same of each float of the graph."""
+
+    findings: list[Finding]
+    outputs: dict[str, float]
+    levels: Mapping[Value, float]
+
+    @property
+    def healthy(self) -> bool:
+        overflow = any(f.what == "overflows" for f in self.findings)
+        return not overflow and all(level >= LEAST_DB for level in self.outputs.values())
+
+
+def diagnose(module: Module, deployment: Deployment, samples: Feeds, wide: Collection[Op] = ()) -> Diagnosis:
+    """Of the entry `main`, on which all passes have run; the operators in `wide` are in float32 already."""
+    from edgec.targets.coreml.package import package_files
+    from edgec.targets.coreml.program import emit
+
+    graph = module.entries["main"]
+    emitted = emit(module, deployment, True, wide)
+    features = {f.name: f.feature for f in emitted.inputs}
+    feeds = [{features[name]: x for name, x in sample.items()} for sample in samples]
+    with staged_files(package_files(emitted)) as folder:
+        seen = _compared(read_package(folder), feeds)
+    parts: dict[Op, list[Seen]] = {}
+    for name, op in emitted.origins.items():
+        if name in seen:
+            parts.setdefault(op, []).append(seen[name])
+    levels = {v: seen[name].decibels for v, name in emitted.results.items() if name in seen}
+    findings = [f for op in graph.ops if op in parts for f in _judged(op, parts[op], levels)]
+    return Diagnosis(findings, {f.name: seen[f.feature].decibels for f in emitted.outputs if f.feature in seen}, levels)
+
+
+def _judged(op: Op, parts: Sequence[Seen], levels: Mapping[Value, float]) -> Iterator[Finding]:
+    before = min((levels[v] for v in op.inputs if v is not None and v in levels), default=math.inf)
+    beyond = [s for s in parts if s.largest >= FIRST_BEYOND or (s.lost and before > -math.inf)]
+    if beyond:
+        largest = max(s.largest for s in beyond)
+        inside = " inside of it" if all(levels.get(v) is None for v in op.results) else ""
+        yield Finding(op, "overflows", f"it has numbers up to {largest:.4g}{inside}, and halves end at 65504")
+        return
+    after = min((levels[v] for v in op.results if v in levels), default=math.inf)
+    if after < LEAST_DB <= before:
+        read = "exact" if before == math.inf else f"{before:.1f} dB"
+        yield Finding(op, "diverges", f"halves leave {after:.1f} dB of its result, and what it reads has {read}")
+
+
+def _compared(package: Package, feeds: Feeds) -> dict[str, Seen]:
+    """Every float that the program makes, in halves and in float32, as many at a time as may be held."""
+    seen: dict[str, Seen] = {}
+
+    def sized(_: Operation, name: str, x: Array) -> None:
+        if x.dtype.kind == "f":
+            seen[name] = Seen(x.nbytes)
+
+    Evaluator(package, halves=False, observe=sized).run(feeds[0])
+    for group in _groups(seen):
+        for sample in feeds:
+            _compare(package, sample, group, seen)
+    return seen
+
+
+def _compare(package: Package, sample: Mapping[str, Array], group: set[str], seen: dict[str, Seen]) -> None:
+    held: dict[str, Array] = {}
+
+    def hold(_: Operation, name: str, x: Array) -> None:
+        if name in group:
+            held[name] = x
+
+    def compare(_: Operation, name: str, x: Array) -> None:
+        if name in held:
+            seen[name].compare(x, held.pop(name))
+
+    Evaluator(package, halves=False, observe=hold).run(sample)
+    Evaluator(package, halves=True, observe=compare).run(sample)
+
+
+def _groups(seen: Mapping[str, Seen]) -> list[set[str]]:
+    groups: list[set[str]] = [set()]
+    held = 0
+    for name, found in seen.items():
+        if held + found.nbytes > HELD_BYTES and groups[-1]:
+            groups.append(set())
+            held = 0
+        groups[-1].add(name)
+        held += found.nbytes
+    return groups
+
+
+def operators_to_widen(module: Module, deployment: Deployment, samples: Feeds) -> tuple[Diagnosis, set[Op]]:
+    """The diagnosis of all in halves, and operators that must compute in float32 so that nothing overflows and every
+    output keeps LEAST_DB: found one after the other, the first ones first; then those are left out again without which
+    it still holds."""
+    graph = module.entries["main"]
+    first = found = diagnose(module, deployment, samples)
+    wide: set[Op] = set()
+    while not found.healthy:
+        more = {f.op for f in found.findings if f.what == "overflows"} - wide
+        more = more or _to_blame(graph, found, wide)
+        if not more:
+            return first, wide
+        wide |= more
+        found = diagnose(module, deployment, samples, wide)
+
+    def enough(ops: set[Op]) -> bool:
+        return diagnose(module, deployment, samples, ops).healthy
+
+    return first, _fewest([op for op in graph.ops if op in wide], enough)
+
+
+def _fewest(ops: Sequence[Op], enough: Callable[[set[Op]], bool]) -> set[Op]:
+    """A part of `ops` that is enough and of which no single one can go (delta debugging, Zeller 2002), as far as TRIALS
+    trials go."""
+    left, size, trials = list(ops), len(ops) // 2, 0
+    while size and trials < TRIALS:
+        for start in range(0, len(left), size):
+            fewer = left[:start] + left[start + size :]
+            trials += 1
+            if trials <= TRIALS and enough(set(fewer)):
+                left = fewer
+                break
+        else:
+            size //= 2
+        size = min(size, len(left))
+    return set(left)
+
+
+def _to_blame(graph: Graph, found: Diagnosis, wide: Collection[Op]) -> set[Op]:
+    """The first operator that diverges, or where that is in float32 already, what makes its noisiest operand; at last
+    what makes the noisiest output."""
+    diverging = [f.op for f in found.findings if f.what == "diverges"]
+    ends = sorted((v for _, v in graph.outputs), key=lambda v: found.levels.get(v, math.inf))
+    starts = [*diverging, *(v.op for v in ends if v.op is not None)]
+    for start in starts:
+        op: Op | None = start
+        while op is not None and op in wide:
+            made = [v for v in op.inputs if v is not None and v.op is not None and v.type.dtype in FLOATS]
+            noisiest = min(made, key=lambda v: found.levels.get(v, math.inf), default=None)
+            op = None if noisiest is None else noisiest.op
+        if op is not None:
+            return {op}
+    return set()

@@ -1,0 +1,61 @@
+"""Graphs in files: an ONNX model, or a graph in text form, whose larger arrays lie in an .npz of the same name."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from edgec.ir.errors import UsageError
+from edgec.ir.graph import Module
+from edgec.ir.parse import parse_module
+from edgec.ir.text import INLINE, print_module
+from edgec.ir.types import DTYPES
+from edgec.ir.verify import verify_module
+from edgec.onnx_import.importer import import_model
+from edgec.onnx_import.options import ImportOptions
+
+SUFFIX = ".onnx"
+WHEN = (1980, 1, 1, 0, 0, 0)  # of what stands in an archive: same graph, same bytes
+
+
+def read_graph(path: Path, options: ImportOptions) -> Module:
+    """The module in a file, verified. UsageError when it cannot be read; `options` are for models."""
+    if path.suffix == SUFFIX:
+        module = import_model(path, options)
+    else:
+        try:
+            text = path.read_text()
+            arrays = _arrays(path.with_suffix(".npz"))
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+            raise UsageError(f"{path} cannot be read: {error}") from None
+        if options.shapes or options.consts:
+            raise UsageError(f"--shape and --const are for {SUFFIX} files, and {path} is none")
+        module = parse_module(text, arrays)
+    verify_module(module)
+    return module
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    if not path.exists():
+        return {}
+    with np.load(path, allow_pickle=False) as stored:
+        arrays = {key: stored[key] for key in stored.files}
+    # numpy writes bf16, which it does not know, as so many bytes
+    return {k: v.view(DTYPES["bf16"]) if v.dtype.kind == "V" else v for k, v in arrays.items()}
+
+
+def write_graph(module: Module, path: Path) -> None:
+    """The text, and beside it the arrays that do not stand in it."""
+    text = print_module(module)
+    path.write_text(text)
+    large = {k: v for k, v in sorted(module.constants.items()) if v.size > INLINE and f'sha("{k}")' in text}
+    if not large:
+        return
+    with zipfile.ZipFile(path.with_suffix(".npz"), "w") as archive:
+        for key, array in large.items():
+            data = io.BytesIO()
+            np.save(data, array)
+            archive.writestr(zipfile.ZipInfo(f"{key}.npy", WHEN), data.getvalue())

@@ -1,0 +1,53 @@
+"""Weights become MXFP4: numbers of 4 bits (E2M1) times a power of two for each 32 of them along the products.
+
+%1 = conv %0, #w   ->   %1 = conv %0, #i scale<@1:32, scale=#s> palette<4, table=#e2m1>
+
+By the conversion of the OCP Microscaling Formats Specification 1.0 (6.3): the scale is 2^(e - 2), where 2^e is the
+power of two in the largest number of the block; the others are rounded to the nearest, half to even, and saturate.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from edgec.ir.errors import UsageError
+from edgec.ir.graph import Graph, Value
+from edgec.ir.types import Palette, Scale, Type
+from edgec.passes.weights import LEAST, Weights, encode_each, grouped, ungrouped, within
+
+Array = np.ndarray[Any, Any]
+E2M1 = np.dtype(ml_dtypes.float4_e2m1fn)
+TABLE = np.arange(16, dtype=np.uint8).view(E2M1).astype(np.float32)
+LARGEST = 6.0
+EXPONENT = 2  # of the largest
+LEAST_EXPONENT = -127  # of a scale, E8M0
+
+
+def mxfp4_weights(graph: Graph, group: int = 32, least: int = LEAST) -> bool:
+    if group < 1:
+        raise UsageError(f"mxfp4_weights: groups of {group}; legal are those of 1 and more, and the standard says 32")
+
+    def form(graph: Graph, weights: Weights) -> Value | None:
+        if within(graph, weights) != ((), None):
+            return None
+        numbers, axis = graph.array(weights.value), weights.products
+        blocks = grouped(numbers, axis, group)
+        scale = block_scales(np.abs(blocks).max(axis=-1))
+        with np.errstate(over="ignore"):
+            codes = np.clip(blocks / scale[..., None], -LARGEST, LARGEST).astype(E2M1).view(np.uint8)
+        stored = ungrouped(codes, axis, numbers.shape[axis])
+        scales = np.ascontiguousarray(np.moveaxis(scale, -1, axis))
+        palette = Palette(4, graph.module.intern(TABLE.reshape(1, 16, 1)))
+        type = Type("f32", numbers.shape, (Scale(graph.module.intern(scales), axis, group), palette))
+        return graph.encoded(stored, type, weights.value.name)
+
+    return encode_each(graph, least, form)
+
+
+def block_scales(largest: Array) -> Array:
+    """2^(floor(log2(largest)) - 2); 1 for blocks of zeros."""
+    _, exponent = np.frexp(np.where(largest > 0, largest, 4.0))  # largest is in [2^(exponent - 1), 2^exponent)
+    return np.asarray(np.exp2(np.maximum(exponent - 1 - EXPONENT, LEAST_EXPONENT)).astype(np.float32))

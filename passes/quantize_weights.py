@@ -1,0 +1,84 @@
+"""Weights become i8 with a scale a result channel, or i4 with one for each `group` along the products.
+
+%1 = conv %0, #w   ->   %1 = conv %0, #q quant<i8@0, scale=#s, zero=#z>
+                        %1 = conv %0, #q quant<i4@1:32, scale=#s, zero=#z>
+
+Weights that are such integers times scales already keep them exactly, zero points too where bits are four. Others are
+rounded to the nearest step of symmetric scales, which halves hold. Of sparse weights, what is in the mask.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edgec.ir.encodings import nearest_steps
+from edgec.ir.errors import UsageError
+from edgec.ir.graph import Graph, Value
+from edgec.ir.types import Quant, Type
+from edgec.passes.exact_codes import KINDS, codes_of
+from edgec.passes.weights import LEAST, Weights, encode_each, grouped, half_above, ungrouped, within
+
+Array = np.ndarray[Any, Any]
+TOPS = {"i8": 127, "i4": 7}
+
+
+def quantize_weights(graph: Graph, format: str = "i8", group: int = -1, least: int = LEAST) -> bool:
+    if format not in TOPS or group < -1:
+        raise UsageError(f"quantize_weights: format={format}, group={group}; legal are i8, i4; 0 (a channel) and more")
+    size = (32 if format == "i4" else 0) if group < 0 else group
+
+    def form(graph: Graph, weights: Weights) -> Value | None:
+        found = within(graph, weights)
+        if found is None:
+            return None
+        outer, kept = found
+        numbers, axis = graph.stored(weights.value), weights.products if size else weights.channels
+        stored, scale, zero = _in_groups(numbers, axis, size, format) if size else _by_channel(numbers, axis, format)
+        if kept is not None:
+            stored = np.where(kept, stored, np.int8(0))
+        keys = (graph.module.intern(scale), graph.module.intern(zero))
+        type = Type("f32", numbers.shape, (*outer, Quant(format, *keys, axis, size)))
+        return graph.encoded(stored, type, weights.value.name)
+
+    return encode_each(graph, least, form)
+
+
+def _by_channel(numbers: Array, axis: int, format: str) -> tuple[Array, Array, Array]:
+    rows = np.moveaxis(numbers, axis, 0)
+    each = (-1, *[1] * (numbers.ndim - 1))
+    found = _exact(rows.reshape(len(rows), -1), format)
+    if found is None or not np.all(found[1] > 0):  # negative scales are those of groups only
+        scale = half_above(np.abs(rows.reshape(len(rows), -1)).max(axis=1) / np.float32(TOPS[format]))
+        zero = np.zeros(len(rows), np.int8)
+        steps = _steps(rows, scale.reshape(each), format)
+    else:
+        steps, scale, zero = found
+    return np.ascontiguousarray(np.moveaxis(steps.reshape(rows.shape), 0, axis)), scale, zero
+
+
+def _in_groups(numbers: Array, axis: int, size: int, format: str) -> tuple[Array, Array, Array]:
+    groups = grouped(numbers, axis, size)
+    found = _exact(groups.reshape(-1, size), format)
+    if found is None:
+        scale = half_above(np.abs(groups).max(axis=-1) / np.float32(TOPS[format]))
+        steps, zero = _steps(groups, scale[..., None], format), np.zeros(scale.shape, np.int8)
+    else:
+        steps, scale, zero = (v.reshape(groups.shape[: v.ndim + groups.ndim - 2]) for v in found)
+    back = [np.ascontiguousarray(np.moveaxis(v, -1, axis)) for v in (scale, zero)]
+    return ungrouped(steps, axis, numbers.shape[axis]), back[0], back[1]
+
+
+def _steps(numbers: Array, scale: Array, format: str) -> Array:
+    top = TOPS[format]
+    return np.clip(nearest_steps(numbers, scale, np.zeros((), np.int8)), -top, top).astype(np.int8)
+
+
+def _exact(groups: Array, format: str) -> tuple[Array, Array, Array] | None:
+    """Codes, scales and zero points of groups [n, products] that have them."""
+    for kind in KINDS:
+        found = codes_of(groups, kind) if kind.format == format else None
+        if found is not None:
+            return found
+    return None

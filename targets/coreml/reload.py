@@ -1,0 +1,31 @@
+"""A package read back by coremltools: its own checks of operators, operands, types and shapes."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+from edgec.ir.errors import VerifyError
+from edgec.targets.coreml.mil import coremltools, load_program
+
+
+def check_reload(files: Mapping[str, bytes]) -> None:
+    """VerifyError where coremltools cannot read the package of these files, or finds its program wrong."""
+    with tempfile.TemporaryDirectory(prefix="edgec-reload-") as temporary:
+        folder = Path(temporary) / "read.mlpackage"
+        for path, content in files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(content)
+        logging.disable(logging.WARNING)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                model = coremltools.models.MLModel(str(folder), skip_model_load=True)
+                load_program(model.get_spec(), model.get_spec().specificationVersion, model.weights_dir)
+        except Exception as error:  # coremltools raises types of many kinds, all from Exception
+            raise VerifyError(f"coremltools cannot read the package back: {error}") from error
+        finally:
+            logging.disable(logging.NOTSET)

@@ -1,0 +1,115 @@
+"""The first operator that overflows or diverges in halves, and the fewest that stay in float32."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from network import Network
+from onnx import TensorProto, helper
+from quantised import made, written
+
+from edgec.cli import commands
+from edgec.driver import build
+from edgec.fp16_doctor import _fewest, diagnose, operators_to_widen
+from edgec.ir.errors import UsageError
+from edgec.options import BuildOptions
+from edgec.targets.coreml.deployment import choose
+
+IOS18 = choose("ios18")
+
+
+def squares() -> Network:
+    """Numbers around 1,000 are squared, which halves do not hold, divided again, and made small by tanh."""
+    net = Network(3)
+    x = net.floats(4, 8)
+    large = net.build.op("mul", x, net.build.const(np.float32(1000.0)))
+    square = net.build.op("mul", large, large)
+    back = net.build.op("mul", square, net.build.const(np.float32(1e-6)))
+    net.named("y", net.build.op("tanh", back))
+    return net
+
+
+def test_what_overflows_is_named_first() -> None:
+    net = squares()
+    found = diagnose(net.graph.module, IOS18, [net.feeds])
+    _, square, *_ = net.graph.ops
+    assert [(f.op, f.what) for f in found.findings] == [(square, "overflows")]
+    largest = float(np.square(net.feeds["x0"].astype(np.float16).astype(np.float32) * 1000).max())
+    said = found.findings[0].detail.removeprefix("it has numbers up to ").split(",")[0]
+    assert float(said) == pytest.approx(largest, rel=1e-3)
+    assert found.outputs["y"] < 10, "the hyperbolic tangent of infinity is a number, and a wrong one"
+    assert not found.healthy
+
+
+def test_as_few_as_will_do_stay_in_float32() -> None:
+    net = squares()
+    first, wide = operators_to_widen(net.graph.module, IOS18, [net.feeds])
+    _, square, back, _ = net.graph.ops
+    assert [f.op for f in first.findings] == [square]
+    assert wide == {square, back}, "the square, and what reads it before halves hold it again"
+    mended = diagnose(net.graph.module, IOS18, [net.feeds], wide)
+    assert mended.healthy
+    assert mended.outputs["y"] > 50
+
+
+def test_what_diverges() -> None:
+    """A small difference of large numbers: halves hold both, and nothing of the difference."""
+    net = Network(3)
+    x = net.floats(4, 8)
+    moved = net.build.op("add", x, net.build.const(np.float32(4096.0)))
+    back = net.build.op("sub", moved, net.build.const(np.float32(4096.0)))
+    net.named("y", back)
+    found = diagnose(net.graph.module, IOS18, [net.feeds])
+    assert [(f.op, f.what) for f in found.findings] == [(back.op, "diverges")]
+    assert found.outputs["y"] < 20
+    _, wide = operators_to_widen(net.graph.module, IOS18, [net.feeds])
+    assert wide == {moved.op, back.op}
+
+
+def test_nothing_to_find() -> None:
+    net = Network(3)
+    net.named("y", net.build.op("tanh", net.floats(4, 8)))
+    found, wide = operators_to_widen(net.graph.module, IOS18, [net.feeds])
+    assert (found.findings, wide, found.healthy) == ([], set(), True)
+
+
+def test_fewest() -> None:
+    ops = squares().graph.ops * 5
+    needed = {ops[1]}
+    assert _fewest(list(dict.fromkeys(ops)), lambda kept: needed <= kept) == needed
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    nodes = [helper.make_node("Mul", ["x", "k"], ["large"]), helper.make_node("Mul", ["large", "large"], ["square"]),
+             helper.make_node("Sqrt", ["square"], ["root"]), helper.make_node("Mul", ["root", "s"], ["y"])]  # fmt: skip
+    constants = {"k": np.float32(3000.0), "s": np.float32(1e-3)}
+    return written(made(nodes, constants, {"x": (4, 8)}, {"y": TensorProto.FLOAT}), tmp_path)
+
+
+def test_commands(model: Path, tmp_path: Path) -> None:
+    said = CliRunner().invoke(commands, ["doctor", str(model)])
+    assert said.exit_code == 0, said.output
+    lines = said.output.splitlines()
+    assert lines[1].startswith("  mul Mul ")
+    assert " overflows: it has numbers up to " in lines[1]
+    assert "output y: lost" in said.output
+    fixed = CliRunner().invoke(commands, ["doctor", str(model), "--fix", "-o", str(tmp_path / "fixed")])
+    assert fixed.exit_code == 0, fixed.output
+    receipt = json.loads((tmp_path / "fixed/receipt.json").read_bytes())
+    assert [label.split()[0] for label in receipt["fp16"]["kept_in_float32"]] == ["mul", "sqrt"]
+    assert receipt["verification"]["pass"]
+
+
+def test_bad_use(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="give --precision fp16 with it"):
+        build(model, "coreml", tmp_path / "out", BuildOptions(fix=True))
+    with pytest.raises(UsageError, match="--fix is for packages"):
+        build(model, "host", tmp_path / "out", BuildOptions(fix=True, precision="fp16"))
+    said = CliRunner().invoke(commands, ["doctor", str(model), "-t", "arm"])
+    assert isinstance(said.exception, UsageError)
+    assert "legal: coreml, coreml:iosNN" in str(said.exception)
