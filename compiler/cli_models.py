@@ -62,7 +62,8 @@ from edgec.ir.errors import UsageError
 @click.option("-v", "--verbose", is_flag=True, help="Say what is being done.")
 def build(model: Path, target: str, output: Path | None, shapes: tuple[str, ...], consts: tuple[str, ...],
           ranges: tuple[str, ...], images: tuple[str, ...], system: str, verbose: bool, single_file: bool, weights: str,
-          states: tuple[str, ...], functions: tuple[str, ...], metadata: tuple[str, ...], **rest: Any) -> None:  # fmt: skip
+          states: tuple[str, ...], functions: tuple[str, ...], metadata: tuple[str, ...],
+          **rest: Any) -> None:  # fmt: skip
     """Compile MODEL for a target and verify the result. For Core ML, an input may have several shapes: --shape more
     than once, or with a range such as x=1x3x64..128."""
     from edgec.cli_package import package_options
