@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgec.artifact import sha256, staged_files
 from edgec.core_ml_precision import HALVES, check_precision, settle_package
-from edgec.ir.errors import UsageError
+from edgec.ir.errors import UsageError, VerifyError
 from edgec.ir.graph import Graph, Module
 from edgec.ir.macs import total_macs
 from edgec.made import Made, Request
@@ -17,6 +17,7 @@ from edgec.package_entries import Entries, package_entries
 from edgec.package_files import label_files, port_of, presentation_of, swift_files
 from edgec.package_verify import RUNNERS, verify_package
 from edgec.residency import residency_facts
+from edgec.runtime.coreml.check import check_package
 from edgec.runtime.coreml.package import read_package
 from edgec.targets.apple.features import Interface, at_shape
 from edgec.targets.c.emit_interface import c_name
@@ -79,6 +80,8 @@ def make_package(module: Module, request: Request, deployment: Deployment) -> Ma
     progress("reading the package back")
     check_reload(inside)
     with staged_files(inside) as folder:
+        if wrong := check_package(folder):
+            raise VerifyError(f"the package contradicts itself: {wrong[0]}")
         receipt["residency"] = residency_facts(read_package(folder))
     calls: dict[str, Any] = {}
     if options.verify != "none":
