@@ -100,6 +100,11 @@ def broadcasted(e: Emission, x: Var, dims: Dims, shape: Dims) -> Var:
     return reshaped(e, x, held(shape))
 
 
+def along(e: Emission, x: Var, dims: Dims, axis: int) -> tuple[Var, int]:
+    """`x`, which holds a tensor of `dims`, and where `axis` is in it: of more than five axes the middle of three."""
+    return (x, axis) if len(dims) <= MOST_RANK else (reshaped(e, x, around(dims, axis)), 1)
+
+
 def grouped(dims: Dims, axes: Sequence[int]) -> tuple[Dims, list[int]]:
     """A shape and some of its axes, with neighbours that are both among those, or both not, as one."""
     runs: list[tuple[bool, int]] = []

@@ -22,6 +22,10 @@ def clipped(e: Emission, x: Var, lo: float, hi: float) -> Var:
     """min(max(x, lo), hi). MIL's clip refuses lo >= hi. Bounds that the dtype does not reach say nothing."""
     dtype = dtype_of(x)
     most = LARGEST_HALF if dtype == "f16" else math.inf
+    if (lo, hi) == (0, 6):
+        return e.mil("relu6", x=x)
+    if -most < lo and hi < most and (low := _number(e, x, lo)) < (high := _number(e, x, hi)):
+        return e.mil("clip", x=x, alpha=low, beta=high)
     if lo > -most:
         x = e.mil("maximum", x=x, y=e.const(min(lo, most), dtype))
     return e.mil("minimum", x=x, y=e.const(max(hi, -most), dtype)) if hi < most else x

@@ -28,9 +28,7 @@ def _attention(e: Emission, op: Op) -> Var:
             own = scale * math.sqrt(depth)  # MIL's scale is 1 / sqrt(depth)
             if not math.isclose(own, 1, rel_tol=1e-7):
                 q = e.mil("mul", x=q, y=e.const(own, dtype))
-            rows = (op.arg(0).type.dims[2], op.arg(1).type.dims[2])
-            # a mask of fewer than two axes is not taken
-            given = None if known is None else e.const(np.broadcast_to(known, np.broadcast_shapes(known.shape, rows)))
+            given = None if known is None else e.const(known)
             return e.mil("scaled_dot_product_attention", query=q, key=k, value=v, attn_mask=given)
         scores = _scores(e, q, k, scale)
         if known is not None and known.dtype == np.bool_:

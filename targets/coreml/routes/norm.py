@@ -9,20 +9,23 @@ import numpy as np
 from edgec.ir.graph import Op, Value
 from edgec.targets.coreml.emission import Emission, Route, dtype_of
 from edgec.targets.coreml.mil import Var
+from edgec.targets.coreml.ranks import along, held, reshaped
 
 
 def _softmax(e: Emission, op: Op) -> Var:
-    return e.mil("softmax", x=e.operand(op, 0), axis=op.attrs["axis"])
+    dims = op.result.type.dims
+    x, axis = along(e, e.held(op.arg(0)), dims, int(op.attrs["axis"]))  # type: ignore[arg-type]
+    return reshaped(e, e.mil("softmax", x=x, axis=axis), held(dims))
 
 
 def _log_softmax(e: Emission, op: Op) -> Var:
     """x - max - log(sum(exp(x - max))): the logarithm of a softmax is that of 0 from -104 on. The logarithm of the sum
     lies between 0 and that of the length, so that halves round nothing large."""
-    a: Any = op.attrs
-    x = e.operand(op, 0)
-    shifted = e.mil("sub", x=x, y=e.mil("reduce_max", x=x, axes=[a["axis"]], keep_dims=True))
-    total = e.mil("reduce_log_sum_exp", x=shifted, axes=[a["axis"]], keep_dims=True)
-    return e.mil("sub", x=shifted, y=total)
+    dims = op.result.type.dims
+    x, axis = along(e, e.held(op.arg(0)), dims, int(op.attrs["axis"]))  # type: ignore[arg-type]
+    shifted = e.mil("sub", x=x, y=e.mil("reduce_max", x=x, axes=[axis], keep_dims=True))
+    total = e.mil("reduce_log_sum_exp", x=shifted, axes=[axis], keep_dims=True)
+    return reshaped(e, e.mil("sub", x=shifted, y=total), held(dims))
 
 
 def _normalised(

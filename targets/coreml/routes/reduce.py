@@ -9,7 +9,7 @@ import numpy as np
 from edgec.ir.graph import Op
 from edgec.targets.coreml.emission import Emission, NoRoute, Route, dtype_of
 from edgec.targets.coreml.mil import Var
-from edgec.targets.coreml.ranks import MOST_RANK, grouped, held, reshaped
+from edgec.targets.coreml.ranks import MOST_RANK, along, grouped, held, reshaped
 from edgec.targets.coreml.routes.attributes import ints
 from edgec.targets.coreml.routes.integer import wrapped
 
@@ -39,14 +39,15 @@ def _arg(extreme: str) -> Route:
 
     def route(e: Emission, op: Op) -> Var:
         a: Any = op.attrs
-        x, dims, axis = e.operand(op, 0), op.arg(0).type.dims, a["axis"]
-        n = dims[axis]
+        x, axis = along(e, e.held(op.arg(0)), op.arg(0).type.dims, a["axis"])
+        n = int(x.shape[axis])
         found = e.mil(extreme, x=x, axes=[axis], keep_dims=True)
         other = e.cast(e.mil("not_equal", x=x, y=found), "i32")
-        places = np.arange(n).reshape([-1 if i == axis else 1 for i in range(len(dims))])
+        places = np.arange(n).reshape([-1 if i == axis else 1 for i in range(len(x.shape))])
         moved = e.mil("mul", x=other, y=e.const(-n if a["last"] else n))
         kind = "reduce_max" if a["last"] else "reduce_min"
-        return e.mil(kind, x=e.mil("add", x=moved, y=e.const(places)), axes=[axis], keep_dims=bool(a["keepdims"]))
+        found = e.mil(kind, x=e.mil("add", x=moved, y=e.const(places)), axes=[axis], keep_dims=bool(a["keepdims"]))
+        return reshaped(e, found, held(op.result.type.dims))
 
     return route
 
@@ -54,11 +55,11 @@ def _arg(extreme: str) -> Route:
 def _cumsum(e: Emission, op: Op) -> Var:
     """In float32: a running sum in halves stops growing at 2048 times what is added."""
     a: Any = op.attrs
-    x = e.operand(op, 0)
+    x, axis = along(e, e.held(op.arg(0)), op.arg(0).type.dims, a["axis"])
     dtype = dtype_of(x)
     wide = e.cast(x, "f32") if dtype == "f16" else x
-    y = e.mil("cumsum", x=wide, axis=a["axis"], exclusive=bool(a["exclusive"]), reverse=bool(a["reverse"]))
-    return wrapped(e, e.cast(y, dtype), op.result.type.dtype)
+    y = e.mil("cumsum", x=wide, axis=axis, exclusive=bool(a["exclusive"]), reverse=bool(a["reverse"]))
+    return reshaped(e, wrapped(e, e.cast(y, dtype), op.result.type.dtype), held(op.result.type.dims))
 
 
 ROUTES: dict[str, Route] = {

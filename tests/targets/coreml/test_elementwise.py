@@ -51,7 +51,10 @@ def test_clip_by_what_halves_do_not_reach() -> None:
     net.op("clip", x, lo=-3e38, hi=3e38)
     net.op("clip", x, lo=2.0, hi=1.0)  # ONNX: the upper bound wins
     net.op("clip", x, lo=-1.0)
-    assert check(net).count("minimum") == 2
+    net.op("clip", x, lo=0.0, hi=6.0)
+    net.op("clip", x, lo=0.0, hi=5.0)
+    kinds = check(net)
+    assert [kinds.count(kind) for kind in ("clip", "relu6", "maximum", "minimum")] == [2, 1, 2, 1]
 
 
 def test_small_operands_have_no_epsilon() -> None:

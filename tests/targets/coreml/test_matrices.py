@@ -24,6 +24,19 @@ def test_matmul(x: tuple[int, ...], y: tuple[int, ...]) -> None:
     check(net, "ios15")
 
 
+def test_linear_layers() -> None:
+    """Constant matrices of at most three axes, and a bias that is the same for each row."""
+    net = Network(1)
+    x, wide = net.floats(2, 3, 4), net.floats(1, 2, 3, 4)
+    for bias in ((), (5,), (1, 1, 5)):
+        net.op("matmul", x, net.const(4, 5), net.const(*bias), act="relu")
+    net.op("matmul", x, net.const(5, 4), trans_b=True)
+    net.op("matmul", x, net.const(4, 5), net.const(3, 1))
+    net.op("matmul", wide, net.const(4, 5), net.const(5))
+    kinds = check(net)
+    assert [kinds.count(kind) for kind in ("linear", "matmul", "add")] == [5, 1, 2]
+
+
 def test_matmul_of_integers_wraps() -> None:
     net = Network(1)
     x = net.source(net.rng.integers(-(2**20), 2**20, (2, 3)), "i32")

@@ -42,6 +42,16 @@ def test_place_of_the_first_or_last_extreme(kind: str, last: bool) -> None:
     assert evaluated(net.graph, net.feeds)["y2"].tolist()[0] == place
 
 
+def test_along_one_of_more_than_five_axes() -> None:
+    net = Network(1)
+    x = net.build.op("reshape", net.floats(64), shape=(2, 1, 4, 2, 2, 2))
+    for kind in ("softmax", "log_softmax", "cumsum", "argmax", "argmin"):
+        for axis in (0, 2, 5):
+            y = net.build.op(kind, x, axis=axis)
+            net.named(f"{kind}{axis}", net.build.op("reshape", y, shape=(y.type.size,)))
+    check(net, condition=4)
+
+
 @pytest.mark.parametrize("exclusive", [False, True])
 @pytest.mark.parametrize("reverse", [False, True])
 def test_running_sums(exclusive: bool, reverse: bool) -> None:
