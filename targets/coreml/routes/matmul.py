@@ -16,12 +16,15 @@ def _matmul(e: Emission, op: Op) -> Var:
     if op.attrs["to"]:
         raise NoRoute("multiplies bf16 or 8-bit floats, which Core ML does not")
     transposed, row = bool(op.attrs["trans_b"]), None
-    if _is_layer(op):
-        weight, scale = weights(e, op, 0) if transposed else (_turned(e, op), None)
+    layer = _is_layer(op)
+    if layer and not transposed:
+        weight, scale = _turned(e, op), None
+    else:
+        weight, scale = weights(e, op, op.arg(1).type.rank - (2 if transposed else 1))
+    if layer and weight.op.op_type != "cast":  # MIL's linear takes constants, which weights decoded in float32 are not
         row = _row(e, op) if scale is None else None
         y = e.mil("linear", x=e.operand(op, 0), weight=weight, bias=row)
     else:
-        weight, scale = weights(e, op, op.arg(1).type.rank - (2 if transposed else 1))
         y = e.mil("matmul", x=e.operand(op, 0), y=weight, transpose_y=transposed)
     y, bias = scaled(e, y, scale, 0), e.optional(op, 2) if row is None else None
     return activated(e, y if bias is None else e.mil("add", x=y, y=bias), str(op.attrs["act"]))
