@@ -42,6 +42,18 @@ def test_along_an_axis() -> None:
     agree(net)
 
 
+@pytest.mark.parametrize("axis", [-1, 2])
+def test_more_than_five_axes(axis: int) -> None:
+    net = Network(6)
+    x = net.build.op("reshape", net.floats(96), shape=(2, 2, 3, 2, 2, 2))
+    shape = () if axis < 0 else (3,)
+    scale, zero = net.build.const(net.rng.uniform(0.01, 0.1, shape), "f32"), net.build.const(np.full(shape, -9), "i8")
+    steps = net.build.op("quantize", x, scale, zero, axis=axis)
+    net.op("reshape", steps, shape=(96,))
+    net.op("reshape", net.build.op("dequantize", steps, scale, zero, axis=axis), shape=(96,))
+    agree(net)
+
+
 def test_a_wide_sum_becomes_a_float() -> None:
     net = Network(3)
     sums = net.source([2**31 - 1, -(2**31), 16777217, 0], "i32")
