@@ -30,7 +30,8 @@ EXTRAS = {
     "bench": ["onnxruntime>=1.31"],
     "images": ["pillow>=10"],
     "test": [
-        "coremltools>=9", "pillow>=10", "pytest>=8", "pytest-xdist>=3", "mypy>=1.15", "ruff>=0.14", "unicorn>=2.1.4",
+        "coremltools>=9", "pillow>=10", "pytest>=8", "pytest-xdist>=3", "mypy>=1.15", "ruff>=0.14", "tree-sitter>=0.25",
+        "tree-sitter-swift>=0.7", "unicorn>=2.1.4",
     ],
 }
 EXTRAS["all"] = sorted({item for items in EXTRAS.values() for item in items})

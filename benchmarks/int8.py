@@ -153,9 +153,7 @@ def reference_scores(model: Path, x: Array, shape: tuple[int, ...]) -> Array:
     return np.stack([session.run(None, {name: one.reshape(shape)})[0].ravel() for one in x])
 
 
-def flips(
-    folder: Path, data: Path, names: Sequence[str], target: str, work: Path, precision: str = "int8"
-) -> None:
+def flips(folder: Path, data: Path, names: Sequence[str], target: str, work: Path, precision: str = "int8") -> None:
     for of in labelled(data):
         if names and of.model not in names:
             continue

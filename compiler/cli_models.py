@@ -52,21 +52,31 @@ from edgec.ir.errors import UsageError
 @click.option("--encode", default="", metavar="PASSES",
               help='How a package stores weights, such as "palettize{bits=4,group=16}".')  # fmt: skip
 @click.option("--fix", is_flag=True, help="Keep in float32 what halves break in a package.")
+@click.option("--state", "states", multiple=True, metavar="INPUT=OUTPUT",
+              help="Of a package: keep an output inside, as the input of the next call; OUTPUT:last keeps its end.")
+@click.option("--function", "functions", multiple=True, metavar="NAME:INPUT=1x8,…",
+              help="Of a package: a function for these shapes; several share weights.")  # fmt: skip
+@click.option("--metadata", multiple=True, metavar="KEY=TEXT",
+              help="Of a package: author, license, version, description, or a key of your own.")  # fmt: skip
 @click.option("--rebuild", is_flag=True, help="Build although nothing changed.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what is being done.")
 def build(model: Path, target: str, output: Path | None, shapes: tuple[str, ...], consts: tuple[str, ...],
           ranges: tuple[str, ...], images: tuple[str, ...], system: str, verbose: bool, single_file: bool, weights: str,
+          states: tuple[str, ...], functions: tuple[str, ...], metadata: tuple[str, ...],
           **rest: Any) -> None:  # fmt: skip
-    """Compile MODEL for a target and verify the result."""
+    """Compile MODEL for a target and verify the result. For Core ML, an input may have several shapes: --shape more
+    than once, or with a range such as x=1x3x64..128."""
+    from edgec.cli_package import package_options
     from edgec.driver import build as run_build
     from edgec.options import BuildOptions
     from edgec.receipt_text import render
 
     if single_file and weights != "linked":
         raise UsageError(f"--single-file puts the weights into the C file: --weights {weights} cannot be given with it")
+    bound, package = package_options(shapes, functions, states, metadata)
     options = BuildOptions(
         weights="inline" if single_file else weights,  # type: ignore[arg-type]  # checked by the driver
-        shapes=shapes_of(shapes), consts=consts_of(consts), ranges=ranges_of(ranges), images=images_of(images),
+        shapes=bound, package=package, consts=consts_of(consts), ranges=ranges_of(ranges), images=images_of(images),
         os=system, **rest,
     )  # fmt: skip
     folder = output or Path(f"{model.stem}-{target.replace(':', '-')}")

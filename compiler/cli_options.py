@@ -16,7 +16,7 @@ def fail(message: str, code: int) -> None:
     sys.exit(code)
 
 
-def _pairs(option: str, items: tuple[str, ...]) -> dict[str, str]:
+def pairs(option: str, items: tuple[str, ...]) -> dict[str, str]:
     found: dict[str, str] = {}
     for item in items:
         name, equals, value = item.rpartition("=")
@@ -28,7 +28,7 @@ def _pairs(option: str, items: tuple[str, ...]) -> dict[str, str]:
 
 def shapes_of(items: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {}
-    for name, text in _pairs("--shape", items).items():
+    for name, text in pairs("--shape", items).items():
         parts = text.replace(",", "x").split("x")
         if not all(p.isascii() and p.isdigit() for p in parts):
             raise UsageError(f"--shape {name}={text}: write lengths as 1x3x224x224")
@@ -40,7 +40,7 @@ def consts_of(items: tuple[str, ...]) -> dict[str, Any]:
     import numpy as np
 
     consts = {}
-    for name, text in _pairs("--const", items).items():
+    for name, text in pairs("--const", items).items():
         try:
             consts[name] = np.load(text, allow_pickle=False) if text.endswith(".npy") else np.array(_numbers(text))
         except (ValueError, OSError):
@@ -55,7 +55,7 @@ def _numbers(text: str) -> Any:
 
 def ranges_of(items: tuple[str, ...]) -> dict[str, tuple[float, float]]:
     ranges = {}
-    for name, text in _pairs("--range", items).items():
+    for name, text in pairs("--range", items).items():
         try:
             low, high = (float(t) for t in text.split(":"))
         except ValueError:

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgec.artifact import sha256, staged, staged_files
-from edgec.core_ml_precision import HALVES, SettledPackage, check_precision, settle_package
-from edgec.ir.errors import ToolError, UsageError
+from edgec.artifact import sha256, staged_files
+from edgec.core_ml_precision import HALVES, check_precision, settle_package
+from edgec.ir.errors import UsageError, VerifyError
 from edgec.ir.graph import Graph, Module
 from edgec.ir.macs import total_macs
 from edgec.made import Made, Request
-from edgec.onnx_import.importer import import_model
 from edgec.options import BuildOptions
+from edgec.package_entries import Entries, package_entries
+from edgec.package_files import label_files, port_of, presentation_of, swift_files
+from edgec.package_verify import RUNNERS, verify_package
 from edgec.residency import residency_facts
+from edgec.runtime.coreml.check import check_package
 from edgec.runtime.coreml.package import read_package
-from edgec.runtime.errors import RunError
-from edgec.runtime.session import load
+from edgec.targets.apple.features import Interface, at_shape
 from edgec.targets.c.emit_interface import c_name
 from edgec.targets.coreml.deployment import Deployment
-from edgec.verify_artifact import Verified, verify_session
 
 if TYPE_CHECKING:
-    from edgec.targets.apple.features import Feature
     from edgec.targets.coreml.program import Emitted
 
-RUNNERS = {"auto": None, "evaluate": "evaluator", "coreml": "coreml"}
 TOLERANCE = "max|a-b| <= 1e-4 max|b| and |a-b| <= 1e-3 |b| + 1e-5 max|b|"
 
 
@@ -44,86 +43,90 @@ def check_core_ml_options(options: BuildOptions, deployment: Deployment) -> None
 
 def make_package(module: Module, request: Request, deployment: Deployment) -> Made:
     """A package of the imported module, accepted and compared with the reference."""
+    from edgec.targets.coreml.flexible import emit_flexible
     from edgec.targets.coreml.package import package_files
     from edgec.targets.coreml.program import emit
     from edgec.targets.coreml.reload import check_reload
 
     options, progress = request.options, request.progress
-    graph = module.entries["main"]
+    entries = package_entries(module, request, deployment)
+    graph = next(iter(entries.module.entries.values()))
     operators = len(graph.ops)
-    settled = settle_package(module, deployment, options, request.images, progress)
+    settled = settle_package(entries.module, deployment, options, request.images, progress)
 
     progress(f"emitting {len(graph.ops)} operators for {deployment.systems}")
-    emitted = emit(module, deployment, settled.halves, settled.wide)
+    presentation = presentation_of(request, entries.colors)
+    several = options.package.variants
+    if several:
+        emitted = emit_flexible(
+            entries.module, deployment, settled.halves, settled.wide, presentation, options.package.ranged
+        )
+    else:
+        emitted = emit(entries.module, deployment, settled.halves, settled.wide, presentation)
     name = c_name(options.name or request.model.stem)
     inside = package_files(emitted)
     package = f"{name}.mlpackage"
     files = {f"{package}/{path}": content for path, content in inside.items()}
-    manifest = _manifest(name, package, deployment, request, emitted)
+    beside, labels = label_files(request.labels, emitted.interface)
+    files |= beside
+    manifests = {
+        entry: _manifest(name, package, deployment, request, interface, entries) | labels
+        for entry, interface in _interfaces(emitted, entries).items()
+    }
     receipt = _receipt(name, deployment, request, operators, emitted, inside, graph)
+    receipt["notes"] += entries.notes
     receipt |= settled.facts
 
     progress("reading the package back")
     check_reload(inside)
     with staged_files(inside) as folder:
+        if wrong := check_package(folder):
+            raise VerifyError(f"the package contradicts itself: {wrong[0]}")
         receipt["residency"] = residency_facts(read_package(folder))
+    calls: dict[str, Any] = {}
     if options.verify != "none":
         progress("verifying against the reference")
-        original = import_model(request.model, request.imported).entries["main"]
-        with staged(files, manifest) as folder:
-            verified = _verified(folder, request, original, settled)
-        receipt |= verified.facts
-        files |= verified.files
-    return Made(files, manifest, receipt, {})
+        found = verify_package(files, manifests, request, entries, settled)
+        receipt |= found.verified.facts
+        files |= found.verified.files
+        calls = {"main": found.calls["main"]} if several else found.calls
+    interfaces = [f.interface for f in emitted.functions]
+    files |= swift_files(name, interfaces, calls, deployment, emitted.halves)
+    return Made(files, next(iter(manifests.values())), receipt, {})
 
 
-def _verified(folder: Path, request: Request, original: Graph, settled: SettledPackage) -> Verified:
-    options = request.options
-    try:
-        session = load(folder, runner=RUNNERS[options.verify])
-    except RunError as error:
-        raise ToolError(
-            f"the package cannot be verified here (build with --verify none to go without): {error}"
-        ) from None
-    with session:
-        narrowed = settled.narrowed
-        if narrowed is None:
-            return verify_session(session, request.model, original, options, request.images, count=False)
-        with narrowed.meaning(_not_opened) as (meant, _):
-            return verify_session(session, request.model, original, options, request.images, False, narrowed, meant)
+def _interfaces(emitted: Emitted, entries: Entries) -> dict[str, Interface]:
+    """Of each entry: a function's own, or the only one's at each of its shapes."""
+    if len(emitted.functions) > 1:
+        return {f.interface.function: f.interface for f in emitted.functions}
+    at = {entry: i for i, entry in enumerate(entries.module.entries)}
+    return {entry: at_shape(emitted.interface, i) for entry, i in at.items()}
 
 
-def _not_opened(graph: Graph) -> Any:
-    raise AssertionError("a package has no islands of floats between integers")
-
-
-def _manifest(name: str, package: str, deployment: Deployment, request: Request, emitted: Emitted) -> dict[str, Any]:
-    """What is needed to run the artifact; the hashes of its files come last."""
+def _manifest(
+    name: str, package: str, deployment: Deployment, request: Request, interface: Interface, entries: Entries
+) -> dict[str, Any]:
+    """What is needed to run the artifact; the hashes of its files come last. `carried` says of each state by which of
+    the model's inputs and outputs it came and went."""
     return {
         "format": 1,
         "name": name,
         "target": request.family,
         "deployment": deployment.name,
         "package": package,
-        "entry": "main",
-        "inputs": [_port(f) for f in emitted.inputs],
-        "outputs": [_port(f) for f in emitted.outputs],
-        "states": [],
+        "entry": interface.function,
+        "inputs": [port_of(f) for f in interface.inputs],
+        "outputs": [port_of(f) for f in interface.outputs],
+        "states": [port_of(f) for f in interface.states],
+        "carried": dict(entries.states),
         "scratch_bytes": 0,
-        "state_bytes": 0,
+        "state_bytes": sum(2 * math.prod(f.shape) for f in interface.states),
         "shapes": {n: list(dims) for n, dims in request.options.shapes.items()},
         "images": dict(request.options.images),
         "edgec": version("edgec"),
         "coremltools": version("coremltools"),
         "key": request.key,
     }
-
-
-def _port(feature: Feature) -> dict[str, Any]:
-    """As a caller of the model sees it, and `feature`, its name and dtype in the package."""
-    shape = list(feature.shape)
-    return {"name": feature.name, "dtype": feature.dtype, "shape": shape, "feature": feature.feature,
-            "stored": feature.stored}  # fmt: skip
 
 
 def _receipt(

@@ -65,12 +65,12 @@ def build(
     module = import_model(model, imported)
     graph = module.entries["main"]
     check_ranges([(v.name, v.type) for v in graph.inputs], options.ranges)
-    use_images(graph, images)
 
     request = Request(model, target, family, options, imported, images, labels, key, progress)
     if isinstance(device, Deployment):
         made = make_package(module, request, device)
     else:
+        use_images(graph, images)
         made = make_library(module, request, device, platform)
 
     files, receipt = dict(made.files), dict(made.receipt)

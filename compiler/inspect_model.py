@@ -10,6 +10,7 @@ from typing import Any
 
 from edgec.artifact import RECEIPT
 from edgec.gains import account
+from edgec.inspect_package import inspect_package
 from edgec.ir.errors import UnsupportedError
 from edgec.ir.macs import total_macs
 from edgec.onnx_import.importer import import_proto
@@ -25,6 +26,7 @@ from edgec.quantised_model import is_quantised, settle_quantised
 from edgec.receipt_text import account_lines, checked_lines, quantization_lines
 from edgec.runtime.errors import RunError
 from edgec.runtime.manifest import check_files, read_manifest
+from edgec.runtime.session import is_package
 from edgec.step_costs import step_costs
 from edgec.target_table import choose_device
 from edgec.targets.c.build import make_plan
@@ -93,9 +95,17 @@ def _refused(what: str, error: UnsupportedError) -> Iterator[str]:
 
 
 def inspect_artifact(directory: Path) -> Iterator[str]:
-    """The same facts of what was built. RunError when it is not whole."""
+    """The same facts of what was built, or of a Core ML package. RunError when it is not whole."""
+    if is_package(directory):
+        yield from inspect_package(directory)
+        return
     manifest = read_manifest(directory)
     check_files(manifest)
+    if "package" in manifest.raw:
+        yield f"{manifest.name} for {manifest.target}:{manifest.raw['deployment']}, by edgec {manifest.raw['edgec']}"
+        yield from inspect_package(directory / str(manifest.raw["package"]))
+        yield from checked_lines(json.loads((directory / RECEIPT).read_bytes()))
+        return
     try:
         receipt = json.loads((directory / RECEIPT).read_bytes())
         facts = json.loads((directory / PLAN).read_bytes())

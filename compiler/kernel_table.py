@@ -82,7 +82,7 @@ def kernel_table() -> dict[str, Kernels]:
     """Every core operator, by name."""
     found = {}
     for kind in sorted(OPS):
-        legal = tuple(dtype for dtype in DTYPES if _graph(kind, dtype) is not None)
+        legal = tuple(dtype for dtype in DTYPES if sample_graph(kind, dtype) is not None)
         assert legal, f"{kind} needs a sample in kernel_table.py"
         missing = {name: tuple(d for d in legal if not _lowers(kind, d, target)) for name, target in TARGETS.items()}
         found[kind] = Kernels(legal, missing)
@@ -105,7 +105,7 @@ def _attributes(kind: str, dtype: str, byte: str) -> Iterator[tuple[str, Any]]:
         yield "to", {8: "i64", 4: "i32", 2: "i16", 1: "i8"}[DTYPES[dtype].itemsize]
 
 
-def _graph(kind: str, dtype: str, byte: str = "i8") -> Graph | None:
+def sample_graph(kind: str, dtype: str, byte: str = "i8") -> Graph | None:
     """One op over inputs of the type, or None where that is not legal; `byte` is how the target stores bytes."""
     graph = Graph(Module())
     build = Builder(graph)
@@ -124,7 +124,7 @@ def _graph(kind: str, dtype: str, byte: str = "i8") -> Graph | None:
 
 def _lowers(kind: str, dtype: str, target: Target) -> bool:
     device = target.choose("")
-    graph = _graph(kind, dtype, device.isa.byte)
+    graph = sample_graph(kind, dtype, device.isa.byte)
     assert graph is not None
     if kind in _ONE_BYTE and dtype != device.isa.byte:
         return True  # passes/lower_requant.py makes no such op

@@ -12,6 +12,7 @@ import numpy as np
 from edgec.bounds import share
 from edgec.ir.errors import UsageError
 from edgec.observers import PERCENTILE, check_observer
+from edgec.package_options import PLAIN, PackageOptions, check_package_options
 from edgec.targets.c.weights import STORAGES, Storage
 
 PRECISIONS = ("float32", "fp16", "bf16", "int8", "int8-dynamic", "fp8-e4m3", "fp8-e5m2", "w4a8", "w8", "w4")
@@ -61,12 +62,14 @@ class BuildOptions:
     max_error: str | None = None
     encode: str = ""
     fix: bool = False
+    package: PackageOptions = PLAIN
 
 
 def check_options(options: BuildOptions, family: str) -> None:
     """UsageError for what is not legal, or not together, for a target of this name."""
     if family != "coreml" and options.verify not in RUNNER:
         raise UsageError(f"--verify {options.verify} is not legal; legal: {', '.join(RUNNER)}")
+    check_package_options(options.package, family, options.fix, options.data is not None)
     if options.layers and options.verify == "none":
         raise UsageError("--layers runs the model, and --verify none does not: give one of them")
     if family == "host" and options.verify in ("emulate", "qemu"):

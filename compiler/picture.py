@@ -7,12 +7,17 @@ asks for: the model's. So a form says `rgb8` or `gray8`, `model=` chooses rgb or
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 
 from edgec.image import Image, channel_axis, prepared
 from edgec.ir.build import Builder
 from edgec.ir.errors import UsageError
 from edgec.ir.graph import Graph, Value
 from edgec.ir.types import Type
+
+Array = np.ndarray[Any, Any]
 
 
 def use_pictures(graph: Graph, images: Mapping[str, Image]) -> dict[str, str]:
@@ -45,3 +50,9 @@ def _use_picture(graph: Graph, name: str, image: Image) -> str:
     if image.channels == 1:
         return "gray"
     return "bgr" if image.swapped else "rgb"
+
+
+def planes_of(image: Image, frame: Array, type: Type) -> Array:
+    """What a graph's input gets of a frame u8 [1, H, W, C] in the order R, G, B."""
+    channels = frame[..., ::-1] if image.swapped else frame
+    return np.ascontiguousarray(np.moveaxis(channels, 3, 1)).astype(type.numpy)

@@ -51,7 +51,11 @@ def _package(receipt: Facts) -> Iterator[str]:
         yield f"  note: {note}"
     if "fp16" in receipt:
         yield from _mended(receipt["fp16"])
-    leaving = receipt["residency"]
+    yield from leaving_lines(receipt["residency"])
+
+
+def leaving_lines(leaving: Facts) -> Iterator[str]:
+    """What is known to leave the Neural Engine, a line a reason."""
     reasons: dict[str, Counter[str]] = {}
     for row in leaving["known_to_leave"]:
         reasons.setdefault(row["why"], Counter())[row["kind"]] += row["count"]

@@ -14,7 +14,11 @@ from edgec.ir.types import DTYPES
 from edgec.kernel_table import Kernels, kernel_table
 from edgec.onnx_import.reader import OLDEST_OPSET
 from edgec.onnx_import.supported import Support, operators
-from edgec.target_table import TARGETS
+from edgec.route_table import routes_missing
+from edgec.target_table import COREML, TARGETS
+from edgec.targets.coreml.deployment import choose
+
+COLUMNS = (*TARGETS, COREML)
 
 HEAD = f"""# What edgec takes of ONNX
 
@@ -32,6 +36,8 @@ KERNELS = """
 
 float16 and bfloat16 are computed in float32 and rounded after every operator. A core operator that is not listed has
 kernels for every element type that it takes, on every target. Quantised values are int8 on Arm and uint8 on x86.
+In Core ML (iOS 18) there are no `f64` and `bf16` at all, and integers have 32 bits: constants that do not fit are
+refused, values of a run are not looked at. {cpu_only} are what quantisation makes for CPUs.
 
 | core operator | takes | without kernel |
 |---|---|---|
@@ -50,13 +56,16 @@ rows; of any other rank, all axes but the last are rows.
 
 def document() -> str:
     """The whole page."""
-    kernels = kernel_table()
+    missing = routes_missing(choose(""))
+    kernels = {k: Kernels(f.legal, {**f.missing, COREML: missing[k]}) for k, f in kernel_table().items()}
     rows = operators()
-    parts = [HEAD, f"| operator | opsets | {' | '.join(TARGETS)} | what is refused, and notes |\n"]
-    parts.append(f"|---|---|{'---|' * len(TARGETS)}---|\n")
+    parts = [HEAD, f"| operator | opsets | {' | '.join(COLUMNS)} | what is refused, and notes |\n"]
+    parts.append(f"|---|---|{'---|' * len(COLUMNS)}---|\n")
     parts += [_row(support, kernels) for support in rows]
-    parts.append(KERNELS)
-    parts += [_kernel_row(kind, found) for kind, found in kernels.items() if any(found.missing.values())]
+    alone = [kind for kind, found in kernels.items() if _is_for_cpus(found)]
+    parts.append(KERNELS.format(cpu_only=", ".join(f"`{kind}`" for kind in alone)))
+    lacking = {k: f for k, f in kernels.items() if any(f.missing.values()) and k not in alone}
+    parts += [_kernel_row(kind, found) for kind, found in lacking.items()]
     parts.append(ROW_RULES)
     parts += [f"| {', '.join(kinds)} | {rule} |\n" for rule, kinds in _row_rules().items()]
     taken = sum(s.status != "refused" for s in rows)
@@ -64,9 +73,14 @@ def document() -> str:
     return "".join(parts)
 
 
+def _is_for_cpus(found: Kernels) -> bool:
+    cpus = [gaps for target, gaps in found.missing.items() if target != COREML]
+    return set(found.missing[COREML]) == set(found.legal) and not any(cpus)
+
+
 def _row(support: Support, kernels: dict[str, Kernels]) -> str:
     opsets = f"{support.first}–{support.last}" if support.first < support.last else f"{support.first}"
-    cells = ["no" if support.status == "refused" else _coverage(support, kernels, target) for target in TARGETS]
+    cells = ["no" if support.status == "refused" else _coverage(support, kernels, target) for target in COLUMNS]
     names = " and ".join(f"`{name}`" for name in support.constants)
     notes = [f"{names} must be constant"] if names else []
     notes += list(support.limits)
@@ -95,7 +109,7 @@ def _types(dtypes: Iterable[str]) -> str:
 
 def _kernel_row(kind: str, found: Kernels) -> str:
     missing = {target: _types(gaps) for target, gaps in found.missing.items() if gaps}
-    same = len(set(missing.values())) == 1 and len(missing) == len(TARGETS)
+    same = len(set(missing.values())) == 1 and len(missing) == len(COLUMNS)
     text = next(iter(missing.values())) if same else "; ".join(f"{t}: {g}" for t, g in missing.items())
     return f"| {kind} | {_types(found.legal)} | {text} |\n"
 

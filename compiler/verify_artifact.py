@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from edgec.carried import carried
 from edgec.golden import FILE as GOLDEN
 from edgec.golden import golden_file
 from edgec.image import Image, channel_axis, prepare
@@ -61,6 +62,15 @@ class Verified:
     facts: dict[str, Any]
     files: dict[str, bytes]
     noise: dict[str, float | None]
+    calls: Sequence[Call] = ()
+
+
+@dataclass(frozen=True)
+class Call:
+    """Inputs by name, and what the outputs must be."""
+
+    feeds: Mapping[str, Array]
+    outputs: Mapping[str, Array]
 
 
 def verify_staged(
@@ -98,6 +108,8 @@ def verify_session(
     """`graph` is the imported graph, before any pass or image; `meant` is what a narrowed graph means, if there is
     one."""
     run, label = reference_for(model, options.consts, graph, images)
+    if states := session.manifest.raw.get("carried", {}):
+        run = carried(run, graph, states)
     expect, expect_label = run, label
     least_db = math.inf
     files: dict[str, bytes] = {}
@@ -105,7 +117,8 @@ def verify_session(
         expect, expect_label, least_db = meant, narrowed.label, narrowed.least_db
     ports = [(t.name, Type(t.dtype, t.shape)) for t in session.inputs]
     ranges = ranges_of(options, images)
-    names = [name for name, _ in graph.outputs]
+    names = [t.name for t in session.outputs]
+    calls: list[Call] = []
     outputs: dict[str, Any] = {}
     pairs: dict[str, list[tuple[Array, Array]]] = {}
     for i in range(options.verify_inputs):
@@ -113,7 +126,9 @@ def verify_session(
         feeds = dict(real[0]) if real else sample_inputs(ports, options.seed + i, ranges)
         expected = expect(feeds)
         wide = expected if narrowed is None else run(feeds)
-        session.reset()
+        if not (states and i):
+            session.reset()
+        calls.append(Call(feeds, {name: expected[name] for name in names}))
         for name, found in zip(names, session.run(None, feeds), strict=True):
             outputs[name] = worse(outputs.get(name), judged(found, expected[name], least_db))
             pairs.setdefault(name, []).append((found, wide[name]))
@@ -139,7 +154,7 @@ def verify_session(
     facts: dict[str, Any] = {"verification": result}
     if options.data is not None:
         facts["accuracy"] = _labelled(session, run, read_labelled(options.data, ports), names[0])
-    return Verified(facts, files, noise)
+    return Verified(facts, files, noise, calls)
 
 
 def _judge_islands(verification: dict[str, Any], islands: dict[str, Any]) -> None:

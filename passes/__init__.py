@@ -191,6 +191,7 @@ COREML: tuple[str, ...] = (
     "fold_pad",
     "fold_input_affine",
     "fold_batch_norm",
+    "absorb_qdq",  # what a model says is quantised is quantize and dequantize of Core ML, around its int8 weights
     "fold_input_affine",  # behind it: a scale in front of a convolution, as pictures have
     "flatten_transposes",  # those of axes of length 1
     "remove_identity",

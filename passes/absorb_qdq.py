@@ -119,7 +119,7 @@ def _handed_on(graph: Graph) -> bool:
     """A move of values that are encoded alike makes one that is so, too."""
     changed = False
     for op in graph.ops:
-        if op.inputs and not op.result.type.encodings and _moves(graph, op):
+        if op.inputs and _moves(graph, op) and not op.result.type.encodings:
             found = {v.type.encodings for v in op.inputs if v is not None}
             (first, *others) = found
             if first and not others and all(v is not None and v.const is None for v in op.inputs):

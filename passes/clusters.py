@@ -10,6 +10,7 @@ Array = np.ndarray[Any, Any]
 ROUNDS = 20  # of Lloyd's iteration
 LEAST_IN_HALVES = 2.0**-12  # the smallest steps of halves are 2^-24
 LARGEST_HALF = 65504.0
+FEW = 64  # entries
 BINS = 4  # a centre, of the density that they begin with
 CHUNK = 1 << 14  # vectors whose distances are held at once
 
@@ -24,11 +25,22 @@ def clusters(numbers: Array, inside: Array | None, count: int, whole: bool = Fal
         table = np.unique(np.clip(np.rint(table), -127, 127) if whole else _as_halves(table))
     else:
         table = flat[first]
-    edges = (table[1:].astype(np.float64) + table[:-1]) / 2
-    indices = np.searchsorted(edges, numbers.reshape(-1)).astype(np.uint8).reshape(numbers.shape)
+    indices = _indices(table.astype(np.float32), numbers)
     if inside is not None:
         indices[~inside] = 0
     return _filled(table[:, None], count), indices
+
+
+def _indices(table: Array, numbers: Array) -> Array:
+    """Of the nearest entry of a sorted table, which numbers of the table are themselves."""
+    middle = ((table[1:].astype(np.float64) + table[:-1]) / 2).astype(np.float32)
+    edges = np.minimum(middle, np.nextafter(table[1:], np.float32(-np.inf)))
+    if len(table) > FEW:
+        return np.searchsorted(edges, numbers.reshape(-1)).astype(np.uint8).reshape(numbers.shape)
+    indices = np.zeros(numbers.shape, np.uint8)
+    for edge in edges:  # a few comparisons of all take less time than a search for each
+        indices += numbers > edge
+    return indices
 
 
 def _filled(table: Array, count: int) -> Array:

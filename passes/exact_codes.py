@@ -11,7 +11,7 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 LEAST_SCALE = 2.0**-120  # a sixteenth of it, which kernels multiply by, still has all bits of a float
 SAMPLE = 4  # numbers of a group that most candidates fail by
-AT_ONCE = 1 << 16  # groups
+AT_ONCE = 1 << 13  # groups, which stay in a cache
 
 
 @dataclass(frozen=True)

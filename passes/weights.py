@@ -82,9 +82,11 @@ def within(graph: Graph, weights: Weights) -> tuple[tuple[Encoding, ...], Array 
 
 def grouped(array: Array, axis: int, group: int) -> Array:
     """[…, groups, group] with the axis last; zeros fill the last group."""
-    moved = np.moveaxis(array, axis, -1)
-    padded = np.pad(moved, [(0, 0)] * (moved.ndim - 1) + [(0, -moved.shape[-1] % group)])
-    return padded.reshape(*moved.shape[:-1], -1, group)
+    moved = np.ascontiguousarray(np.moveaxis(array, axis, -1))
+    missing = -moved.shape[-1] % group
+    if missing:
+        moved = np.pad(moved, [(0, 0)] * (moved.ndim - 1) + [(0, missing)])
+    return moved.reshape(*moved.shape[:-1], -1, group)
 
 
 def ungrouped(groups: Array, axis: int, length: int) -> Array:

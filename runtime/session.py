@@ -152,7 +152,7 @@ def load(
     """Open an artifact or a Core ML package. `runner` is one of RUNNERS, None chooses: the machine itself when the
     library fits it, else the emulator, else qemu; of Core ML packages always the evaluator. `threads` counts on the
     host only, `count=True` counts instructions in the emulator, `function` is one of a Core ML package's functions."""
-    if _is_package(Path(directory)):
+    if is_package(Path(directory)):
         from edgec.runtime.coreml.runner import package_manifest
 
         manifest = package_manifest(directory, function)
@@ -196,7 +196,7 @@ def load(
     raise RunError(f"there is no runner '{chosen}'; the runners are {', '.join(RUNNERS)}")
 
 
-def _is_package(folder: Path) -> bool:
+def is_package(folder: Path) -> bool:
     """Whether a folder is a Core ML package and not an artifact: some file systems know no difference of case."""
     return folder.suffix == ".mlpackage" or (folder.is_dir() and "Manifest.json" in {p.name for p in folder.iterdir()})
 

@@ -128,7 +128,8 @@ def test_the_graph_is_restored_after_an_error(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(ZeroDivisionError), graph_values(graph, [graph.ops[0].result]):
         pass
     assert print_module(graph.module) == before
-    with pytest.raises(AssertionError, match="1 values are neither inputs nor results"), graph_values(
-        graph, [network().ops[0].result]
+    with (
+        pytest.raises(AssertionError, match="1 values are neither inputs nor results"),
+        graph_values(graph, [network().ops[0].result]),
     ):
         pass

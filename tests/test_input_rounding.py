@@ -35,9 +35,7 @@ def test_noise_is_that_of_the_operands_steps() -> None:
     net = network(64)
     judge = Judge(net.graph, [net.feeds])
     first = readers_of_inputs(net.graph, operators_on_bytes(net.graph))
-    fine, coarse = (
-        noise_of_inputs(net.graph, first, {first[0].arg(0): (-most, most)}, judge) for most in (4.0, 16.0)
-    )
+    fine, coarse = (noise_of_inputs(net.graph, first, {first[0].arg(0): (-most, most)}, judge) for most in (4.0, 16.0))
     assert 0 < fine < coarse
     assert 6 < 10 * np.log10(coarse / fine) < 18, "four times the step is 12 dB of noise"
     assert noise_of_inputs(net.graph, [], {}, judge) == 0.0

@@ -7,7 +7,9 @@ from pathlib import Path
 from edgec.kernel_table import kernel_table
 from edgec.onnx_import.ops import TABLE
 from edgec.onnx_import.supported import operators
+from edgec.route_table import routes_missing
 from edgec.supported_ops import document
+from edgec.targets.coreml.deployment import choose
 
 ROOT = Path(__file__).parent.parent
 FACTS = {support.name: support for support in operators()}
@@ -40,6 +42,13 @@ def test_a_refusal_says_what_is_supported() -> None:
         for text in support.limits:
             known = ("support", "to be a constant", "the standard's own definition", "SUPPORTED_OPS.md")
             assert any(word in text for word in known), f"{support.name} {text}"
+
+
+def test_forms_in_core_ml() -> None:
+    missing = routes_missing(choose("ios18"))
+    assert missing["conv"] == missing["attention"] == missing["lstm"] == ()
+    assert missing["max_pool"] == ("i64", "i32", "u64", "u32")
+    assert missing["qconv"] == ("i8", "u8")
 
 
 def test_kernels_of_doubles() -> None:

@@ -1,6 +1,6 @@
 """Writes the architectures as ONNX files, for everything that takes a folder of models.
 
-    python benchmarks/architectures FOLDER [NAME ...]
+python benchmarks/architectures FOLDER [NAME ...]
 """
 
 from __future__ import annotations

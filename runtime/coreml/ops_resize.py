@@ -34,7 +34,7 @@ def positions(first: float, last: float, count: int, mode: str) -> Array:
         found = (steps + 0.5) * (size / count) - 0.5
     else:
         raise ValueError(f"sampling_mode is '{mode}', and must be one of {', '.join(SAMPLING)}")
-    return first + np.clip(found, 0, max(0.0, size - 1))
+    return first + np.clip(found, min(0.0, last - first), max(0.0, last - first))
 
 
 def linear(x: Array, axis: int, at: Array) -> Array:
@@ -99,6 +99,14 @@ def _upsample_bilinear(call: Call) -> Array:
     return _sized(x, _factors(call, x), mode)
 
 
+def _closest(at: Array) -> Array:
+    """The element next to each position, which `resize` takes: not the one before it, as resize_nearest_neighbor does
+    (coremltools' mil/ops/tests/iOS17/test_image_resizing.py)."""
+    if np.any(np.abs(at - np.floor(at) - 0.5) < 1e-6):
+        raise Unsupported("a point lies half way between two elements: which is taken is not documented")
+    return np.rint(at).astype(np.int64)
+
+
 def _resize(call: Call) -> Array:
     """The last `resized_dims` numbers of `shape` are sizes of the last axes; 0 keeps the axis."""
     x, shape, count = call.real("x"), call.integers("shape"), call.integer("resized_dims")
@@ -112,14 +120,8 @@ def _resize(call: Call) -> Array:
     for axis, size in zip(range(x.ndim - count, x.ndim), shape[len(shape) - count :], strict=True):
         size = size or x.shape[axis]
         room([size if a == axis else old for a, old in enumerate(x.shape)])
-        if interpolation == "LINEAR":
-            x = linear(x, axis, positions(0, x.shape[axis] - 1, size, mode))
-        elif mode == "DEFAULT":
-            x = _nearest(x, axis, size)
-        else:
-            raise Unsupported(
-                f"NEAREST_NEIGHBOR with sampling_mode {mode}: what a point between two takes is not documented"
-            )
+        at = positions(0, x.shape[axis] - 1, size, mode)
+        x = linear(x, axis, at) if interpolation == "LINEAR" else np.take(x, _closest(at), axis)
     return x
 
 
@@ -142,8 +144,11 @@ def _corners(call: Call, box: Array, height: int, width: int) -> tuple[float, fl
     if call.flag("normalized_coordinates"):
         values = [v * (n - 1) for v, n in zip(values, (height, width) * 2, strict=True)]
     top, left, bottom, right = values
-    if bottom < top or right < left:
-        raise Unsupported(f"the box {box.tolist()} ends before it begins: what it means is not documented")
+    corners = call.text("sampling_mode", "DEFAULT", SAMPLING) in ("ALIGN_CORNERS", "STRICT_ALIGN_CORNERS")
+    if (bottom < top or right < left) and not (corners and mode.startswith("CORNERS")):
+        raise Unsupported(
+            f"the box {box.tolist()} ends before it begins: it is known for corners and ALIGN_CORNERS only"
+        )
     return top, left, bottom, right
 
 

@@ -70,8 +70,8 @@ class EvaluatorRunner:
         self.package = read_package(package_path(manifest))
         self.evaluator = Evaluator(self.package, function)
         self.interface: Interface = self.evaluator.interface
-        self.inputs = _paired(manifest.inputs, self.interface.inputs, "input")
-        self.outputs = _paired(manifest.outputs, self.interface.outputs, "output")
+        self.inputs = _paired(manifest, "inputs", self.interface.inputs)
+        self.outputs = _paired(manifest, "outputs", self.interface.outputs)
         self.bare = manifest.directory == self.package.directory
         self.labels = _labels(self.evaluator.function, self.package)
         self.defaults = {f.name: _default(f.type) for f in self.interface.inputs if f.optional}
@@ -80,6 +80,8 @@ class EvaluatorRunner:
         """Whether an input of this shape is legal; sizes may be flexible."""
         tensor, feature = self.inputs[index]
         if isinstance(feature.type, ImageFeature):
+            if not self.bare:  # a frame, as other targets take it
+                return shape == (1, *shape[1:3], feature.type.channels) and feature.type.takes(*shape[1:3])
             fits = len(shape) == (3 if feature.type.channels == 3 else 2) and shape[2:] in ((), (3,))
             return fits and feature.type.takes(*shape[:2])
         return shape == tensor.shape or (isinstance(feature.type, ArrayFeature) and feature.type.takes(shape))
@@ -106,7 +108,8 @@ class EvaluatorRunner:
         if named is None or not isinstance(named.type, TensorType):
             raise PackageError(f"the description has the input '{feature.name}', which the program does not take")
         if isinstance(feature.type, ImageFeature):
-            return to_planes(array, feature.type)
+            picture = array if self.bare else array[0] if feature.type.channels == 3 else array[0, ..., 0]
+            return to_planes(picture, feature.type)
         dtype = named.type.dtype.numpy
         if dtype.kind in "iu" and array.size and array.dtype.kind in "iu":
             info = np.iinfo(dtype)
@@ -118,7 +121,8 @@ class EvaluatorRunner:
 
     def _to_caller(self, item: Item, tensor: TensorInfo, feature: Feature) -> Array:
         if isinstance(item, dict):
-            return np.array(list(item.values()), np.float64)
+            scores = np.array(list(item.values()), np.float64)
+            return scores if self.bare else scores.reshape(tensor.shape).astype(tensor.numpy)
         if not isinstance(item, np.ndarray):
             raise PackageError(f"the output '{feature.name}' is no tensor")
         if isinstance(feature.type, ImageFeature):
@@ -127,7 +131,7 @@ class EvaluatorRunner:
             return item.reshape(-1).astype(np.int64 if feature.type.kind == "int64" else np.str_)
         if self.bare:
             return item.reshape(1) if item.ndim == 0 else item
-        fitting = item.reshape(tensor.shape) if item.shape != tensor.shape and item.size else item
+        fitting = item.reshape(()) if tensor.shape == () and item.size == 1 else item
         return fitting.astype(tensor.numpy)
 
 
@@ -148,12 +152,18 @@ def from_planes(array: Array, image: ImageFeature) -> Array:
     return picture if image.color == "grayscale_fp16" else np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
 
-def _paired(tensors: Sequence[TensorInfo], features: Sequence[Feature], what: str) -> list[tuple[TensorInfo, Feature]]:
+def _paired(manifest: Manifest, what: str, features: Sequence[Feature]) -> list[tuple[TensorInfo, Feature]]:
+    """Inputs or outputs of a manifest with the package's: an artifact's manifest says how they are called there."""
+    tensors: Sequence[TensorInfo] = getattr(manifest, what)
+    known = {str(port["name"]): str(port.get("feature", port["name"])) for port in manifest.raw.get(what, [])}
     by_name = {feature.name: feature for feature in features}
+    found = []
     for tensor in tensors:
-        if tensor.name not in by_name:
-            raise PackageError(f"the package has no {what} '{tensor.name}'; it has {', '.join(by_name) or 'none'}")
-    return [(tensor, by_name[tensor.name]) for tensor in tensors]
+        name = known.get(tensor.name, tensor.name)
+        if name not in by_name:
+            raise PackageError(f"the package has no {what[:-1]} '{name}'; it has {', '.join(by_name) or 'none'}")
+        found.append((tensor, by_name[name]))
+    return found
 
 
 def _seen(feature: Feature) -> tuple[str, tuple[int, ...]]:

@@ -24,7 +24,7 @@ COLORS = {"rgb": 3, "bgr": 3, "gray": 1}
 @dataclass(frozen=True)
 class Feature:
     """`name` is the model's, `feature` the package's; `dtype` the model's, `stored` the array's (f32, f16, i32).
-    A scalar is an array of one element: the arrays have at least one dimension. `color` says of a picture which order
+    A scalar is an array of one element, since arrays have a dimension at least. `color` says of a picture which order
     of channels the model gets (rgb, bgr, gray); apps give pixels, and the model gets 0 to 255 as [1, C, H, W].
     `sizes` are the shapes that an input may have beside its own one, `shape`."""
 
@@ -34,6 +34,7 @@ class Feature:
     stored: str
     shape: tuple[int, ...]
     color: str = ""
+    scalar: bool = False
     sizes: Sizes | None = None
 
 
@@ -119,7 +120,8 @@ def _feature(name: str, value: Value, arrays: Arrays, taken: set[str]) -> Featur
     dtype = value.type.dtype
     half = "f16" if arrays.halves else "f32"
     stored = "i32" if dtype in INTEGERS or dtype == "bool" else half if dtype == "f16" else "f32"
-    return Feature(name, feature_name(name, taken), dtype, stored, value.type.dims or (1,))
+    dims = value.type.dims
+    return Feature(name, feature_name(name, taken), dtype, stored, dims or (1,), scalar=not dims)
 
 
 def _picture(feature: Feature, color: str) -> Feature:
@@ -142,3 +144,17 @@ def feature_name(name: str, taken: set[str]) -> str:
         found, number = f"{plain}_{number}", number + 1
     taken.add(found)
     return found
+
+
+def at_shape(interface: Interface, number: int) -> Interface:
+    """The interface with the shapes that the inputs have at one of their sizes, by its number among them."""
+    return replace(
+        interface,
+        inputs=tuple(_at(f, number) for f in interface.inputs),
+        outputs=tuple(_at(f, number) for f in interface.outputs),
+    )
+
+
+def _at(feature: Feature, number: int) -> Feature:
+    shapes = () if feature.sizes is None else feature.sizes.shapes
+    return replace(feature, shape=shapes[number]) if shapes else feature

@@ -14,10 +14,11 @@ class Enumerated:
 
 @dataclass(frozen=True)
 class Ranged:
-    """From `low` to `high` in each dimension, both included."""
+    """From `low` to `high` in each dimension, both included: all of `shapes`."""
 
     low: tuple[int, ...]
     high: tuple[int, ...]
+    shapes: tuple[tuple[int, ...], ...]
 
 
 Sizes = Enumerated | Ranged

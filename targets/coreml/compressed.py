@@ -15,7 +15,7 @@ Below iOS 26 a table under a scale is no form: coremltools' default pass turns t
 each scale. Scales of result channels then stand behind the product (channel_scale.py).
 
 In halves, tables and what is sparse are rounded as plain weights are. A scale that halves do not have exactly would
-change every weight: such a constant is decoded in float32, and cast.
+change every weight: such a constant is decoded in float32, and cast (below iOS 17 it is plain halves).
 """
 
 from __future__ import annotations
@@ -42,6 +42,10 @@ LARGEST_HALF = 65504.0
 BITS = {1: types.uint1, 2: types.uint2, 3: types.uint3, 4: types.uint4, 6: types.uint6, 8: types.uint8}
 INTEGERS = {"i4": types.int4, "i8": types.int8, "u8": types.uint8}
 NESTED = 26  # from which iOS on a scale over a table is a form
+IN_FLOATS = "constants are stored as integers of 16 or 32 bits, which constexpr operators have not: floats here"
+WIDE = "scales that halves do not have exactly: what has them is decoded in float32, and cast"
+HALVES = "scales that halves do not have exactly: what has them is halves, since casts of weights come with iOS 17"
+CASTS = 17  # from which iOS on weights may be what an operator makes
 NOTED = 1024  # elements: smaller constants in floats are not worth a note
 
 
@@ -55,12 +59,15 @@ def constant(e: Emission, value: Value, dtype: str) -> Var:
     inner = value.type.encodings[-1]
     if not value.type.size or not value.type.rank or (isinstance(inner, Quant) and inner.format not in INTEGERS):
         if value.type.size >= NOTED:
-            e.note(f"{value.name} is stored in {getattr(inner, 'format', '')}, which Core ML has not: in floats here")
+            e.note(IN_FLOATS)
         return e.const(np.asarray(e.graph.array(value)), dtype)
     _check_deployment(e.deployment, value.type)
     wide = dtype if fits_halves(e, value, dtype) else "f32"
+    if wide != dtype and e.deployment.number < CASTS:
+        e.note(HALVES)
+        return e.const(np.asarray(e.graph.array(value)), dtype)
     if wide != dtype:
-        e.note(f"{value.name} has scales that halves do not have exactly: decoded in float32, and cast")
+        e.note(WIDE)
     return e.cast(_made(e, value, wide), dtype)
 
 

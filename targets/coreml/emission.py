@@ -42,6 +42,7 @@ class Emission:
         self.wide = frozenset(wide)
         self.float = "f32"  # what the operator that is being emitted computes in
         self.origins: dict[str, Op] = {}  # whose part a variable is, by its name
+        self.readers = graph.users()
         self.notes: list[str] = []  # what whoever builds should know, in the order of the graph
         self.results: dict[Value, str] = {}  # names of the variables that values are
         self._op: Op | None = None

@@ -67,7 +67,7 @@ def _sized(feature: Feature, shapes: Shapes, ranged: bool) -> Feature:
     sizes: Sizes = Enumerated(shapes)
     if ranged:
         columns = list(zip(*shapes, strict=True))
-        sizes = Ranged(tuple(map(min, columns)), tuple(map(max, columns)))
+        sizes = Ranged(tuple(map(min, columns)), tuple(map(max, columns)), shapes)
     return replace(feature, sizes=sizes)
 
 

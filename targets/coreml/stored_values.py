@@ -14,7 +14,7 @@ import numpy as np
 
 from edgec.ir.graph import Op, Value
 from edgec.ir.types import DTYPES, Quant
-from edgec.targets.coreml.compressed import are_halves, scales_of
+from edgec.targets.coreml.compressed import WIDE, are_halves, scales_of
 from edgec.targets.coreml.mil import Var
 from edgec.targets.coreml.ranks import MOST_RANK
 from edgec.targets.coreml.refusal import NoRoute
@@ -29,7 +29,7 @@ MOVES = frozenset({"concat", "encode", "gather", "max_pool", "reshape", "slice",
 
 def as_stored(e: Emission, op: Op, value: Value, y: Var) -> Var:
     """A result as those who read it see it."""
-    if not value.type.encodings or _moved(op, value):
+    if not value.type.encodings or _moved(op, value) or _clamped_next(e, value):
         return y
     (encoding,) = value.type.encodings
     if not isinstance(encoding, Quant):
@@ -37,6 +37,8 @@ def as_stored(e: Emission, op: Op, value: Value, y: Var) -> Var:
     if encoding.axis is not None and value.type.rank > MOST_RANK:
         raise NoRoute(f"makes integers with scales along an axis of {value.type.rank}; Core ML has {MOST_RANK}")
     wide = "f16" if e.float == "f16" and are_halves(e.graph.module.constants[encoding.scale]) else "f32"
+    if wide != e.float:
+        e.note(WIDE)
     y = e.cast(y, wide)
     y = _by_operators(e, encoding, y, wide) if _has_operators(e, encoding, value) else _by_hand(e, encoding, value, y)
     return e.cast(y, e.float)
@@ -47,6 +49,13 @@ def _moved(op: Op, value: Value) -> bool:
     return op.kind in MOVES and all(
         v.type.encodings == value.type.encodings for v in op.inputs[: 1 if op.kind == "gather" else None] if v
     )
+
+
+def _clamped_next(e: Emission, value: Value) -> bool:
+    """Whether all that is read of it is its relu, which is stored alike: relu and rounding may change places, since 0
+    is one of the numbers, and a relu behind a convolution is part of it on the Neural Engine."""
+    readers = e.readers.get(value, [])
+    return bool(readers) and all(r.kind == "relu" and r.result.type == value.type for r in readers)
 
 
 def _has_operators(e: Emission, encoding: Quant, value: Value) -> bool:

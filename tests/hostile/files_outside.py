@@ -14,9 +14,7 @@ NUMBERS = np.arange(6, dtype=np.float32)
 
 
 def outside(location: str, offset: str = "0", length: str | None = None, *dims: int) -> TensorProto:
-    tensor = TensorProto(
-        name="w", data_type=FLOAT, dims=dims or (2, 3), data_location=TensorProto.EXTERNAL
-    )
+    tensor = TensorProto(name="w", data_type=FLOAT, dims=dims or (2, 3), data_location=TensorProto.EXTERNAL)
     entries = {"location": location, "offset": offset} | ({} if length is None else {"length": length})
     for key, value in entries.items():
         tensor.external_data.add(key=key, value=value)
@@ -134,8 +132,16 @@ def in_a_branch() -> ModelProto:
 
 # -- names --------------------------------------------------------------------------------------------------------
 
-ODD = ('*/ int main(void){for(;;);} /*',
-       '"; #include "/etc/passwd', "a ??/ b", "%s%n", "\\", "../../x", "int", "é\u4e2d")
+ODD = (
+    "*/ int main(void){for(;;);} /*",
+    '"; #include "/etc/passwd',
+    "a ??/ b",
+    "%s%n",
+    "\\",
+    "../../x",
+    "int",
+    "é\u4e2d",
+)
 
 
 def names_like_code() -> ModelProto:
@@ -201,7 +207,7 @@ FILES: tuple[Hostile, ...] = (
     Hostile(in_a_branch, 3, "outside the model's folder"),
     Hostile(names_like_code, 0),
     Hostile(names_that_differ_in_signs_only, 0, heavy=True),
-    Hostile(relu, 0, file="*: \"int ü.onnx"),
+    Hostile(relu, 0, file='*: "int ü.onnx'),
     Hostile(input_as_output, 0),
     Hostile(weights_as_output, 0),
     Hostile(no_inputs, 0, heavy=True),

@@ -388,9 +388,7 @@ def recursive_function() -> ModelProto:
 
 
 def functions_that_call_each_other() -> ModelProto:
-    made = [
-        function(name, [node(other, ["a"], ["b"], domain="local")], ["a"], ["b"]) for name, other in ("FG", "GF")
-    ]
+    made = [function(name, [node(other, ["a"], ["b"], domain="local")], ["a"], ["b"]) for name, other in ("FG", "GF")]
     return model([node("F", ["x"], ["y"], domain="local")], functions=made)
 
 

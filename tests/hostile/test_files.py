@@ -1,7 +1,7 @@
 """Hostile files through the command that a user types: the exit code, one sentence, nothing half-written.
 
-    python -m pytest tests/hostile/test_files.py              # every file; legal ones that take long are imported only
-    python -m pytest tests/hostile/test_files.py -m heavy     # those are built
+python -m pytest tests/hostile/test_files.py              # every file; legal ones that take long are imported only
+python -m pytest tests/hostile/test_files.py -m heavy     # those are built
 """
 
 from __future__ import annotations

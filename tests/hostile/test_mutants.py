@@ -1,8 +1,8 @@
 """Mutants of sound models through import, verifier and the whole build: no crash, no hang, one sentence each.
 
-    python -m pytest tests/hostile/test_mutants.py             # 150 mutants, 3 builds
-    python -m pytest tests/hostile/test_mutants.py -m heavy    # 2,000 mutants, 50 builds
-    python tests/hostile/mutate.py --count 2000 --builds 50    # the same, with a summary
+python -m pytest tests/hostile/test_mutants.py             # 150 mutants, 3 builds
+python -m pytest tests/hostile/test_mutants.py -m heavy    # 2,000 mutants, 50 builds
+python tests/hostile/mutate.py --count 2000 --builds 50    # the same, with a summary
 """
 
 from __future__ import annotations

@@ -40,9 +40,7 @@ def runs(graph: Graph, value: Value, count: int = 20) -> tuple[list[Array], list
     rng = np.random.default_rng(1)
     outputs = graph.outputs
     graph.outputs = [*outputs, ("inner", value)]
-    found = [
-        interp.run(graph, {"x": rng.standard_normal((1, 7, 7, 4)).astype(np.float32)}) for _ in range(count)
-    ]
+    found = [interp.run(graph, {"x": rng.standard_normal((1, 7, 7, 4)).astype(np.float32)}) for _ in range(count)]
     graph.outputs = outputs
     return [f["y"] for f in found], [f["inner"] for f in found]
 

@@ -68,9 +68,7 @@ def test_rings_hold_what_is_read(seed: int) -> None:
                 continue
             depths = ring_depths(stages, step, bands)
             assert depths[-1] == rows
-            made = sum(
-                run_band(stages, depths, step, rows * b // bands, rows * (b + 1) // bands) for b in range(bands)
-            )
+            made = sum(run_band(stages, depths, step, rows * b // bands, rows * (b + 1) // bands) for b in range(bands))
             assert made == rows
 
 

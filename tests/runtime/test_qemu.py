@@ -55,8 +55,7 @@ class Linux:
 
     def system_call(self, uc: Any, number: int, data: Any) -> None:
         x0, x1, x2, x8 = (
-            uc.reg_read(r)
-            for r in (a64.UC_ARM64_REG_X0, a64.UC_ARM64_REG_X1, a64.UC_ARM64_REG_X2, a64.UC_ARM64_REG_X8)
+            uc.reg_read(r) for r in (a64.UC_ARM64_REG_X0, a64.UC_ARM64_REG_X1, a64.UC_ARM64_REG_X2, a64.UC_ARM64_REG_X8)
         )
         result = 0
         if x8 == 63:  # read, in small pieces as a pipe may give them

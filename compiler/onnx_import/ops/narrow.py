@@ -39,8 +39,9 @@ def decoded(stored: Array, scale: Array, zero: Array | None, axis: int, block: i
 
     steps = stored.astype(np.float32)
     if zero is not None:
-        steps = steps - spread(zero.astype(np.float32))
-    return np.asarray(steps * spread(scale.astype(np.float32)))
+        steps -= spread(zero.astype(np.float32))
+    steps *= spread(scale.astype(np.float32))
+    return steps
 
 
 def dequantize_narrow(node: Node, x: Narrow, to: str) -> list[Item]:

@@ -18,6 +18,7 @@ from edgec.ir.ops.recurrent import GATES
 from edgec.targets.coreml.emission import Emission, NoRoute, Route, dtype_of
 from edgec.targets.coreml.mil import Var
 from edgec.targets.coreml.ranks import reshaped
+from edgec.targets.coreml.routes.shape import joined
 
 Array = np.ndarray[Any, Any]
 MOST_STEPS = 1024
@@ -53,35 +54,45 @@ def _parameter(e: Emission, number: float) -> Any:
 
 @dataclass(frozen=True)
 class Direction:
-    """Weights of one direction as variables ([gates*n, i], [gates*n, n], [gates*n] twice, [3n]) and its first state."""
+    """One direction: weights [gates*n, i] and [gates*n, n] with their biases, peepholes, the first states [b, n]. What
+    is constant is an array, the rest variables."""
 
     backwards: bool
-    w: Var
-    r: Var
-    wb: Var | None
-    rb: Var | None
-    peephole: Var | None
-    h: Var
-    c: Var | None
+    w: Any
+    r: Any
+    wb: Any
+    rb: Any
+    peephole: Any
+    h: Any
+    c: Any
     activations: tuple[str, ...]
 
 
-def _part(e: Emission, x: Var, axis: int, start: int, stop: int) -> Var:
+def _part(e: Emission, x: Any, axis: int, start: int, stop: int) -> Any:
     """x[start:stop] of an axis."""
-    shape = [int(d) for d in x.shape]
-    begin, end = [0] * len(shape), list(shape)
+    begin, end = [0] * len(x.shape), [int(d) for d in x.shape]
+    if (start, stop) == (0, end[axis]):
+        return x
     begin[axis], end[axis] = start, stop
-    return x if (start, stop) == (0, shape[axis]) else e.mil("slice_by_index", x=x, begin=begin, end=end)
+    if isinstance(x, np.ndarray):
+        return x[tuple(slice(a, b) for a, b in zip(begin, end, strict=True))]
+    return e.mil("slice_by_index", x=x, begin=begin, end=end)
 
 
-def _of(e: Emission, op: Op, i: int, k: int) -> Var | None:
+def _split(e: Emission, x: Var, sizes: list[int], axis: int) -> list[Var]:
+    if len(sizes) == 1:
+        return [x]
+    return list(e.mil("split", x=x, split_sizes=sizes, axis=axis))
+
+
+def _of(e: Emission, op: Op, i: int, k: int) -> Any:
     """Entry k of the first axis of operand i, or None where it is absent."""
     value = op.inputs[i] if i < len(op.inputs) else None
     if value is None:
         return None
     known = e.array(op, i)
     if known is not None:
-        return e.const(known[k])
+        return known[k].astype(np.float32)
     return reshaped(e, _part(e, e.value(value), 0, k, k + 1), value.type.dims[1:])
 
 
@@ -90,27 +101,33 @@ def _directions(e: Emission, op: Op) -> list[Direction]:
     d, b, n = op.results[1].type.dims
     names: tuple[str, ...] = op.attrs["activations"]  # type: ignore[assignment]
     per, gates = len(names) // d, GATES[op.kind]
-    zeros = np.zeros((b, n))
     for k in range(d):
         w, r, bias, h, c = (_of(e, op, i, k) for i in (1, 2, 3, 5, 6))
-        assert w is not None
-        assert r is not None
-        wb, rb = (None, None) if bias is None else (
-            _part(e, bias, 0, 0, gates * n), _part(e, bias, 0, gates * n, 2 * gates * n)
-        )  # fmt: skip
+        bias = np.zeros(2 * gates * n) if bias is None else bias
+        h, c = (np.zeros((b, n)) if state is None else state for state in (h, c))
         found.append(
             Direction(
-                op.attrs["direction"] == "reverse" or k == 1, w, r, wb, rb, _of(e, op, 7, k),
-                e.const(zeros) if h is None else h, (e.const(zeros) if c is None else c) if op.kind == "lstm" else None,
-                names[k * per : (k + 1) * per],
+                op.attrs["direction"] == "reverse" or k == 1, w, r, _part(e, bias, 0, 0, gates * n),
+                _part(e, bias, 0, gates * n, 2 * gates * n), _of(e, op, 7, k), h, c, names[k * per : (k + 1) * per],
             )
         )  # fmt: skip
     return found
 
 
-# --- one step -------------------------------------------------------------------------------------------------------
+def _var(e: Emission, x: Any) -> Var:
+    return e.const(x) if isinstance(x, np.ndarray) else x
 
-Step = Callable[[Emission, Op, Direction, Var, Var, Any], tuple[Var, Any]]
+
+def _sum(e: Emission, x: Any, y: Any) -> Any:
+    if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):
+        return x + y
+    return e.mil("add", x=_var(e, x), y=_var(e, y))
+
+
+# --- one step, of [1, b, n] -----------------------------------------------------------------------------------------
+
+# of what the step's input makes, h and c: the new h and c
+Step = Callable[[Var, Var, Any], tuple[Var, Any]]
 
 
 def _limited(e: Emission, op: Op, x: Var) -> Var:
@@ -118,72 +135,100 @@ def _limited(e: Emission, op: Op, x: Var) -> Var:
     return x if bound <= 0 else e.mil("minimum", x=e.mil("maximum", x=x, y=e.const(-bound)), y=e.const(bound))
 
 
-def _plus(e: Emission, x: Var, y: Var | None) -> Var:
-    return x if y is None else e.mil("add", x=x, y=y)
+def _product(e: Emission, x: Var, weights: Var) -> Var:
+    return e.mil("matmul", x=x, y=weights, transpose_y=True)
 
 
-def _product(e: Emission, x: Var, weights: Var, bias: Var | None) -> Var:
-    return _plus(e, e.mil("matmul", x=x, y=weights, transpose_y=True), bias)
+def _plus(e: Emission, x: Var, bias: Any) -> Var:
+    return x if isinstance(bias, np.ndarray) and not np.any(bias) else e.mil("add", x=x, y=_var(e, bias))
 
 
-def _lstm_step(e: Emission, op: Op, to: Direction, g: Var, h: Var, c: Any) -> tuple[Var, Any]:
-    n = int(h.shape[1])
+def _lstm(e: Emission, op: Op, to: Direction) -> tuple[Any, Step]:
+    """The bias of the products with the input, and a step behind these."""
+    n = int(to.r.shape[1])
     f = [ACTIVATIONS[name] for name in to.activations]
-    g = e.mil("add", x=g, y=_product(e, h, to.r, to.rb))
+    r = _var(e, to.r)
+    peepholes = [] if to.peephole is None else [
+        _var(e, _part(e, to.peephole, 0, i * n, (i + 1) * n)) for i in range(3)
+    ]  # fmt: skip
+    one = e.const(1.0)
 
-    def gate(i: int, cell: Var | None, peephole: int) -> Var:
-        x = _part(e, g, 1, i * n, (i + 1) * n)
-        if to.peephole is not None and cell is not None:
-            x = e.mil("add", x=x, y=e.mil("mul", x=_part(e, to.peephole, 0, peephole * n, (peephole + 1) * n), y=cell))
-        return _limited(e, op, x)
+    def step(g: Var, h: Var, c: Any) -> tuple[Var, Any]:
+        enter, leave, forget, new = _split(e, e.mil("add", x=g, y=_product(e, h, r)), [n] * 4, axis=2)
 
-    enter = f[0](e, gate(0, c, 0))
-    keep = e.mil("sub", x=e.const(1.0), y=enter) if op.attrs["input_forget"] else f[0](e, gate(2, c, 2))
-    new = f[1](e, gate(3, None, 0))
-    c = e.mil("add", x=e.mil("mul", x=keep, y=c), y=e.mil("mul", x=enter, y=new))
-    return e.mil("mul", x=f[0](e, gate(1, c, 1)), y=f[2](e, c)), c
+        def gate(x: Var, cell: Var, i: int) -> Var:
+            if peepholes:
+                x = e.mil("add", x=x, y=e.mil("mul", x=peepholes[i], y=cell))
+            return f[0](e, _limited(e, op, x))
+
+        enter = gate(enter, c, 0)
+        keep = e.mil("sub", x=one, y=enter) if op.attrs["input_forget"] else gate(forget, c, 2)
+        fresh = e.mil("mul", x=enter, y=f[1](e, _limited(e, op, new)))
+        c = e.mil("add", x=e.mil("mul", x=keep, y=c), y=fresh)
+        return e.mil("mul", x=gate(leave, c, 1), y=f[2](e, c)), c
+
+    return _sum(e, to.wb, to.rb), step
 
 
-def _gru_step(e: Emission, op: Op, to: Direction, g: Var, h: Var, c: Any) -> tuple[Var, Any]:
-    n = int(h.shape[1])
+def _gru(e: Emission, op: Op, to: Direction) -> tuple[Any, Step]:
+    n = int(to.r.shape[1])
     f = [ACTIVATIONS[name] for name in to.activations]
-    rb = [None, None] if to.rb is None else [_part(e, to.rb, 0, 0, 2 * n), _part(e, to.rb, 0, 2 * n, 3 * n)]
-    gates, hidden = _part(e, to.r, 0, 0, 2 * n), _part(e, to.r, 0, 2 * n, 3 * n)
-    zr = e.mil("add", x=_part(e, g, 1, 0, 2 * n), y=_product(e, h, gates, rb[0]))
-    zr = f[0](e, _limited(e, op, zr))
-    z, reset = _part(e, zr, 1, 0, n), _part(e, zr, 1, n, 2 * n)
-    if op.attrs["linear_before_reset"]:
-        inner = e.mil("mul", x=reset, y=_product(e, h, hidden, rb[1]))
-    else:
-        inner = _product(e, e.mil("mul", x=reset, y=h), hidden, rb[1])
-    new = f[1](e, _limited(e, op, e.mil("add", x=_part(e, g, 1, 2 * n, 3 * n), y=inner)))
-    fresh = e.mil("mul", x=e.mil("sub", x=e.const(1.0), y=z), y=new)
-    return e.mil("add", x=fresh, y=e.mil("mul", x=z, y=h)), c
+    after = bool(op.attrs["linear_before_reset"])
+    gates = _sum(e, _part(e, to.wb, 0, 0, 2 * n), _part(e, to.rb, 0, 0, 2 * n))
+    own, inner = _part(e, to.wb, 0, 2 * n, 3 * n), _part(e, to.rb, 0, 2 * n, 3 * n)
+    own = own if after else _sum(e, own, inner)
+    both = isinstance(gates, np.ndarray) and isinstance(own, np.ndarray)
+    bias = np.concatenate([gates, own]) if both else e.mil("concat", values=[_var(e, gates), _var(e, own)], axis=0)
+    r = _var(e, to.r) if after else _var(e, _part(e, to.r, 0, 0, 2 * n))
+    hidden = None if after else _var(e, _part(e, to.r, 0, 2 * n, 3 * n))
+    one = e.const(1.0)
+
+    def step(g: Var, h: Var, c: Any) -> tuple[Var, Any]:
+        of_input, new = _split(e, g, [2 * n, n], axis=2)
+        parts = _split(e, _product(e, h, r), [2 * n, n] if after else [2 * n], axis=2)
+        z, reset = _split(e, f[0](e, _limited(e, op, e.mil("add", x=of_input, y=parts[0]))), [n, n], axis=2)
+        if hidden is None:
+            past = e.mil("mul", x=reset, y=_plus(e, parts[1], inner))
+        else:
+            past = _product(e, e.mil("mul", x=reset, y=h), hidden)
+        new = f[1](e, _limited(e, op, e.mil("add", x=new, y=past)))
+        fresh = e.mil("mul", x=e.mil("sub", x=one, y=z), y=new)
+        return e.mil("add", x=fresh, y=e.mil("mul", x=z, y=h)), c
+
+    return bias, step
 
 
-def _rnn_step(e: Emission, op: Op, to: Direction, g: Var, h: Var, c: Any) -> tuple[Var, Any]:
-    x = _limited(e, op, e.mil("add", x=g, y=_product(e, h, to.r, to.rb)))
-    return ACTIVATIONS[to.activations[0]](e, x), c
+def _rnn(e: Emission, op: Op, to: Direction) -> tuple[Any, Step]:
+    f, r = ACTIVATIONS[to.activations[0]], _var(e, to.r)
 
+    def step(g: Var, h: Var, c: Any) -> tuple[Var, Any]:
+        return f(e, _limited(e, op, e.mil("add", x=g, y=_product(e, h, r)))), c
+
+    return _sum(e, to.wb, to.rb), step
+
+
+STEPS = {"lstm": _lstm, "gru": _gru, "rnn": _rnn}
 
 # --- all steps ------------------------------------------------------------------------------------------------------
 
 
-def _unrolled(e: Emission, op: Op, to: Direction, step: Step, alive: list[Var | None]) -> tuple[Var, Var, Any]:
+def _unrolled(e: Emission, op: Op, to: Direction, alive: list[Var | None]) -> tuple[Var, Var, Var]:
     """Results of every step, [t, b, n], and the last states. `alive`: where a sequence is not over, or None for all."""
-    x = e.operand(op, 0)
     t, b, _ = op.arg(0).type.dims
-    products = _product(e, x, to.w, to.wb)
+    shape = (1, b, int(to.r.shape[1]))
+    bias, step = STEPS[op.kind](e, op, to)
+    parts = _split(e, _plus(e, _product(e, e.operand(op, 0), _var(e, to.w)), bias), [1] * t, axis=0)
     made: list[Any] = [None] * t
-    h, c = to.h, to.c
+    h, c = (reshaped(e, _var(e, state), shape) for state in (to.h, to.c))
     for at in reversed(range(t)) if to.backwards else range(t):
-        g = reshaped(e, _part(e, products, 0, at, at + 1), (b, int(products.shape[2])))
-        new, cell = step(e, op, to, g, h, c)
+        new, cell = step(parts[at], h, c)
         here = alive[at]
-        made[at] = new if here is None else e.mil("select", cond=here, a=new, b=e.const(0.0))
-        h = new if here is None else e.mil("select", cond=here, a=new, b=h)
-        c = cell if here is None or cell is None else e.mil("select", cond=here, a=cell, b=c)
-    return e.mil("stack", values=made, axis=0), h, c
+        if here is None:
+            made[at], h, c = new, new, cell
+        else:
+            made[at] = e.mil("select", cond=here, a=new, b=e.const(0.0))
+            h, c = (e.mil("select", cond=here, a=a, b=b) for a, b in ((new, h), (cell, c)))
+    return joined(e, made, axis=0), reshaped(e, h, shape[1:]), reshaped(e, c, shape[1:])
 
 
 def _alive(e: Emission, op: Op) -> list[Var | None]:
@@ -193,8 +238,8 @@ def _alive(e: Emission, op: Op) -> list[Var | None]:
         return [None] * t
     known = e.array(op, 4)
     if known is not None:
-        return [None if np.all(known > at) else e.const((known > at).reshape(b, 1)) for at in range(t)]
-    ends = reshaped(e, e.value(lengths), (b, 1))
+        return [None if np.all(known > at) else e.const((known > at).reshape(1, b, 1)) for at in range(t)]
+    ends = reshaped(e, e.value(lengths), (1, b, 1))
     return [e.mil("greater", x=ends, y=e.const(at)) for at in range(t)]
 
 
@@ -208,22 +253,14 @@ def _native(e: Emission, op: Op, to: Direction) -> tuple[Var, Var, Any]:
     def sorted_gates(array: Array) -> Array:
         return e.as_dtype(np.concatenate([array[g * n : (g + 1) * n] for g in order]), dtype_of(x))
 
-    k = 1 if to.backwards and op.attrs["direction"] == "bidirectional" else 0
-    arrays = [e.array(op, i) for i in (1, 2, 3)]
-    w, r, both = (None if a is None else a[k] for a in arrays)
-    assert w is not None
-    assert r is not None
-    bias = None if both is None else sorted_gates(both[: both.size // 2] + both[both.size // 2 :])
     given: dict[str, Any] = {
-        "x": x, "initial_h": to.h, "weight_ih": sorted_gates(w), "weight_hh": sorted_gates(r), "bias": bias,
-        "direction": "forward", "output_sequence": True,
+        "x": x, "initial_h": _var(e, to.h), "weight_ih": sorted_gates(to.w), "weight_hh": sorted_gates(to.r),
+        "bias": sorted_gates(to.wb + to.rb), "direction": "forward", "output_sequence": True,
     }  # fmt: skip
     names = [NATIVE[name] for name in to.activations]
     if op.kind == "lstm":
-        f, g, h = names
-        y, last, cell = e.mil(
-            "lstm", **given, initial_c=to.c, recurrent_activation=f, cell_activation=g, activation=h
-        )  # fmt: skip
+        given |= {"initial_c": _var(e, to.c), "recurrent_activation": names[0], "cell_activation": names[1]}
+        y, last, cell = e.mil("lstm", **given, activation=names[2])
     else:
         (y, last), cell = e.mil("rnn", **given, activation=names[0]), None
     return e.mil("reverse", x=y, axes=[0]) if to.backwards else y, last, cell
@@ -232,34 +269,25 @@ def _native(e: Emission, op: Op, to: Direction) -> tuple[Var, Var, Any]:
 def _is_native(e: Emission, op: Op) -> bool:
     a = op.attrs
     names: tuple[str, ...] = a["activations"]  # type: ignore[assignment]
-    known = [e.array(op, i) is not None or op.inputs[i] is None for i in (1, 2, 3) if i < len(op.inputs)]
+    given = [*op.inputs, *[None] * (8 - len(op.inputs))]
+    known = all(given[i] is None or e.array(op, i) is not None for i in (1, 2, 3))
     lengths = e.array(op, 4)
-    whole = len(op.inputs) <= 4 or op.inputs[4] is None or (
-        lengths is not None and bool(np.all(lengths >= op.arg(0).type.dims[0]))
-    )  # fmt: skip
-    plain = a["clip"] == 0 and not a.get("input_forget") and not (len(op.inputs) > 7 and op.inputs[7] is not None)
-    return op.kind != "gru" and all(known) and whole and plain and all(name in NATIVE for name in names)
+    whole = given[4] is None or (lengths is not None and bool(np.all(lengths >= op.arg(0).type.dims[0])))
+    plain = a["clip"] == 0 and not a.get("input_forget") and given[7] is None
+    return op.kind != "gru" and known and whole and plain and all(name in NATIVE for name in names)
 
 
-def _route(step: Step) -> Route:
-    def route(e: Emission, op: Op) -> list[Var]:
-        native = _is_native(e, op)
-        steps = op.arg(0).type.dims[0]
-        if not native and steps > MOST_STEPS:
-            raise NoRoute(f"takes {steps} steps one by one, and at most {MOST_STEPS} are written out")
-        if native and e.deployment.number < 17:
-            e.float = "f32"  # halves came later
-        alive = [] if native else _alive(e, op)
-        runs = [
-            _native(e, op, to) if native else _unrolled(e, op, to, step, alive) for to in _directions(e, op)
-        ]  # fmt: skip
-        y = e.mil("stack", values=[run[0] for run in runs], axis=1)
-        last = e.mil("stack", values=[run[1] for run in runs], axis=0)
-        if op.kind != "lstm":
-            return [y, last]
-        return [y, last, e.mil("stack", values=[run[2] for run in runs], axis=0)]
-
-    return route
+def _recurrent(e: Emission, op: Op) -> list[Var]:
+    native, steps = _is_native(e, op), op.arg(0).type.dims[0]
+    if not native and steps > MOST_STEPS:
+        raise NoRoute(f"takes {steps} steps one by one, and at most {MOST_STEPS} are written out")
+    if native and e.deployment.number < 17:
+        e.float = "f32"  # halves came later
+    alive = [] if native else _alive(e, op)
+    runs = [_native(e, op, to) if native else _unrolled(e, op, to, alive) for to in _directions(e, op)]
+    y = e.mil("stack", values=[run[0] for run in runs], axis=1)
+    last = e.mil("stack", values=[run[1] for run in runs], axis=0)
+    return [y, last] if op.kind != "lstm" else [y, last, e.mil("stack", values=[run[2] for run in runs], axis=0)]
 
 
-ROUTES: dict[str, Route] = {"lstm": _route(_lstm_step), "gru": _route(_gru_step), "rnn": _route(_rnn_step)}
+ROUTES: dict[str, Route] = dict.fromkeys(STEPS, _recurrent)
