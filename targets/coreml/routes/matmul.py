@@ -8,7 +8,7 @@ from edgec.ir.graph import Op
 from edgec.ir.types import FLOATS
 from edgec.targets.coreml.channel_scale import scaled, weights
 from edgec.targets.coreml.emission import Emission, NoRoute, Route
-from edgec.targets.coreml.mil import Var
+from edgec.targets.coreml.mil import Var, is_constant
 from edgec.targets.coreml.routes.activation import activated
 
 
@@ -21,7 +21,7 @@ def _matmul(e: Emission, op: Op) -> Var:
         weight = e.const(np.ascontiguousarray(np.asarray(e.array(op, 1)).T))
     else:
         weight, scale = weights(e, op, op.arg(1).type.rank - (2 if transposed else 1))
-    if layer:
+    if layer and is_constant(weight):
         row = _row(e, op) if scale is None else None
         y = e.mil("linear", x=e.operand(op, 0), weight=weight, bias=row)
         bias = bias if row is None else None
