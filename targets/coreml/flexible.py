@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgec.ir.errors import UnsupportedError, UsageError
-from edgec.ir.graph import Module, Op
+from edgec.ir.graph import Graph, Module, Op
 from edgec.targets.apple.features import Feature, Interface, Presentation
 from edgec.targets.apple.sizes import Enumerated, Ranged, Sizes
 from edgec.targets.coreml.deployment import Deployment
@@ -31,15 +31,18 @@ def emit_flexible(
     """The entries, which are one model at several shapes, as the only function. `ranged`: its inputs take every shape
     between the least and the greatest, all of which must be entries. UnsupportedError where the programs differ,
     UsageError where the shapes are none that a package can have."""
-    each = [
-        emit(Module(module.constants, {"main": graph}), deployment, halves, wide, presentation)
-        for graph in module.entries.values()
-    ]
-    first = each[0]
-    for other, entry in zip(each[1:], list(module.entries)[1:], strict=True):
-        if other.weights != first.weights or other.model.mlProgram != first.model.mlProgram:
-            _Comparison(first, next(iter(module.entries)), entry).run(other)
-    interface = _interface([e.interface for e in each], ranged)
+    (name, graph), *others = module.entries.items()
+
+    def emitted(graph: Graph) -> Emitted:
+        return emit(Module(module.constants, {"main": graph}), deployment, halves, wide, presentation)
+
+    first = emitted(graph)
+    interfaces = [first.interface]
+    for entry, other in others:  # one at a time: weights are large
+        made = emitted(other)
+        _Comparison(first, name, entry).run(made)
+        interfaces.append(made.interface)
+    interface = _interface(interfaces, ranged)
     _check(interface, deployment)
     first.model.description.CopyFrom(description_of([interface], "main", presentation.metadata))
     return replace(first, functions=(replace(first.functions[0], interface=interface),))
