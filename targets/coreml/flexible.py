@@ -21,6 +21,12 @@ from edgec.targets.coreml.deployment import Deployment
 from edgec.targets.coreml.describe import description_of
 from edgec.targets.coreml.program import PLAIN, Emitted, emit
 
+MOST_SHAPES = 128  # coremltools' guide, Flexible Input Shapes
+TRY_IT = (
+    "inputs of several shapes are reported to fail on some systems (coremltools#2730): try each shape on the devices "
+    "that you ship for"
+)
+MIXED = "ranges beside inputs of one shape are reported to fail where there are states (coremltools#2548)"
 Shapes = tuple[tuple[int, ...], ...]  # of one input or output, at each of the module's entries
 
 
@@ -45,7 +51,9 @@ def emit_flexible(
     interface = _interface(interfaces, ranged)
     _check(interface, deployment)
     first.model.description.CopyFrom(description_of([interface], "main", presentation.metadata))
-    return replace(first, functions=(replace(first.functions[0], interface=interface),))
+    function = first.functions[0]
+    notes = (*function.notes, *_notes(interface))
+    return replace(first, functions=(replace(function, interface=interface, notes=notes),))
 
 
 def _interface(interfaces: Sequence[Interface], ranged: bool) -> Interface:
@@ -91,6 +99,18 @@ def _check(interface: Interface, deployment: Deployment) -> None:
             f"inputs {', '.join(map(repr, flexible))} have several shapes, and up to iOS 17 one input can: "
             "build for coreml:ios18"
         )
+    most = max((len(f.sizes.shapes) for f in interface.inputs if isinstance(f.sizes, Enumerated)), default=0)
+    if most > MOST_SHAPES:
+        raise UsageError(f"an input has {most} shapes, and Core ML takes {MOST_SHAPES}: give a range")
+
+
+def _notes(interface: Interface) -> tuple[str, ...]:
+    """What is known of Core ML's own part, which is not run here."""
+    sized = [f.sizes for f in interface.inputs]
+    notes = [TRY_IT]
+    if interface.states and None in sized and any(isinstance(s, Ranged) for s in sized):
+        notes.append(MIXED)
+    return tuple(notes)
 
 
 @dataclass
