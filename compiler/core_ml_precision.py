@@ -28,8 +28,11 @@ CODED = {
     "fp8-e4m3": "float8_weights{format=e4m3}",
     "fp8-e5m2": "float8_weights{format=e5m2}",
 }
+# weights that have few bits in the model, found again after all passes: blocks of 32 and multiples, of 16, int8
+OWN = ",".join(f"quantize_weights{{{form},exact=1}}" for form in ("format=i4", "format=i4,group=16", "group=32"))
+OWN_NAME = "the codes that they have in the model"
 ONE_TABLE = "palettize{bits=4}"  # w4 where tables of groups are no form
-GROUPED = 18  # from which iOS on they are
+GROUPED = 18  # from which iOS on they are, and integers in blocks
 HALVES = f"signal to noise of {HALVES_DB} dB against the same graph in float32"
 IN_FLOAT32 = "edgec's interpreter in float32"
 RANDOM_SAMPLES = 3  # where no --calib is given to the doctor
@@ -67,17 +70,26 @@ def settle_package(
     encode = options.encode or CODED.get(options.precision, "")
     if options.precision == "w4" and deployment.number < GROUPED:
         encode = ONE_TABLE
+    own = not encode and bool(module.narrow)
+    if own and deployment.number >= GROUPED:
+        encode = OWN
+    elif own:
+        facts["encoded"] = {"passes": f"{OWN_NAME}, which is a form from iOS {GROUPED} on", "weights": {}}
     if encode:
         progress(f"encoding weights: {encode}")
         run_pipeline(module, parse_passes(encode))
         verify_module(module, after=encode)
-        facts["encoded"] = {"passes": encode, "weights": _encoded(graph)}
+        facts["encoded"] = {"passes": OWN_NAME if own else encode, "weights": _encoded(graph)}
     halves = options.precision != "float32"
     wide: Collection[Op] = ()
     if options.fix:
         wide, facts["fp16"] = _mended(module, deployment, options, images, progress)
     meant = IN_FLOAT32 if halves else SAME_WEIGHTS
-    narrowed = Narrowed(graph, (), meant, HALVES_DB) if halves else Narrowed(graph, (), meant) if encode else None
+    narrowed = None  # of a package in float32 with the model's own weights
+    if halves:
+        narrowed = Narrowed(graph, (), meant, HALVES_DB)
+    elif encode and not own:
+        narrowed = Narrowed(graph, (), meant)
     return SettledPackage(halves, wide, narrowed, facts)
 
 

@@ -18,7 +18,7 @@ from edgec.verify_artifact import Call as Made
 
 CLOSE = 1e-3  # share of the largest element that Core ML's own sums of float32 may be off
 HALVES_CLOSE = 5e-2  # the same of sums in halves
-MOST_CALLS = 3
+MOST_CALLS = 3  # that show how a state goes on; without states, one is enough
 
 
 def presentation_of(request: Request, colors: Mapping[str, str]) -> Presentation:
@@ -42,8 +42,11 @@ def swift_files(
     if calls:
         tolerance = HALVES_CLOSE if halves else CLOSE
         golden = {
-            function: Golden([Call(c.feeds, c.outputs) for c in made[:MOST_CALLS]], tolerance)
-            for function, made in calls.items()
+            interface.function: Golden(
+                [Call(c.feeds, c.outputs) for c in calls[interface.function][: MOST_CALLS if interface.states else 1]],
+                tolerance,
+            )
+            for interface in interfaces
         }
         files |= golden_files(name, interfaces, golden, deployment, by)
     return files

@@ -4,7 +4,8 @@
                         %1 = conv %0, #q quant<i4@1:32, scale=#s, zero=#z>
 
 Weights that are such integers times scales already keep them exactly, zero points too where bits are four. Others are
-rounded to the nearest step of symmetric scales, which halves hold. Of sparse weights, what is in the mask.
+rounded to the nearest step of symmetric scales, which halves hold, or stay as they are where `exact` is 1. Of sparse
+weights, what is in the mask.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ Array = np.ndarray[Any, Any]
 TOPS = {"i8": 127, "i4": 7}
 
 
-def quantize_weights(graph: Graph, format: str = "i8", group: int = -1, least: int = LEAST) -> bool:
+def quantize_weights(graph: Graph, format: str = "i8", group: int = -1, exact: int = 0, least: int = LEAST) -> bool:
     if format not in TOPS or group < -1:
         raise UsageError(f"quantize_weights: format={format}, group={group}; legal are i8, i4; 0 (a channel) and more")
     size = (32 if format == "i4" else 0) if group < 0 else group
@@ -35,7 +36,10 @@ def quantize_weights(graph: Graph, format: str = "i8", group: int = -1, least: i
             return None
         outer, kept = found
         numbers, axis = graph.stored(weights.value), weights.products if size else weights.channels
-        stored, scale, zero = _in_groups(numbers, axis, size, format) if size else _by_channel(numbers, axis, format)
+        made = _in_groups(numbers, axis, size, format) if size else _by_channel(numbers, axis, format)
+        if made is None and exact:
+            return None
+        stored, scale, zero = made or _rounded(numbers, axis, size, format)
         if kept is not None:
             stored = np.where(kept, stored, np.int8(0))
         keys = (graph.module.intern(scale), graph.module.intern(zero))
@@ -45,29 +49,40 @@ def quantize_weights(graph: Graph, format: str = "i8", group: int = -1, least: i
     return encode_each(graph, least, form)
 
 
-def _by_channel(numbers: Array, axis: int, format: str) -> tuple[Array, Array, Array]:
+Codes = tuple[Array, Array, Array]  # the tensor's integers, scales and zero points
+
+
+def _by_channel(numbers: Array, axis: int, format: str) -> Codes | None:
+    """A scale for each place along the axis, where that loses nothing."""
     rows = np.moveaxis(numbers, axis, 0)
-    each = (-1, *[1] * (numbers.ndim - 1))
     found = _exact(rows.reshape(len(rows), -1), format)
     if found is None or not np.all(found[1] > 0):  # negative scales are those of groups only
-        scale = half_above(np.abs(rows.reshape(len(rows), -1)).max(axis=1) / np.float32(TOPS[format]))
-        zero = np.zeros(len(rows), np.int8)
-        steps = _steps(rows, scale.reshape(each), format)
-    else:
-        steps, scale, zero = found
+        return None
+    steps, scale, zero = found
     return np.ascontiguousarray(np.moveaxis(steps.reshape(rows.shape), 0, axis)), scale, zero
 
 
-def _in_groups(numbers: Array, axis: int, size: int, format: str) -> tuple[Array, Array, Array]:
+def _in_groups(numbers: Array, axis: int, size: int, format: str) -> Codes | None:
+    """A scale for each `size` numbers along the axis, where that loses nothing."""
     groups = grouped(numbers, axis, size)
     found = _exact(groups.reshape(-1, size), format)
     if found is None:
-        scale = half_above(np.abs(groups).max(axis=-1) / np.float32(TOPS[format]))
-        steps, zero = _steps(groups, scale[..., None], format), np.zeros(scale.shape, np.int8)
+        return None
+    scale, zero = (np.ascontiguousarray(np.moveaxis(v.reshape(groups.shape[:-1]), -1, axis)) for v in found[1:])
+    return ungrouped(found[0].reshape(groups.shape), axis, numbers.shape[axis]), scale, zero
+
+
+def _rounded(numbers: Array, axis: int, size: int, format: str) -> Codes:
+    top = np.float32(TOPS[format])
+    if size:
+        groups = grouped(numbers, axis, size)
+        each = half_above(np.abs(groups).max(axis=-1) / top)
+        steps = ungrouped(_steps(groups, each[..., None], format), axis, numbers.shape[axis])
+        scale = np.ascontiguousarray(np.moveaxis(each, -1, axis))
     else:
-        steps, scale, zero = (v.reshape(groups.shape[: v.ndim + groups.ndim - 2]) for v in found)
-    back = [np.ascontiguousarray(np.moveaxis(v, -1, axis)) for v in (scale, zero)]
-    return ungrouped(steps, axis, numbers.shape[axis]), back[0], back[1]
+        scale = half_above(np.abs(numbers).max(axis=tuple(i for i in range(numbers.ndim) if i != axis)) / top)
+        steps = _steps(numbers, scale.reshape([-1 if i == axis else 1 for i in range(numbers.ndim)]), format)
+    return steps, scale, np.zeros(scale.shape, np.int8)
 
 
 def _steps(numbers: Array, scale: Array, format: str) -> Array:
@@ -75,7 +90,7 @@ def _steps(numbers: Array, scale: Array, format: str) -> Array:
     return np.clip(nearest_steps(numbers, scale, np.zeros((), np.int8)), -top, top).astype(np.int8)
 
 
-def _exact(groups: Array, format: str) -> tuple[Array, Array, Array] | None:
+def _exact(groups: Array, format: str) -> Codes | None:
     """Codes, scales and zero points of groups [n, products] that have them."""
     for kind in KINDS:
         found = codes_of(groups, kind) if kind.format == format else None

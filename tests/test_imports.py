@@ -13,6 +13,7 @@ FLOORS = {
     "compiler/plan": ("edgec.plan", "edgec.ir"),
     "passes": ("edgec.passes", "edgec.ir"),
     "targets": ("edgec.targets", "edgec.plan", "edgec.ir", "edgec.runtime.cpu"),
+    "targets/apple": ("edgec.targets.apple", "edgec.ir"),
     "runtime": ("edgec.runtime",),
 }
 # heavy packages and the only places that may import them

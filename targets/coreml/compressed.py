@@ -15,7 +15,7 @@ Below iOS 26 a table under a scale is no form: coremltools' default pass turns t
 each scale. Scales of result channels then stand behind the product (channel_scale.py).
 
 In halves, tables and what is sparse are rounded as plain weights are. A scale that halves do not have exactly would
-change every weight: such a constant is decoded in float32, and cast.
+change every weight: such a constant is decoded in float32, and cast (below iOS 17 it is plain halves).
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ INTEGERS = {"i4": types.int4, "i8": types.int8, "u8": types.uint8}
 NESTED = 26  # from which iOS on a scale over a table is a form
 IN_FLOATS = "constants are stored as integers of 16 or 32 bits, which constexpr operators have not: floats here"
 WIDE = "scales that halves do not have exactly: what has them is decoded in float32, and cast"
+HALVES = "scales that halves do not have exactly: what has them is halves, since casts of weights come with iOS 17"
+CASTS = 17  # from which iOS on weights may be what an operator makes
 NOTED = 1024  # elements: smaller constants in floats are not worth a note
 
 
@@ -61,6 +63,9 @@ def constant(e: Emission, value: Value, dtype: str) -> Var:
         return e.const(np.asarray(e.graph.array(value)), dtype)
     _check_deployment(e.deployment, value.type)
     wide = dtype if fits_halves(e, value, dtype) else "f32"
+    if wide != dtype and e.deployment.number < CASTS:
+        e.note(HALVES)
+        return e.const(np.asarray(e.graph.array(value)), dtype)
     if wide != dtype:
         e.note(WIDE)
     return e.cast(_made(e, value, wide), dtype)

@@ -36,5 +36,12 @@ OPSETS = {
 DTYPES = {"f32": types.fp32, "f16": types.fp16, "i32": types.int32, "bool": types.bool, "i8": types.int8,
           "u8": types.uint8, "i16": types.int16, "u16": types.uint16}  # fmt: skip
 
+
+
+def is_constant(x: Var) -> bool:
+    """Whether a variable is a constant to Core ML, compressed or not."""
+    return x.op is not None and (x.op.op_type == "const" or x.op.op_type.startswith("constexpr_"))
+
+
 __all__ = ["DTYPES", "OPSETS", "Function", "Program", "Var", "coremltools", "export", "feature_types", "load_program",
            "mb", "mil_list", "model_messages", "types"]  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 from edgec.ir.graph import Op
 from edgec.targets.coreml.channel_scale import scaled, weights
 from edgec.targets.coreml.emission import Emission, NoRoute, Route, dtype_of
-from edgec.targets.coreml.mil import Var
+from edgec.targets.coreml.mil import Var, is_constant
 from edgec.targets.coreml.routes.activation import activated
 from edgec.targets.coreml.routes.attributes import ints, mil_pads
 from edgec.targets.coreml.routes.windows import cropped, cut, padded
@@ -23,7 +23,7 @@ def _conv(e: Emission, op: Op) -> Var:
     x, pads = cropped(e, e.operand(op, 0), ints(a["pads"]))
     weight, scale = weights(e, op, 0)
     dilations = ints(a["dilations"])
-    if op.arg(1).const is None and max(dilations) > 1:
+    if not is_constant(weight) and max(dilations) > 1:
         weight, dilations = _spread(e, weight, dilations), [1] * len(dilations)
     bias, later = _bias(e, op)
     if scale is not None and bias is not None:

@@ -96,7 +96,7 @@ def _mod(e: Emission, op: Op) -> Var:
     y, rest = e.operand(op, 1), _fmod(e, op)
     zero = e.const(0.0, dtype_of(y))
     differ = e.mil("less", x=e.mil("mul", x=e.mil("sign", x=rest), y=e.mil("sign", x=y)), y=zero)
-    return e.mil("select", cond=differ, a=e.mil("add", x=rest, y=y), b=rest)  # y may be infinite
+    return e.mil("select", cond=differ, a=e.mil("add", x=rest, y=y), b=rest)
 
 
 def _compare(kind: str) -> Route:

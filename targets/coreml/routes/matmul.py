@@ -15,20 +15,16 @@ from edgec.targets.coreml.routes.activation import activated
 def _matmul(e: Emission, op: Op) -> Var:
     if op.attrs["to"]:
         raise NoRoute("multiplies bf16 or 8-bit floats, which Core ML does not")
-    transposed, bias = bool(op.attrs["trans_b"]), op.inputs[2] if len(op.inputs) > 2 else None
-    layer, scale = _is_layer(op), None
-    if layer and not transposed:
-        weight = e.const(np.ascontiguousarray(np.asarray(e.array(op, 1)).T))
-    else:
-        weight, scale = weights(e, op, op.arg(1).type.rank - (2 if transposed else 1))
-    if layer:
+    transposed, row = bool(op.attrs["trans_b"]), None
+    if _is_layer(op):
+        weight, scale = weights(e, op, 0) if transposed else (_turned(e, op), None)
         row = _row(e, op) if scale is None else None
         y = e.mil("linear", x=e.operand(op, 0), weight=weight, bias=row)
-        bias = bias if row is None else None
     else:
+        weight, scale = weights(e, op, op.arg(1).type.rank - (2 if transposed else 1))
         y = e.mil("matmul", x=e.operand(op, 0), y=weight, transpose_y=transposed)
-    y = scaled(e, y, scale, 0)
-    return activated(e, y if bias is None else e.mil("add", x=y, y=e.value(bias)), str(op.attrs["act"]))
+    y, bias = scaled(e, y, scale, 0), e.optional(op, 2) if row is None else None
+    return activated(e, y if bias is None else e.mil("add", x=y, y=bias), str(op.attrs["act"]))
 
 
 def _is_layer(op: Op) -> bool:
@@ -36,6 +32,11 @@ def _is_layer(op: Op) -> bool:
     x, y = op.arg(0), op.arg(1)
     matrix = y.const is not None and y.type.rank == 2 and (bool(op.attrs["trans_b"]) or not y.type.encodings)
     return matrix and x.type.dtype in FLOATS and x.type.rank <= 3
+
+
+def _turned(e: Emission, op: Op) -> Var:
+    """The matrix as [results, operands]."""
+    return e.const(np.ascontiguousarray(np.asarray(e.array(op, 1)).T))
 
 
 def _row(e: Emission, op: Op) -> Var | None:

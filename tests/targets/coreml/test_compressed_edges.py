@@ -18,7 +18,7 @@ from edgec.ir.verify import verify_module
 from edgec.pipeline import run_pipeline
 from edgec.runtime.coreml.evaluate import Evaluator
 from edgec.runtime.coreml.package import read_package
-from edgec.targets.coreml.compressed import WIDE
+from edgec.targets.coreml.compressed import HALVES, WIDE
 from edgec.targets.coreml.deployment import choose
 from edgec.targets.coreml.package import package_files
 from edgec.targets.coreml.program import Emitted, emit
@@ -108,7 +108,7 @@ def test_scales_that_halves_do_not_have(name: str, tmp_path: Path) -> None:
     scale = key(np.full(8, 0.3, np.float32))
     graph, ours = model(integers(-127, 128, 8, 40), (8, 40), Quant("i8", scale, zeros(8), 0))
     emitted = emit(graph.module, choose(name), True)
-    assert emitted.notes == (WIDE,)
+    assert emitted.notes == (HALVES if name == "ios16" else WIDE,)
     np.testing.assert_array_equal(back(graph, emitted, tmp_path), ours.astype(np.float16))
     assert not np.array_equal(ours.astype(np.float16), graph.array(graph.ops[0].arg(1)) / 0.3 * np.float16(0.3))
 
@@ -176,3 +176,27 @@ def test_a_scale_behind_a_convolution_stands_before_its_bias(kind: str, tmp_path
     assert scale is not None
     assert len(np.unique(scale)) > 3
     np.testing.assert_allclose(np.asarray(outputs["y"]), interp.run(graph, feeds)["y"], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["conv", "conv_transpose"])
+@pytest.mark.parametrize("name", ["ios16", "ios17", "ios18"])
+def test_dilated_weights_whose_scales_are_no_halves(name: str, kind: str, tmp_path: Path) -> None:
+    """MIL dilates constants only, and weights that are cast are none: a convolution has zeros between its taps then."""
+    graph = Graph(Module())
+    b = Builder(graph)
+    stored = integers(-127, 128, 4, 4, 3, 3)
+    scale = graph.module.intern(np.full(4, 0.3, np.float32))
+    w = graph.encoded(
+        stored, Type("f32", stored.shape, (Quant("i8", scale, graph.module.intern(np.zeros(4, np.int8)), 0),))
+    )
+    plain = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (2, 2), "layout": "nchw"}
+    more = {"output_padding": (0, 0), "groups": 1} if kind == "conv_transpose" else {}
+    graph.outputs.append(("y", b.op(kind, graph.add_input("x", Type("f32", (1, 4, 7, 7))), w, **plain, **more)))
+    files = package_files(emit(graph.module, choose(name), True))
+    check_reload(files)
+    feeds = {"x": RNG.standard_normal((1, 4, 7, 7)).astype(np.float16).astype(np.float32)}
+    evaluator = Evaluator(read_package(write_package(files, tmp_path / "x.mlpackage")))
+    spread = kind == "conv" and name != "ios16"
+    assert ("concat" in [o.type for o in evaluator.function.block.operations]) == spread
+    meant = interp.run(graph, feeds)["y"]
+    assert np.abs(np.asarray(evaluator.run(feeds)["y"]) - meant).max() <= 2e-3 * np.abs(meant).max()
