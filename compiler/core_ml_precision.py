@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from edgec.ir.graph import Graph, Module, Op
 from edgec.ir.verify import verify_module
 from edgec.narrowed import HALVES_DB, SAME_WEIGHTS, Narrowed
 from edgec.options import BuildOptions
+from edgec.package_int8 import package_int8
 from edgec.passes import COREML
 from edgec.pipeline import parse_passes, run_pipeline
 from edgec.precision import calibration_of
@@ -33,6 +34,7 @@ OWN = ",".join(f"quantize_weights{{{form},exact=1}}" for form in ("format=i4", "
 OWN_NAME = "the codes that they have in the model"
 ONE_TABLE = "palettize{bits=4}"  # w4 where tables of groups are no form
 GROUPED = 18  # from which iOS on they are, and integers in blocks
+BYTES = 17  # from which iOS on there are quantize and dequantize
 HALVES = f"signal to noise of {HALVES_DB} dB against the same graph in float32"
 IN_FLOAT32 = "edgec's interpreter in float32"
 RANDOM_SAMPLES = 3  # where no --calib is given to the doctor
@@ -50,11 +52,16 @@ class SettledPackage:
 
 def check_precision(options: BuildOptions, deployment: Deployment) -> None:
     """UsageError for a precision that packages do not have."""
-    legal = (*FLOATS, *CODED)
+    legal = (*FLOATS, *CODED, "int8")
     if options.precision not in legal:
         raise UsageError(f"--precision {options.precision} is not for packages; legal: {', '.join(legal)}")
     if options.encode and options.precision not in FLOATS:
         raise UsageError(f"--encode says how weights are stored, and so does --precision {options.precision}: give one")
+    if options.precision == "int8" and deployment.number < BYTES:
+        raise UsageError(f"--precision int8 needs quantize and dequantize, which Core ML has from iOS {BYTES} on: "
+                         f"build for coreml:ios{BYTES}, or with --precision w8")  # fmt: skip
+    if options.precision == "int8" and (options.package.functions or options.package.variants):
+        raise UsageError("--precision int8 takes ranges of one graph: give one --shape, and no --function")
     if options.fix and options.precision == "float32":
         raise UsageError("--fix keeps in float32 what halves break: give --precision fp16 with it")
 
@@ -80,6 +87,12 @@ def settle_package(
         run_pipeline(module, parse_passes(encode))
         verify_module(module, after=encode)
         facts["encoded"] = {"passes": OWN_NAME if own else encode, "weights": _encoded(graph)}
+    samples: Sequence[Mapping[str, Any]] = ()
+    if options.precision == "int8":
+        data = calibration_of(module, options, images, progress)
+        progress(f"calibrating on {len(data.samples)} samples")
+        facts["quantization"] = package_int8(module, deployment, data, options.observer)
+        samples = data.samples
     halves = options.precision != "float32"
     wide: Collection[Op] = ()
     if options.fix:
@@ -87,7 +100,7 @@ def settle_package(
     meant = IN_FLOAT32 if halves else SAME_WEIGHTS
     narrowed = None  # of a package in float32 with the model's own weights
     if halves:
-        narrowed = Narrowed(graph, (), meant, HALVES_DB)
+        narrowed = Narrowed(graph, samples, meant, HALVES_DB)
     elif encode and not own:
         narrowed = Narrowed(graph, (), meant)
     return SettledPackage(halves, wide, narrowed, facts)

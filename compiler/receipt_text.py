@@ -44,6 +44,13 @@ def _package(receipt: Facts) -> Iterator[str]:
     yield f"  {sizes}   computes in {package['compute']}"
 
 
+    if "quantization" in receipt:
+        q = receipt["quantization"]
+        if q["calibration"]["warning"]:
+            yield f"  WARNING: {q['calibration']['warning']}"
+        share = f"{q['operators_on_bytes']} operators with {q['macs_share']:.1%} of the multiply-adds"
+        ranges = f"ranges by {q['calibration']['observer']} of {q['calibration']['samples']} samples"
+        yield f"  int8: {share} read bytes and int8 weights; {ranges}"
     if "encoded" in receipt:
         forms = ", ".join(f"{n} {form}" for form, n in receipt["encoded"]["weights"].items()) or "none"
         yield f"  weights by {receipt['encoded']['passes']}: {forms}"

@@ -1,0 +1,111 @@
+"""`--precision int8` of a package, W8A8: int8 weights with a scale a result channel, and bytes where products read.
+
+What a convolution or matmul by constant weights reads goes through `quantize` and `dequantize` (from iOS 17 on), which
+the Neural Engine joins with it from A17 Pro and M4 on; everything else computes in halves. Ranges are those of samples,
+seen in the package's own arithmetic: the program in float32, run by the evaluator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from edgec.artifact import staged_files
+from edgec.calibration import Calibration
+from edgec.ir.graph import Graph, Module, Op, Value
+from edgec.ir.macs import macs_of, macs_share, total_macs
+from edgec.ir.types import Quant, Type
+from edgec.ir.verify import verify_module
+from edgec.observers import AUTO, measure_ranges
+from edgec.passes.quantize_weights import quantize_weights
+from edgec.passes.weights import half_above
+from edgec.quantize import grid_of
+from edgec.runtime.coreml.evaluate import Evaluator
+from edgec.runtime.coreml.package import Package, read_package
+from edgec.runtime.coreml.program import Operation
+from edgec.targets.coreml.deployment import Deployment
+
+Array = np.ndarray[Any, Any]
+PRODUCTS = ("conv", "conv_transpose", "matmul")
+OBSERVER = "mse"  # where `auto` leaves the choice: nothing is tried
+
+
+def package_int8(module: Module, deployment: Deployment, data: Calibration, observer: str) -> dict[str, Any]:
+    """Encodes what products read and multiply by, of the only entry, on which all passes have run; what the receipt
+    says of it."""
+    (graph,) = module.entries.values()
+    macs = total_macs(graph)
+    chosen = [op for op in graph.ops if multiplies(op)]
+    chosen_observer = OBSERVER if observer == AUTO else observer
+    values = list(dict.fromkeys(op.arg(0) for op in chosen))
+    ranges = _ranges(module, deployment, data.samples, values, chosen_observer)
+    quantize_weights(graph, least=1)
+    for value in values:
+        readers = [op for op in chosen if op.arg(0) is value]
+        _store_in_bytes(graph, value, readers, grid_of(*ranges[value], "i8"))
+    verify_module(module, after="the choice of encodings")
+    on_bytes = sum(macs_of(op) for op in chosen)
+    return {
+        "precision": "int8",
+        "calibration": {**data.facts(), "observer": chosen_observer},
+        "operators_on_bytes": len(chosen),
+        "macs_on_bytes": on_bytes,
+        "macs_share": macs_share(on_bytes, macs),
+    }
+
+
+def multiplies(op: Op) -> bool:
+    """A convolution or matmul of floats that are known at run time by constant weights in floats."""
+    if op.kind not in PRODUCTS:
+        return False
+    x, w = op.arg(0), op.arg(1)
+    plain = not x.type.encodings and not w.type.encodings
+    return plain and x.const is None and w.const is not None and x.type.dtype == "f32" and x.type.size > 0
+
+
+def _store_in_bytes(graph: Graph, value: Value, readers: Sequence[Op], grid: tuple[float, int]) -> None:
+    """The readers get the value as bytes, made once in front of the first of them."""
+    scale, zero = grid
+    module = graph.module
+    short = half_above(np.asarray(scale, np.float32))  # what halves hold needs no cast
+    encoding = Quant("i8", module.intern(short), module.intern(np.asarray(zero, np.int8)))
+    op = Op("encode", [value], {}, value.op.source if value.op is not None else "")
+    at = min(graph.ops.index(reader) for reader in readers)
+    (stored,) = graph.insert(at, op, [Type("f32", value.type.shape, (encoding,))])
+    for reader in readers:
+        reader.inputs[0] = stored
+
+
+def _ranges(
+    module: Module, deployment: Deployment, samples: Sequence[Mapping[str, Array]], values: Sequence[Value],
+    observer: str,
+) -> dict[Value, tuple[float, float]]:  # fmt: skip
+    from edgec.targets.coreml.package import package_files
+    from edgec.targets.coreml.program import emit
+
+    emitted = emit(module, deployment, halves=False)
+    features = {f.name: f.feature for f in emitted.inputs}
+    names = {emitted.results[v]: v for v in values if v in emitted.results}
+    with staged_files(package_files(emitted)) as folder:
+        package = read_package(folder)
+        feeds = [{features[name]: x for name, x in sample.items()} for sample in samples]
+        return measure_ranges(lambda: _seen(package, feeds, names), observer)
+
+
+def _seen(
+    package: Package, feeds: Sequence[Mapping[str, Array]], names: Mapping[str, Value]
+) -> Iterator[dict[Value, Array]]:
+    """Values by sample; the program's inputs are values, too."""
+    found: dict[Value, Array] = {}
+
+    def observe(_: Operation, name: str, x: Array) -> None:
+        if name in names:
+            found[names[name]] = x
+
+    for sample in feeds:
+        found.clear()
+        found.update({names[name]: x for name, x in sample.items() if name in names})
+        Evaluator(package, observe=observe).run(sample)
+        yield dict(found)

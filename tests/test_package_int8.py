@@ -1,0 +1,78 @@
+"""W8A8 in packages: what is stored in bytes, on which grid, and what it costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+from quantised import made, written
+
+from edgec.driver import build
+from edgec.ir.errors import UsageError
+from edgec.options import BuildOptions
+from edgec.runtime.coreml.package import read_package
+from edgec.runtime.coreml.program import Operation
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """Two convolutions that read one value, and a sum."""
+    rng = np.random.default_rng(1)
+    weights = {name: rng.standard_normal((8, 4, 3, 3)).astype(np.float32) / 6 for name in ("a", "b")}
+    nodes = [
+        helper.make_node("Relu", ["x"], ["r"]),
+        helper.make_node("Conv", ["r", "a"], ["p"], pads=[1] * 4),
+        helper.make_node("Conv", ["r", "b"], ["q"], pads=[1] * 4),
+        helper.make_node("Add", ["p", "q"], ["y"]),
+    ]
+    return written(made(nodes, weights, {"x": (1, 4, 8, 8)}, {"y": TensorProto.FLOAT}), tmp_path)
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> Path:
+    x = np.random.default_rng(2).standard_normal((8, 4, 8, 8)).astype(np.float32)
+    x[0, 0, 0, 0] = 5.0
+    np.savez(tmp_path / "samples.npz", x=np.minimum(x, 5.0))
+    return tmp_path / "samples.npz"
+
+
+def operators(folder: Path) -> list[Operation]:
+    return list(read_package(folder / "model.mlpackage").program.functions["main"].block.operations)
+
+
+def test_bytes_and_their_grid(model: Path, samples: Path, tmp_path: Path) -> None:
+    options = BuildOptions(precision="int8", calib=str(samples), observer="minmax")
+    receipt = build(model, "coreml", tmp_path / "out", options).receipt
+    assert receipt["quantization"]["macs_share"] == 1.0
+    kinds = [op.type for op in operators(tmp_path / "out")]
+    assert kinds.count("quantize") == kinds.count("dequantize") == 1, "both read the same bytes"
+    assert kinds.count("constexpr_blockwise_shift_scale") == 2
+    quantize = next(op for op in operators(tmp_path / "out") if op.type == "quantize")
+    package = read_package(tmp_path / "out/model.mlpackage")
+    constants = {op.outputs[0].name: op.attributes["val"] for op in operators(tmp_path / "out") if op.type == "const"}
+    given = {name: constants[str(quantize.inputs[name][0])] for name in ("scale", "zero_point")}
+    from edgec.runtime.coreml.literals import array_of
+
+    scale, zero = (array_of(given[name], package, name) for name in ("scale", "zero_point"))
+    assert float(scale) == pytest.approx(5.0 / 255, rel=1e-3), "of the largest of all samples"
+    assert int(zero) == -128, "relu leaves nothing below 0"
+    noise = receipt["verification"]["against_model"]["signal_to_noise_db"]["y"]
+    assert 35 < noise < 60
+
+
+def test_bad_use(model: Path, samples: Path, tmp_path: Path) -> None:
+    options = BuildOptions(precision="int8", calib=str(samples))
+    with pytest.raises(UsageError, match=r"from iOS 17 on: build for coreml:ios17, or with --precision w8"):
+        build(model, "coreml:ios16", tmp_path / "out", options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_same_bytes(model: Path, samples: Path, tmp_path: Path) -> None:
+    options = BuildOptions(precision="int8", calib=str(samples))
+    for name in ("a", "b"):
+        build(model, "coreml", tmp_path / name, options)
+    for path in (tmp_path / "a").rglob("*"):
+        if path.is_file():
+            assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes(), path.name
