@@ -36,8 +36,8 @@ def _choices(items: Iterable[str]) -> tuple[dict[str, list[tuple[int, ...]]], bo
     choices: dict[str, list[tuple[int, ...]]] = {}
     spans: set[str] = set()
     for item in items:
-        name, _, text = item.rpartition("=")
-        found = [shape for one in _spread(item, text) for shape in shapes_of((f"{name}={one}",)).values()]
+        name, equals, text = item.rpartition("=")
+        found = [shape for one in _spread(item, text) for shape in shapes_of((f"{name}{equals}{one}",)).values()]
         if name in choices and (len(found) > 1 or name in spans):
             raise UsageError(f"--shape {item}: an input has a range or several shapes, not both")
         choices.setdefault(name, []).extend(found)

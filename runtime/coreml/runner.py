@@ -8,6 +8,7 @@ come as f64 [classes] in the order of the labels, the predicted label as an arra
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -131,7 +132,8 @@ class EvaluatorRunner:
             return item.reshape(-1).astype(np.int64 if feature.type.kind == "int64" else np.str_)
         if self.bare:
             return item.reshape(1) if item.ndim == 0 else item
-        fitting = item.reshape(()) if tensor.shape == () and item.size == 1 else item
+        fixed = isinstance(feature.type, ArrayFeature) and feature.type.shape  # or it follows the inputs'
+        fitting = item.reshape(tensor.shape) if fixed and item.size == math.prod(tensor.shape) else item
         return fitting.astype(tensor.numpy)
 
 
