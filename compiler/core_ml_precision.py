@@ -14,12 +14,10 @@ from edgec.ir.verify import verify_module
 from edgec.narrowed import HALVES_DB, SAME_WEIGHTS, Narrowed
 from edgec.options import BuildOptions
 from edgec.package_int8 import package_int8
+from edgec.package_samples import as_taken, package_calibration, samples_for_doctor
 from edgec.passes import COREML
 from edgec.pipeline import parse_passes, run_pipeline
-from edgec.precision import calibration_of
-from edgec.sample_inputs import sample_inputs
 from edgec.targets.coreml.deployment import Deployment
-from edgec.verify_artifact import ranges_of
 
 FLOATS = ("float32", "fp16")
 # what --precision means for weights; everything else is computed in halves
@@ -37,7 +35,6 @@ GROUPED = 18  # from which iOS on they are, and integers in blocks
 BYTES = 17  # from which iOS on there are quantize and dequantize
 HALVES = f"signal to noise of {HALVES_DB} dB against the same graph in float32"
 IN_FLOAT32 = "edgec's interpreter in float32"
-RANDOM_SAMPLES = 3  # where no --calib is given to the doctor
 
 
 @dataclass(frozen=True)
@@ -89,10 +86,11 @@ def settle_package(
         facts["encoded"] = {"passes": OWN_NAME if own else encode, "weights": _encoded(graph)}
     samples: Sequence[Mapping[str, Any]] = ()
     if options.precision == "int8":
-        data = calibration_of(module, options, images, progress)
-        progress(f"calibrating on {len(data.samples)} samples")
-        facts["quantization"] = package_int8(module, deployment, data, options.observer)
+        data = package_calibration(module, options, images, progress)
         samples = data.samples
+        progress(f"calibrating on {len(samples)} samples")
+        made = package_int8(module, deployment, as_taken(graph, images, samples), options.observer)
+        facts["quantization"] = {**made, "calibration": {**data.facts(), "observer": made["observer"]}}
     halves = options.precision != "float32"
     wide: Collection[Op] = ()
     if options.fix:
@@ -104,19 +102,6 @@ def settle_package(
     elif encode and not own:
         narrowed = Narrowed(graph, (), meant)
     return SettledPackage(halves, wide, narrowed, facts)
-
-
-def samples_for_doctor(
-    module: Module, options: BuildOptions, images: Mapping[str, Image], progress: Callable[[str], None]
-) -> list[dict[str, Any]]:
-    """Those of --calib, or random ones."""
-    if options.calib is not None:
-        return [dict(s) for s in calibration_of(module, options, images, progress).samples]
-    graph = module.entries["main"]
-    states = {s.input for s in graph.states}
-    ports = [(v.name, v.type) for v in graph.inputs if v not in states]
-    ranges = ranges_of(options, images)
-    return [dict(sample_inputs(ports, options.seed + i, ranges)) for i in range(RANDOM_SAMPLES)]
 
 
 def _mended(

@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgec.core_ml_precision import samples_for_doctor
 from edgec.fp16_doctor import LEAST_DB, diagnose
 from edgec.ir.errors import UsageError
 from edgec.onnx_import.importer import import_model
 from edgec.onnx_import.options import ImportOptions
 from edgec.onnx_import.reader import check_file
 from edgec.options import BuildOptions
+from edgec.package_samples import samples_for_doctor
 from edgec.passes import COREML
 from edgec.pipeline import run_pipeline
 from edgec.target_table import choose_target

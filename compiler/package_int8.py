@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from edgec.artifact import staged_files
-from edgec.calibration import Calibration
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.macs import macs_of, macs_share, total_macs
 from edgec.ir.types import Quant, Type
 from edgec.ir.verify import verify_module
 from edgec.observers import AUTO, measure_ranges
+from edgec.package_samples import Samples
 from edgec.passes.quantize_weights import quantize_weights
 from edgec.passes.weights import half_above
 from edgec.quantize import grid_of
@@ -32,7 +32,7 @@ PRODUCTS = ("conv", "conv_transpose", "matmul")
 OBSERVER = "mse"  # where `auto` leaves the choice: nothing is tried
 
 
-def package_int8(module: Module, deployment: Deployment, data: Calibration, observer: str) -> dict[str, Any]:
+def package_int8(module: Module, deployment: Deployment, samples: Samples, observer: str) -> dict[str, Any]:
     """Encodes what products read and multiply by, of the only entry, on which all passes have run; what the receipt
     says of it."""
     (graph,) = module.entries.values()
@@ -40,7 +40,7 @@ def package_int8(module: Module, deployment: Deployment, data: Calibration, obse
     chosen = [op for op in graph.ops if multiplies(op)]
     chosen_observer = OBSERVER if observer == AUTO else observer
     values = list(dict.fromkeys(op.arg(0) for op in chosen))
-    ranges = _ranges(module, deployment, data.samples, values, chosen_observer)
+    ranges = _ranges(module, deployment, samples, values, chosen_observer)
     quantize_weights(graph, least=1)
     for value in values:
         readers = [op for op in chosen if op.arg(0) is value]
@@ -49,7 +49,7 @@ def package_int8(module: Module, deployment: Deployment, data: Calibration, obse
     on_bytes = sum(macs_of(op) for op in chosen)
     return {
         "precision": "int8",
-        "calibration": {**data.facts(), "observer": chosen_observer},
+        "observer": chosen_observer,
         "operators_on_bytes": len(chosen),
         "macs_on_bytes": on_bytes,
         "macs_share": macs_share(on_bytes, macs),
@@ -79,8 +79,7 @@ def _store_in_bytes(graph: Graph, value: Value, readers: Sequence[Op], grid: tup
 
 
 def _ranges(
-    module: Module, deployment: Deployment, samples: Sequence[Mapping[str, Array]], values: Sequence[Value],
-    observer: str,
+    module: Module, deployment: Deployment, samples: Samples, values: Sequence[Value], observer: str
 ) -> dict[Value, tuple[float, float]]:  # fmt: skip
     from edgec.targets.coreml.package import package_files
     from edgec.targets.coreml.program import emit

@@ -69,7 +69,7 @@ def settle(
     if options.precision == "int8-dynamic":
         effects = run_pipeline(module, CPU_FLOAT)
         return Settled(effects, {"quantization": dynamic_int8(module, device)}, on_rows(graph))
-    data = calibration_of(module, options, images, progress)
+    data = _calibration(module, options, images, progress)
     if options.precision in FORMATS:
         effects = run_pipeline(module, CPU_FLOAT)
         progress(f"calibrating on {len(data.samples)} samples")
@@ -91,7 +91,7 @@ def _halves(
 ) -> Settled:
     """Samples are those of --calib, or random ones: they only say which values are beyond what halves hold."""
     graph = module.entries["main"]
-    data = calibration_of(module, options, images, progress) if options.calib is not None else None
+    data = _calibration(module, options, images, progress) if options.calib is not None else None
     ports = [(v.name, v.type) for v in graph.inputs if v not in {s.input for s in graph.states}]
     ranges = ranges_of(options, images)
     samples = data.samples if data else [sample_inputs(ports, options.seed + i, ranges) for i in range(RANDOM_SAMPLES)]
@@ -118,12 +118,12 @@ def _coded_weights(
 ) -> Settled:
     """Samples are those of --calib; without them, weights are rounded to nearest."""
     effects = run_pipeline(module, CPU_FLOAT)
-    data = calibration_of(module, options, images, progress) if options.calib is not None else None
+    data = _calibration(module, options, images, progress) if options.calib is not None else None
     facts = {"quantization": weight_only(module, options.precision, data, options.low_rank)}
     return Settled(effects, facts, with_coded_weights(module.entries["main"], data.samples if data else ()))
 
 
-def calibration_of(
+def _calibration(
     module: Module, options: BuildOptions, images: Mapping[str, Image], progress: Callable[[str], None]
 ) -> Calibration:
     """The samples of --calib, or random ones with a warning."""

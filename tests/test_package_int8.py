@@ -76,3 +76,17 @@ def test_same_bytes(model: Path, samples: Path, tmp_path: Path) -> None:
     for path in (tmp_path / "a").rglob("*"):
         if path.is_file():
             assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes(), path.name
+
+
+def test_frames(tmp_path: Path) -> None:
+    """Samples are frames as apps give them; ranges are of what the model makes of them."""
+    rng = np.random.default_rng(3)
+    w = (rng.standard_normal((8, 3, 3, 3)) / 5).astype(np.float32)
+    nodes = [helper.make_node("Conv", ["x", "w"], ["y"], pads=[1] * 4)]
+    model = written(made(nodes, {"w": w}, {"x": (1, 3, 8, 8)}, {"y": TensorProto.FLOAT}), tmp_path)
+    frames = rng.integers(0, 256, (4, 8, 8, 3)).astype(np.uint8)
+    np.savez(tmp_path / "frames.npz", x=frames)
+    options = BuildOptions(precision="int8", calib=str(tmp_path / "frames.npz"), images={"x": "rgb8,model=bgr"})
+    receipt = build(model, "coreml", tmp_path / "out", options).receipt
+    assert receipt["quantization"]["calibration"]["samples"] == 4
+    assert receipt["verification"]["against_model"]["signal_to_noise_db"]["y"] > 30
