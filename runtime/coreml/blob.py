@@ -6,6 +6,7 @@ u32 0xDEADBEEF, u32 element type, u64 size in bytes, u64 offset of the data, u64
 
 from __future__ import annotations
 
+import math
 import mmap
 import struct
 from dataclasses import dataclass
@@ -73,13 +74,16 @@ class WeightFile:
 
     def read(self, at: int, dtype: DataType, shape: tuple[int, ...]) -> Array:
         """The array of a record, which must be of this type and of just this many elements."""
+        record = self.fitting(at, dtype, shape)
+        data = self.data[record.offset : record.offset + record.size]
+        return unpack(data, dtype, math.prod(shape)).reshape(shape)
+
+    def fitting(self, at: int, dtype: DataType, shape: tuple[int, ...]) -> Record:
+        """The record at an offset, compared with the type and shape that the program says."""
         record = self.record(at)
         if record.dtype is not dtype:
             raise PackageError(f"{self.path}: the record at {at:,} holds {record.dtype}, but the program says {dtype}")
-        count = 1
-        for size in shape:
-            count *= size
-        bits = count * dtype.bits
+        bits = math.prod(shape) * dtype.bits
         if (bits + 7) // 8 != record.size:
             raise PackageError(
                 f"{self.path}: the record at {at:,} has {record.size:,} bytes, "
@@ -90,5 +94,4 @@ class WeightFile:
                 f"{self.path}: the record at {at:,} says that {record.padding_bits} bits are unused, "
                 f"but {dtype}[{','.join(map(str, shape))}] leaves {record.size * 8 - bits}"
             )
-        data = self.data[record.offset : record.offset + record.size]
-        return unpack(data, dtype, count).reshape(shape)
+        return record

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgec.runtime.coreml.check_block import check_function
+from edgec.runtime.coreml.check_block import check_function, check_values
 from edgec.runtime.coreml.check_interface import check_interface
 from edgec.runtime.coreml.evaluate import OPSETS
 from edgec.runtime.coreml.package import Package, read_package
@@ -44,6 +44,7 @@ def _package(package: Package) -> Iterator[str]:
     functions = package.program.functions
     if package.program.version != 1:
         yield f"the program has version {package.program.version}, and 1 is known"
+    yield from check_values(package.program.attributes.values(), "the program", package)
     if not functions:
         yield "the program has no function"
     names = [interface.name for interface in described.functions]

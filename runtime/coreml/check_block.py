@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from edgec.runtime.coreml.evaluate import arguments_of, opset_of
-from edgec.runtime.coreml.literals import array_of
+from edgec.runtime.coreml.literals import array_of, check
 from edgec.runtime.coreml.operators import row_of, table
 from edgec.runtime.coreml.package import Package
 from edgec.runtime.coreml.program import (
@@ -35,6 +35,7 @@ Scope = dict[str, Given]
 def check_function(function: Function, package: Package) -> Iterator[str]:
     """What is wrong with a function, a sentence each."""
     opset = opset_of(function)
+    yield from check_values(function.attributes.values(), f"the function '{function.name}'", package)
     scope: Scope = {}
     names: set[str] = set()
     for named in function.inputs:
@@ -60,7 +61,9 @@ def _declared(named: Named, names: set[str], what: str) -> Iterator[str]:
 
 
 def _block(block: Block, opset: int, scope: Scope, names: set[str], package: Package) -> Iterator[str]:
+    yield from check_values(block.attributes.values(), "a block", package)
     for operation in block.operations:
+        yield from check_values(operation.attributes.values(), operation.name, package)
         for wrong in _operation(operation, opset, scope, names, package):
             yield f"{operation.name}: {wrong}"
         constant = operation.type == "const" or operation.type.startswith("constexpr_")
@@ -92,7 +95,7 @@ def _operation(operation: Operation, opset: int, scope: Scope, names: set[str], 
         found = []
         for argument in given:
             if isinstance(argument, Value):
-                yield from _literal(argument, operation, package)
+                yield from check_values([argument], operation.name, package)
                 found.append(Given(argument.type, True, _string(argument, operation, package)))
             elif argument in scope:
                 found.append(scope[argument])
@@ -181,19 +184,19 @@ def _constant(operation: Operation, package: Package) -> Iterator[str]:
         return
     if value.type != operation.outputs[0].type:
         yield f"it is declared {operation.outputs[0].type}, its value is {value.type}"
-    yield from _literal(value, operation, package)
 
 
-def _literal(value: Value, operation: Operation, package: Package) -> Iterator[str]:
-    """A value's bytes against its type: the whole of what reading it may complain about."""
-    try:
+def check_values(values: Iterable[Value], what: str, package: Package) -> Iterator[str]:
+    """Values' bytes against their types: the whole of what reading them may complain about."""
+    for value in values:
         if isinstance(value.content, Immediate) and value.content.tensor is None:
-            for item in value.content.items:
-                array_of(item, package, operation.name)
-        else:
-            array_of(value, package, operation.name)
-    except PackageError as error:
-        yield str(error)
+            pairs = [side for pair in value.content.pairs for side in pair]
+            yield from check_values([*value.content.items, *pairs], what, package)
+            continue
+        try:
+            check(value, package, what)
+        except PackageError as error:
+            yield str(error)
 
 
 def _text(operation: Operation, package: Package) -> str | None:

@@ -64,14 +64,20 @@ BY_NAME = {t.name: t for t in ALL}
 BY_BLOB = {t.blob: t for t in ALL if t.blob is not None}
 
 
+CHUNK = 1 << 20  # elements unpacked at once: single bits take a byte each on the way
+
+
 def unpack(data: Any, dtype: DataType, count: int) -> np.ndarray[Any, Any]:
     """`count` elements from bytes. Below a byte, element i starts at bit i*bits, counted from the least significant."""
     if dtype.bits >= 8:
         return np.frombuffer(data, dtype.numpy, count)
-    bits = np.unpackbits(np.frombuffer(data, np.uint8), count=count * dtype.bits, bitorder="little")
+    raw = np.frombuffer(data, np.uint8)
     values = np.zeros(count, np.uint8)
-    for i in range(dtype.bits):
-        values |= bits[i :: dtype.bits] << i
+    for begin in range(0, count, CHUNK):
+        part = values[begin : begin + CHUNK]
+        bits = np.unpackbits(raw[begin * dtype.bits // 8 :], count=part.size * dtype.bits, bitorder="little")
+        for i in range(dtype.bits):
+            part |= bits[i :: dtype.bits] << i
     if dtype.name != "int4":
         return values
     return ((values ^ 8).astype(np.int8) - 8).astype(np.int8)

@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 FLOATS, INTS, BOOLS, STRINGS, LONGS, DOUBLES, BYTES = range(1, 8)
 
 
+def check(value: Value, package: Package, what: str) -> None:
+    """What array_of complains about; records of weights are not read for it."""
+    if isinstance(value.type, TensorType) and isinstance(value.content, BlobFile) and None not in value.type.dims:
+        shape = tuple(int(d) for d in value.type.dims if d is not None)
+        package.weight_file(value.content.name).fitting(value.content.offset, value.type.dtype, shape)
+    else:
+        array_of(value, package, what)
+
+
 def array_of(value: Value, package: Package, what: str) -> Array:
     """The array of a tensor value; PackageError when bytes and type do not fit. `what` names its user."""
     if not isinstance(value.type, TensorType):
@@ -74,6 +83,4 @@ def _values(inner: Message, kind: int) -> Array:
         found = np.empty(len(texts), object)
         found[:] = texts
         return found
-    values = inner.varints(1)
-    # int32 fields hold unsigned numbers of 32 bits as negative ones or as they are
-    return values
+    return inner.varints(1)

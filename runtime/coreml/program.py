@@ -107,6 +107,7 @@ class Block:
     inputs: tuple[Named, ...]
     outputs: tuple[str, ...]
     operations: tuple[Operation, ...]
+    attributes: Mapping[str, Value]
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ class Function:
     inputs: tuple[Named, ...]
     opset: str
     blocks: Mapping[str, Block]
+    attributes: Mapping[str, Value]
 
     @property
     def block(self) -> Block:
@@ -132,28 +134,33 @@ class Function:
 class Program:
     version: int
     functions: Mapping[str, Function]
+    attributes: Mapping[str, Value]
 
 
 def program(message: Message) -> Program:
     """MILSpec.Program."""
     functions = {name: _function(name, body) for name, body in message.entries(2)}
-    return Program(message.integer(1), functions)
+    return Program(message.integer(1), functions, _attributes(message, 4))
 
 
 def _function(name: str, message: Message) -> Function:
     blocks = {opset: _block(body) for opset, body in message.entries(3)}
-    return Function(name, _named(message, 1), message.text(2), blocks)
+    return Function(name, _named(message, 1), message.text(2), blocks, _attributes(message, 4))
 
 
 def _block(message: Message) -> Block:
-    return Block(_named(message, 1), tuple(message.texts(2)), tuple(_operation(m) for m in message.messages(3)))
+    operations = tuple(_operation(m) for m in message.messages(3))
+    return Block(_named(message, 1), tuple(message.texts(2)), operations, _attributes(message, 4))
 
 
 def _operation(message: Message) -> Operation:
     inputs = {key: tuple(_binding(b) for b in argument.messages(1)) for key, argument in message.entries(2)}
     blocks = tuple(_block(m) for m in message.messages(4))
-    attributes = {key: value(body) for key, body in message.entries(5)}
-    return Operation(message.text(1), inputs, _named(message, 3), blocks, attributes)
+    return Operation(message.text(1), inputs, _named(message, 3), blocks, _attributes(message, 5))
+
+
+def _attributes(message: Message, number: int) -> dict[str, Value]:
+    return {key: value(body) for key, body in message.entries(number)}
 
 
 def _binding(message: Message) -> str | Value:
