@@ -23,13 +23,14 @@ from edgec.targets.coreml.routes import (
     reduce,
     resize,
     shape,
+    topk,
 )
 
 ROUTES: dict[str, Route] = {
     kind: route
     for family in (
         elementwise, activation, conv, pool, matmul, norm, attention, reduce, resize, shape, index, cast, quantised,
-        recurrent,
+        recurrent, topk,
     )
     for kind, route in family.ROUTES.items()
 }

@@ -67,8 +67,9 @@ def _spread(e: Emission, weight: Var, dilations: list[int]) -> Var:
 
 
 def _conv_transpose(e: Emission, op: Op) -> Var:
-    """The whole result, of which padding and `output_padding` leave a part: MIL's `output_shape` does not say which.
-    Behind the last element that an input reaches there are zeros."""
+    """The whole result, of which padding and `output_padding` leave a part: MIL's `output_shape` does not say which,
+    and is reported to depend on the device (apple/coremltools#2281; #2324, with pads that differ). Behind the last
+    element that an input reaches there are zeros."""
     a: Any = op.attrs
     assert a["layout"] == "nchw", op
     if op.arg(1).const is None and e.deployment.number < 17:
@@ -85,7 +86,7 @@ def _conv_transpose(e: Emission, op: Op) -> Var:
     weight, scale = weights(e, op, 1)
     if (any(tail) or scale is not None) and bias is not None:
         bias, later = None, _along_channels(e, bias, op)
-    plain = not any(more) and min(pads) >= 0
+    plain = not any(more) and min(pads) >= 0 and pads[:r] == pads[r:]
     y = e.mil(
         "conv_transpose", x=e.operand(op, 0), weight=weight, bias=bias, strides=ints(a["strides"]),
         pad_type="custom" if plain else "valid", pad=mil_pads(pads) if plain else None,

@@ -1,4 +1,4 @@
-"""Elements by index: gather, scatter, top-k.
+"""Elements by index: gather and scatter.
 
 Indices of MIL's operators are >= 0 (from iOS 17 on); those of the IR may count from the end. What MIL has not in all
 its forms, several indices or another shape, is one index into fewer axes.
@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 
 from edgec.ir.graph import Op
-from edgec.targets.coreml.emission import Emission, NoRoute, Route, dtype_of
+from edgec.targets.coreml.emission import Emission, Route, dtype_of
 from edgec.targets.coreml.mil import Var
-from edgec.targets.coreml.ranks import MOST_RANK, around, held, reshaped, transposed
+from edgec.targets.coreml.ranks import MOST_RANK, around, held, reshaped
 from edgec.targets.coreml.routes.integer import wrapped
 
 Array = np.ndarray[Any, Any]
 COUNTED = ("argmax", "argmin", "topk")  # make indices that are >= 0
-MOST_COMPARED = 1 << 26
 MODES = {"none": "update"}
 
 
@@ -150,40 +149,10 @@ def _scatter_nd(e: Emission, op: Op) -> Var:
     return _scattered(e, op, "scatter", (math.prod(dims[:depth]), *rest), index, (count, *rest))
 
 
-def _topk(e: Emission, op: Op) -> list[Var]:
-    """MIL does not say which of equal elements comes first. Where indices are read, they are counted again: the place
-    of the n-th element that is equal to the n-th of its kind in the result."""
-    axis, k = int(op.attrs["axis"]), int(op.attrs["k"])  # type: ignore[arg-type]
-    x = e.made(op.arg(0))
-    if op.arg(0).type.rank > MOST_RANK:
-        raise NoRoute(f"of {op.arg(0).type} has more than {MOST_RANK} axes")
-    values, index = e.mil("topk", x=x, k=k, axis=axis, ascending=not op.attrs["largest"])
-    second = op.results[1]
-    read = any(second in other.inputs for other in e.graph.ops) or any(v is second for _, v in e.graph.outputs)
-    if not read or k == op.arg(0).type.dims[axis] == 1:
-        return [values, index]
-    dims = op.arg(0).type.dims
-    compared = op.arg(0).type.size * k
-    if compared > MOST_COMPARED:
-        raise NoRoute(f"keeps equal elements in order, by {compared} comparisons; at most {MOST_COMPARED} are made")
-    last = [*(i for i in range(len(dims)) if i != axis), axis]
-    rows, n = op.arg(0).type.size // dims[axis], dims[axis]
-    every = reshaped(e, transposed(e, x, dims, last), (rows, 1, n))
-    chosen = transposed(e, values, op.results[0].type.dims, last)
-    down, across = reshaped(e, chosen, (rows, k, 1)), reshaped(e, chosen, (rows, 1, k))
-    twins = e.mil("mul", x=e.cast(e.mil("equal", x=down, y=across), "i32"), y=e.const(np.tri(k, k=-1, dtype=np.int32)))
-    before = e.mil("reduce_sum", x=twins, axes=[2], keep_dims=True)
-    met = e.mil("cumsum", x=e.cast(e.mil("equal", x=down, y=every), "i32"), axis=2)
-    places = e.mil("reduce_sum", x=e.cast(e.mil("less_equal", x=met, y=before), "i32"), axes=[2], keep_dims=False)
-    shape = tuple(op.results[1].type.dims[i] for i in last)
-    return [values, transposed(e, reshaped(e, places, shape), shape, np.argsort(last).tolist())]
-
-
 ROUTES: dict[str, Route] = {
     "gather": _gather,
     "gather_elements": _gather_elements,
     "gather_nd": _gather_nd,
     "scatter_elements": _scatter_elements,
     "scatter_nd": _scatter_nd,
-    "topk": _topk,
 }

@@ -64,8 +64,9 @@ def _avg_pool(e: Emission, op: Op) -> Var:
         mean = e.mil("conv", x=x, weight=weight, dilations=dilations, groups=channels, **window)
     elif not a["count_include_pad"] and counts.min() > 0:
         return e.mil("avg_pool", x=x, kernel_sizes=kernel, exclude_padding_from_average=True, **window)
-    else:
-        mean = e.mil("avg_pool", x=x, kernel_sizes=kernel, exclude_padding_from_average=False, **window)
+    else:  # a mean that counts padding is reported wrong (apple/coremltools#1901): zeros count as any number does
+        x = padded(e, x, pads, 0.0)
+        mean = e.mil("avg_pool", x=x, kernel_sizes=kernel, strides=strides, pad_type="valid")
     if bool((counts == taps).all()):
         return mean
     # a mean over all taps first: their sum may be beyond halves

@@ -7,7 +7,9 @@ import pytest
 from coreml_run import agree
 from network import Network
 
-from edgec.targets.coreml.deployment import DEPLOYMENTS
+from edgec.ir.errors import UnsupportedError
+from edgec.targets.coreml.deployment import DEPLOYMENTS, choose
+from edgec.targets.coreml.program import emit
 
 REDUCTIONS = ("none", "add", "mul", "max", "min")
 
@@ -69,6 +71,8 @@ def test_topk_keeps_equal_elements_in_order(dtype: str, largest: bool, name: str
     for axis, k in ((0, 2), (1, 6), (2, 1), (1, 9)):
         net.done(*net.build.ops("topk", x, k=k, axis=axis, largest=largest))
     net.done(net.build.ops("topk", x, k=3, axis=1, largest=largest)[0])
+    many = net.source(net.rng.integers(0, 9, (2, 5000)), dtype)
+    net.done(*net.build.ops("topk", many, k=600, axis=1, largest=largest))
     agree(net, name)
 
 
@@ -83,3 +87,10 @@ def test_bools_scattered() -> None:
     x = net.source([True, False, True, False], "bool")
     net.op("scatter_elements", x, net.source([0, -1], "i64"), net.source([False, True], "bool"), axis=0)
     agree(net)
+
+
+def test_equal_elements_of_too_many_are_refused() -> None:
+    net = Network(6)
+    net.done(*net.build.ops("topk", net.source(np.zeros(20000)), k=10000, axis=0))
+    with pytest.raises(UnsupportedError, match="keeps equal elements in order, by 100000000 comparisons; at most"):
+        emit(net.graph.module, choose(""), halves=False)

@@ -9,6 +9,7 @@ import pytest
 from coreml_run import agree
 from network import Network
 
+from edgec.ir.errors import UnsupportedError
 from edgec.targets.coreml.deployment import choose
 from edgec.targets.coreml.program import emit
 
@@ -94,3 +95,12 @@ def test_mil_has_an_operator_for_the_plain_forms() -> None:
     clipped = Network(7)
     layer(clipped, "lstm", "forward", clip=1.0)
     assert "lstm" not in kinds(clipped)
+
+
+def test_too_many_steps_are_refused() -> None:
+    net = Network(8)
+    net.done(
+        *net.build.ops("gru", net.floats(1025, 1, 2), net.const(1, 6, 2), net.const(1, 6, 2), activations=PLAIN["gru"])
+    )
+    with pytest.raises(UnsupportedError, match="takes 1025 steps one by one, and at most 1024 are written out"):
+        emit(net.graph.module, choose(""), halves=False)
