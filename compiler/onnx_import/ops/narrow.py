@@ -31,13 +31,20 @@ def decoded(stored: Array, scale: Array, zero: Array | None, axis: int, block: i
     along the axis alone have the block 0."""
     along = [-1 if i == axis else 1 for i in range(stored.ndim)]
 
+    steps = stored.astype(np.float32)
+    if block and stored.shape[axis] % block == 0:
+        blocks = steps.reshape(*stored.shape[:axis], -1, block, *stored.shape[axis + 1 :])
+        if zero is not None:
+            blocks -= np.expand_dims(zero.astype(np.float32), axis + 1)
+        blocks *= np.expand_dims(scale.astype(np.float32), axis + 1)
+        return steps
+
     def spread(numbers: Array) -> Array:
         if block:
             wide = np.repeat(numbers, block, axis=axis)
             return wide[tuple(slice(n) for n in stored.shape)]
         return numbers.reshape(along if numbers.size > 1 else ())
 
-    steps = stored.astype(np.float32)
     if zero is not None:
         steps -= spread(zero.astype(np.float32))
     steps *= spread(scale.astype(np.float32))
