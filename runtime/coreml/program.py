@@ -11,7 +11,7 @@ from edgec.runtime.coreml.wire import Message, PackageError
 
 @dataclass(frozen=True)
 class TensorType:
-    """`dims` holds None for a size that is known at run time only. With `any_rank` it is one None: any shape will do."""
+    """`dims` holds None for a size known at run time only. With `any_rank` it is one None, and any shape will do."""
 
     dtype: DataType
     dims: tuple[int | None, ...]
