@@ -23,7 +23,8 @@ from edgec.targets.coreml.deployment import Deployment
 
 Array = np.ndarray[Any, Any]
 KINDS = ("conv", "matmul", "gather")
-WEIGHT = {"conv": "weight", "conv_transpose": "weight", "matmul": "y", "gather": "x"}  # MIL's name of the operand
+# MIL's operators, and the operand that has the weights
+WEIGHT = {"conv": "weight", "conv_transpose": "weight", "matmul": "y", "linear": "weight", "gather": "x"}
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def write_package(files: dict[str, bytes], folder: Path) -> Path:
     return folder
 
 
-def saved_weights(folder: Path, kind: str, feeds: dict[str, Array]) -> tuple[Array, Array | None, dict[str, Any]]:
+def saved_weights(folder: Path, feeds: dict[str, Array]) -> tuple[Array, Array | None, dict[str, Any]]:
     """The operand of the product as the package's bytes say it is, the numbers that the product is multiplied with
     (None where it is not), and the model's outputs."""
     seen: dict[str, Array] = {}
@@ -86,9 +87,11 @@ def saved_weights(folder: Path, kind: str, feeds: dict[str, Array]) -> tuple[Arr
     outputs = evaluator.run(feeds)
     known = seen | {name: np.asarray(o.item) for name, o in evaluator.constants.items()}
     operations = evaluator.function.block.operations
-    (product,) = (o for o in operations if o.type == kind)
-    (weights,) = arguments_of(product)[WEIGHT[kind]]
-    behind = [o for o in operations if o.type == "mul" and arguments_of(o)["x"] == (product.outputs[0].name,)]
+    (product,) = (o for o in operations if o.type in WEIGHT)
+    (weights,) = arguments_of(product)[WEIGHT[product.type]]
+    made = {product.outputs[0].name}
+    made |= {o.outputs[0].name for o in operations if o.type == "cast" and arguments_of(o)["x"][0] in made}
+    behind = [o for o in operations if o.type == "mul" and arguments_of(o)["x"][0] in made]
     scale = known[str(arguments_of(behind[0])["y"][0])] if behind else None
     return known[str(weights)], scale, outputs
 

@@ -20,6 +20,8 @@ def package_options(
     if len(counts) > 1:
         raise UsageError("--shape: inputs of several shapes need equally many, since the first go together, and so on")
     each = [{n: found[i % len(found)] for n, found in choices.items()} for i in range(max(counts, default=1))]
+    if len({tuple(shapes.items()) for shapes in each}) < len(each):
+        raise UsageError("--shape: one of the shapes stands twice; give each once")
     named = {name: {**each[0], **own} for name, own in _functions(functions).items()}
     first = dict(next(iter(named.values()), each[0]))
     options = PackageOptions(

@@ -15,7 +15,7 @@ from edgec.made import Made, Request
 from edgec.options import BuildOptions
 from edgec.package_entries import Entries, package_entries
 from edgec.package_files import label_files, port_of, presentation_of, swift_files
-from edgec.package_verify import RUNNERS, verify_package
+from edgec.package_verify import RUNNERS, spread, verify_package
 from edgec.residency import residency_facts
 from edgec.runtime.coreml.check import check_package
 from edgec.runtime.coreml.package import read_package
@@ -86,7 +86,8 @@ def make_package(module: Module, request: Request, deployment: Deployment) -> Ma
     calls: dict[str, Any] = {}
     if options.verify != "none":
         progress("verifying against the reference")
-        found = verify_package(files, manifests, request, entries, settled)
+        looked = manifests if not options.package.ranged else spread(manifests)
+        found = verify_package(files, looked, request, entries, settled)
         receipt |= found.verified.facts
         files |= found.verified.files
         calls = {"main": found.calls["main"]} if several else found.calls

@@ -99,7 +99,9 @@ def samples_for_doctor(
     """Those of --calib, or random ones."""
     if options.calib is not None:
         return [dict(s) for s in calibration_of(module, options, images, progress).samples]
-    ports = [(v.name, v.type) for v in module.entries["main"].inputs]
+    graph = module.entries["main"]
+    states = {s.input for s in graph.states}
+    ports = [(v.name, v.type) for v in graph.inputs if v not in states]
     ranges = ranges_of(options, images)
     return [dict(sample_inputs(ports, options.seed + i, ranges)) for i in range(RANDOM_SAMPLES)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from edgec.entries import join_modules
@@ -33,12 +33,7 @@ def package_entries(module: Module, request: Request, deployment: Deployment) ->
     """`module` is the model as it was imported, for the first of all shapes."""
     package = request.options.package
     wanted = {name: replace(request.imported, shapes=shapes) for name, shapes in _shapes(request).items()}
-    modules = {}
-    for number, (name, options) in enumerate(wanted.items()):
-        if number and number % 16 == 0:
-            request.progress(f"importing shape {number} of {len(wanted)}")
-        modules[name] = import_model(request.model, options) if number else module
-    joined = join_modules(modules) if len(modules) > 1 else module
+    joined = join_modules(_imported(module, request, wanted)) if len(wanted) > 1 else module
     states = package.states if deployment.number >= STATES else {}
     notes: tuple[str, ...] = ()
     if package.states and not states:
@@ -48,6 +43,15 @@ def package_entries(module: Module, request: Request, deployment: Deployment) ->
         colors = use_pictures(graph, request.images)
         make_states(graph, states)
     return Entries(joined, wanted, colors, states, notes)
+
+
+def _imported(
+    module: Module, request: Request, wanted: Mapping[str, ImportOptions]
+) -> Iterator[tuple[str, Module]]:
+    for number, (name, options) in enumerate(wanted.items()):
+        if number and number % 16 == 0:
+            request.progress(f"importing shape {number} of {len(wanted)}")
+        yield name, import_model(request.model, options) if number else module
 
 
 def _shapes(request: Request) -> dict[str, Mapping[str, tuple[int, ...]]]:

@@ -25,6 +25,7 @@ from edgec.runtime.session import load
 from edgec.verify_artifact import Call, Verified, verify_session
 
 Array = np.ndarray[Any, Any]
+MOST_SIZES = 8  # of a range that are run; that its programs are one is known of all
 RUNNERS = {"auto": None, "evaluate": "evaluator", "coreml": "coreml"}
 
 
@@ -34,6 +35,13 @@ class VerifiedPackage:
 
     verified: Verified
     calls: dict[str, tuple[Call, ...]]
+
+
+def spread(manifests: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Some of a range's sizes: both ends, and what lies evenly between them."""
+    names = list(manifests)
+    count = min(len(names), MOST_SIZES)
+    return {name: manifests[name] for name in (names[i * (len(names) - 1) // max(count - 1, 1)] for i in range(count))}
 
 
 def verify_package(

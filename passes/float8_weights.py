@@ -2,7 +2,7 @@
 
 %1 = conv %0, #w   ->   %1 = conv %0, #b float8<e4m3@0, scale=#s>
 
-Weights that are such numbers times powers of two keep them exactly: scales are powers of two where that loses nothing.
+Weights that are such numbers times some scale already keep them exactly (float8_scales.py).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from edgec.ir.encodings import FLOAT8, nearest_float8
 from edgec.ir.errors import UsageError
 from edgec.ir.graph import Graph, Value
 from edgec.ir.types import Float8, Type
+from edgec.passes.float8_scales import exact_scales
 from edgec.passes.weights import LEAST, Weights, encode_each, half_above, within
 
 Array = np.ndarray[Any, Any]
@@ -41,13 +42,12 @@ def float8_weights(graph: Graph, format: str = "e4m3", per: str = "channel", lea
 
 
 def _scale(numbers: Array, largest: Array, format: str, axis: int | None) -> Array:
-    """The least power of two that the largest fits, where the weights are numbers of the format times that; otherwise
-    the least half."""
+    """The scale of each channel with which nothing is lost, where all have one; otherwise the least half that the
+    largest number fits."""
+    rows = numbers.reshape(1, -1) if axis is None else np.moveaxis(numbers, axis, 0).reshape(len(largest), -1)
+    found = exact_scales(rows, format)
     top = np.float32(float(ml_dtypes.finfo(FLOAT8[format]).max))
-    power = np.exp2(np.ceil(np.log2(np.where(largest > 0, largest, top) / top))).astype(np.float32)
-    along = _along(power, axis, numbers.ndim)
-    codes = nearest_float8(numbers, along, format).view(FLOAT8[format]).astype(np.float32)
-    return power if np.array_equal(codes * along, numbers) else half_above(largest / top)
+    return half_above(largest / top) if found is None else found.reshape(largest.shape)
 
 
 def _along(scale: Array, axis: int | None, rank: int) -> Array:

@@ -17,6 +17,7 @@ import edgec
 from edgec.cli import commands
 from edgec.cli_package import package_options
 from edgec.ir.errors import EdgecError, UsageError
+from edgec.package_verify import spread
 from edgec.runtime.session import load
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -167,6 +168,7 @@ def test_builds_that_cannot_be(tmp_path: Path) -> None:
         (("x=1x1..999",), (), "at most 256 lengths"),
         (("x=1..3x4", "x=7x4"), (), "a range or several shapes, not both"),
         (("x=1..3x4", "z=7x4", "z=8x4"), (), "the others cannot have several shapes"),
+        (("x=1x4", "x=2x4", "x=1x4"), (), "stands twice"),
         (("x=1x4", "x=2x4", "z=1", "z=2", "z=3"), (), "need equally many"),
         ((), ("a:x=1",), "one function is the model itself"),
         ((), ("a:x=1", "a:x=2"), "each name once"),
@@ -176,6 +178,13 @@ def test_builds_that_cannot_be(tmp_path: Path) -> None:
 def test_options_that_cannot_be(shapes: tuple[str, ...], functions: tuple[str, ...], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         package_options(shapes, functions, (), ())
+
+
+def test_what_is_run_of_a_range() -> None:
+    names = {str(i): {"shape": i} for i in range(20)}
+    assert list(spread(names)) == ["0", "2", "5", "8", "10", "13", "16", "19"]
+    assert list(spread({"main": {}})) == ["main"]
+    assert spread(dict(list(names.items())[:3])) == dict(list(names.items())[:3])
 
 
 def test_shapes_that_go_together() -> None:

@@ -63,8 +63,9 @@ def constant(e: Emission, value: Value, dtype: str) -> Var:
         return e.const(np.asarray(e.graph.array(value)), dtype)
     _check_deployment(e.deployment, value.type)
     wide = dtype if fits_halves(e, value, dtype) else "f32"
-    if wide != dtype and e.deployment.number < CASTS:
-        e.note(HALVES)
+    if wide != dtype and (value.type.size < NOTED or e.deployment.number < CASTS):
+        if value.type.size >= NOTED:
+            e.note(HALVES)
         return e.const(np.asarray(e.graph.array(value)), dtype)
     if wide != dtype:
         e.note(WIDE)

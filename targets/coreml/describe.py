@@ -104,6 +104,8 @@ def _shapes(array: Any, sizes: Sizes) -> None:
 def _text(feature: Feature, what: str) -> str:
     """Whose feature it is in the model, and as what."""
     shown = f"'{feature.name}' of the model, {feature.dtype}{list(feature.shape)}"
+    if feature.sizes is not None:
+        shown += f" and {len(feature.sizes.shapes) - 1} other shapes"
     if feature.color:
         return f"a picture: {shown} in {feature.color} order, 0 to 255"
     if what == "state":

@@ -14,13 +14,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgec.ir.errors import UnsupportedError, UsageError
-from edgec.ir.graph import Module, Op
+from edgec.ir.graph import Graph, Module, Op
 from edgec.targets.apple.features import Feature, Interface, Presentation
 from edgec.targets.apple.sizes import Enumerated, Ranged, Sizes
 from edgec.targets.coreml.deployment import Deployment
 from edgec.targets.coreml.describe import description_of
 from edgec.targets.coreml.program import PLAIN, Emitted, emit
 
+MOST_SHAPES = 128  # coremltools' guide, Flexible Input Shapes
+TRY_IT = (
+    "inputs of several shapes are reported to fail on some systems (coremltools#2730): try each shape on the devices "
+    "that you ship for"
+)
+MIXED = "ranges beside inputs of one shape are reported to fail where there are states (coremltools#2548)"
 Shapes = tuple[tuple[int, ...], ...]  # of one input or output, at each of the module's entries
 
 
@@ -31,18 +37,23 @@ def emit_flexible(
     """The entries, which are one model at several shapes, as the only function. `ranged`: its inputs take every shape
     between the least and the greatest, all of which must be entries. UnsupportedError where the programs differ,
     UsageError where the shapes are none that a package can have."""
-    each = [
-        emit(Module(module.constants, {"main": graph}), deployment, halves, wide, presentation)
-        for graph in module.entries.values()
-    ]
-    first = each[0]
-    for other, entry in zip(each[1:], list(module.entries)[1:], strict=True):
-        if other.weights != first.weights or other.model.mlProgram != first.model.mlProgram:
-            _Comparison(first, next(iter(module.entries)), entry).run(other)
-    interface = _interface([e.interface for e in each], ranged)
+    (name, graph), *others = module.entries.items()
+
+    def emitted(graph: Graph) -> Emitted:
+        return emit(Module(module.constants, {"main": graph}), deployment, halves, wide, presentation)
+
+    first = emitted(graph)
+    interfaces = [first.interface]
+    for entry, other in others:  # one at a time: weights are large
+        made = emitted(other)
+        _Comparison(first, name, entry).run(made)
+        interfaces.append(made.interface)
+    interface = _interface(interfaces, ranged)
     _check(interface, deployment)
     first.model.description.CopyFrom(description_of([interface], "main", presentation.metadata))
-    return replace(first, functions=(replace(first.functions[0], interface=interface),))
+    function = first.functions[0]
+    notes = (*function.notes, *_notes(interface))
+    return replace(first, functions=(replace(function, interface=interface, notes=notes),))
 
 
 def _interface(interfaces: Sequence[Interface], ranged: bool) -> Interface:
@@ -88,6 +99,18 @@ def _check(interface: Interface, deployment: Deployment) -> None:
             f"inputs {', '.join(map(repr, flexible))} have several shapes, and up to iOS 17 one input can: "
             "build for coreml:ios18"
         )
+    most = max((len(f.sizes.shapes) for f in interface.inputs if isinstance(f.sizes, Enumerated)), default=0)
+    if most > MOST_SHAPES:
+        raise UsageError(f"an input has {most} shapes, and Core ML takes {MOST_SHAPES}: give a range")
+
+
+def _notes(interface: Interface) -> tuple[str, ...]:
+    """What is known of Core ML's own part, which is not run here."""
+    sized = [f.sizes for f in interface.inputs]
+    notes = [TRY_IT]
+    if interface.states and None in sized and any(isinstance(s, Ranged) for s in sized):
+        notes.append(MIXED)
+    return tuple(notes)
 
 
 @dataclass

@@ -70,6 +70,20 @@ def test_what_has_a_form_already_is_kept_exactly() -> None:
     assert error(np.where(RNG.random((64, 256)) < 0.5, 0, NORMAL).astype(np.float32), "sparsify") == 0
 
 
+@pytest.mark.parametrize("format", ["e4m3", "e5m2"])
+@pytest.mark.parametrize("per", ["channel", "tensor"])
+def test_scales_of_8_bit_floats_are_found(format: str, per: str) -> None:
+    """Of any float32 scale and any exponents, none of the largest number among them."""
+    dtype = {"e4m3": ml_dtypes.float8_e4m3fn, "e5m2": ml_dtypes.float8_e5m2}[format]
+    codes = RNG.integers(0, 0x68 if format == "e4m3" else 0x6C, (64, 256)).astype(np.uint8) | (
+        RNG.integers(0, 2, (64, 256)).astype(np.uint8) << 7
+    )
+    scale = RNG.uniform(1e-4, 1e-2, (64, 1) if per == "channel" else (1, 1)).astype(np.float32)
+    numbers = codes.view(dtype).astype(np.float32) * scale
+    assert error(numbers, f"float8_weights{{format={format},per={per}}}") == 0
+    assert 0 < error(numbers + np.float32(1e-4), f"float8_weights{{format={format},per={per}}}") < 0.1
+
+
 def test_a_share_is_pruned_and_the_rest_stays() -> None:
     graph, op = encoded(NORMAL, ["sparsify{share=0.75}", "palettize{bits=4}"])
     (sparse, palette) = op.arg(1).type.encodings

@@ -167,7 +167,7 @@ def _evaluate_gather_nd(v: Sequence[Any], a: Any) -> list[Array]:
     xs, rows = x.reshape(batch, *x.shape[b:]), index.reshape(batch, -1, depth)
     at = tuple(_wrapped("gather_nd", rows[..., i], xs.shape[1 + i]) for i in range(depth))
     picked = xs[(np.arange(batch)[:, None], *at)]
-    return [picked.reshape(*index.shape[:-1], *x.shape[b + depth :])]
+    return [picked.reshape((*index.shape[:-1], *x.shape[b + depth :]))]
 
 
 def _wide(x: Array) -> Array:

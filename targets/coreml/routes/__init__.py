@@ -14,6 +14,7 @@ from edgec.targets.coreml.routes import (
     elementwise,
     index,
     integer,
+    integer_conv,
     matmul,
     norm,
     pool,
@@ -33,7 +34,7 @@ ROUTES: dict[str, Route] = {
     for kind, route in family.ROUTES.items()
 }
 # what means something else for integers: it wraps, truncates or has no operator
-ON_INTEGERS: dict[str, Route] = {**integer.ROUTES, **bits.ROUTES}
+ON_INTEGERS: dict[str, Route] = {**integer.ROUTES, **integer_conv.ROUTES, **bits.ROUTES}
 
 
 def route_of(op: Op) -> Route | None:

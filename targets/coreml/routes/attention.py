@@ -23,25 +23,24 @@ def _attention(e: Emission, op: Op) -> Var:
     scale, depth = float(a["scale"]), op.arg(0).type.dims[3]
     mask = op.inputs[3] if len(op.inputs) > 3 else None
     known = _known_mask(e, op, dtype)
-    if known is not None or (mask is None and not a["causal"]):
-        if e.deployment.number >= 18:
-            own = scale * math.sqrt(depth)  # MIL's scale is 1 / sqrt(depth)
-            if not math.isclose(own, 1, rel_tol=1e-7):
-                q = e.mil("mul", x=q, y=e.const(own, dtype))
-            given = None if known is None else e.const(known)
-            return e.mil("scaled_dot_product_attention", query=q, key=k, value=v, attn_mask=given)
-        scores = _scores(e, q, k, scale)
-        if known is not None and known.dtype == np.bool_:
-            lowest = e.const(_lowest(dtype), dtype)
-            scores = e.mil("select", cond=e.const(known), a=scores, b=lowest)
-        elif known is not None:
-            scores = e.mil("add", x=scores, y=e.const(known, dtype))
-        return e.mil("matmul", x=e.mil("softmax", x=scores, axis=-1), y=v)
-    return e.mil("matmul", x=_masked(e, op, _scores(e, q, k, scale)), y=v)
+    if (mask is not None or a["causal"]) and (known is None or not _all_see(known)):
+        return e.mil("matmul", x=_masked(e, op, _scores(e, q, k, scale), known), y=v)
+    if e.deployment.number >= 18:
+        own = scale * math.sqrt(depth)  # MIL's scale is 1 / sqrt(depth)
+        if not math.isclose(own, 1, rel_tol=1e-7):
+            q = e.mil("mul", x=q, y=e.const(own, dtype))
+        given = None if known is None else e.const(known)
+        return e.mil("scaled_dot_product_attention", query=q, key=k, value=v, attn_mask=given)
+    scores = _scores(e, q, k, scale)
+    if known is not None and known.dtype == np.bool_:
+        scores = e.mil("select", cond=e.const(known), a=scores, b=e.const(_lowest(dtype), dtype))
+    elif known is not None:
+        scores = e.mil("add", x=scores, y=e.const(known, dtype))
+    return e.mil("matmul", x=e.mil("softmax", x=scores, axis=-1), y=v)
 
 
 def _scores(e: Emission, q: Var, k: Var, scale: float) -> Var:
-    """The smaller factor is scaled: unscaled products may be beyond halves."""
+    """The query is scaled, not the products: these may be beyond halves."""
     scaled = q if scale == 1 else e.mil("mul", x=q, y=e.const(scale, dtype_of(q)))
     return e.mil("matmul", x=scaled, y=k, transpose_y=True)
 
@@ -55,39 +54,42 @@ def _causal(op: Op) -> Array:
 
 
 def _known_mask(e: Emission, op: Op, dtype: str) -> Array | None:
-    """The mask as a constant, if it is one and leaves every query something to look at."""
+    """The mask as a constant, with what causality forbids: bools, or numbers to add. None where it is no constant."""
     given = e.array(op, 3)
     if given is None and len(op.inputs) > 3 and op.inputs[3] is not None:
         return None
-    causal = _causal(op) if op.attrs["causal"] else None
+    causal = _causal(op)
     if given is None:
-        return causal
+        return causal if op.attrs["causal"] else None
     # MIL's operator broadcasts a mask over batch and heads alone
-    given = np.broadcast_to(given, np.broadcast_shapes(given.shape, _causal(op).shape))
+    given = np.broadcast_to(given, np.broadcast_shapes(given.shape, causal.shape))
+    allowed = causal if op.attrs["causal"] else np.ones_like(causal)
     if given.dtype == np.bool_:
-        both = given if causal is None else given & causal
-        return both if both.any(-1).all() else None
-    added = given if causal is None else np.where(causal, given, -np.inf)
-    if not (added > -np.inf).any(-1).all():
-        return None
+        return np.asarray(given & allowed)
+    added = np.where(allowed, given, -np.inf)
     if dtype == "f16":
         added = np.where(added == -np.inf, added, np.maximum(added, -AWAY))
     return np.asarray(added, np.float16 if dtype == "f16" else np.float32)
 
 
-def _masked(e: Emission, op: Op, scores: Var) -> Var:
-    """Probabilities with a mask that is known at run time. What may not be looked at gets the lowest finite score and
-    then the factor 0: a row of -inf alone would be NaN."""
+def _all_see(known: Array) -> bool:
+    """Whether every query has something to look at."""
+    return bool((known if known.dtype == np.bool_ else known > -np.inf).any(-1).all())
+
+
+def _masked(e: Emission, op: Op, scores: Var, known: Array | None) -> Var:
+    """Probabilities where a query may have nothing to look at. What may not be looked at gets the lowest finite score
+    and then the factor 0: a row of -inf alone would be NaN."""
     dtype = dtype_of(scores)
     lowest = e.const(_lowest(dtype), dtype)
-    mask, causal = op.inputs[3] if len(op.inputs) > 3 else None, e.const(_causal(op)) if op.attrs["causal"] else None
-    assert mask is not None
+    mask = op.arg(3)
+    causal = e.const(_causal(op)) if op.attrs["causal"] and known is None else None
+    given = e.value(mask) if known is None else e.const(known)
     if mask.type.dtype == "bool":
-        allowed = e.value(mask)
-        allowed = allowed if causal is None else e.mil("logical_and", x=allowed, y=causal)
+        allowed = given if causal is None else e.mil("logical_and", x=given, y=causal)
         scores = e.mil("select", cond=allowed, a=scores, b=lowest)
     else:
-        scores = e.mil("add", x=scores, y=e.value(mask))
+        scores = e.mil("add", x=scores, y=given)
         if causal is not None:
             scores = e.mil("select", cond=causal, a=scores, b=lowest)
         allowed = e.mil("greater", x=scores, y=lowest)

@@ -11,6 +11,7 @@ from edgec.targets.coreml.emission import Emission, NoRoute, Route, dtype_of
 from edgec.targets.coreml.mil import Var
 from edgec.targets.coreml.ranks import MOST_RANK, along, grouped, held, reshaped
 from edgec.targets.coreml.routes.attributes import ints
+from edgec.targets.coreml.routes.cast import truth
 from edgec.targets.coreml.routes.integer import wrapped
 
 
@@ -19,7 +20,7 @@ def _reduce(kind: str) -> Route:
 
     def route(e: Emission, op: Op) -> Var:
         bools = op.result.type.dtype == "bool"
-        x, axes = e.held(op.arg(0), "i32" if bools else None), ints(op.attrs["axes"])
+        x, axes = _numbers(e, op), ints(op.attrs["axes"])
         keep, dims = bool(op.attrs["keepdims"]), op.arg(0).type.dims
         if len(dims) > MOST_RANK:
             dims, axes = grouped(dims, axes)
@@ -33,13 +34,18 @@ def _reduce(kind: str) -> Route:
     return route
 
 
+def _numbers(e: Emission, op: Op) -> Var:
+    """Operand 0, bools as integers."""
+    return e.held(op.arg(0), "i32" if op.arg(0).type.dtype == "bool" else None)
+
+
 def _arg(extreme: str) -> Route:
     """Which of several equal elements MIL's argmax finds is left open. Here the place of an element that is not the
     extreme is moved beyond the axis, and the first or the last place is what is left."""
 
     def route(e: Emission, op: Op) -> Var:
         a: Any = op.attrs
-        x, axis = along(e, e.held(op.arg(0)), op.arg(0).type.dims, a["axis"])
+        x, axis = along(e, _numbers(e, op), op.arg(0).type.dims, a["axis"])
         n = int(x.shape[axis])
         found = e.mil(extreme, x=x, axes=[axis], keep_dims=True)
         other = e.cast(e.mil("not_equal", x=x, y=found), "i32")
@@ -55,11 +61,12 @@ def _arg(extreme: str) -> Route:
 def _cumsum(e: Emission, op: Op) -> Var:
     """In float32: a running sum in halves stops growing at 2048 times what is added."""
     a: Any = op.attrs
-    x, axis = along(e, e.held(op.arg(0)), op.arg(0).type.dims, a["axis"])
-    dtype = dtype_of(x)
+    x, axis = along(e, _numbers(e, op), op.arg(0).type.dims, a["axis"])
+    dtype = "bool" if op.result.type.dtype == "bool" else dtype_of(x)
     wide = e.cast(x, "f32") if dtype == "f16" else x
     y = e.mil("cumsum", x=wide, axis=axis, exclusive=bool(a["exclusive"]), reverse=bool(a["reverse"]))
-    return reshaped(e, wrapped(e, e.cast(y, dtype), op.result.type.dtype), held(op.result.type.dims))
+    y = truth(e, y) if dtype == "bool" else wrapped(e, e.cast(y, dtype), op.result.type.dtype)
+    return reshaped(e, y, held(op.result.type.dims))
 
 
 ROUTES: dict[str, Route] = {

@@ -49,7 +49,7 @@ def test_saved_weights_are_ours(form: Form, kind: str, name: str, halves: bool, 
     files = package_files(emit(graph.module, deployment, halves))
     check_reload(files)
     feeds = feeds_of(kind)
-    found, scale, outputs = saved_weights(write_package(files, tmp_path / "x.mlpackage"), kind, feeds)
+    found, scale, outputs = saved_weights(write_package(files, tmp_path / "x.mlpackage"), feeds)
     ours = graph.array(value)
     dtype = np.float16 if halves else np.float32
     assert (scale is not None) == behind

@@ -105,8 +105,8 @@ def test_what_comes_back(name: str, half: bool, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["ios16", "ios17", "ios18"])
 def test_scales_that_halves_do_not_have(name: str, tmp_path: Path) -> None:
     """Each weight is rounded once: 0.3 of float16 times the integers would be others."""
-    scale = key(np.full(8, 0.3, np.float32))
-    graph, ours = model(integers(-127, 128, 8, 40), (8, 40), Quant("i8", scale, zeros(8), 0))
+    scale = key(np.full(32, 0.3, np.float32))
+    graph, ours = model(integers(-127, 128, 32, 40), (32, 40), Quant("i8", scale, zeros(32), 0))
     emitted = emit(graph.module, choose(name), True)
     assert emitted.notes == (HALVES if name == "ios16" else WIDE,)
     np.testing.assert_array_equal(back(graph, emitted, tmp_path), ours.astype(np.float16))
@@ -172,7 +172,7 @@ def test_a_scale_behind_a_convolution_stands_before_its_bias(kind: str, tmp_path
     run_pipeline(graph.module, ["float8_weights{least=1}"])
     files = package_files(emit(graph.module, choose("ios18"), False))
     feeds = {"x": RNG.standard_normal((1, 8, 5, 5)).astype(np.float32)}
-    _, scale, outputs = saved_weights(write_package(files, tmp_path / "x.mlpackage"), kind, feeds)
+    _, scale, outputs = saved_weights(write_package(files, tmp_path / "x.mlpackage"), feeds)
     assert scale is not None
     assert len(np.unique(scale)) > 3
     np.testing.assert_allclose(np.asarray(outputs["y"]), interp.run(graph, feeds)["y"], rtol=1e-4, atol=1e-5)
@@ -184,19 +184,55 @@ def test_dilated_weights_whose_scales_are_no_halves(name: str, kind: str, tmp_pa
     """MIL dilates constants only, and weights that are cast are none: a convolution has zeros between its taps then."""
     graph = Graph(Module())
     b = Builder(graph)
-    stored = integers(-127, 128, 4, 4, 3, 3)
-    scale = graph.module.intern(np.full(4, 0.3, np.float32))
+    stored = integers(-127, 128, 12, 12, 3, 3)
+    scale = graph.module.intern(np.full(12, 0.3, np.float32))
     w = graph.encoded(
-        stored, Type("f32", stored.shape, (Quant("i8", scale, graph.module.intern(np.zeros(4, np.int8)), 0),))
+        stored, Type("f32", stored.shape, (Quant("i8", scale, graph.module.intern(np.zeros(12, np.int8)), 0),))
     )
     plain = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (2, 2), "layout": "nchw"}
     more = {"output_padding": (0, 0), "groups": 1} if kind == "conv_transpose" else {}
-    graph.outputs.append(("y", b.op(kind, graph.add_input("x", Type("f32", (1, 4, 7, 7))), w, **plain, **more)))
+    graph.outputs.append(("y", b.op(kind, graph.add_input("x", Type("f32", (1, 12, 7, 7))), w, **plain, **more)))
     files = package_files(emit(graph.module, choose(name), True))
     check_reload(files)
-    feeds = {"x": RNG.standard_normal((1, 4, 7, 7)).astype(np.float16).astype(np.float32)}
+    feeds = {"x": RNG.standard_normal((1, 12, 7, 7)).astype(np.float16).astype(np.float32)}
     evaluator = Evaluator(read_package(write_package(files, tmp_path / "x.mlpackage")))
     spread = kind == "conv" and name != "ios16"
     assert ("concat" in [o.type for o in evaluator.function.block.operations]) == spread
     meant = interp.run(graph, feeds)["y"]
     assert np.abs(np.asarray(evaluator.run(feeds)["y"]) - meant).max() <= 2e-3 * np.abs(meant).max()
+
+
+@pytest.mark.parametrize("format", ["e4m3", "e5m2"])
+@pytest.mark.parametrize("least", [1e-6, 0.3])
+def test_scales_of_channels_that_halves_do_not_have(least: float, format: str, tmp_path: Path) -> None:
+    """Behind the product in float32; tiny ones are not put into the table, whose numbers would fall below halves."""
+    graph, stored = Graph(Module()), integers(0, 0x60, 8, 8, dtype=np.uint8)
+    scale = RNG.uniform(least, 2 * least, 8).astype(np.float32)
+    w = graph.encoded(stored, Type("f32", (8, 8), (Float8(format, graph.module.intern(scale), 0),)))
+    x = graph.add_input("x", Type("f32", (1, 8)))
+    graph.outputs.append(("y", Builder(graph).op("matmul", x, w, trans_b=True)))
+    emitted = emit(graph.module, choose("ios18"), True)
+    assert emitted.notes == (WIDE,)
+    package = write_package(package_files(emitted), tmp_path / "x.mlpackage")
+    feeds = {"x": np.ones((1, 8), np.float32)}
+    found, behind, outputs = saved_weights(package, feeds)
+    assert behind is not None
+    wide = found.astype(np.float64) * behind.astype(np.float64)[:, None]
+    np.testing.assert_allclose(wide, graph.array(w), rtol=1e-7, atol=0)
+    meant = interp.run(graph, feeds)["y"]
+    assert np.abs(np.asarray(outputs["y"], np.float32) - meant).max() <= 2e-3 * np.abs(meant).max() + 2.0**-24
+
+
+def test_a_matrix_that_is_cast_is_no_layer(tmp_path: Path) -> None:
+    """MIL's linear takes constants only."""
+    graph = Graph(Module())
+    scale, zero = graph.module.intern(np.full(32, 0.3, np.float32)), graph.module.intern(np.zeros(32, np.int8))
+    w = graph.encoded(integers(-127, 128, 32, 40), Type("f32", (32, 40), (Quant("i8", scale, zero, 0),)))
+    x = graph.add_input("x", Type("f32", (1, 40)))
+    graph.outputs.append(("y", Builder(graph).op("matmul", x, w, trans_b=True)))
+    files = package_files(emit(graph.module, choose("ios18"), True))
+    check_reload(files)
+    evaluator = Evaluator(read_package(write_package(files, tmp_path / "x.mlpackage")))
+    assert "linear" not in [o.type for o in evaluator.function.block.operations]
+    found = np.asarray(evaluator.run({"x": np.ones((1, 40), np.float32)})["y"])
+    np.testing.assert_allclose(found, interp.run(graph, {"x": np.ones((1, 40), np.float32)})["y"], rtol=2e-3, atol=0.1)

@@ -41,6 +41,16 @@ def test_conv(case: str, name: str) -> None:
     assert check(net, name).count("conv") == 2
 
 
+@pytest.mark.parametrize("case", CONVS)
+def test_conv_of_integers(case: str) -> None:
+    shape, weight, attrs = CONVS[case]
+    net = Network(1)
+    x, w = (net.source(net.rng.integers(-(2**20), 2**20, s), "i32") for s in (shape, weight))  # sums wrap
+    y = net.op("conv", x, net.source(net.rng.integers(-9, 9, weight), "i32"), **attrs)
+    net.op("conv", x, w, net.source(net.rng.integers(-9, 9, weight[0]), "i32"), y, **attrs)
+    check(net)
+
+
 @pytest.mark.parametrize("name", ["ios16", "ios17"])
 @pytest.mark.parametrize("dilations", [1, 3])
 def test_conv_by_weights_known_at_run_time(name: str, dilations: int) -> None:

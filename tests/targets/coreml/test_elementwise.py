@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 from coreml_check import check, compare
-from coreml_run import evaluated
+from coreml_run import evaluated, run_package
 from network import Network
 
 from edgec.ir.ops.elementwise import ACTIVATIONS, COMPARE, PARAMETRIC, UNARY
 from edgec.ir.types import FLOATS
+from edgec.targets.coreml.deployment import choose
+from edgec.targets.coreml.program import emit
 
 ALL = [-7.5, -3.0, -1.5, -0.75, -0.01, 0.0, 0.003, 0.5, 1.0, 2.5, 3.0, 9.0]
 POSITIVE = [6e-5, 0.003, 0.3, 0.5, 1.0, 2.5, 9.0, 800.0]
@@ -158,6 +160,22 @@ def test_fused_activations(act: str) -> None:
     y = net.floats(2, 3)
     net.op("matmul", y, net.const(3, 4), act=act)
     check(net, condition=2)
+
+
+def test_operators_kept_in_float32_beside_halves() -> None:
+    """exp(12) is beyond halves; its logarithm is not."""
+    net = Network(1)
+    x = net.source([12.0, 1.0, -3.0])
+    y = net.build.op("exp", x)
+    z = net.build.op("log", y)
+    net.done(net.build.op("mul", z, z))
+    kept = [op for op in net.graph.ops if op.kind in ("exp", "log")]
+    found = {
+        len(wide): run_package(emit(net.graph.module, choose(""), True, wide), net.graph, net.feeds)["y0"]
+        for wide in ([], kept)
+    }
+    assert np.isinf(found[0][0])
+    np.testing.assert_allclose(found[2], [144, 1, 9], rtol=4 * 2**-11)
 
 
 def test_softplus_stays_where_its_exponential_fits_halves() -> None:

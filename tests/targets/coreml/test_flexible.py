@@ -16,6 +16,7 @@ from edgec.ir.errors import UnsupportedError, UsageError
 from edgec.ir.graph import Graph, Module, Value
 from edgec.ir.types import Type
 from edgec.runtime.coreml.description import ArrayFeature, ImageFeature
+from edgec.states import make_states
 from edgec.targets.apple.features import Presentation
 from edgec.targets.coreml.deployment import choose
 from edgec.targets.coreml.flexible import emit_flexible
@@ -146,6 +147,26 @@ def test_ranges_that_cannot_be() -> None:
         made(image_body, [(1, 3, 8, width) for width in (5, 6, 8)], ranged=True)
     with pytest.raises(UsageError, match="a range of sizes is one dimension's"):
         made(image_body, [(1, 3, size, size + i) for i, size in enumerate((5, 6))], ranged=True)
+
+
+def test_what_is_said_of_core_ml_s_own_part() -> None:
+    _, emitted = made(image_body, [(1, 3, 8, 8), (1, 3, 8, 12)])
+    assert ["#2730" in note for note in emitted.notes] == [True]
+    module = Module()
+    for rows in (1, 2):
+        graph = Graph(module, f"rows{rows}")
+        x, held = graph.add_input("x", Type("f32", (rows, 4))), graph.add_input("held", Type("f32", (4,)))
+        fixed = graph.add_input("fixed", Type("f32", (4,)))
+        b = Builder(graph)
+        graph.outputs = [("y", b.op("add", x, held)), ("next", b.op("add", held, fixed))]
+        make_states(graph, {"held": "next"})
+    notes = emit_flexible(module, choose(""), True, ranged=True).notes
+    assert ["#2548" in note for note in notes] == [False, True]
+
+
+def test_more_shapes_than_core_ml_takes() -> None:
+    with pytest.raises(UsageError, match="an input has 129 shapes, and Core ML takes 128: give a range"):
+        made(lambda b, x: b.op("relu", x), [(n, 2) for n in range(1, 130)])
 
 
 def test_several_flexible_inputs_need_ios_18(tmp_path: Path) -> None:

@@ -72,6 +72,12 @@ def test_topk_keeps_equal_elements_in_order(dtype: str, largest: bool, name: str
     agree(net, name)
 
 
+def test_one_element_by_its_indices() -> None:
+    net = Network(5)
+    net.op("gather_nd", net.floats(2, 3), net.source([1, -1], "i64"))
+    agree(net)
+
+
 def test_bools_scattered() -> None:
     net = Network(4)
     x = net.source([True, False, True, False], "bool")

@@ -7,7 +7,7 @@ import pytest
 from coreml_run import agree, evaluated
 from network import Network
 
-from edgec.ir.types import DTYPES
+from edgec.ir.types import DTYPES, Quant, Type
 from edgec.targets.coreml.deployment import DEPLOYMENTS
 
 
@@ -42,6 +42,18 @@ def test_along_an_axis() -> None:
     agree(net)
 
 
+@pytest.mark.parametrize("axis", [-1, 2])
+def test_more_than_five_axes(axis: int) -> None:
+    net = Network(6)
+    x = net.build.op("reshape", net.floats(96), shape=(2, 2, 3, 2, 2, 2))
+    shape = () if axis < 0 else (3,)
+    scale, zero = net.build.const(net.rng.uniform(0.01, 0.1, shape), "f32"), net.build.const(np.full(shape, -9), "i8")
+    steps = net.build.op("quantize", x, scale, zero, axis=axis)
+    net.op("reshape", steps, shape=(96,))
+    net.op("reshape", net.build.op("dequantize", steps, scale, zero, axis=axis), shape=(96,))
+    agree(net)
+
+
 def test_a_wide_sum_becomes_a_float() -> None:
     net = Network(3)
     sums = net.source([2**31 - 1, -(2**31), 16777217, 0], "i32")
@@ -58,3 +70,16 @@ def test_steps_are_counted_in_float32_among_halves() -> None:
     found = evaluated(net.graph, net.feeds, halves=True)
     assert found["y0"].tolist() == [0, 10, 1000, 65535]
     assert found["y1"].tolist() == [0.0, 1.0, 100.0, 6552.0]  # 6553.5 is no half
+
+
+@pytest.mark.parametrize("name", ["ios16", "ios17", "ios18"])
+def test_a_layer_whose_scale_is_no_half(name: str) -> None:
+    """Its weights are decoded in float32 and cast, and MIL's linear takes constants alone."""
+    net = Network(5)
+    module = net.graph.module
+    scale, zero = module.intern(np.float32(0.1) * np.ones((), np.float32)), module.intern(np.zeros((), np.int8))
+    codes = net.rng.integers(-128, 128, (3, 8)).astype(np.int8)
+    weights = net.graph.encoded(codes, Type("f32", (3, 8), (Quant("i8", scale, zero),)))
+    net.op("matmul", net.floats(2, 8), weights, net.const(3), trans_b=True)
+    agree(net, name)
+    agree(net, name, halves=True)

@@ -107,3 +107,14 @@ def test_resize_is_one_operator_where_mil_has_it(attrs: dict[str, Any], kind: st
     net = Network(1)
     resized(net, (1, 2, 5, 6), (1.0, 1.0, 2.0, 3.0), **attrs)
     assert check(net) == [kind, "identity"]
+
+
+def test_bools_are_counted_as_integers() -> None:
+    net = Network(1)
+    x = net.source([[False, True, True], [False, False, False], [True, False, True]], "bool")
+    for last in (False, True):
+        net.op("argmax", x, axis=1, last=last)
+        net.op("argmin", x, axis=0, last=last)
+    net.op("cumsum", x, axis=1)
+    net.op("cumsum", x, axis=1, exclusive=True, reverse=True)
+    check(net)
