@@ -173,8 +173,11 @@ def _alike(made: ValueType, declared: ValueType) -> bool:
     """Whether a value of one type can be one of the other: unknown sizes fit all."""
     if not isinstance(made, TensorType) or not isinstance(declared, TensorType):
         return type(made) is type(declared)
-    same = made.dtype is declared.dtype and len(made.dims) == len(declared.dims)
-    return same and all(None in pair or pair[0] == pair[1] for pair in zip(made.dims, declared.dims, strict=True))
+    if made.any_rank or declared.any_rank or len(made.dims) != len(declared.dims):
+        return made.dtype is declared.dtype and (made.any_rank or declared.any_rank)
+    return made.dtype is declared.dtype and all(
+        None in pair or pair[0] == pair[1] for pair in zip(made.dims, declared.dims, strict=True)
+    )
 
 
 def _constant(operation: Operation, package: Package) -> Iterator[str]:

@@ -87,7 +87,7 @@ class Evaluator:
     def _input(self, named: Named, array: Array) -> Operand:
         if not isinstance(named.type, TensorType):
             raise EvaluationError(f"the input '{named.name}' is a {named.type}, which cannot be given")
-        if not _fits(array.shape, named.type.dims):
+        if not named.type.takes(array.shape):
             raise EvaluationError(f"the input '{named.name}' {named.type} was given the shape {list(array.shape)}")
         return Operand(array.astype(self._memory(named.type.dtype)), named.type)
 
@@ -177,7 +177,7 @@ class Evaluator:
         inner = dict(environment)
         for named, argument in zip(block.inputs, arguments, strict=True):
             shape = argument.item.shape if isinstance(argument.item, np.ndarray) else ()
-            if isinstance(named.type, TensorType) and not _fits(shape, named.type.dims):
+            if isinstance(named.type, TensorType) and not named.type.takes(shape):
                 raise ValueError(f"'{named.name}' {named.type} gets the shape {list(shape)}")
             inner[named.name] = Operand(argument.item, named.type)
         self._operations(block, inner, None)
@@ -215,7 +215,7 @@ class Evaluator:
         declared = named.type.dtype
         if dtype is not None and dtype is not declared:
             raise EvaluationError(f"{where} but makes {dtype}")
-        if not _fits(array.shape, named.type.dims):
+        if not named.type.takes(array.shape):
             raise EvaluationError(f"{where} but makes the shape {list(array.shape)}")
         if (array.dtype.kind == "f") != declared.real and declared.name not in ("bf16", "fp8e4m3fn", "fp8e5m2"):
             raise EvaluationError(f"{where} but makes {array.dtype}")
@@ -268,10 +268,6 @@ def _found(environment: Environment, name: str, user: str) -> Operand:
     if name not in environment:
         raise EvaluationError(f"{user} uses '{name}', which nothing before it makes")
     return environment[name]
-
-
-def _fits(shape: tuple[int, ...], dims: tuple[int | None, ...]) -> bool:
-    return len(shape) == len(dims) and all(d is None or s == d for s, d in zip(shape, dims, strict=True))
 
 
 def names_used(block: Block) -> Iterator[tuple[int, str]]:

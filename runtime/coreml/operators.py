@@ -2,10 +2,10 @@
 
 A line: `name opset parameter… -> result… | domain…`. A parameter is `name:types`, with `?` behind the name when it may
 be left out, `!` when it must be constant, `*` when it takes several values. Types are names or a letter that stands for
-one type among its domain's; `any` is not checked. A result is a type or letter, `@parameter` (named by that parameter,
-`=` its default), `=parameter` (the type of that operand), `a|b` (of the one that is not constant), with `*` for any
-number of results. A later line of the same name is what the operator is from that opset on. Facts from coremltools 9
-(converters/mil/mil/ops/defs), held by a test.
+one type among its domain's; `any` is not checked. A result is a type or letter, `@parameter:types` (named by that
+parameter, one of these types, `=` its default), `=parameter` (the type of that operand), `a|b` (of the one that is not
+constant), with `*` for any number of results. A later line of the same name is what the operator is from that opset on.
+Facts from coremltools 9 (converters/mil/mil/ops/defs), held by a test.
 """
 
 from __future__ import annotations

@@ -57,9 +57,14 @@ def _pow(x: Array, y: Array) -> Array:
 
 
 def _real_div(x: Array, y: Array) -> Array:
-    if x.dtype.kind in "iu":
-        raise Unsupported("real_div of integers: how it rounds is not documented")
-    return np.asarray(x / y)
+    """Integers give integers, rounded down (coremltools' mil/ops/tests/iOS14/test_elementwise_binary.py); whether that
+    is down or towards zero below zero, nobody says."""
+    if x.dtype.kind not in "iu":
+        return np.asarray(x / y)
+    exact = x.astype(np.float64) / y.astype(np.float64)
+    if not np.all(np.isfinite(exact)) or np.any((exact < 0) & (exact != np.trunc(exact))):
+        raise Unsupported("real_div of integers by zero, or of other signs with a rest: not documented")
+    return np.asarray(np.floor(exact), np.int64)
 
 
 def _floor_div(x: Array, y: Array) -> Array:

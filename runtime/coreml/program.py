@@ -11,13 +11,20 @@ from edgec.runtime.coreml.wire import Message, PackageError
 
 @dataclass(frozen=True)
 class TensorType:
-    """`dims` holds None for a size that is known at run time only."""
+    """`dims` holds None for a size known at run time only. With `any_rank` it is one None, and any shape will do."""
 
     dtype: DataType
     dims: tuple[int | None, ...]
+    any_rank: bool = False
+
+    def takes(self, shape: tuple[int, ...]) -> bool:
+        """Whether a tensor of this shape is of the type."""
+        fits = len(shape) == len(self.dims) and all(d in (None, s) for s, d in zip(shape, self.dims, strict=True))
+        return self.any_rank or fits
 
     def __str__(self) -> str:
-        return f"{self.dtype}[{','.join('?' if d is None else str(d) for d in self.dims)}]"
+        sizes = "…" if self.any_rank else ",".join("?" if d is None else str(d) for d in self.dims)
+        return f"{self.dtype}[{sizes}]"
 
 
 @dataclass(frozen=True)
@@ -193,10 +200,18 @@ def _tensor_type(message: Message) -> TensorType:
     number = message.integer(1)
     if number not in BY_NUMBER:
         raise message.budget.error(f"there is no element type {number}")
-    dims = tuple(_size(m) for m in message.messages(3))
+    sizes = message.messages(3)
+    if any(_variadic(m) for m in sizes):
+        return TensorType(BY_NUMBER[number], (None,), True)
+    dims = tuple(_size(m) for m in sizes)
     if message.integer(2) != len(dims):
         raise message.budget.error(f"a type of rank {message.integer(2)} has {len(dims)} dimensions")
     return TensorType(BY_NUMBER[number], dims)
+
+
+def _variadic(message: Message) -> bool:
+    unknown = message.message(2)
+    return unknown is not None and bool(unknown.integer(1))
 
 
 def _size(message: Message) -> int | None:

@@ -25,8 +25,9 @@ from edgec.runtime.coreml.description import (
     StateFeature,
 )
 from edgec.runtime.coreml.evaluate import Evaluator
-from edgec.runtime.coreml.package import Package, read_package
-from edgec.runtime.coreml.program import Function, TensorType
+from edgec.runtime.coreml.ops_classify import labels_of
+from edgec.runtime.coreml.package import read_package
+from edgec.runtime.coreml.program import TensorType
 from edgec.runtime.coreml.wire import Array, PackageError
 from edgec.runtime.manifest import Manifest, TensorInfo
 
@@ -74,7 +75,7 @@ class EvaluatorRunner:
         self.inputs = _paired(manifest, "inputs", self.interface.inputs)
         self.outputs = _paired(manifest, "outputs", self.interface.outputs)
         self.bare = manifest.directory == self.package.directory
-        self.labels = _labels(self.evaluator.function, self.package)
+        self.labels = labels_of(self.evaluator.function, self.package)
         self.defaults = {f.name: _default(f.type) for f in self.interface.inputs if f.optional}
 
     def takes(self, index: int, shape: tuple[int, ...]) -> bool:
@@ -187,9 +188,3 @@ def _default(kind: object) -> Array:
     if not isinstance(kind, ArrayFeature):
         raise PackageError("only arrays can be optional inputs here")
     return np.full(kind.shape, kind.default or 0, kind.dtype.numpy)
-
-
-def _labels(function: Function, package: Package) -> tuple[str, ...]:
-    from edgec.runtime.coreml.ops_classify import labels_of
-
-    return labels_of(function, package)

@@ -55,7 +55,21 @@ def problems(row: Row, arguments: Arguments) -> list[str]:
                 first, expected = letters.setdefault(letter, (name, dtype))
                 if expected is not dtype:
                     found.append(f"'{name}' is {dtype} but '{first}' is {expected}, and both must be of one type")
-    return found
+    return found + [wrong for spec in row.results if spec.startswith("@") for wrong in _misnamed(spec, row, arguments)]
+
+
+def _named(spec: str) -> tuple[str, str, str]:
+    """(parameter, types, default) of a result that a parameter names."""
+    left, _, default = spec[1:].partition("=")
+    name, _, types = left.partition(":")
+    return name, types, default
+
+
+def _misnamed(spec: str, row: Row, arguments: Arguments) -> list[str]:
+    name, types, _ = _named(spec)
+    allowed = row.domains.get(types, tuple(types.split("/")))
+    text = _text(arguments, name)
+    return [] if text is None or text in allowed else [f"'{name}' is '{text}' and may be {', '.join(allowed)}"]
 
 
 def result_types(row: Row, arguments: Arguments, count: int) -> list[DataType | None]:
@@ -74,9 +88,8 @@ def _result(spec: str, row: Row, arguments: Arguments) -> DataType | None:
     if spec == "any":
         return None
     if spec.startswith("@"):
-        name, _, default = spec[1:].partition("=")
-        text = _text(arguments, name) or default
-        return BY_NAME.get(text)
+        name, _, default = _named(spec)
+        return BY_NAME.get(_text(arguments, name) or default)
     if spec.startswith("="):
         return _dtype(arguments, spec[1:])
     if "|" in spec:  # that of the operand which is not constant

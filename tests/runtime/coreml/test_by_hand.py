@@ -78,6 +78,7 @@ def test_integers_stay_integers() -> None:
     assert one(lambda x: mb.floor_div(x=x, y=np.int32(2)), x).tolist() == [3, -4, 2**30 - 1]
     assert one(lambda x: mb.add(x=x, y=np.int32(1)), x).tolist() == [8, -6, -(2**31)]
     assert one(lambda x: mb.reduce_mean(x=x, axes=[0]), x[:2]).tolist() == 0
+    assert one(lambda x: mb.real_div(x=x, y=np.int32(2)), np.array([7, 6, -6, 1], np.int32)).tolist() == [3, 3, -3, 0]
     with pytest.raises(EvaluationError, match=r"real_div.*not documented"):
         one(lambda x: mb.real_div(x=x, y=np.int32(2)), x)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,24 @@ def test_declared_shapes_are_held(tmp_path: Path) -> None:
 
     with pytest.raises(EvaluationError, match=r"transpose 'a' declares 'a' fp32\[4,4\] but makes the shape \[6, 4\]"):
         edited(tmp_path, lambda x: mb.transpose(x=x, perm=[1, 0], name="a"), {"x": X}, edit).run({"x": X})
+
+
+def test_a_tensor_of_any_rank() -> None:
+    """A shape whose length is not known before: coremltools declares a variadic dimension."""
+    from coremltools.converters.mil.mil import get_new_symbol
+
+    def filled(s: Any) -> Any:
+        return mb.fill(shape=s, value=np.float32(2))
+
+    shape = mb.placeholder(shape=(get_new_symbol(),), dtype=types.int32)
+    with tempfile.TemporaryDirectory() as folder:
+        path = mil_program(
+            lambda s: mb.fill(shape=s, value=np.float32(2)), {"s": shape}, 8, Path(folder) / "x.mlpackage"
+        )
+        evaluator = Evaluator(read_package(path))
+        for wanted in ([3], [2, 1, 3]):
+            (made,) = evaluator.run({"s": np.array(wanted, np.int32)}).values()
+            assert list(np.shape(made)) == wanted
 
 
 def test_operands_of_two_types(tmp_path: Path) -> None:
