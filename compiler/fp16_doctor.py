@@ -28,6 +28,7 @@ Array = np.ndarray[Any, Any]
 Feeds = Sequence[Mapping[str, Array]]
 LEAST_DB = HALVES_DB  # what outputs must keep is what an operator may leave
 FIRST_BEYOND = 65520.0  # rounds to infinity
+MASK = 3  # attention's operand, of which emission makes what halves hold
 TRIALS = 64  # packages that are made to leave out operators
 HELD_BYTES = 256 << 20  # of values in float32 that are held at once to compare with
 
@@ -92,7 +93,8 @@ def diagnose(module: Module, deployment: Deployment, samples: Feeds, wide: Colle
     from edgec.targets.coreml.program import emit
 
     graph = module.entries["main"]
-    emitted = emit(module, deployment, True, wide)
+    held = beyond_halves(graph)
+    emitted = emit(module, deployment, True, {*wide, *held})
     features = {f.name: f.feature for f in emitted.inputs}
     feeds = [{features[name]: x for name, x in sample.items()} for sample in samples]
     with staged_files(package_files(emitted)) as folder:
@@ -102,8 +104,31 @@ def diagnose(module: Module, deployment: Deployment, samples: Feeds, wide: Colle
         if name in seen:
             parts.setdefault(op, []).append(seen[name])
     levels = {v: seen[name].decibels for v, name in emitted.results.items() if name in seen}
-    findings = [f for op in graph.ops if op in parts for f in _judged(op, parts[op], levels)]
+    findings = [
+        f
+        for op in graph.ops
+        for f in (_of_constants(op, held[op], wide) if op in held else _judged(op, parts.get(op, ()), levels))
+    ]
     return Diagnosis(findings, {f.name: seen[f.feature].decibels for f in emitted.outputs if f.feature in seen}, levels)
+
+
+def beyond_halves(graph: Graph) -> dict[Op, float]:
+    """Operators that have constants which halves do not hold, and the largest: no package in halves can have them."""
+    found: dict[Op, float] = {}
+    for op in graph.ops:
+        read = op.inputs[:MASK] if op.kind == "attention" else op.inputs
+        for value in read:
+            if value is not None and value.const is not None and value.type.dtype in FLOATS and value.type.size:
+                numbers = np.abs(np.asarray(graph.array(value), np.float64))
+                largest = float(numbers[np.isfinite(numbers)].max(initial=0.0))
+                if largest >= FIRST_BEYOND:
+                    found[op] = max(largest, found.get(op, 0.0))
+    return found
+
+
+def _of_constants(op: Op, largest: float, wide: Collection[Op]) -> Iterator[Finding]:
+    if op not in wide:
+        yield Finding(op, "overflows", f"it has the constant {largest:.4g}, and halves end at 65504")
 
 
 def _judged(op: Op, parts: Sequence[Seen], levels: Mapping[Value, float]) -> Iterator[Finding]:
@@ -178,7 +203,7 @@ def operators_to_widen(module: Module, deployment: Deployment, samples: Feeds) -
         found = diagnose(module, deployment, samples, wide)
 
     def enough(ops: set[Op]) -> bool:
-        return diagnose(module, deployment, samples, ops).healthy
+        return not beyond_halves(graph).keys() - ops and diagnose(module, deployment, samples, ops).healthy
 
     return first, _fewest([op for op in graph.ops if op in wide], enough)
 

@@ -70,6 +70,18 @@ def test_what_diverges() -> None:
     assert wide == {moved.op, back.op}
 
 
+def test_a_constant_beyond_halves() -> None:
+    net = Network(3)
+    large = net.build.op("mul", net.floats(4, 8), net.build.const(np.float32(1e5)))
+    net.named("y", net.build.op("mul", large, net.build.const(np.float32(1e-5))))
+    found, wide = operators_to_widen(net.graph.module, IOS18, [net.feeds])
+    first, second = net.graph.ops
+    assert (found.findings[0].op, found.findings[0].what) == (first, "overflows")
+    assert "it has the constant 1e+05" in found.findings[0].detail
+    assert wide == {first, second}
+    assert diagnose(net.graph.module, IOS18, [net.feeds], wide).healthy
+
+
 def test_nothing_to_find() -> None:
     net = Network(3)
     net.named("y", net.build.op("tanh", net.floats(4, 8)))
