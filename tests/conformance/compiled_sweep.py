@@ -9,11 +9,8 @@ when the importer asks for it (it fixes a shape or is an attribute-like operand)
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
-import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +22,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from compiled import compiled
-from sweep import ASKS_FOR, compare, operator_cases, plain, rounding_of
+from sweep import ASKS_FOR, compare, plain, rounding_of
+from verdicts import RightList, Verdict, run
 
 from edgec.ir.errors import EdgecError, UnsupportedError
 from edgec.ir.graph import Graph, Module, Op, State, Value
@@ -37,7 +35,7 @@ from edgec.targets.c.build import make_plan
 from edgec.targets.host import target as host
 
 UNIT = 60
-RIGHT = Path(__file__).with_name("right.txt")
+RIGHT = RightList(Path(__file__).with_name("right.txt"), "compiled_sweep.py", "test_compiled.py")
 
 
 @dataclass
@@ -135,20 +133,6 @@ def judge(cases: Sequence[Case], target: str) -> list[str]:
     return verdicts
 
 
-def right_names() -> list[str]:
-    """Names of the cases that must be right."""
-    return [line for line in RIGHT.read_text().splitlines() if line and not line.startswith("#")]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """`kind` is right, wrong or refused; `text` says why."""
-
-    kind: str
-    text: str = ""
-    bound: bool = False
-
-
 def sweep(cases: Mapping[str, Any], target: str) -> dict[str, Verdict]:
     """A verdict for each case, UNIT of them in one artifact."""
     verdicts: dict[str, Verdict] = {}
@@ -174,33 +158,5 @@ def sweep(cases: Mapping[str, Any], target: str) -> dict[str, Verdict]:
     return verdicts
 
 
-def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--list", choices=("right", "wrong", "refused"), action="append", default=[])
-    parser.add_argument("--target", default="host")
-    parser.add_argument("--write", action="store_true")
-    parser.add_argument("names", nargs="*")
-    options = parser.parse_args(arguments)
-    if options.write and options.names:
-        parser.error("--write needs all cases: give no NAME with it")
-    started = time.monotonic()
-    names = options.names or [""]
-    chosen = {name: case for name, case in operator_cases().items() if any(part in name for part in names)}
-    verdicts = sweep(chosen, options.target)
-    for name, verdict in verdicts.items():
-        if verdict.kind in options.list:
-            print(f"{verdict.kind:8}{name}: {verdict.text}"[:300], flush=True)
-    counts = Counter(v.kind for v in verdicts.values())
-    bound = sum(v.kind == "right" and v.bound for v in verdicts.values())
-    print(
-        f"{counts['right']} right ({bound} of them with inputs bound), {counts['wrong']} wrong, "
-        f"{counts['refused']} refused of {len(verdicts)} in {time.monotonic() - started:.0f} s"
-    )
-    if options.write:
-        head = "# What compiled_sweep.py --write found right; tests/conformance/test_compiled.py insists on it.\n"
-        RIGHT.write_text(head + "".join(f"{name}\n" for name, v in verdicts.items() if v.kind == "right"))
-    return 1 if counts["wrong"] else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run(sys.argv[1:], __doc__, sweep, "host", RIGHT))

@@ -9,12 +9,9 @@ the tests insist on.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
-import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +20,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from compiled_sweep import Verdict
 from coreml_run import run_package
-from sweep import ASKS_FOR, compare, operator_cases, plain, rounding_of
+from sweep import ASKS_FOR, compare, plain, rounding_of
+from verdicts import RightList, Verdict, run
 
 from edgec.ir.errors import EdgecError, UnsupportedError
 from edgec.ir.graph import Graph
@@ -37,7 +34,7 @@ from edgec.runtime.coreml.wire import PackageError
 from edgec.targets.coreml.deployment import choose
 from edgec.targets.coreml.program import Emitted, emit
 
-RIGHT = Path(__file__).with_name("right_coreml.txt")
+RIGHT = RightList(Path(__file__).with_name("right_coreml.txt"), "coreml_sweep.py", "test_coreml.py")
 
 
 class Refused(Exception):
@@ -91,44 +88,11 @@ def judge(case: Any, folder: Path, target: str) -> Verdict:
     return Verdict("right", "", bound) if case.data_sets else Verdict("refused", "it has no data")
 
 
-def right_names() -> list[str]:
-    """Names of the cases that must be right."""
-    return [line for line in RIGHT.read_text().splitlines() if line and not line.startswith("#")]
-
-
 def sweep(cases: Mapping[str, Any], target: str = "") -> dict[str, Verdict]:
     """A verdict for each case."""
     with tempfile.TemporaryDirectory() as folder:
         return {name: judge(case, Path(folder), target) for name, case in cases.items()}
 
 
-def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--list", choices=("right", "wrong", "refused"), action="append", default=[])
-    parser.add_argument("--target", default="")
-    parser.add_argument("--write", action="store_true")
-    parser.add_argument("names", nargs="*")
-    options = parser.parse_args(arguments)
-    if options.write and options.names:
-        parser.error("--write needs all cases: give no NAME with it")
-    started = time.monotonic()
-    names = options.names or [""]
-    chosen = {name: case for name, case in operator_cases().items() if any(part in name for part in names)}
-    verdicts = sweep(chosen, options.target)
-    for name, verdict in verdicts.items():
-        if verdict.kind in options.list:
-            print(f"{verdict.kind:8}{name}: {verdict.text}"[:300], flush=True)
-    counts = Counter(v.kind for v in verdicts.values())
-    bound = sum(v.kind == "right" and v.bound for v in verdicts.values())
-    print(
-        f"{counts['right']} right ({bound} of them with inputs bound), {counts['wrong']} wrong, "
-        f"{counts['refused']} refused of {len(verdicts)} in {time.monotonic() - started:.0f} s"
-    )
-    if options.write:
-        head = "# What coreml_sweep.py --write found right; tests/conformance/test_coreml.py insists on it.\n"
-        RIGHT.write_text(head + "".join(f"{name}\n" for name, v in verdicts.items() if v.kind == "right"))
-    return 1 if counts["wrong"] else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run(sys.argv[1:], __doc__, sweep, "", RIGHT))
