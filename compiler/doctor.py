@@ -26,5 +26,6 @@ def findings() -> list[tuple[str, str, str]]:
         package("onnxruntime", "onnxruntime", "pip install onnxruntime"),
         package("ziglang", "ziglang", "pip install ziglang"),
         package("unicorn", "unicorn", "pip install 'edgec[emulator]' to run AArch64 artifacts here"),
+        package("coremltools", "coremltools", "pip install 'edgec[coreml]' to make Core ML packages"),
         ("qemu-aarch64", qemu_version(), "install qemu-user to run AArch64 artifacts with --runner qemu"),
     ]
