@@ -83,7 +83,8 @@ def bench_directory(
         with load(directory, runner=runner) as emulated:
             feeds = _feeds(emulated, ranges)
             seconds = _seconds(lambda: emulated.run(None, feeds), rounds)
-        yield f"{seconds * 1e3:.3f} ms a call on {session.executed_on}: the emulation's time, not that of a board"
+        board = "a device" if "package" in session.manifest.raw else "a board"
+        yield f"{seconds * 1e3:.3f} ms a call on {session.executed_on}: the emulation's time, not that of {board}"
 
 
 def bench_layers(

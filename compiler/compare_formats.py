@@ -17,6 +17,8 @@ from typing import Any
 from edgec.driver import build
 from edgec.ir.errors import EdgecError, UsageError
 from edgec.options import CALIBRATED, PRECISIONS, BuildOptions
+from edgec.target_table import choose_target
+from edgec.targets.coreml.deployment import Deployment
 
 WIDE = "float32"
 
@@ -46,10 +48,11 @@ def compare_formats(
     unknown = [f for f in formats if f not in PRECISIONS]
     if unknown:
         raise UsageError(f"--format {unknown[0]} is not legal; legal: {', '.join(PRECISIONS)}")
+    calibrated = ("int8",) if isinstance(choose_target(target)[1], Deployment) else CALIBRATED
     rows = []
     for format in dict.fromkeys((WIDE, *formats)):
         progress(f"building with {format}")
-        calib = options.calib if format in CALIBRATED else None
+        calib = options.calib if format in calibrated else None
         with tempfile.TemporaryDirectory(prefix="edgec-formats-") as folder:
             try:
                 out = Path(folder) / "artifact"
@@ -66,7 +69,8 @@ def compare_formats(
 def _row(format: str, receipt: Mapping[str, Any]) -> Row:
     verification, accuracy = receipt.get("verification", {}), receipt.get("accuracy", {})
     levels = verification.get("against_model", {}).get("signal_to_noise_db", {}).values()
-    memory, facts = receipt["memory"], receipt.get("quantization") or receipt.get("halves") or {}
+    memory = receipt.get("memory") or receipt["package"]
+    facts = receipt.get("quantization") or receipt.get("halves") or {}
     return Row(
         format,
         min((level for level in levels if level is not None), default=None),
@@ -75,7 +79,7 @@ def _row(format: str, receipt: Mapping[str, Any]) -> Row:
         accuracy.get("newly_right"),
         _share(facts),
         memory["weights_bytes"],
-        memory["scratch_bytes"],
+        memory.get("scratch_bytes"),
         verification.get("instructions"),
     )
 

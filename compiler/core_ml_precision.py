@@ -54,6 +54,8 @@ def check_precision(options: BuildOptions, deployment: Deployment) -> None:
         raise UsageError(f"--precision {options.precision} is not for packages; legal: {', '.join(legal)}")
     if options.encode and options.precision not in FLOATS:
         raise UsageError(f"--encode says how weights are stored, and so does --precision {options.precision}: give one")
+    if options.calib is not None and options.precision != "int8" and not options.fix:
+        raise UsageError("--calib gives samples to --precision int8 and to --fix: give one of them with it")
     if options.precision == "int8" and deployment.number < BYTES:
         raise UsageError(f"--precision int8 needs quantize and dequantize, which Core ML has from iOS {BYTES} on: "
                          f"build for coreml:ios{BYTES}, or with --precision w8")  # fmt: skip

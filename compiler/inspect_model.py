@@ -8,35 +8,40 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edgec.artifact import RECEIPT
+from edgec.artifact import RECEIPT, staged_files
 from edgec.gains import account
 from edgec.inspect_package import inspect_package
 from edgec.ir.errors import UnsupportedError
+from edgec.ir.graph import Module
 from edgec.ir.macs import total_macs
 from edgec.onnx_import.importer import import_proto
 from edgec.onnx_import.options import ImportOptions
 from edgec.onnx_import.reader import read_model, standard_opset
 from edgec.options import BuildOptions
 from edgec.own_codes import keep_codes
-from edgec.passes import CPU_FLOAT
+from edgec.passes import COREML, CPU_FLOAT
 from edgec.pipeline import run_pipeline
 from edgec.plan_facts import FILE as PLAN
 from edgec.plan_facts import memory_map, plan_facts, step_list
 from edgec.quantised_model import is_quantised, settle_quantised
-from edgec.receipt_text import account_lines, checked_lines, quantization_lines
+from edgec.receipt_text import account_lines, checked_lines, leaving_lines, quantization_lines
+from edgec.residency import residency_facts
+from edgec.runtime.coreml.package import read_package
 from edgec.runtime.errors import RunError
 from edgec.runtime.manifest import check_files, read_manifest
 from edgec.runtime.session import is_package
 from edgec.step_costs import step_costs
-from edgec.target_table import choose_device
+from edgec.target_table import choose_target
 from edgec.targets.c.build import make_plan
+from edgec.targets.c.devices import Device
 from edgec.targets.c.emit_interface import c_name
 from edgec.targets.c.lower.blocks import schedule_graph
+from edgec.targets.coreml.deployment import Deployment
 
 
 def inspect_model(path: Path, bindings: ImportOptions, target: str) -> Iterator[str]:
     """Lines to print. UnsupportedError at the end when something is not supported: its reasons are printed before."""
-    device = choose_device(target)[1] if target else None
+    device = choose_target(target)[1] if target else None
     proto = read_model(path)
     yield f"{path.name}: ONNX opset {standard_opset(proto)}, {len(proto.graph.node)} nodes"
     for kind, count in Counter(_kind(node) for node in proto.graph.node).most_common():
@@ -56,8 +61,32 @@ def inspect_model(path: Path, bindings: ImportOptions, target: str) -> Iterator[
         yield f"output {name} {value.type}"
     parameters = sum(array.nbytes for array in module.constants.values())
     yield f"{total_macs(graph):,} multiply-adds, {parameters:,} B of parameters"
-    if device is None:
-        return
+    if isinstance(device, Deployment):
+        yield from _package(module, device)
+    elif device is not None:
+        yield from _library(module, device, target, path.stem)
+
+
+def _package(module: Module, deployment: Deployment) -> Iterator[str]:
+    """What would be emitted for Core ML."""
+    from edgec.targets.coreml.package import package_files
+    from edgec.targets.coreml.program import emit
+
+    run_pipeline(module, COREML)
+    try:
+        emitted = emit(module, deployment, halves=True)
+    except UnsupportedError as error:
+        yield from _refused(f"not supported for {deployment.systems}", error)
+        raise
+    yield f"for {deployment.systems}, computing in halves: {emitted.operators} operators of {deployment.opset}"
+    yield from (f"  note: {note}" for note in emitted.notes)
+    with staged_files(package_files(emitted)) as folder:
+        yield from leaving_lines(residency_facts(read_package(folder)))
+
+
+def _library(module: Module, device: Device, target: str, stem: str) -> Iterator[str]:
+    """What would be planned for a CPU."""
+    graph = module.entries["main"]
     if is_quantised(graph):
         effects, facts = settle_quantised(module, device)
         yield from quantization_lines(facts)
@@ -68,7 +97,7 @@ def inspect_model(path: Path, bindings: ImportOptions, target: str) -> Iterator[
     threads = BuildOptions().threads
     segments = schedule_graph(graph, device.isa, device.memory, threads)
     try:
-        plan = make_plan(graph, device, c_name(path.stem), threads, segments)
+        plan = make_plan(graph, device, c_name(stem), threads, segments)
     except UnsupportedError as error:
         yield from _refused(f"not supported for {target}", error)
         raise

@@ -61,6 +61,11 @@ class Seen:
 
 def layer_facts(manifest: Manifest) -> list[dict[str, Any]]:
     """What plan.json says of layers; RunError for an artifact of a time when it said nothing."""
+    if "package" in manifest.raw:
+        raise RunError(
+            f"{manifest.directory} holds a Core ML package, and layers are compared of libraries; edgec doctor MODEL "
+            "says where a package in halves parts from one in float32"
+        )
     path = manifest.directory / PLAN
     facts = json.loads(path.read_bytes()) if PLAN in manifest.files else {}
     if "layers" not in facts:

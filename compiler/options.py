@@ -81,7 +81,7 @@ def check_options(options: BuildOptions, family: str) -> None:
     if options.precision not in PRECISIONS:
         raise UsageError(f"--precision {options.precision} is not legal; legal: {', '.join(PRECISIONS)}")
     check_observer(options.observer, PERCENTILE)
-    if options.calib is not None and options.precision not in CALIBRATED and not (family == "coreml" and options.fix):
+    if options.calib is not None and options.precision not in CALIBRATED and family != "coreml":
         raise UsageError(f"--calib gives samples to {', '.join(CALIBRATED)}: give --precision with one of them")
     if options.whole and options.precision != "int8":
         raise UsageError("--integers-only is for operators on bytes: give --precision int8 with it")

@@ -13,9 +13,15 @@ import pytest
 from onnx import TensorProto, helper
 from quantised import made, written
 
+from edgec.compare_formats import compare_formats
 from edgec.driver import build
+from edgec.inspect_model import inspect_model
 from edgec.ir.errors import UnsupportedError, UsageError, VerifyError
+from edgec.layer_values import layer_facts
+from edgec.onnx_import.options import ImportOptions
 from edgec.options import BuildOptions
+from edgec.runtime.errors import RunError
+from edgec.runtime.manifest import read_manifest
 
 
 @pytest.fixture
@@ -84,6 +90,19 @@ def test_a_wrong_package_is_not_delivered(model: Path, tmp_path: Path, monkeypat
         build(model, "coreml", tmp_path / "out", BuildOptions())
     assert not (tmp_path / "out").exists()
     assert (tmp_path / "out.failed/receipt.json").exists()
+
+
+def test_other_commands(model: Path, tmp_path: Path) -> None:
+    rows = {r.format: r for r in compare_formats(model, "coreml", BuildOptions(), ["fp16", "w8", "bf16"])}
+    assert rows["bf16"].reason.startswith("--precision bf16 is not for packages")
+    assert 64 * 64 <= (rows["w8"].weights_bytes or 0) < (rows["fp16"].weights_bytes or 0)
+    assert (rows["fp16"].weights_bytes or 0) < (rows["float32"].weights_bytes or 0)
+    assert (rows["w8"].signal_to_noise_db or 0.0) > 30
+    said = list(inspect_model(model, ImportOptions(), "coreml:ios17"))
+    assert any(line.startswith("for iOS 17, macOS 14, computing in halves: ") for line in said)
+    build(model, "coreml", tmp_path / "out", BuildOptions())
+    with pytest.raises(RunError, match="holds a Core ML package, and layers are compared of libraries"):
+        layer_facts(read_manifest(tmp_path / "out"))
 
 
 def test_without_coremltools(model: Path, tmp_path: Path) -> None:
