@@ -164,6 +164,8 @@ def flips(folder: Path, data: Path, names: Sequence[str], target: str, work: Pat
         calib = of.calib if precision in CALIBRATED else None
         found = {f"edgec {precision}": scores(built(model, target or "host", work, calib, precision=precision), of.x)}
         for observer in OBSERVERS if precision == "int8" else ():
+            ours = built(model, target or "host", work, calib, precision=precision, observer=observer)
+            found[f"edgec {observer}"] = scores(ours, of.x)
             try:
                 path = theirs(model, samples(model, of.calib), work, observer, False)
                 found[f"onnxruntime {observer}"] = reference_scores(path, of.x, shape)
