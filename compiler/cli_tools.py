@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from edgec.cli_options import bindings, consts_of, ranges_of, shapes_of
+from edgec.ir.errors import UsageError
 
 
 @click.command()
@@ -56,6 +57,8 @@ def doctor(model: Path | None, target: str, shapes: tuple[str, ...], consts: tup
         click.echo(render(build(model, target, folder, options).receipt))
         click.echo(f"{folder} is ready")
         return
+    if output is not None:
+        raise UsageError("-o says where --fix puts the package: give --fix with it")
     from edgec.fp16_report import fp16_report
 
     for line in fp16_report(model, target, options):

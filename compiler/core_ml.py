@@ -26,6 +26,11 @@ from edgec.targets.coreml.deployment import Deployment
 if TYPE_CHECKING:
     from edgec.targets.coreml.program import Emitted
 
+# options of libraries, which a package would have to ignore
+OF_LIBRARIES = {
+    "--os": "os", "--threads": "threads", "--force": "force", "--integers-only": "whole", "--low-rank": "low_rank",
+    "--max-drop": "max_drop", "--max-error": "max_error",
+}  # fmt: skip
 TOLERANCE = "max|a-b| <= 1e-4 max|b| and |a-b| <= 1e-3 |b| + 1e-5 max|b|"
 
 
@@ -37,6 +42,10 @@ def check_core_ml_options(options: BuildOptions, deployment: Deployment) -> None
         raise UsageError("--layers is for CPU targets; a package's operators are compared by the fp16 doctor")
     if options.weights != "linked":
         raise UsageError(f"--weights {options.weights}: a package keeps its weights in weight.bin; leave it out")
+    plain = BuildOptions()
+    for option, name in OF_LIBRARIES.items():
+        if getattr(options, name) != getattr(plain, name):
+            raise UsageError(f"{option} is for CPU targets, and says nothing of a package: leave it out")
     check_precision(options, deployment)
     import edgec.targets.coreml.mil  # noqa: F401  # ToolError where coremltools is missing
 

@@ -27,6 +27,7 @@ CODED = {
     "fp8-e4m3": "float8_weights{format=e4m3}",
     "fp8-e5m2": "float8_weights{format=e5m2}",
 }
+ENCODERS = ("palettize", "sparsify", "quantize_weights", "float8_weights", "mxfp4_weights")
 # weights that have few bits in the model, found again after all passes: blocks of 32 and multiples, of 16, int8
 OWN = ",".join(f"quantize_weights{{{form},exact=1}}" for form in ("format=i4", "format=i4,group=16", "group=32"))
 OWN_NAME = "the codes that they have in the model"
@@ -54,6 +55,9 @@ def check_precision(options: BuildOptions, deployment: Deployment) -> None:
         raise UsageError(f"--precision {options.precision} is not for packages; legal: {', '.join(legal)}")
     if options.encode and options.precision not in FLOATS:
         raise UsageError(f"--encode says how weights are stored, and so does --precision {options.precision}: give one")
+    others = [name for name in parse_passes(options.encode) if name.partition("{")[0] not in ENCODERS]
+    if others:
+        raise UsageError(f"--encode {others[0]}: no pass of this name encodes weights; legal: {', '.join(ENCODERS)}")
     if options.calib is not None and options.precision != "int8" and not options.fix:
         raise UsageError("--calib gives samples to --precision int8 and to --fix: give one of them with it")
     if options.precision == "int8" and deployment.number < BYTES:

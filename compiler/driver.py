@@ -91,4 +91,6 @@ def _deliver(output: Path, files: dict[str, bytes], receipt: dict[str, Any]) -> 
     failed = output.with_name(output.name + ".failed")
     write_artifact(failed, files)
     layer = next((f", first in {x['op']}" for x in receipt.get("layers", ()) if not x["pass"]), "")
-    raise VerifyError(f"output '{beyond[0]}' is beyond the tolerance{layer}; what was built is in {failed}")
+    halves = receipt.get("package", {}).get("compute") == "fp16"
+    advice = "; edgec doctor names what halves break" if halves else ""
+    raise VerifyError(f"output '{beyond[0]}' is beyond the tolerance{layer}; what was built is in {failed}{advice}")

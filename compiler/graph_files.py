@@ -18,6 +18,7 @@ from edgec.onnx_import.importer import import_model
 from edgec.onnx_import.options import ImportOptions
 
 SUFFIX = ".onnx"
+OTHERS = (SUFFIX, ".npz")  # endings of what is no text
 WHEN = (1980, 1, 1, 0, 0, 0)  # of what stands in an archive: same graph, same bytes
 
 
@@ -48,7 +49,10 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def write_graph(module: Module, path: Path) -> None:
-    """The text, and beside it the arrays that do not stand in it."""
+    """The text, and beside it the arrays that do not stand in it. UsageError for the name of another kind of file,
+    which may be the model itself."""
+    if path.suffix in OTHERS:
+        raise UsageError(f"-o {path}: what is written is a graph in text form; give a name such as {path.stem}.edge")
     text = print_module(module)
     path.write_text(text)
     large = {k: v for k, v in sorted(module.constants.items()) if v.size > INLINE and f'sha("{k}")' in text}

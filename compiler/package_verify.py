@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,7 @@ from edgec.ir import interp
 from edgec.ir.errors import ToolError
 from edgec.ir.graph import Graph
 from edgec.made import Request
-from edgec.narrowed import Narrowed, Run
+from edgec.narrowed import Run
 from edgec.onnx_import.importer import import_model
 from edgec.package_entries import Entries
 from edgec.picture import planes_of
@@ -80,23 +78,17 @@ def _verified(
             if settled.narrowed is None:
                 return verify_session(session, request.model, original, options, request.images, count=False)
             narrowed = replace(settled.narrowed, graph=entries.module.entries[entry])
-            with _meaning(narrowed, request) as meant:
-                return verify_session(session, request.model, original, options, request.images, False, narrowed, meant)
+            meant = _meaning(narrowed.graph, request)
+            return verify_session(session, request.model, original, options, request.images, False, narrowed, meant)
 
 
-@contextmanager
-def _meaning(narrowed: Narrowed, request: Request) -> Iterator[Run]:
+def _meaning(graph: Graph, request: Request) -> Run:
     """What the graph means, for pixels where it has pictures, from one call to the next where it has states."""
-    graph, images = narrowed.graph, request.images
+    images, state = request.images, dict[str, Array]()
     types = {v.name: v.type for v in graph.inputs}
-    with narrowed.meaning(_not_opened) as (meant, _):
-        run: Run = partial(_remembering, graph, {}) if graph.states else meant
-        yield lambda feeds: run({n: planes_of(images[n], x, types[n]) if n in images else x for n, x in feeds.items()})
 
+    def run(feeds: Mapping[str, Array]) -> dict[str, Array]:
+        taken = {n: planes_of(images[n], x, types[n]) if n in images else x for n, x in feeds.items()}
+        return interp.run(graph, taken, state if graph.states else None)
 
-def _remembering(graph: Graph, state: dict[str, Array], feeds: Mapping[str, Array]) -> dict[str, Array]:
-    return interp.run(graph, feeds, state)
-
-
-def _not_opened(graph: Graph) -> Any:
-    raise AssertionError("a package has no islands of floats between integers")
+    return run

@@ -17,8 +17,13 @@ MOST_ITEMS = 50  # that are listed
 
 
 def signal_to_noise(found: Array, expected: Array) -> float:
-    """10 log10 of the expected signal's power over the error's, in dB; infinite where they are equal."""
+    """10 log10 of the expected signal's power over the error's, in dB; infinite where they are equal. Infinities and
+    NaNs are no noise where they are expected, and all is noise where they are not."""
     a, b = found.astype(np.float64), expected.astype(np.float64)
+    finite = np.isfinite(b)
+    if not np.array_equal(finite, np.isfinite(a)) or not np.array_equal(a[~finite], b[~finite], equal_nan=True):
+        return -math.inf
+    a, b = a[finite], b[finite]
     noise, signal = float(np.sum((a - b) ** 2)), float(np.sum(b**2))
     if not noise:
         return math.inf

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from test_build import MODEL, SHAPE, command
@@ -67,6 +68,9 @@ def test_opt_encodes_a_model_and_reads_its_own_files(tmp_path: Path) -> None:
     (tmp_path / "a.npz").unlink()
     fails(tmp_path, 5, "is not at hand", "opt", "a.edge", "-p", passes)
     fails(tmp_path, 2, "--shape and --const are for .onnx files", "opt", "a.edge", *SHAPE, "-p", passes)
+    model = Path(shutil.copy(MODEL, tmp_path / "mine.onnx"))
+    fails(tmp_path, 2, "give a name such as mine.edge", "opt", "mine.onnx", *SHAPE, "-p", passes, "-o", "mine.onnx")
+    assert model.read_bytes() == MODEL.read_bytes(), "the model itself is not what is written over"
 
 
 def test_failed_build_keeps_the_older_artifact(tmp_path: Path) -> None:

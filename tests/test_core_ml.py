@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,11 +62,18 @@ def test_unchanged(model: Path, tmp_path: Path) -> None:
         ("coreml", {"weights": "file"}, "a package keeps its weights in weight.bin"),
         ("coreml", {"layers": True}, "--layers is for CPU targets"),
         ("coreml", {"encode": "palettize", "precision": "w8"}, "and so does --precision w8: give one"),
-        ("coreml", {"encode": "palletize"}, "there is no pass 'palletize'; legal: "),
+        ("coreml", {"encode": "palletize"}, "palletize: no pass of this name encodes weights; legal: palettize"),
+        ("coreml", {"encode": "palettize,to_channels_last"}, "--encode to_channels_last: no pass of this name"),
+        ("coreml", {"os": "ios"}, "--os is for CPU targets"),
+        ("coreml", {"threads": 2}, "--threads is for CPU targets"),
+        ("coreml", {"force": True}, "--force is for CPU targets"),
+        ("coreml", {"precision": "int8", "whole": True}, "--integers-only is for CPU targets"),
+        ("coreml", {"precision": "int8", "max_error": "1%"}, "--max-error is for CPU targets"),
+        ("coreml", {"precision": "w8", "low_rank": 4}, "--low-rank is for CPU targets"),
         ("arm", {"encode": "palettize"}, "--encode is for packages"),
     ],
 )
-def test_wrong_options(target: str, options: dict[str, str], sentence: str, model: Path, tmp_path: Path) -> None:
+def test_wrong_options(target: str, options: dict[str, Any], sentence: str, model: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as raised:
         build(model, target, tmp_path / "out", BuildOptions(**options))  # type: ignore[arg-type]
     assert sentence in str(raised.value)

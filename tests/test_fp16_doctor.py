@@ -15,7 +15,7 @@ from quantised import made, written
 from edgec.cli import commands
 from edgec.driver import build
 from edgec.fp16_doctor import _fewest, diagnose, operators_to_widen
-from edgec.ir.errors import UsageError
+from edgec.ir.errors import UsageError, VerifyError
 from edgec.options import BuildOptions
 from edgec.targets.coreml.deployment import choose
 
@@ -117,6 +117,25 @@ def test_commands(model: Path, tmp_path: Path) -> None:
     assert receipt["verification"]["pass"]
 
 
+def test_sums_of_bytes_that_halves_do_not_hold(tmp_path: Path) -> None:
+    """What quantize_dynamic makes: bytes whose scale is found at run time, sums as integers, and floats of those."""
+    weights = np.random.default_rng(5).integers(0, 128, (256, 8)).astype(np.int8)
+    nodes = [helper.make_node("Sigmoid", ["x"], ["level"]),
+             helper.make_node("DynamicQuantizeLinear", ["level"], ["steps", "scale", "zero"]),
+             helper.make_node("MatMulInteger", ["steps", "w", "zero"], ["sums"]),
+             helper.make_node("Cast", ["sums"], ["floats"], to=TensorProto.FLOAT),
+             helper.make_node("Mul", ["floats", "scale"], ["y"])]  # fmt: skip
+    path = written(made(nodes, {"w": weights}, {"x": (4, 256)}, {"y": TensorProto.FLOAT}), tmp_path)
+    with pytest.raises(VerifyError, match=r"'y' is beyond the tolerance.*edgec doctor"):
+        build(path, "coreml", tmp_path / "halves", BuildOptions(precision="fp16"))
+    said = CliRunner().invoke(commands, ["doctor", str(path)])
+    assert "cast Cast" in said.output
+    assert "overflows: it has numbers up to " in said.output
+    found = build(path, "coreml", tmp_path / "mended", BuildOptions(precision="fp16", fix=True)).receipt
+    assert [label.split()[0] for label in found["fp16"]["kept_in_float32"]] == ["cast", "mul"]
+    assert found["verification"]["pass"]
+
+
 def test_bad_use(model: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="give --precision fp16 with it"):
         build(model, "coreml", tmp_path / "out", BuildOptions(fix=True))
@@ -125,3 +144,5 @@ def test_bad_use(model: Path, tmp_path: Path) -> None:
     said = CliRunner().invoke(commands, ["doctor", str(model), "-t", "arm"])
     assert isinstance(said.exception, UsageError)
     assert "legal: coreml, coreml:iosNN" in str(said.exception)
+    said = CliRunner().invoke(commands, ["doctor", str(model), "-o", str(tmp_path / "out")])
+    assert "give --fix with it" in str(said.exception)

@@ -14,6 +14,12 @@ def test_signal_to_noise_by_hand() -> None:
     assert signal_to_noise(np.array([3.0, 4.5]), np.array([3.0, 4.0])) == pytest.approx(10 * math.log10(25 / 0.25))
     assert signal_to_noise(np.ones(2), np.ones(2)) == math.inf
     assert signal_to_noise(np.ones(2), np.zeros(2)) == -math.inf
+    masked = np.array([3.0, 4.0, -np.inf, np.nan])
+    near = np.array([3.0, 4.5, -np.inf, np.nan])
+    assert signal_to_noise(near, masked) == pytest.approx(10 * math.log10(25 / 0.25))
+    assert signal_to_noise(-near, masked) == -math.inf
+    assert signal_to_noise(near[[0, 1, 3, 3]], masked) == -math.inf
+    assert signal_to_noise(np.array([3.0, np.inf]), np.array([3.0, 4.0])) == -math.inf
 
 
 def pairs(both: int, lost: int, won: int, neither: int) -> tuple[np.ndarray, np.ndarray]:

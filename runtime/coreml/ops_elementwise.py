@@ -72,9 +72,10 @@ def _floor_div(x: Array, y: Array) -> Array:
 
 
 def _cast(call: Call) -> Array:
-    """To halves: what keeps the result rounds it, or keeps it in float32."""
+    """To halves: what keeps the result rounds it, or keeps it in float32. No integer that halves hold is rounded by
+    float32."""
     x, dtype = call.real("x"), call.named_type("dtype").numpy
-    return x if dtype == np.float16 and x.dtype == np.float32 else cast(x, dtype)
+    return cast(x, np.dtype(np.float32) if dtype == np.float16 else dtype)
 
 
 def cast(x: Array, dtype: np.dtype[Any]) -> Array:
@@ -85,7 +86,7 @@ def cast(x: Array, dtype: np.dtype[Any]) -> Array:
         info = np.iinfo(dtype)
         whole = np.nan_to_num(np.trunc(x.astype(np.float64)), nan=0.0)
         return np.asarray(np.clip(whole, info.min, info.max), dtype)
-    return x.astype(dtype)
+    return x.astype(dtype, copy=False)
 
 
 def _clip(call: Call) -> Array:

@@ -33,13 +33,17 @@ NUMPY = {"f32": np.float32, "f16": np.float16, "i32": np.int32, "bool": np.bool_
 
 
 class Emission:
-    """`wide` are the operators that compute in float32 where the rest computes in halves (`halves`)."""
+    """`wide` are the operators that compute in float32 where the rest computes in halves (`halves`); `features` are
+    names of the interface, which no variable inside may have."""
 
-    def __init__(self, graph: Graph, deployment: Deployment, halves: bool, wide: Collection[Op] = ()) -> None:
+    def __init__(
+        self, graph: Graph, deployment: Deployment, halves: bool, wide: Collection[Op], features: Collection[str]
+    ) -> None:
         self.graph = graph
         self.deployment = deployment
         self.halves = halves
         self.wide = frozenset(wide)
+        self.features = frozenset(features)
         self.float = "f32"  # what the operator that is being emitted computes in
         self.origins: dict[str, Op] = {}  # whose part a variable is, by its name
         self.readers = graph.users()
@@ -157,8 +161,11 @@ class Emission:
         return x if dtype_of(x) == dtype else self.mil("cast", x=x, dtype=wanted)
 
     def name(self, kind: str) -> str:
-        """A new name within the function; the same in each build."""
+        """A new name within the function; the same in each build. coremltools names an operator's own constants after
+        it: `relu_0_x_0`."""
         number = self._names.get(kind, 0)
+        while any(f"{feature}_".startswith(f"{kind}_{number}_") for feature in self.features):
+            number += 1
         self._names[kind] = number + 1
         return f"{kind}_{number}"
 

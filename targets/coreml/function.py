@@ -32,7 +32,7 @@ def function_of(
     specs |= {f.feature: mb.StateTensorSpec(f.shape, dtype=DTYPES[f.stored]) for f in interface.states}
     refused: list[str] = []
     with Function(specs, OPSETS[deployment.name]) as function:
-        e = Emission(graph, deployment, halves, wide)
+        e = Emission(graph, deployment, halves, wide, _names(interface))
         values = {value.name: value for value in graph.inputs}
         for feature in interface.inputs:
             value = values[feature.name]
@@ -47,6 +47,12 @@ def function_of(
         _write_states(e, function, interface)
         function.set_outputs(_leaving(e, interface))
     return function, e
+
+
+def _names(interface: Interface) -> set[str]:
+    labels = interface.classifier
+    own = set() if labels is None else {labels.label, labels.probabilities}
+    return own | {f.feature for f in (*interface.inputs, *interface.states, *interface.outputs)}
 
 
 def _check_states(graph: Graph, interface: Interface, halves: bool) -> None:

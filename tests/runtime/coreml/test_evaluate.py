@@ -47,6 +47,9 @@ def test_halves_overflow() -> None:
     x = np.array([300], np.float16)
     assert computed(lambda x: mb.mul(x=x, y=x), {"x": x})[0].tolist() == [np.inf]
     assert computed(lambda x: mb.mul(x=x, y=x), {"x": x}, halves=False)[0].tolist() == [90000]
+    counted = np.array([100_000, 2049], np.int32)
+    assert computed(lambda x: mb.cast(x=x, dtype="fp16"), {"x": counted})[0].tolist() == [np.inf, 2048]
+    assert computed(lambda x: mb.cast(x=x, dtype="fp16"), {"x": counted}, halves=False)[0].tolist() == [100_000, 2049]
 
 
 def test_observers_see_every_result(tmp_path: Path) -> None:

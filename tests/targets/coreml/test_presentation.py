@@ -10,6 +10,8 @@ from coreml_package import opened, packaged
 from network import Network
 
 from edgec.ir.errors import UnsupportedError, UsageError
+from edgec.ir.types import Type
+from edgec.runtime.coreml.check import check_package
 from edgec.targets.apple.metadata import Metadata, metadata_of
 
 LABELS = ("cat", "dog", "Wölfe")
@@ -92,3 +94,20 @@ def test_all_features_that_cannot_be_are_named(tmp_path: Path) -> None:
     assert [r.split(" ", 2)[:2] for r in raised.value.reasons] == [
         ["input", "'x0'"], ["input", "'x1'"], ["output", "'y'"],
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("halves", [False, True])
+def test_features_with_names_of_variables_inside(halves: bool, tmp_path: Path) -> None:
+    """Operators are relu_0 and their constants reduce_sum_0_axes_0 inside; a model may have such names of its own."""
+    net = Network(3)
+    x = net.graph.add_input("relu_0", Type("f32", (2, 3)))
+    net.feeds["relu_0"] = net.rng.standard_normal((2, 3)).astype(np.float16).astype(np.float32)
+    relu = net.build.op("relu", x)
+    net.named("identity_0", net.build.op("neg", relu))
+    net.named("reduce_sum_0_axes_0", net.build.op("reduce_sum", relu, axes=(1,), keepdims=False))
+    net.named("cast_1", net.build.op("add", x, relu))
+    _, package = packaged(net.graph.module, tmp_path, halves=halves)
+    assert not check_package(package)
+    found = opened(package).run(net.feeds)
+    for name, right in net.expected().items():
+        np.testing.assert_allclose(found[name], right, rtol=2e-3 if halves else 1e-6, err_msg=name)
