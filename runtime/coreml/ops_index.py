@@ -40,10 +40,18 @@ def _gather(call: Call) -> Array:
     return np.stack(made).reshape(*x.shape[:batch], *made[0].shape)
 
 
+def _along(call: Call, data: Array) -> tuple[int, Array]:
+    """The axis, and indices from 0 on: of the shape of data but for that axis."""
+    indices, axis = call.array("indices"), axis_of(call.integer("axis", 0), data.ndim)
+    if (*indices.shape[:axis], *indices.shape[axis + 1 :]) != (*data.shape[:axis], *data.shape[axis + 1 :]):
+        raise ValueError(f"indices {list(indices.shape)} may differ from {list(data.shape)} in axis {axis} only")
+    return axis, _checked(call, indices, data.shape[axis])
+
+
 def _gather_along_axis(call: Call) -> Array:
-    x, indices = call.array("x"), call.array("indices")
-    axis = axis_of(call.integer("axis", 0), x.ndim)
-    return np.take_along_axis(x, _checked(call, indices, x.shape[axis]), axis)
+    x = call.array("x")
+    axis, indices = _along(call, x)
+    return np.take_along_axis(x, indices, axis)
 
 
 def _coordinates(call: Call, indices: Array, sizes: tuple[int, ...]) -> tuple[Array, ...]:
@@ -60,6 +68,7 @@ def _gather_nd(call: Call) -> Array:
         raise ValueError(f"batch_dims {batch} does not fit x {list(x.shape)} and indices {list(indices.shape)}")
     places = np.ogrid[tuple(slice(size) for size in x.shape[:batch])] if batch else []
     grown = [p.reshape(p.shape + (1,) * (indices.ndim - 1 - batch)) for p in places]
+    room([*indices.shape[:-1], *x.shape[batch + indices.shape[-1] :]])
     return np.asarray(x[(*grown, *_coordinates(call, indices, x.shape[batch:]))])
 
 
@@ -102,12 +111,9 @@ def _scatter(call: Call) -> Array:
 
 
 def _scatter_along_axis(call: Call) -> Array:
-    data, indices = call.array("data"), call.array("indices")
-    axis = axis_of(call.integer("axis", 0), data.ndim)
-    if indices.ndim != data.ndim:
-        raise ValueError(f"indices {list(indices.shape)} have not the rank of data {list(data.shape)}")
+    axis, indices = _along(call, call.array("data"))
     grids = list(np.ogrid[tuple(slice(size) for size in indices.shape)])
-    grids[axis] = _checked(call, indices, data.shape[axis])
+    grids[axis] = indices
     return _scattered(call, tuple(grids), call.real("updates"))
 
 

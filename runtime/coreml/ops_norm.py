@@ -9,6 +9,7 @@ import numpy as np
 
 from edgec.runtime.coreml.call import Call, axis_of
 from edgec.runtime.coreml.ops_activation import channels, softmax
+from edgec.runtime.coreml.ops_conv import product
 from edgec.runtime.coreml.wire import Array
 
 
@@ -74,11 +75,11 @@ def _local_response_norm(call: Call) -> Array:
 
 def _attention(call: Call) -> Array:
     query, key, value = call.real("query"), call.real("key"), call.real("value")
-    scores = np.matmul(query, np.swapaxes(key, -1, -2)) / np.float32(math.sqrt(query.shape[-1]))
+    scores = product(query, np.swapaxes(key, -1, -2)) / np.float32(math.sqrt(query.shape[-1]))
     if call.has("attn_mask"):
         mask = call.real("attn_mask")
         scores = np.where(mask, scores, np.float32(-np.inf)) if mask.dtype == np.bool_ else scores + mask
-    return np.asarray(np.matmul(softmax(scores, scores.ndim - 1), value))
+    return product(softmax(scores, scores.ndim - 1), value)
 
 
 MEANINGS: dict[str, Callable[[Call], Array]] = {

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from coreml_packages import computed, mb
+from coreml_packages import computed, mb, mil_program, types
+from coremltools.converters.mil.mil import get_new_symbol
 
-from edgec.runtime.coreml.evaluate import EvaluationError
+from edgec.runtime.coreml.evaluate import EvaluationError, Evaluator
+from edgec.runtime.coreml.package import read_package
 
 Array = np.ndarray[Any, Any]
 
@@ -120,6 +123,31 @@ def test_scatter_along_another_axis_adds_up() -> None:
     updates = np.ones((3, 3), np.float32)
     made = one(lambda x: mb.scatter(data=x, indices=np.array([2, 2, 0], np.int32), updates=updates, axis=1, mode="add"))
     assert (made - A).tolist() == [[1, 0, 2, 0]] * 3
+
+
+@pytest.mark.parametrize(
+    ("build", "said"),
+    [
+        (
+            lambda x, i, v: mb.gather_along_axis(x=x, indices=i, axis=1),
+            r"indices \[1, 4\] may differ from \[3, 4\] in axis 1",
+        ),
+        (
+            lambda x, i, v: mb.pad(x=v, pad=[2, 0, 0, 0], mode="replicate"),
+            r"replicates more elements than x \[1, 4\] has",
+        ),
+    ],
+)
+def test_sizes_known_at_run_time(build: Any, said: str, tmp_path: Path) -> None:
+    """What coremltools refuses where it knows the sizes: numpy would broadcast, or go on."""
+    given = {
+        "x": mb.placeholder(shape=(3, 4)),
+        "i": mb.placeholder(shape=(get_new_symbol(), 4), dtype=types.int32),
+        "v": mb.placeholder(shape=(get_new_symbol(), 4)),
+    }
+    path = mil_program(build, given, 8, tmp_path / "x.mlpackage")
+    with pytest.raises(EvaluationError, match=said):
+        Evaluator(read_package(path)).run({"x": A, "i": np.zeros((1, 4), np.int32), "v": A[:1]})
 
 
 def test_sorting() -> None:

@@ -95,9 +95,6 @@ def test_a_tensor_of_any_rank() -> None:
     """A shape whose length is not known before: coremltools declares a variadic dimension."""
     from coremltools.converters.mil.mil import get_new_symbol
 
-    def filled(s: Any) -> Any:
-        return mb.fill(shape=s, value=np.float32(2))
-
     shape = mb.placeholder(shape=(get_new_symbol(),), dtype=types.int32)
     with tempfile.TemporaryDirectory() as folder:
         path = mil_program(
