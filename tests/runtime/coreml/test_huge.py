@@ -10,7 +10,7 @@ import pytest
 from coreml_packages import Build, computed, mb
 
 from edgec.runtime.coreml import evaluate
-from edgec.runtime.coreml.wire import PackageError
+from edgec.runtime.coreml.wire import Budget, Message, PackageError
 
 
 def rows(x: Any) -> Any:
@@ -18,6 +18,12 @@ def rows(x: Any) -> Any:
 
 
 COLUMN, ROW = np.zeros((30_000, 1), np.float32), np.zeros((1, 30_000), np.float32)
+
+
+def test_messages_of_nothing() -> None:
+    """4 MB of empty fields would take 100 times as much as objects."""
+    with pytest.raises(PackageError, match="a message has more than 1,000,000 fields"):
+        Message(memoryview(b"\x0a\x00" * 2_000_000), Budget("x"))
 
 
 @pytest.mark.parametrize(
@@ -35,6 +41,11 @@ COLUMN, ROW = np.zeros((30_000, 1), np.float32), np.zeros((1, 30_000), np.float3
         lambda x, y: mb.stack(values=[mb.concat(values=[x] * 300, axis=0)] * 300, axis=0),
         lambda x, y: mb.conv(x=mb.reshape(x=x, shape=(1, 1, 30_000)), weight=COLUMN[:, :, None]),
         lambda x, y: mb.conv(x=mb.reshape(x=x, shape=(1, 1, 30_000)), weight=np.zeros((30_000, 1, 2), np.float32)),
+        lambda x, y: mb.local_response_norm(x=mb.reshape(x=x, shape=(1, 1, 30_000)), size=30_000),
+        lambda x, y: mb.max_pool(
+            x=mb.reshape(x=x, shape=(1, 1, 1, 30_000)), kernel_sizes=[1, 1], strides=[1, 1 << 30], pad_type="valid",
+            ceil_mode=True,
+        ),
         lambda x, y: mb.gather_nd(x=y, indices=np.zeros((30_000, 1), np.int32)),
         lambda x, y: mb.scaled_dot_product_attention(query=rows(x), key=rows(x), value=rows(x)),
     ],
