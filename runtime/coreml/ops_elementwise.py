@@ -79,7 +79,7 @@ def _floor_div(x: Array, y: Array) -> Array:
 def _cast(call: Call) -> Array:
     """To halves: what keeps the result rounds it, or keeps it in float32."""
     x, dtype = call.real("x"), call.named_type("dtype").numpy
-    return x if dtype == np.float16 and x.dtype == np.float32 else cast(x, dtype)
+    return x.astype(np.float32, copy=False) if dtype == np.float16 else cast(x, dtype)
 
 
 def cast(x: Array, dtype: np.dtype[Any]) -> Array:

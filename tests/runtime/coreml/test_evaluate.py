@@ -49,6 +49,17 @@ def test_halves_overflow() -> None:
     assert computed(lambda x: mb.mul(x=x, y=x), {"x": x}, halves=False)[0].tolist() == [90000]
 
 
+def test_integers_become_halves_in_the_same_way() -> None:
+    """70,000 is more than halves hold, and not too much without their rounding."""
+    x = np.array([70_000, 2049, -3], np.int32)
+
+    def build(x: Any) -> Any:
+        return mb.cast(x=mb.mul(x=mb.cast(x=x, dtype="fp16"), y=np.float16(0.5)), dtype="fp32")
+
+    assert computed(build, {"x": x})[0].tolist() == [np.inf, 1024, -1.5]
+    assert computed(build, {"x": x}, halves=False)[0].tolist() == [35_000, 1024.5, -1.5]
+
+
 def test_observers_see_every_result(tmp_path: Path) -> None:
     """In order, constants apart, as the rest of the program sees it."""
 

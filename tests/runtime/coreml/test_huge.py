@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from coreml_packages import Build, computed, mb
+from coreml_packages import Build, computed, mb, types
 
 from edgec.runtime.coreml import evaluate
 from edgec.runtime.coreml.wire import Budget, Message, PackageError
@@ -41,6 +41,13 @@ def test_messages_of_nothing() -> None:
         lambda x, y: mb.stack(values=[mb.concat(values=[x] * 300, axis=0)] * 300, axis=0),
         lambda x, y: mb.conv(x=mb.reshape(x=x, shape=(1, 1, 30_000)), weight=COLUMN[:, :, None]),
         lambda x, y: mb.conv(x=mb.reshape(x=x, shape=(1, 1, 30_000)), weight=np.zeros((30_000, 1, 2), np.float32)),
+        lambda x, y: mb.mul(
+            x=x,
+            y=mb.constexpr_lut_to_dense(
+                indices=np.zeros(30_000, types.np_uint1_dtype), lut=COLUMN.reshape(1, 2, -1).repeat(2, 2),
+                vector_axis=np.int32(0),
+            ),
+        ),
         lambda x, y: mb.local_response_norm(x=mb.reshape(x=x, shape=(1, 1, 30_000)), size=30_000),
         lambda x, y: mb.max_pool(
             x=mb.reshape(x=x, shape=(1, 1, 1, 30_000)), kernel_sizes=[1, 1], strides=[1, 1 << 30], pad_type="valid",
