@@ -148,6 +148,8 @@ class Evaluator:
 
     def _computed(self, call: Call, environment: Environment) -> tuple[Item, ...]:
         operation = call.operation
+        if operation.type in ("cond", "while_loop") and len(operation.blocks) != 2:
+            raise ValueError(f"it has {len(operation.blocks)} blocks and should have 2")
         if operation.type == "cond":
             block = operation.blocks[0 if call.flag("pred") else 1]
             return tuple(o.item for o in self._nested(block, environment, []))

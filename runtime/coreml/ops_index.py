@@ -36,8 +36,11 @@ def _gather(call: Call) -> Array:
         return np.take(x, indices, axis)
     flat = x.reshape(-1, *x.shape[batch:])
     rows = indices.reshape(flat.shape[0], *indices.shape[batch:])
-    made = [np.take(part, row, axis - batch) for part, row in zip(flat, rows, strict=True)]
-    return np.stack(made).reshape(*x.shape[:batch], *made[0].shape)
+    number = np.arange(len(flat)).reshape(-1, *[1] * (rows.ndim - 1))
+    before = axis - batch
+    found = np.moveaxis(flat, before + 1, 1)[number, rows]  # [batch, indices, axes before, axes behind]
+    found = np.moveaxis(found, range(rows.ndim, rows.ndim + before), range(1, 1 + before))
+    return found.reshape(*x.shape[:batch], *found.shape[1:])
 
 
 def _along(call: Call, data: Array) -> tuple[int, Array]:

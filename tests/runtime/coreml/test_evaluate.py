@@ -141,6 +141,16 @@ def test_a_branch() -> None:
         np.testing.assert_array_equal(computed(build, {"x": x, "y": X})[0], x + sign * X)
 
 
+def test_a_branch_without_blocks(tmp_path: Path) -> None:
+    def build(x: Any) -> Any:
+        positive = mb.greater(x=mb.reduce_sum(x=x, axes=[0, 1], keep_dims=False), y=np.float32(0))
+        return mb.cond(pred=positive, _true_fn=lambda: mb.relu(x=x), _false_fn=lambda: mb.abs(x=x), name="c")
+
+    evaluator = edited(tmp_path, build, {"x": X}, lambda model: operation(model, "cond").blocks.pop())
+    with pytest.raises(EvaluationError, match="cond 'c': it has 1 blocks and should have 2"):
+        evaluator.run({"x": X})
+
+
 def test_a_loop() -> None:
     """Doubles until ten are exceeded, and counts."""
 
