@@ -109,7 +109,7 @@ def read_manifest(directory: str | Path) -> Manifest:
         raise RunError(f"{folder} is not an edgec artifact: it is a file; give the directory that was built") from None
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{path} is not JSON: {error}") from error
     if not isinstance(raw, dict) or "format" not in raw:
         raise RunError(f"{path} is not the manifest of an edgec artifact")
@@ -119,7 +119,7 @@ def read_manifest(directory: str | Path) -> Manifest:
         )
     try:
         return _manifest(folder, raw)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise RunError(f"{path} is damaged: {type(error).__name__} {error}") from error
 
 

@@ -92,6 +92,18 @@ def computed(build: Build, inputs: Mapping[str, Array], opset: int = 8, *, halve
         return list(evaluator.run(inputs).values())
 
 
+A = np.arange(12, dtype=np.float32).reshape(3, 4)
+
+
+def one(build: Build, x: Array = A, opset: int = 8) -> Array:
+    """The only output of a program with the input x."""
+    return np.asarray(computed(build, {"x": x}, opset)[0])
+
+
+def f32(value: float) -> np.float32:
+    return np.float32(value)
+
+
 def read_model(path: Path) -> Any:
     """The generated message of a package's model."""
     model = Model_pb2.Model()

@@ -3,6 +3,8 @@ attention, several outputs and two functions; with inputs that make every operat
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -98,3 +100,24 @@ def stateful(path: Path) -> tuple[Path, dict[str, Array]]:
     functions.default_function_name = "main"
     ct.utils.save_multifunction(functions, str(path))
     return path, {"x": _random(2, 2, 4, 8)}
+
+
+def artifact(tmp_path: Path, **changes: object) -> Path:
+    """An edgec artifact around a package that takes i32 and gives f32, whose own interface has i64 and f64."""
+
+    def build(x: object) -> object:
+        return mb.mul(x=mb.cast(x=x, dtype="fp32"), y=0.5, name="y")
+
+    folder = tmp_path / "built"
+    folder.mkdir()
+    package = save(folder / "net.mlpackage", build, {"x": np.zeros((2, 2), np.int32)})
+    files = {p.relative_to(folder).as_posix(): p for p in package.rglob("*") if p.is_file()}
+    raw = {
+        "format": 1, "name": "net", "target": "coreml:ios18", "package": "net.mlpackage", "scratch_bytes": 0,
+        "state_bytes": 0, "inputs": [{"name": "x", "dtype": "i64", "shape": [4]}],
+        "outputs": [{"name": "y", "dtype": "f64", "shape": [2, 2]}],
+        "files": {name: hashlib.sha256(p.read_bytes()).hexdigest() for name, p in files.items()},
+        **changes,
+    }  # fmt: skip
+    (folder / "manifest.json").write_text(json.dumps(raw))
+    return folder

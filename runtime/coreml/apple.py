@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from edgec.runtime.coreml.description import ImageFeature
+from edgec.runtime.coreml.description import ArrayFeature, Feature, ImageFeature
+from edgec.runtime.coreml.evaluate import function_of
+from edgec.runtime.coreml.interchange import as_called, defaults, narrowed, paired, picture, takes
+from edgec.runtime.coreml.ops_classify import labels_of
 from edgec.runtime.coreml.package import read_package
 from edgec.runtime.coreml.runner import package_path
 from edgec.runtime.coreml.wire import Array, PackageError
@@ -16,7 +19,7 @@ from edgec.runtime.manifest import Manifest
 
 
 class AppleRunner:
-    """Core ML's own answer. States live in one MLState until reset."""
+    """Core ML's own answer, in the same arrays as the evaluator's. States live in one MLState until reset."""
 
     def __init__(self, manifest: Manifest, function: str | None = None) -> None:
         if platform.system() != "Darwin":
@@ -26,37 +29,50 @@ class AppleRunner:
         except ImportError:
             raise PackageError("--runner coreml needs coremltools: pip install 'edgec[coreml]'") from None
         path = package_path(manifest)
-        self.interface = read_package(path).description.function(function)
+        package = read_package(path)
+        self.interface = package.description.function(function)
+        self.inputs = paired(manifest, "inputs", self.interface.inputs)
+        self.outputs = paired(manifest, "outputs", self.interface.outputs)
+        self.bare = manifest.directory == package.directory
+        self.labels = labels_of(function_of(package, self.interface.name), package)
+        self.defaults = defaults(self.inputs)
         name = {} if function is None else {"function_name": function}
         self.model: Any = coremltools.models.MLModel(str(path), **name)
-        self.manifest = manifest
         self.state: Any = None
         self.reset()
+
+    def takes(self, index: int, shape: tuple[int, ...]) -> bool:
+        """Whether an input of this shape is legal; sizes may be flexible."""
+        return takes(*self.inputs[index], shape, self.bare)
 
     def reset(self) -> None:
         self.state = self.model.make_state() if self.interface.states else None
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
-        images = {f.name for f in self.interface.inputs if isinstance(f.type, ImageFeature)}
-        feeds = {
-            tensor.name: _picture(array) if tensor.name in images else array
-            for tensor, array in zip(self.manifest.inputs, arrays, strict=True)
-        }
+        feeds = {f.name: self._given(array, f) for (_, f), array in zip(self.inputs, arrays, strict=True)}
         state = {} if self.state is None else {"state": self.state}
         made = self.model.predict(feeds, **state)
-        return [_array(made[tensor.name]) for tensor in self.manifest.outputs]
+        return [
+            as_called(
+                np.asarray(made[f.name]) if isinstance(f.type, ImageFeature) else made[f.name],
+                tensor, f, self.labels, self.bare,
+            )
+            for tensor, f in self.outputs
+        ]  # fmt: skip
 
     def close(self) -> None:
         self.model = None
 
+    def _given(self, array: Array, feature: Feature) -> Any:
+        """A picture of PIL, or an array of the described type and rank."""
+        if isinstance(feature.type, ImageFeature):
+            from PIL import Image
 
-def _picture(array: Array) -> Any:
-    from PIL import Image
-
-    return Image.fromarray(array)
-
-
-def _array(made: Any) -> Array:
-    if isinstance(made, dict):
-        return np.array(list(made.values()), np.float64)
-    return np.asarray(made).reshape(1) if np.isscalar(made) else np.asarray(made)
+            pixels = picture(array, feature.type, self.bare)
+            # coremltools takes gray halves as PIL's mode F, which is of float32
+            return Image.fromarray(pixels.astype(np.float32) if feature.type.color == "grayscale_fp16" else pixels)
+        if not isinstance(feature.type, ArrayFeature):
+            raise PackageError(f"the input '{feature.name}' is a {feature.type}, which cannot be given")
+        if array.ndim != len(feature.type.shape):
+            array = array.reshape(feature.type.shape)  # scalars are described as [1]
+        return narrowed(array, feature.type.dtype, feature.name)

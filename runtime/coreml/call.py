@@ -13,7 +13,7 @@ from edgec.runtime.coreml.datatypes import BY_NAME, DataType
 from edgec.runtime.coreml.program import Operation, TensorType, ValueType
 from edgec.runtime.coreml.wire import Array
 
-MAX_ELEMENTS = 1 << 29  # of a result whose size the operands' values give
+MAX_ELEMENTS = 1 << 29  # of a result that is larger than its operands
 
 
 class Unsupported(ValueError):
@@ -144,12 +144,17 @@ def wide(array: Array) -> Array:
 
 
 def room(shape: tuple[int, ...] | list[int]) -> tuple[int, ...]:
-    """A shape that values of operands made, refused before it becomes gigabytes."""
+    """The shape of a result, refused before it becomes gigabytes."""
     if any(size < 0 for size in shape):
         raise ValueError(f"the result would have the shape {list(shape)}")
     if math.prod(shape) > MAX_ELEMENTS:
         raise ValueError(f"the result would have {math.prod(shape):,} elements, more than {MAX_ELEMENTS:,}")
     return tuple(shape)
+
+
+def together(*arrays: Array) -> tuple[int, ...]:
+    """The shape that arrays have when they are broadcast, with the room for it."""
+    return room(np.broadcast_shapes(*(a.shape for a in arrays)))
 
 
 def axis_of(axis: int, rank: int) -> int:

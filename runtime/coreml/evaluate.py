@@ -33,7 +33,7 @@ from edgec.runtime.coreml.signature import Given, problems, result_types
 from edgec.runtime.coreml.wire import Array, PackageError
 
 OPSETS = {f"CoreML{n}": n for n in range(5, 10)}
-MAX_ITERATIONS = 1_000_000  # of a while_loop
+MAX_ITERATIONS = 1_000_000  # of all loops of a call: loops within loops multiply
 
 Observer = Callable[[Operation, str, Array], None]
 Environment = dict[str, Operand]
@@ -61,6 +61,7 @@ class Evaluator:
         self.meanings = meanings()
         self.constants: Environment = {}
         self.states: dict[str, StateCell] = {}
+        self.iterations = 0
         self.last_uses = _last_uses(self.function.block)
         self.reset()
 
@@ -73,6 +74,7 @@ class Evaluator:
         """The block's outputs by name, for arrays of the declared shapes by input name."""
         block = self.function.block
         environment: Environment = {}
+        self.iterations = 0
         for named in self.function.inputs:
             if isinstance(named.type, StateType):
                 environment[named.name] = Operand(self.states[named.name], named.type)
@@ -146,6 +148,8 @@ class Evaluator:
 
     def _computed(self, call: Call, environment: Environment) -> tuple[Item, ...]:
         operation = call.operation
+        if operation.type in ("cond", "while_loop") and len(operation.blocks) != 2:
+            raise ValueError(f"it has {len(operation.blocks)} blocks and should have 2")
         if operation.type == "cond":
             block = operation.blocks[0 if call.flag("pred") else 1]
             return tuple(o.item for o in self._nested(block, environment, []))
@@ -161,14 +165,15 @@ class Evaluator:
     def _loop(self, call: Call, environment: Environment) -> tuple[Item, ...]:
         condition, body = call.operation.blocks
         carried = list(call.operands.get("loop_vars", ()))
-        for _ in range(MAX_ITERATIONS):
+        while self.iterations < MAX_ITERATIONS:
+            self.iterations += 1
             (going,) = self._nested(condition, environment, carried)
             if not isinstance(going.item, np.ndarray) or going.item.size != 1:
                 raise ValueError("its condition is no scalar")
             if not going.item.reshape(-1)[0]:
                 return tuple(o.item for o in carried)
             carried = self._nested(body, environment, carried)
-        raise ValueError(f"it does not end within {MAX_ITERATIONS:,} iterations")
+        raise ValueError(f"the loops of one call do not end within {MAX_ITERATIONS:,} iterations")
 
     def _nested(self, block: Block, environment: Environment, arguments: Sequence[Operand]) -> list[Operand]:
         """The outputs of a block inside an operation; it sees what is around it."""

@@ -39,6 +39,7 @@ def _spread(values: Array, shape: tuple[int, ...], what: str) -> Array:
 def _looked_up(indices: Array, lut: Array, vector_axis: int | None) -> Array:
     """lut is [*blocks, entries, vector]: elements of `indices` become entries, a vector along its axis."""
     entries, vector = lut.shape[-2:]
+    room([*indices.shape, vector])
     if lut.ndim != indices.ndim + 2 or (indices.size and int(indices.max()) >= entries):
         raise ValueError(f"indices {list(indices.shape)} do not fit the tables {list(lut.shape)}")
     blocks = np.arange(math.prod(lut.shape[:-2])).reshape(lut.shape[:-2])
@@ -57,16 +58,24 @@ def _vector_axis(call: Call) -> int | None:
     return call.integer("vector_axis") if call.has("vector_axis") else None
 
 
-def _lut_to_dense(call: Call) -> Array:
+def _table(call: Call, indices: str) -> Array:
+    """The operand `lut`, with as many entries as the indices' type has values."""
     lut = call.array("lut")
+    bits = call.dtype(indices).bits
+    if lut.ndim < 2 or lut.shape[-2] != 1 << bits:
+        kind = call.dtype(indices)
+        raise ValueError(f"tables {list(lut.shape)} do not fit indices of {kind}, which need {1 << bits} entries each")
+    return lut
+
+
+def _lut_to_dense(call: Call) -> Array:
     if call.has("shape"):
+        lut = call.array("lut")
         bits = int(math.log2(lut.size)) if lut.size else 0
         if 1 << bits != lut.size or bits not in (1, 2, 4, 6, 8):
             raise ValueError(f"the table has {lut.size} entries and must have 2, 4, 16, 64 or 256")
         return lut.reshape(-1)[_flat(call, "indices", bits)]
-    if call.dtype("indices").bits != math.log2(lut.shape[-2]):
-        raise ValueError(f"a table of {lut.shape[-2]} entries does not fit indices of {call.dtype('indices')}")
-    return _looked_up(call.array("indices"), lut, _vector_axis(call))
+    return _looked_up(call.array("indices"), _table(call, "indices"), _vector_axis(call))
 
 
 def _scattered(mask: Array, values: Array) -> Array:
@@ -85,9 +94,7 @@ def _sparse_to_dense(call: Call) -> Array:
 
 
 def _lut_to_sparse(call: Call) -> tuple[Array, Array]:
-    mask, lut = call.array("indices_mask"), call.array("lut")
-    if call.dtype("indices_nonzero_data").bits != math.log2(lut.shape[-2]):
-        raise ValueError(f"a table of {lut.shape[-2]} entries does not fit {call.dtype('indices_nonzero_data')}")
+    mask, lut = call.array("indices_mask"), _table(call, "indices_nonzero_data")
     axis = _vector_axis(call)
     dense = _looked_up(_scattered(mask, call.array("indices_nonzero_data")), lut, axis)
     if lut.shape[-1] > 1 and axis is not None:

@@ -53,12 +53,12 @@ def convolve(x: Array, weight: Array, strides: Sequence[int], dilations: Sequenc
     out = view.shape[2 : 2 + spatial]
     n, outputs = x.shape[0], weight.shape[0]
     if weight.shape[1] == 1 and groups == outputs:
-        y = np.zeros((n, outputs, *out), np.float32)
+        y = np.zeros(room([n, outputs, *out]), np.float32)
         for tap in np.ndindex(*weight.shape[2:]):
             y += view[(slice(None),) * (2 + spatial) + tap] * channels(weight[(slice(None), 0, *tap)], y)
         return y
     matrices = weight.reshape(groups, outputs // groups, -1)
-    y = np.empty((n, groups, outputs // groups, *out), np.float32)
+    y = np.empty(room([n, groups, outputs // groups, *out]), np.float32)
     rows = max(1, COLUMNS // max(1, n * matrices.shape[2] * groups * math.prod(out[1:])))
     order = (0, 1, 2, *range(3 + spatial, 3 + 2 * spatial), *range(3, 3 + spatial))
     for begin in range(0, out[0], rows):
@@ -124,7 +124,7 @@ def _cut(call: Call, y: Array, sizes: Sequence[int], strides: Sequence[int], ext
 
 
 def _linear(call: Call) -> Array:
-    y = np.matmul(call.real("x"), np.swapaxes(call.real("weight"), -1, -2))
+    y = product(call.real("x"), np.swapaxes(call.real("weight"), -1, -2))
     return np.asarray(y + call.real("bias") if call.has("bias") else y)
 
 
@@ -134,25 +134,32 @@ def _matmul(call: Call) -> Array:
         x = np.swapaxes(x, -1, -2)
     if call.flag("transpose_y") and y.ndim > 1:
         y = np.swapaxes(y, -1, -2)
+    return product(x, y)
+
+
+def product(x: Array, y: Array) -> Array:
+    """numpy's matmul, with the room for its result."""
+    if x.ndim > 1 and y.ndim > 1:
+        room([*np.broadcast_shapes(x.shape[:-2], y.shape[:-2]), x.shape[-2], y.shape[-1]])
     return np.asarray(np.matmul(x, y))
 
 
 def _einsum(call: Call) -> Array:
-    values = [wide(v) for v in call.several("values")]
-    return np.asarray(
-        np.einsum(call.text("equation").replace(" ", ""), *_stretched(values, call.text("equation")), optimize=True)
-    )
+    values, equation = [wide(v) for v in call.several("values")], call.text("equation").replace(" ", "")
+    return np.asarray(np.einsum(equation, *_stretched(values, equation), optimize=True))
 
 
 def _stretched(values: list[Array], equation: str) -> list[Array]:
     """Operands with axes of 1 where others have more made alike: MIL broadcasts axes of the same letter."""
-    terms = equation.replace(" ", "").partition("->")[0].split(",")
+    left, _, result = equation.partition("->")
+    terms = left.split(",")
     if len(terms) != len(values) or any(len(t) != v.ndim for t, v in zip(terms, values, strict=True)):
         raise ValueError(f"the equation '{equation}' does not fit operands of rank {[v.ndim for v in values]}")
     sizes: dict[str, int] = {}
     for term, value in zip(terms, values, strict=True):
         for letter, size in zip(term, value.shape, strict=True):
             sizes[letter] = max(sizes.get(letter, 1), size)
+    room([sizes.get(letter, 1) for letter in result])
     return [np.broadcast_to(v, [sizes[c] for c in t]) for t, v in zip(terms, values, strict=True)]
 
 

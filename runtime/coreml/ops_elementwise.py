@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgec.runtime.coreml.call import Call, Unsupported
+from edgec.runtime.coreml.call import Call, Unsupported, together
 from edgec.runtime.coreml.wire import Array
 
 
@@ -18,7 +18,12 @@ def _unary(function: Callable[[Array], Array]) -> Callable[[Call], Array]:
 
 
 def _binary(function: Callable[[Array, Array], Array]) -> Callable[[Call], Array]:
-    return lambda call: function(call.real("x"), call.real("y"))
+    def meaning(call: Call) -> Array:
+        x, y = call.real("x"), call.real("y")
+        together(x, y)
+        return function(x, y)
+
+    return meaning
 
 
 def _with_epsilon(function: Callable[[Array], Array], default: float) -> Callable[[Call], Array]:
@@ -102,7 +107,9 @@ def _threshold(call: Call) -> Array:
 
 
 def _select(call: Call) -> Array:
-    return np.where(call.array("cond"), call.array("a"), call.array("b"))
+    cond, a, b = call.array("cond"), call.array("a"), call.array("b")
+    together(cond, a, b)
+    return np.where(cond, a, b)
 
 
 def _exp2(x: Array) -> Array:

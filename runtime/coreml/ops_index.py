@@ -36,14 +36,25 @@ def _gather(call: Call) -> Array:
         return np.take(x, indices, axis)
     flat = x.reshape(-1, *x.shape[batch:])
     rows = indices.reshape(flat.shape[0], *indices.shape[batch:])
-    made = [np.take(part, row, axis - batch) for part, row in zip(flat, rows, strict=True)]
-    return np.stack(made).reshape(*x.shape[:batch], *made[0].shape)
+    number = np.arange(len(flat)).reshape(-1, *[1] * (rows.ndim - 1))
+    before = axis - batch
+    found = np.moveaxis(flat, before + 1, 1)[number, rows]  # [batch, indices, axes before, axes behind]
+    found = np.moveaxis(found, range(rows.ndim, rows.ndim + before), range(1, 1 + before))
+    return found.reshape(*x.shape[:batch], *found.shape[1:])
+
+
+def _along(call: Call, data: Array) -> tuple[int, Array]:
+    """The axis, and indices from 0 on: of the shape of data but for that axis."""
+    indices, axis = call.array("indices"), axis_of(call.integer("axis", 0), data.ndim)
+    if (*indices.shape[:axis], *indices.shape[axis + 1 :]) != (*data.shape[:axis], *data.shape[axis + 1 :]):
+        raise ValueError(f"indices {list(indices.shape)} may differ from {list(data.shape)} in axis {axis} only")
+    return axis, _checked(call, indices, data.shape[axis])
 
 
 def _gather_along_axis(call: Call) -> Array:
-    x, indices = call.array("x"), call.array("indices")
-    axis = axis_of(call.integer("axis", 0), x.ndim)
-    return np.take_along_axis(x, _checked(call, indices, x.shape[axis]), axis)
+    x = call.array("x")
+    axis, indices = _along(call, x)
+    return np.take_along_axis(x, indices, axis)
 
 
 def _coordinates(call: Call, indices: Array, sizes: tuple[int, ...]) -> tuple[Array, ...]:
@@ -60,6 +71,7 @@ def _gather_nd(call: Call) -> Array:
         raise ValueError(f"batch_dims {batch} does not fit x {list(x.shape)} and indices {list(indices.shape)}")
     places = np.ogrid[tuple(slice(size) for size in x.shape[:batch])] if batch else []
     grown = [p.reshape(p.shape + (1,) * (indices.ndim - 1 - batch)) for p in places]
+    room([*indices.shape[:-1], *x.shape[batch + indices.shape[-1] :]])
     return np.asarray(x[(*grown, *_coordinates(call, indices, x.shape[batch:]))])
 
 
@@ -102,12 +114,9 @@ def _scatter(call: Call) -> Array:
 
 
 def _scatter_along_axis(call: Call) -> Array:
-    data, indices = call.array("data"), call.array("indices")
-    axis = axis_of(call.integer("axis", 0), data.ndim)
-    if indices.ndim != data.ndim:
-        raise ValueError(f"indices {list(indices.shape)} have not the rank of data {list(data.shape)}")
+    axis, indices = _along(call, call.array("data"))
     grids = list(np.ogrid[tuple(slice(size) for size in indices.shape)])
-    grids[axis] = _checked(call, indices, data.shape[axis])
+    grids[axis] = indices
     return _scattered(call, tuple(grids), call.real("updates"))
 
 

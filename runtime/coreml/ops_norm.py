@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edgec.runtime.coreml.call import Call, axis_of
+from edgec.runtime.coreml.call import Call, axis_of, room
 from edgec.runtime.coreml.ops_activation import channels, softmax
+from edgec.runtime.coreml.ops_conv import product
 from edgec.runtime.coreml.wire import Array
 
 
@@ -66,6 +67,7 @@ def _local_response_norm(call: Call) -> Array:
     if size < 1:
         raise ValueError(f"size is {size}")
     before = (size - 1) // 2
+    room([x.shape[0], x.shape[1] + size - 1, *x.shape[2:]])
     squares = np.pad(np.square(x), [(0, 0), (before, size - 1 - before)] + [(0, 0)] * (x.ndim - 2))
     sums = np.lib.stride_tricks.sliding_window_view(squares, size, axis=1).sum(axis=-1)
     alpha, beta, k = call.number("alpha", 1e-4), call.number("beta", 0.75), call.number("k", 1.0)
@@ -74,11 +76,11 @@ def _local_response_norm(call: Call) -> Array:
 
 def _attention(call: Call) -> Array:
     query, key, value = call.real("query"), call.real("key"), call.real("value")
-    scores = np.matmul(query, np.swapaxes(key, -1, -2)) / np.float32(math.sqrt(query.shape[-1]))
+    scores = product(query, np.swapaxes(key, -1, -2)) / np.float32(math.sqrt(query.shape[-1]))
     if call.has("attn_mask"):
         mask = call.real("attn_mask")
         scores = np.where(mask, scores, np.float32(-np.inf)) if mask.dtype == np.bool_ else scores + mask
-    return np.asarray(np.matmul(softmax(scores, scores.ndim - 1), value))
+    return product(softmax(scores, scores.ndim - 1), value)
 
 
 MEANINGS: dict[str, Callable[[Call], Array]] = {

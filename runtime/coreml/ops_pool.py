@@ -41,6 +41,7 @@ def _overhanging(
         if (count - 1) * stride >= size + before and before + behind > 0:
             count -= 1
         more.append(max(0, (count - 1) * stride + k - whole))
+    room([*x.shape[:2], *(s + p + q + m for s, (p, q), m in zip(x.shape[2:], pads, more, strict=True))])
     beyond = [(0, 0), (0, 0), *((0, m) for m in more)]
     return [(p, q + m) for (p, q), m in zip(pads, more, strict=True)], np.pad(inside, beyond, constant_values=np.nan)
 

@@ -20,7 +20,7 @@ def _reshape(call: Call) -> Array:
                 raise ValueError(f"the shape {shape} has zeros but not the rank of x {list(x.shape)}")
             shape = [old if new == 0 else new for new, old in zip(shape, x.shape, strict=True)]
         else:
-            behind = [(1,) * (len(shape) - x.ndim) + x.shape][0][-len(shape) :]
+            behind = ((1,) * (len(shape) - x.ndim) + x.shape)[-len(shape) :]
             shape = [old if new == 0 else new for new, old in zip(shape, behind, strict=True)]
     if shape.count(-1) > 1 or any(size < -1 for size in shape):
         raise ValueError(f"the shape {shape} is not possible")
@@ -127,6 +127,8 @@ def _pad(call: Call) -> Array:
     room([size + p + q for size, (p, q) in zip(x.shape, widths, strict=True)])
     if mode == "constant":
         return np.pad(x, widths, constant_values=call.number("constant_val", 0.0))
+    if mode == "replicate" and any(max(w) > size for w, size in zip(widths, x.shape, strict=True)):
+        raise ValueError(f"pad {pad} replicates more elements than x {list(x.shape)} has")
     if mode == "reflect" and any(max(w) >= size for w, size in zip(widths, x.shape, strict=True) if max(w)):
         raise ValueError(f"pad {pad} reflects more than x {list(x.shape)} has")
     return np.pad(x, widths, mode="reflect" if mode == "reflect" else "edge")
@@ -134,6 +136,7 @@ def _pad(call: Call) -> Array:
 
 def _concat(call: Call) -> Array:
     values = call.several("values")
+    room([sum(v.size for v in values)])
     if values[0].ndim == 0:
         return np.stack(values)
     axis = axis_of(call.integer("axis"), values[0].ndim)
@@ -146,7 +149,9 @@ def _concat(call: Call) -> Array:
 
 
 def _stack(call: Call) -> Array:
-    return np.stack(call.several("values"), call.integer("axis"))
+    values = call.several("values")
+    room([sum(v.size for v in values)])
+    return np.stack(values, call.integer("axis"))
 
 
 def _split(call: Call) -> tuple[Array, ...]:

@@ -1,12 +1,14 @@
 """A `.mlpackage` folder: Manifest.json, the model file that it names, and weight files beside that.
 
-Nothing outside the package's Data folder is read, whatever the manifest, the program or a link says.
+Nothing but regular files of the package is read, whatever the manifest, the program or a link says: a device or a pipe
+may never end.
 """
 
 from __future__ import annotations
 
 import json
 import mmap
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -45,7 +47,7 @@ class Package:
             relative = path.relative_to(data).as_posix()
             if not any(relative == item or relative.startswith(f"{item}/") for item in self.items):
                 raise PackageError(f"the weight file '{name}' is no item of {self.directory / MANIFEST}")
-            self.weights[name] = WeightFile(path)
+            self.weights[name] = WeightFile(_regular(path))
         return self.weights[name]
 
     def read(self, blob: BlobFile, dtype: DataType, shape: tuple[int, ...]) -> Array:
@@ -56,7 +58,7 @@ def read_package(directory: str | Path) -> Package:
     """The package in a directory; PackageError in one sentence when it is none, or damaged."""
     folder = Path(directory)
     root, items = _manifest(folder)
-    model_file = _inside(folder / "Data", root, f"the model file '{root}' of {folder / MANIFEST}")
+    model_file = _regular(_inside(folder / "Data", root, f"the model file '{root}' of {folder / MANIFEST}"))
     budget = Budget(str(model_file))
     try:
         with model_file.open("rb") as file:
@@ -76,7 +78,10 @@ def read_package(directory: str | Path) -> Package:
 def _manifest(folder: Path) -> tuple[str, tuple[str, ...]]:
     path = folder / MANIFEST
     try:
-        if path.stat().st_size > MAX_MANIFEST:
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode):
+            raise PackageError(f"{path} is not a regular file")
+        if found.st_size > MAX_MANIFEST:
             raise PackageError(f"{path} has more than {MAX_MANIFEST:,} bytes")
         raw = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -100,6 +105,12 @@ def _manifest(folder: Path) -> tuple[str, tuple[str, ...]]:
     if len(set(entries.values())) != len(entries):
         raise PackageError(f"{path} has two items with the same path")
     return entries[root], tuple(entries.values())
+
+
+def _regular(path: Path) -> Path:
+    if not path.is_file():
+        raise PackageError(f"{path} is not a regular file")
+    return path
 
 
 def _inside(folder: Path, relative: str, what: str) -> Path:

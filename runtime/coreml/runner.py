@@ -8,7 +8,6 @@ come as f64 [classes] in the order of the labels, the predicted label as an arra
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,10 +20,10 @@ from edgec.runtime.coreml.description import (
     Feature,
     ImageFeature,
     Interface,
-    ScalarFeature,
     StateFeature,
 )
 from edgec.runtime.coreml.evaluate import Evaluator
+from edgec.runtime.coreml.interchange import as_called, defaults, narrowed, paired, picture, takes
 from edgec.runtime.coreml.ops_classify import labels_of
 from edgec.runtime.coreml.package import read_package
 from edgec.runtime.coreml.program import TensorType
@@ -62,7 +61,10 @@ def package_path(manifest: Manifest) -> Path:
     """Where an artifact's package lies."""
     if manifest.target.partition(":")[0] != TARGET or "package" not in manifest.raw:
         raise PackageError(f"{manifest.directory} was built for {manifest.target} and holds no Core ML package")
-    return manifest.directory / str(manifest.raw["package"])
+    path = manifest.directory / str(manifest.raw["package"])
+    if not path.resolve().is_relative_to(manifest.directory.resolve()):
+        raise PackageError(f"the package '{manifest.raw['package']}' of {manifest.directory} is not a part of it")
+    return path
 
 
 class EvaluatorRunner:
@@ -72,21 +74,15 @@ class EvaluatorRunner:
         self.package = read_package(package_path(manifest))
         self.evaluator = Evaluator(self.package, function)
         self.interface: Interface = self.evaluator.interface
-        self.inputs = _paired(manifest, "inputs", self.interface.inputs)
-        self.outputs = _paired(manifest, "outputs", self.interface.outputs)
+        self.inputs = paired(manifest, "inputs", self.interface.inputs)
+        self.outputs = paired(manifest, "outputs", self.interface.outputs)
         self.bare = manifest.directory == self.package.directory
         self.labels = labels_of(self.evaluator.function, self.package)
-        self.defaults = {f.name: _default(f.type) for f in self.interface.inputs if f.optional}
+        self.defaults = defaults(self.inputs)
 
     def takes(self, index: int, shape: tuple[int, ...]) -> bool:
         """Whether an input of this shape is legal; sizes may be flexible."""
-        tensor, feature = self.inputs[index]
-        if isinstance(feature.type, ImageFeature):
-            if not self.bare:  # a frame, as other targets take it
-                return shape == (1, *shape[1:3], feature.type.channels) and feature.type.takes(*shape[1:3])
-            fits = len(shape) == (3 if feature.type.channels == 3 else 2) and shape[2:] in ((), (3,))
-            return fits and feature.type.takes(*shape[:2])
-        return shape == tensor.shape or (isinstance(feature.type, ArrayFeature) and feature.type.takes(shape))
+        return takes(*self.inputs[index], shape, self.bare)
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         given = {
@@ -110,37 +106,20 @@ class EvaluatorRunner:
         if named is None or not isinstance(named.type, TensorType):
             raise PackageError(f"the description has the input '{feature.name}', which the program does not take")
         if isinstance(feature.type, ImageFeature):
-            picture = array if self.bare else array[0] if feature.type.channels == 3 else array[0, ..., 0]
-            return to_planes(picture, feature.type)
-        dtype = named.type.dtype.numpy
-        if dtype.kind in "iu" and array.size and array.dtype.kind in "iu":
-            info = np.iinfo(dtype)
-            if int(array.min()) < info.min or int(array.max()) > info.max:
-                raise PackageError(f"input '{feature.name}' has values outside of {named.type.dtype}")
+            return to_planes(picture(array, feature.type, self.bare), feature.type)
         if array.ndim != len(named.type.dims) and None not in named.type.dims:
             array = array.reshape([int(d or 0) for d in named.type.dims])  # scalars are described as [1]
-        return array.astype(dtype)
+        return narrowed(array, named.type.dtype, feature.name)
 
     def _to_caller(self, item: Item, tensor: TensorInfo, feature: Feature) -> Array:
-        if isinstance(item, dict):
-            scores = np.array(list(item.values()), np.float64)
-            return scores if self.bare else scores.reshape(tensor.shape).astype(tensor.numpy)
-        if not isinstance(item, np.ndarray):
-            raise PackageError(f"the output '{feature.name}' is no tensor")
-        if isinstance(feature.type, ImageFeature):
-            return from_planes(item, feature.type)
-        if isinstance(feature.type, ScalarFeature):
-            return item.reshape(-1).astype(np.int64 if feature.type.kind == "int64" else np.str_)
-        if self.bare:
-            return item.reshape(1) if item.ndim == 0 else item
-        fixed = isinstance(feature.type, ArrayFeature) and feature.type.shape  # or it follows the inputs'
-        fitting = item.reshape(tensor.shape) if fixed and item.size == math.prod(tensor.shape) else item
-        return fitting.astype(tensor.numpy)
+        if isinstance(feature.type, ImageFeature) and isinstance(item, np.ndarray):
+            item = from_planes(item, feature.type)
+        return as_called(item, tensor, feature, self.labels, self.bare)
 
 
-def to_planes(picture: Array, image: ImageFeature) -> Array:
+def to_planes(pixels: Array, image: ImageFeature) -> Array:
     """u8 [height, width(, 3)] as f32 [1, channels, height, width]."""
-    planes = picture[None] if picture.ndim == 2 else picture.transpose(2, 0, 1)
+    planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
     if image.color == "bgr":
         planes = planes[::-1]
     return planes[None].astype(np.float32)
@@ -151,22 +130,8 @@ def from_planes(array: Array, image: ImageFeature) -> Array:
     planes = array.reshape(array.shape[-3:])
     if image.color == "bgr":
         planes = planes[::-1]
-    picture = planes[0] if planes.shape[0] == 1 else planes.transpose(1, 2, 0)
-    return picture if image.color == "grayscale_fp16" else np.clip(np.rint(picture), 0, 255).astype(np.uint8)
-
-
-def _paired(manifest: Manifest, what: str, features: Sequence[Feature]) -> list[tuple[TensorInfo, Feature]]:
-    """Inputs or outputs of a manifest with the package's: an artifact's manifest says how they are called there."""
-    tensors: Sequence[TensorInfo] = getattr(manifest, what)
-    known = {str(port["name"]): str(port.get("feature", port["name"])) for port in manifest.raw.get(what, [])}
-    by_name = {feature.name: feature for feature in features}
-    found = []
-    for tensor in tensors:
-        name = known.get(tensor.name, tensor.name)
-        if name not in by_name:
-            raise PackageError(f"the package has no {what[:-1]} '{name}'; it has {', '.join(by_name) or 'none'}")
-        found.append((tensor, by_name[name]))
-    return found
+    pixels = planes[0] if planes.shape[0] == 1 else planes.transpose(1, 2, 0)
+    return pixels if image.color == "grayscale_fp16" else np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
 
 
 def _seen(feature: Feature) -> tuple[str, tuple[int, ...]]:
@@ -182,9 +147,3 @@ def _seen(feature: Feature) -> tuple[str, tuple[int, ...]]:
     if isinstance(kind, DictionaryFeature):
         return "f64", ()
     return {"int64": "i64", "double": "f64", "string": "string"}[kind.kind], (1,)
-
-
-def _default(kind: object) -> Array:
-    if not isinstance(kind, ArrayFeature):
-        raise PackageError("only arrays can be optional inputs here")
-    return np.full(kind.shape, kind.default or 0, kind.dtype.numpy)

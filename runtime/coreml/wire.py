@@ -15,6 +15,7 @@ from edgec.runtime.errors import RunError
 
 MAX_DEPTH = 100  # protobuf's own limit
 MAX_FIELDS = 8_000_000  # of a whole file; a model of 100,000 operators has about 4 million
+MAX_AT_ONCE = 1_000_000  # of one message, all in memory: 200 MB; operators of a block are its fields
 
 Array = np.ndarray[Any, Any]
 
@@ -48,9 +49,11 @@ class Message:
         self.budget = budget
         self.depth = depth
         self.fields: dict[int, list[int | memoryview]] = {}
-        at = 0
+        at, least = 0, budget.left - MAX_AT_ONCE
         while at < len(data):
             budget.left -= 1
+            if budget.left < least:
+                raise budget.error(f"a message has more than {MAX_AT_ONCE:,} fields")
             if budget.left < 0:
                 raise budget.error(f"it has more than {MAX_FIELDS:,} fields")
             key, at = _varint(data, at, budget)

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from coreml_sweep import RIGHT, sweep
 
-SLICE = 400
+SLICE = 200
 AIM = 1400
 
 

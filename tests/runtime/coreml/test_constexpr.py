@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from coreml_packages import computed, mb, types
+from coreml_packages import computed, mb, mil_program, model_file, operation, read_model, types
+
+from edgec.runtime.coreml.evaluate import EvaluationError, Evaluator
+from edgec.runtime.coreml.package import read_package
 
 Array = np.ndarray[Any, Any]
 
@@ -84,6 +88,22 @@ def test_palettes_as_documented() -> None:
     np.testing.assert_array_equal(
         made, [[[1, 2, 3, 1, 2, 3], [11, 12, 13, 1, 2, 3]], [[11, 12, 13, 11, 12, 13], [1, 2, 3, 1, 2, 3]]]
     )
+
+
+def test_tables_of_another_rank(tmp_path: Path) -> None:
+    """The same bytes declared [4] in place of [1, 4, 1]."""
+    path = mil_program(
+        lambda x: mb.add(x=x, y=mb.constexpr_lut_to_dense(indices=np.array([0, 3], UINT[2]),
+                                                          lut=np.ones((1, 4, 1), np.float32))),
+        {"x": NOTHING}, 8, tmp_path / "x.mlpackage",
+    )  # fmt: skip
+    model = read_model(path)
+    kind = operation(model, "constexpr_lut_to_dense").inputs["lut"].arguments[0].value.type.tensorType
+    kind.rank = 1
+    del kind.dimensions[2], kind.dimensions[0]
+    model_file(path).write_bytes(model.SerializeToString())
+    with pytest.raises(EvaluationError, match=r"tables \[4\] do not fit indices of uint2, which need 4 entries each"):
+        Evaluator(read_package(path)).run({"x": NOTHING})
 
 
 def test_masks() -> None:

@@ -52,6 +52,17 @@ def test_halves_overflow() -> None:
     assert computed(lambda x: mb.cast(x=x, dtype="fp16"), {"x": counted}, halves=False)[0].tolist() == [100_000, 2049]
 
 
+def test_integers_become_halves_in_the_same_way() -> None:
+    """70,000 is more than halves hold, and not too much without their rounding."""
+    x = np.array([70_000, 2049, -3], np.int32)
+
+    def build(x: Any) -> Any:
+        return mb.cast(x=mb.mul(x=mb.cast(x=x, dtype="fp16"), y=np.float16(0.5)), dtype="fp32")
+
+    assert computed(build, {"x": x})[0].tolist() == [np.inf, 1024, -1.5]
+    assert computed(build, {"x": x}, halves=False)[0].tolist() == [35_000, 1024.5, -1.5]
+
+
 def test_observers_see_every_result(tmp_path: Path) -> None:
     """In order, constants apart, as the rest of the program sees it."""
 
@@ -98,9 +109,6 @@ def test_a_tensor_of_any_rank() -> None:
     """A shape whose length is not known before: coremltools declares a variadic dimension."""
     from coremltools.converters.mil.mil import get_new_symbol
 
-    def filled(s: Any) -> Any:
-        return mb.fill(shape=s, value=np.float32(2))
-
     shape = mb.placeholder(shape=(get_new_symbol(),), dtype=types.int32)
     with tempfile.TemporaryDirectory() as folder:
         path = mil_program(
@@ -134,6 +142,16 @@ def test_a_branch() -> None:
     for sign in (1, -1):
         x = (sign * np.abs(X)).astype(np.float32)
         np.testing.assert_array_equal(computed(build, {"x": x, "y": X})[0], x + sign * X)
+
+
+def test_a_branch_without_blocks(tmp_path: Path) -> None:
+    def build(x: Any) -> Any:
+        positive = mb.greater(x=mb.reduce_sum(x=x, axes=[0, 1], keep_dims=False), y=np.float32(0))
+        return mb.cond(pred=positive, _true_fn=lambda: mb.relu(x=x), _false_fn=lambda: mb.abs(x=x), name="c")
+
+    evaluator = edited(tmp_path, build, {"x": X}, lambda model: operation(model, "cond").blocks.pop())
+    with pytest.raises(EvaluationError, match="cond 'c': it has 1 blocks and should have 2"):
+        evaluator.run({"x": X})
 
 
 def test_a_loop() -> None:

@@ -119,6 +119,23 @@ def test_few_bits(name: str) -> None:
     assert unpack(data, dtype, len(values)).tolist() == values
 
 
+@pytest.mark.parametrize("which", [lambda p: p / "Manifest.json", model_file, weight_file])
+@pytest.mark.parametrize("put", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_file(package: Path, which: Callable[[Path], Path], put: Callable[[Path], None]) -> None:
+    """A pipe that nobody writes to, a folder, a device without an end: not waited for and not read."""
+    which(package).unlink()
+    put(which(package))
+    with pytest.raises(PackageError, match=r"is not a (regular file|path inside the package)"):
+        Evaluator(read_package(package)).run({"x": X})
+
+
+def test_a_manifest_from_elsewhere(package: Path) -> None:
+    outside = package.parent / "outside.json"
+    (package / "Manifest.json").rename(outside)
+    (package / "Manifest.json").symlink_to(outside)
+    assert "Manifest.json is not a regular file" in sentence(package)
+
+
 def _manifest(package: Path, **changes: object) -> None:
     file = package / "Manifest.json"
     raw = json.loads(file.read_text())

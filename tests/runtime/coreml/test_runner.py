@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from coreml_packages import ct, mb, model_file, read_model, save, types
-from coreml_samples import LABELS, stateful, vision
+from coreml_samples import LABELS, artifact, stateful, vision
 
 from edgec.cli_artifacts import run
 from edgec.runtime.errors import RunError
@@ -121,27 +119,6 @@ def test_an_optional_input(tmp_path: Path) -> None:
         np.testing.assert_array_equal(session.run(None, {"x": x, "y": x})[0], x + x)
 
 
-def artifact(tmp_path: Path, **changes: object) -> Path:
-    """An edgec artifact around a package that takes i32 and gives f32, whose own interface has i64 and f64."""
-
-    def build(x: object) -> object:
-        return mb.mul(x=mb.cast(x=x, dtype="fp32"), y=0.5, name="y")
-
-    folder = tmp_path / "built"
-    folder.mkdir()
-    package = save(folder / "net.mlpackage", build, {"x": np.zeros((2, 2), np.int32)})
-    files = {p.relative_to(folder).as_posix(): p for p in package.rglob("*") if p.is_file()}
-    raw = {
-        "format": 1, "name": "net", "target": "coreml:ios18", "package": "net.mlpackage", "scratch_bytes": 0,
-        "state_bytes": 0, "inputs": [{"name": "x", "dtype": "i64", "shape": [4]}],
-        "outputs": [{"name": "y", "dtype": "f64", "shape": [2, 2]}],
-        "files": {name: hashlib.sha256(p.read_bytes()).hexdigest() for name, p in files.items()},
-        **changes,
-    }  # fmt: skip
-    (folder / "manifest.json").write_text(json.dumps(raw))
-    return folder
-
-
 def test_an_artifact(tmp_path: Path) -> None:
     """Its manifest says what callers see; values are converted where nothing is lost."""
     with load(artifact(tmp_path)) as session:
@@ -156,6 +133,13 @@ def test_an_artifact_that_was_changed(tmp_path: Path) -> None:
     folder = artifact(tmp_path)
     model_file(folder / "net.mlpackage").write_bytes(model_file(folder / "net.mlpackage").read_bytes() + b"\0")
     with pytest.raises(RunError, match="not the file that was built"):
+        load(folder)
+
+
+def test_a_package_that_is_no_part_of_the_artifact(tmp_path: Path) -> None:
+    folder = artifact(tmp_path, package="../x.mlpackage")
+    save(tmp_path / "x.mlpackage", lambda x: mb.mul(x=x, y=3.0, name="y"), {"x": (2, 2)})
+    with pytest.raises(RunError, match=r"package '../x.mlpackage' of .* is not a part of it"):
         load(folder)
 
 
