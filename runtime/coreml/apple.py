@@ -71,8 +71,7 @@ class AppleRunner:
             pixels = picture(array, feature.type, self.bare)
             # coremltools takes gray halves as PIL's mode F, which is of float32
             return Image.fromarray(pixels.astype(np.float32) if feature.type.color == "grayscale_fp16" else pixels)
-        if not isinstance(feature.type, ArrayFeature):
-            raise PackageError(f"the input '{feature.name}' is a {feature.type}, which cannot be given")
+        assert isinstance(feature.type, ArrayFeature)  # there are no other inputs
         if array.ndim != len(feature.type.shape):
             array = array.reshape(feature.type.shape)  # scalars are described as [1]
         return narrowed(array, feature.type.dtype, feature.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from edgec.runtime.coreml.datatypes import BY_NAME, DataType
 from edgec.runtime.coreml.program import Operation, TensorType, ValueType
-from edgec.runtime.coreml.wire import Array
+from edgec.runtime.coreml.wire import Array, PackageError
 
 MAX_ELEMENTS = 1 << 29  # of a result that is larger than its operands
 
@@ -150,6 +150,14 @@ def room(shape: tuple[int, ...] | list[int]) -> tuple[int, ...]:
     if math.prod(shape) > MAX_ELEMENTS:
         raise ValueError(f"the result would have {math.prod(shape):,} elements, more than {MAX_ELEMENTS:,}")
     return tuple(shape)
+
+
+def shaped(shape: Sequence[int], what: str) -> tuple[int, ...]:
+    """The shape of something that a package declares; PackageError where there is no room for it."""
+    try:
+        return room(list(shape))
+    except ValueError as error:
+        raise PackageError(f"{what}: {error}") from None
 
 
 def together(*arrays: Array) -> tuple[int, ...]:

@@ -126,9 +126,9 @@ def _labels(interface: Interface, function: Function) -> Iterator[str]:
         return
     if len(classifiers) > 1:
         yield "the program classifies twice"
-    label, probabilities = (named.name for named in classifiers[0].outputs)
-    if (interface.predicted, interface.probabilities) != (label, probabilities):
+    made = [named.name for named in classifiers[0].outputs]
+    if [interface.predicted, interface.probabilities] != made:
         yield (
             f"label and probabilities are described as '{interface.predicted}' and '{interface.probabilities}', "
-            f"and the program has '{label}' and '{probabilities}'"
+            f"and the program has {' and '.join(map(repr, made)) or 'none'}"
         )

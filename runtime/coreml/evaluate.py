@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edgec.runtime.coreml.call import Call, Item, ListValue, Operand, StateCell
+from edgec.runtime.coreml.call import Call, Item, ListValue, Operand, StateCell, shaped
 from edgec.runtime.coreml.datatypes import FP16, DataType
 from edgec.runtime.coreml.literals import array_of
 from edgec.runtime.coreml.meanings import REFUSED, meanings
@@ -68,7 +68,8 @@ class Evaluator:
     def reset(self) -> None:
         """Every state holds zeros again."""
         for name, kind in states_of(self.function):
-            self.states[name] = StateCell(np.zeros([int(d or 0) for d in kind.dims], self._memory(kind.dtype)))
+            shape = shaped([int(d or 0) for d in kind.dims], f"the state '{name}' {kind}")
+            self.states[name] = StateCell(np.zeros(shape, self._memory(kind.dtype)))
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Item]:
         """The block's outputs by name, for arrays of the declared shapes by input name."""

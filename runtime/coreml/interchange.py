@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from edgec.runtime.coreml.call import shaped
 from edgec.runtime.coreml.datatypes import DataType
 from edgec.runtime.coreml.description import ArrayFeature, Feature, ImageFeature, ScalarFeature
 from edgec.runtime.coreml.wire import Array, PackageError
@@ -30,7 +31,10 @@ def paired(manifest: Manifest, what: str, features: Sequence[Feature]) -> Pairs:
         name = known.get(tensor.name, tensor.name)
         if name not in by_name:
             raise PackageError(f"the package has no {what[:-1]} '{name}'; it has {', '.join(by_name) or 'none'}")
-        found.append((tensor, by_name[name]))
+        feature = by_name[name]
+        if what == "inputs" and not isinstance(feature.type, ArrayFeature | ImageFeature):
+            raise PackageError(f"the input '{name}' is a {feature.type}, which ML programs do not take")
+        found.append((tensor, feature))
     return found
 
 
@@ -51,7 +55,8 @@ def defaults(inputs: Pairs) -> dict[str, Array]:
         if feature.optional:
             if not isinstance(feature.type, ArrayFeature):
                 raise PackageError("only arrays can be optional inputs here")
-            found[tensor.name] = np.full(feature.type.shape, feature.type.default or 0, feature.type.dtype.numpy)
+            shape = shaped(feature.type.shape, f"the input '{feature.name}' {feature.type}")
+            found[tensor.name] = np.full(shape, feature.type.default or 0, feature.type.dtype.numpy)
     return found
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from coreml_packages import block_of, constant, mb, model_file, operation, read_model, save, weight_file
+from coreml_samples import vision
 
 from edgec.runtime.coreml.check import check_package
 from edgec.runtime.coreml.datatypes import BY_NAME, unpack
@@ -236,6 +237,22 @@ def test_huge_programs(package: Path, edit: Callable[[object], None]) -> None:
     with pytest.raises(PackageError):
         Evaluator(read_package(package)).run({"x": X})
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kilobytes
+
+
+def test_an_input_of_text(package: Path) -> None:
+    model = read_model(package)
+    model.description.input[0].type.stringType.SetInParent()
+    model_file(package).write_bytes(model.SerializeToString())
+    with pytest.raises(PackageError, match="the input 'x' is a string, which ML programs do not take"):
+        load(package)
+
+
+def test_a_classifier_with_one_result(tmp_path: Path) -> None:
+    path, _ = vision(tmp_path / "x.mlpackage")
+    model = read_model(path)
+    del operation(model, "classify").outputs[1]
+    model_file(path).write_bytes(model.SerializeToString())
+    assert any("label and probabilities are described as" in str(finding) for finding in check_package(path))
 
 
 @pytest.mark.parametrize("which", [model_file, weight_file])

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import resource
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from coreml_packages import Build, computed, mb, types
+from coreml_packages import Build, computed, mb, model_file, read_model, save, types
+from coreml_samples import stateful
 
 from edgec.runtime.coreml import evaluate
 from edgec.runtime.coreml.wire import Budget, Message, PackageError
+from edgec.runtime.session import load
 
 
 def rows(x: Any) -> Any:
@@ -85,3 +88,25 @@ def test_loops_within_loops(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PackageError, match=r"the loops of one call do not end within 1,000 iterations"):
         computed(counted, {"i": np.zeros(1, np.float32)})
     assert computed(counted, {"i": np.full(1, 20, np.float32)})[0].tolist() == [40]
+
+
+def test_an_optional_input_without_an_end(tmp_path: Path) -> None:
+    package = save(tmp_path / "x.mlpackage", lambda x: mb.relu(x=x), {"x": (2, 8)})
+    model = read_model(package)
+    kind = model.description.input[0].type
+    kind.isOptional = True
+    kind.multiArrayType.shape[0] = 1 << 31
+    model_file(package).write_bytes(model.SerializeToString())
+    with pytest.raises(PackageError, match=r"the input 'x' .* would have 17,179,869,184 elements"):
+        load(package)
+
+
+def test_a_state_without_an_end(tmp_path: Path) -> None:
+    path, _ = stateful(tmp_path / "x.mlpackage")
+    model = read_model(path)
+    kind = model.mlProgram.functions["main"].inputs
+    state = next(i for i in kind if i.type.HasField("stateType"))
+    state.type.stateType.wrappedType.tensorType.dimensions[1].constant.size = 1 << 31
+    model_file(path).write_bytes(model.SerializeToString())
+    with pytest.raises(PackageError, match=r"the state 'seen' .* would have 34,359,738,368 elements"):
+        load(path)
