@@ -75,16 +75,18 @@ class Finding:
 @dataclass(frozen=True)
 class Diagnosis:
     """`findings` in the order of the graph; `outputs` are the decibels that halves leave of each output, `levels` the
-    same of each float of the graph."""
+    same of each float of the graph. Of outputs that are `integers`, every one must be what it is in float32."""
 
     findings: list[Finding]
     outputs: dict[str, float]
     levels: Mapping[Value, float]
+    integers: Collection[str] = ()
 
     @property
     def healthy(self) -> bool:
         overflow = any(f.what == "overflows" for f in self.findings)
-        return not overflow and all(level >= LEAST_DB for level in self.outputs.values())
+        wanted = {name: math.inf if name in self.integers else LEAST_DB for name in self.outputs}
+        return not overflow and all(level >= wanted[name] for name, level in self.outputs.items())
 
 
 def diagnose(module: Module, deployment: Deployment, samples: Feeds, wide: Collection[Op] = ()) -> Diagnosis:
@@ -97,8 +99,9 @@ def diagnose(module: Module, deployment: Deployment, samples: Feeds, wide: Colle
     emitted = emit(module, deployment, True, {*wide, *held})
     features = {f.name: f.feature for f in emitted.inputs}
     feeds = [{features[name]: x for name, x in sample.items()} for sample in samples]
+    whole = {f.feature: f.name for f in emitted.outputs if f.stored == "i32"}
     with staged_files(package_files(emitted)) as folder:
-        seen = _compared(read_package(folder), feeds)
+        seen = _compared(read_package(folder), feeds, whole)
     parts: dict[Op, list[Seen]] = {}
     for name, op in emitted.origins.items():
         if name in seen:
@@ -109,7 +112,8 @@ def diagnose(module: Module, deployment: Deployment, samples: Feeds, wide: Colle
         for op in graph.ops
         for f in (_of_constants(op, held[op], wide) if op in held else _judged(op, parts.get(op, ()), levels))
     ]
-    return Diagnosis(findings, {f.name: seen[f.feature].decibels for f in emitted.outputs if f.feature in seen}, levels)
+    outputs = {f.name: seen[f.feature].decibels for f in emitted.outputs if f.feature in seen}
+    return Diagnosis(findings, outputs, levels, set(whole.values()))
 
 
 def beyond_halves(graph: Graph) -> dict[Op, float]:
@@ -145,12 +149,13 @@ def _judged(op: Op, parts: Sequence[Seen], levels: Mapping[Value, float]) -> Ite
         yield Finding(op, "diverges", f"halves leave {after:.1f} dB of its result, and what it reads has {read}")
 
 
-def _compared(package: Package, feeds: Feeds) -> dict[str, Seen]:
-    """Every float that the program makes, in halves and in float32, as many at a time as may be held."""
+def _compared(package: Package, feeds: Feeds, whole: Collection[str]) -> dict[str, Seen]:
+    """Every float that the program makes, and the integers `whole`, in halves and in float32, as many at a time as may
+    be held."""
     seen: dict[str, Seen] = {}
 
     def sized(_: Operation, name: str, x: Array) -> None:
-        if x.dtype.kind == "f":
+        if x.dtype.kind == "f" or name in whole:
             seen[name] = Seen(x.nbytes)
 
     Evaluator(package, halves=False, observe=sized).run(feeds[0])

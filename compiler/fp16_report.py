@@ -34,7 +34,8 @@ def fp16_report(model: Path, target: str, options: BuildOptions) -> Iterator[str
         yield f"  {finding.op.label} {finding.what}: {finding.detail}"
     for name, level in found.outputs.items():
         said = "lost" if level == -math.inf else "exact" if level == math.inf else f"{level:.1f} dB"
-        yield f"  output {name}: {said}"
+        also = ", and integers must be the same" if name in found.integers and level < math.inf else ""
+        yield f"  output {name}: {said}{also}"
     if found.healthy:
         yield f"  nothing overflows, and outputs keep {LEAST_DB:.0f} dB: --precision fp16 will do"
     else:

@@ -82,6 +82,20 @@ def test_a_constant_beyond_halves() -> None:
     assert diagnose(net.graph.module, IOS18, [net.feeds], wide).healthy
 
 
+def test_integers_that_leave_are_the_same() -> None:
+    """Halves keep 60 dB of the product, and not what it is cut off to."""
+    net = Network(3)
+    product = net.build.op("mul", net.floats(64, 64), net.build.const(np.float32(500.3)))
+    net.named("y", net.build.op("cast", product, to="i32"))
+    found, wide = operators_to_widen(net.graph.module, IOS18, [net.feeds])
+    assert 30 < found.outputs["y"] < 80
+    assert not found.healthy
+    mended = diagnose(net.graph.module, IOS18, [net.feeds], wide)
+    assert mended.healthy
+    assert mended.outputs["y"] == np.inf
+    assert {product.op} <= wide
+
+
 def test_nothing_to_find() -> None:
     net = Network(3)
     net.named("y", net.build.op("tanh", net.floats(4, 8)))
@@ -131,6 +145,9 @@ def test_sums_of_bytes_that_halves_do_not_hold(tmp_path: Path) -> None:
     said = CliRunner().invoke(commands, ["doctor", str(path)])
     assert "cast Cast" in said.output
     assert "overflows: it has numbers up to " in said.output
+    nodes[-2:] = [helper.make_node("Identity", ["sums"], ["y"])]
+    whole = written(made(nodes, {"w": weights}, {"x": (4, 256)}, {"y": TensorProto.INT32}), tmp_path, "whole")
+    assert "dB, and integers must be the same" in CliRunner().invoke(commands, ["doctor", str(whole)]).output
     found = build(path, "coreml", tmp_path / "mended", BuildOptions(precision="fp16", fix=True)).receipt
     assert [label.split()[0] for label in found["fp16"]["kept_in_float32"]] == ["cast", "mul"]
     assert found["verification"]["pass"]

@@ -144,7 +144,7 @@ class Emission:
             if finite.size and float(finite.max()) >= FIRST_BEYOND:
                 raise NoRoute(
                     f"has {float(finite.max()):.6g} among its constants, and halves end at {LARGEST_HALF:.0f}: "
-                    "build with --precision float32"
+                    "build with --fix, or with --precision float32"
                 )
         # numpy scalars stay scalars: MIL tells rank 0 from rank 1
         with np.errstate(over="ignore"):

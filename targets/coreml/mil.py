@@ -9,10 +9,10 @@ import logging
 import warnings
 
 from edgec.ir.errors import ToolError
+from edgec.targets.coreml.silence import silent
 
 try:
-    logging.disable(logging.ERROR)  # "Failed to load _MLModelProxy" and the like
-    with warnings.catch_warnings():
+    with silent(logging.ERROR), warnings.catch_warnings():  # "Failed to load _MLModelProxy" and the like
         warnings.simplefilter("ignore")
         import coremltools
         from coremltools.converters.mil import Builder as mb
@@ -23,8 +23,6 @@ try:
         from coremltools.proto import Model_pb2 as model_messages
 except ImportError as error:
     raise ToolError(f"Core ML packages are made with coremltools ({error}): pip install 'edgec[coreml]'") from error
-finally:
-    logging.disable(logging.NOTSET)
 
 OPSETS = {
     "ios15": coremltools.target.iOS15,
@@ -35,7 +33,6 @@ OPSETS = {
 }
 DTYPES = {"f32": types.fp32, "f16": types.fp16, "i32": types.int32, "bool": types.bool, "i8": types.int8,
           "u8": types.uint8, "i16": types.int16, "u16": types.uint16}  # fmt: skip
-
 
 
 def is_constant(x: Var) -> bool:

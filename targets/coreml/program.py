@@ -23,6 +23,7 @@ from edgec.targets.coreml.describe import description_of
 from edgec.targets.coreml.function import function_of
 from edgec.targets.coreml.mil import Program, export, mb
 from edgec.targets.coreml.shared_weights import share_weights
+from edgec.targets.coreml.silence import silent
 
 PLAIN = Presentation()
 
@@ -140,8 +141,5 @@ def _written(program: Any, description: Any, deployment: Deployment) -> tuple[An
 def quiet() -> Iterator[None]:
     """coremltools counts the names that it makes over all programs of a process, and comments on every cast."""
     mb.name_count.clear()
-    logging.disable(logging.WARNING)
-    try:
+    with silent(logging.WARNING):
         yield
-    finally:
-        logging.disable(logging.NOTSET)

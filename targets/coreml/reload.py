@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edgec.ir.errors import VerifyError
 from edgec.targets.coreml.mil import coremltools, load_program
+from edgec.targets.coreml.silence import silent
 
 
 def check_reload(files: Mapping[str, bytes]) -> None:
@@ -19,13 +20,10 @@ def check_reload(files: Mapping[str, bytes]) -> None:
         for path, content in files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(content)
-        logging.disable(logging.WARNING)
         try:
-            with warnings.catch_warnings():
+            with silent(logging.WARNING), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 model = coremltools.models.MLModel(str(folder), skip_model_load=True)
                 load_program(model.get_spec(), model.get_spec().specificationVersion, model.weights_dir)
         except Exception as error:  # coremltools raises types of many kinds, all from Exception
             raise VerifyError(f"coremltools cannot read the package back: {error}") from error
-        finally:
-            logging.disable(logging.NOTSET)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from edgec.targets.coreml.deployment import DEPLOYMENTS, choose
 from edgec.targets.coreml.mil import coremltools
 from edgec.targets.coreml.package import package_files
 from edgec.targets.coreml.program import emit
+from edgec.targets.coreml.reload import check_reload
 
 PLAIN: dict[str, Any] = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1), "layout": "nchw"}
 
@@ -60,3 +62,12 @@ def test_weights_that_halves_do_not_hold() -> None:
 def test_unknown_deployment_target() -> None:
     with pytest.raises(UsageError, match="legal: ios15, ios16, ios17, ios18, ios26"):
         choose("ios14")
+
+
+def test_logging_is_as_it_was() -> None:
+    logging.disable(logging.INFO)
+    try:
+        check_reload(package_files(emit(net().graph.module, choose(""), halves=False)))
+        assert logging.root.manager.disable == logging.INFO
+    finally:
+        logging.disable(logging.NOTSET)
