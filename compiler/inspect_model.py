@@ -27,6 +27,7 @@ from edgec.quantised_model import is_quantised, settle_quantised
 from edgec.receipt_text import account_lines, checked_lines, leaving_lines, quantization_lines
 from edgec.residency import residency_facts
 from edgec.runtime.coreml.package import read_package
+from edgec.runtime.coreml.runner import package_path
 from edgec.runtime.errors import RunError
 from edgec.runtime.manifest import check_files, read_manifest
 from edgec.runtime.session import is_package
@@ -132,7 +133,7 @@ def inspect_artifact(directory: Path) -> Iterator[str]:
     check_files(manifest)
     if "package" in manifest.raw:
         yield f"{manifest.name} for {manifest.target}:{manifest.raw['deployment']}, by edgec {manifest.raw['edgec']}"
-        yield from inspect_package(directory / str(manifest.raw["package"]))
+        yield from inspect_package(package_path(manifest))
         yield from checked_lines(json.loads((directory / RECEIPT).read_bytes()))
         return
     try:
