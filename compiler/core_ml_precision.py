@@ -13,6 +13,7 @@ from edgec.ir.graph import Graph, Module, Op
 from edgec.ir.verify import verify_module
 from edgec.narrowed import HALVES_DB, SAME_WEIGHTS, Narrowed
 from edgec.options import BuildOptions
+from edgec.package_entries import STATES
 from edgec.package_int8 import package_int8
 from edgec.package_samples import as_taken, package_calibration, samples_for_doctor
 from edgec.passes import COREML
@@ -65,6 +66,9 @@ def check_precision(options: BuildOptions, deployment: Deployment) -> None:
                          f"build for coreml:ios{BYTES}, or with --precision w8")  # fmt: skip
     if options.precision == "int8" and (options.package.functions or options.package.variants):
         raise UsageError("--precision int8 takes ranges of one graph: give one --shape, and no --function")
+    if options.precision == "int8" and options.package.states and deployment.number >= STATES:
+        raise UsageError("--precision int8 takes ranges of single calls, and a state goes on: leave out --state, or "
+                         "build with --precision w8")  # fmt: skip
     if options.fix and options.precision == "float32":
         raise UsageError("--fix keeps in float32 what halves break: give --precision fp16 with it")
 

@@ -45,9 +45,9 @@ class Seen:
 
     @property
     def decibels(self) -> float:
-        if self.lost:
+        if self.lost or (self.noise and not self.signal):
             return -math.inf
-        return 10 * math.log10(self.signal / self.noise) if self.noise and self.signal else math.inf
+        return 10 * math.log10(self.signal / self.noise) if self.noise else math.inf
 
     def compare(self, narrow: Array, wide: Array) -> None:
         a, b = narrow.astype(np.float64), wide.astype(np.float64)

@@ -34,6 +34,8 @@ def palettize(
     if group < 0 or vectors < 1 or entries not in ("f32", "i8"):
         raise UsageError(f"palettize: group={group}, vectors={vectors}, entries={entries}; "
                          "legal are group >= 0, vectors >= 1, entries f32 or i8")  # fmt: skip
+    if min(axis, along) < -1 or seed < 0:
+        raise UsageError(f"palettize: axis={axis}, along={along}, seed={seed}; legal are axes from -1, seeds from 0")
     if entries == "i8" and vectors > 1:
         raise UsageError("palettize: entries=i8 with vectors; legal is one of them")
 

@@ -14,7 +14,7 @@ from quantised import made, written
 
 from edgec.cli import commands
 from edgec.driver import build
-from edgec.fp16_doctor import _fewest, diagnose, operators_to_widen
+from edgec.fp16_doctor import Seen, _fewest, diagnose, operators_to_widen
 from edgec.ir.errors import UsageError, VerifyError
 from edgec.options import BuildOptions
 from edgec.targets.coreml.deployment import choose
@@ -94,6 +94,12 @@ def test_integers_that_leave_are_the_same() -> None:
     assert mended.healthy
     assert mended.outputs["y"] == np.inf
     assert {product.op} <= wide
+
+
+def test_noise_where_zeros_are_meant() -> None:
+    seen = Seen()
+    seen.compare(np.array([0, 1], np.int32), np.zeros(2, np.int32))
+    assert seen.decibels == -np.inf
 
 
 def test_nothing_to_find() -> None:

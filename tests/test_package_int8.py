@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from quantised import made, written
 from edgec.driver import build
 from edgec.ir.errors import UsageError
 from edgec.options import BuildOptions
+from edgec.package_options import PackageOptions
 from edgec.runtime.coreml.package import read_package
 from edgec.runtime.coreml.program import Operation
 
@@ -66,6 +68,9 @@ def test_bad_use(model: Path, samples: Path, tmp_path: Path) -> None:
     options = BuildOptions(precision="int8", calib=str(samples))
     with pytest.raises(UsageError, match=r"from iOS 17 on: build for coreml:ios17, or with --precision w8"):
         build(model, "coreml:ios16", tmp_path / "out", options)
+    states = replace(options, package=PackageOptions(states={"x": "y"}))
+    with pytest.raises(UsageError, match="takes ranges of single calls, and a state goes on: leave out --state"):
+        build(model, "coreml", tmp_path / "out", states)
     assert not (tmp_path / "out").exists()
 
 

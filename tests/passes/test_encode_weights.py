@@ -107,6 +107,8 @@ def test_same_input_same_text() -> None:
     [
         ("palettize{bits=5}", "5 bits; legal: 1, 2, 3, 4, 6, 8"),
         ("palettize{entries=f16}", "entries f32 or i8"),
+        ("palettize{vectors=2,seed=-1}", "seed=-1; legal are axes from -1, seeds from 0"),
+        ("palettize{axis=-2}", "axis=-2, along=-1, seed=0; legal"),
         ("sparsify{share=1.5}", "a share of 1.5"),
         ("quantize_weights{format=i2}", "legal are i8, i4"),
         ("float8_weights{format=e3m4}", "legal are e4m3, e5m2"),
