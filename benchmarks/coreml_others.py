@@ -71,8 +71,8 @@ def unpacked(folder: Path, into: Path) -> Path:
 
 
 def signals() -> dict[str, tuple[list[Array], float]]:
-    """What basic-pitch hears, f32 [1, 43844, 1], and the bar of each; of several signals the median is judged, since the
-    net magnifies rounding where a spectrum is nearly flat, and onnxruntime differs from itself by as much there."""
+    """What basic-pitch hears, f32 [1, 43844, 1], and the bar of each; of several signals the median is judged, since
+    the net magnifies rounding where a spectrum is nearly flat: onnxruntime differs from itself by as much there."""
     time = np.arange(SAMPLES) / RATE
     chord = sum(0.1 * np.sin(2 * np.pi * f * time) for f in (220.0, 277.18, 329.63))
     tone = 0.5 * np.sin(2 * np.pi * 440 * time)
