@@ -1,7 +1,8 @@
 """The fp16 doctor: which operator of a package overflows or diverges in halves, and which must stay in float32.
 
 The package is made in halves and evaluated twice on the same samples: rounding once an operator as halves do, and in
-float32 throughout. An operator overflows where float32 has a number that halves do not hold; it diverges where its
+float32 throughout; results of the graph's operators are those of a package in float32, whose constants are not rounded
+either. An operator overflows where float32 has a number that halves do not hold; it diverges where its
 result is noisier than LEAST_DB and what it reads is not. What is found by bisection elsewhere ("which operator breaks
 in fp16?") is read off here, in the order of the graph.
 """
@@ -97,11 +98,14 @@ def diagnose(module: Module, deployment: Deployment, samples: Feeds, wide: Colle
     graph = module.entries["main"]
     held = beyond_halves(graph)
     emitted = emit(module, deployment, True, {*wide, *held})
+    plain = emitted if graph.states else emit(module, deployment, False)  # states are halves in any case
     features = {f.name: f.feature for f in emitted.inputs}
     feeds = [{features[name]: x for name, x in sample.items()} for sample in samples]
     whole = {f.feature: f.name for f in emitted.outputs if f.stored == "i32"}
-    with staged_files(package_files(emitted)) as folder:
-        seen = _compared(read_package(folder), feeds, whole)
+    twins = {plain.results[v]: name for v, name in emitted.results.items() if v in plain.results}
+    twins |= {f.feature: f.feature for f in emitted.outputs}
+    with staged_files(package_files(emitted)) as folder, staged_files(package_files(plain)) as other:
+        seen = _compared(Both(read_package(folder), read_package(other), twins), feeds, whole)
     parts: dict[Op, list[Seen]] = {}
     for name, op in emitted.origins.items():
         if name in seen:
@@ -149,7 +153,16 @@ def _judged(op: Op, parts: Sequence[Seen], levels: Mapping[Value, float]) -> Ite
         yield Finding(op, "diverges", f"halves leave {after:.1f} dB of its result, and what it reads has {read}")
 
 
-def _compared(package: Package, feeds: Feeds, whole: Collection[str]) -> dict[str, Seen]:
+@dataclass(frozen=True)
+class Both:
+    """A package in halves and one in float32; `twins` has the name in halves of what both have, by that in float32."""
+
+    narrow: Package
+    plain: Package
+    twins: Mapping[str, str]
+
+
+def _compared(both: Both, feeds: Feeds, whole: Collection[str]) -> dict[str, Seen]:
     """Every float that the program makes, and the integers `whole`, in halves and in float32, as many at a time as may
     be held."""
     seen: dict[str, Seen] = {}
@@ -158,26 +171,31 @@ def _compared(package: Package, feeds: Feeds, whole: Collection[str]) -> dict[st
         if x.dtype.kind == "f" or name in whole:
             seen[name] = Seen(x.nbytes)
 
-    Evaluator(package, halves=False, observe=sized).run(feeds[0])
+    Evaluator(both.narrow, halves=False, observe=sized).run(feeds[0])
     for group in _groups(seen):
         for sample in feeds:
-            _compare(package, sample, group, seen)
+            _compare(both, sample, group, seen)
     return seen
 
 
-def _compare(package: Package, sample: Mapping[str, Array], group: set[str], seen: dict[str, Seen]) -> None:
+def _compare(both: Both, sample: Mapping[str, Array], group: set[str], seen: dict[str, Seen]) -> None:
     held: dict[str, Array] = {}
 
     def hold(_: Operation, name: str, x: Array) -> None:
         if name in group:
             held[name] = x
 
+    def exact(_: Operation, name: str, x: Array) -> None:
+        if (twin := both.twins.get(name)) in held:
+            held[twin] = x
+
     def compare(_: Operation, name: str, x: Array) -> None:
         if name in held:
             seen[name].compare(x, held.pop(name))
 
-    Evaluator(package, halves=False, observe=hold).run(sample)
-    Evaluator(package, halves=True, observe=compare).run(sample)
+    Evaluator(both.narrow, halves=False, observe=hold).run(sample)
+    Evaluator(both.plain, halves=False, observe=exact).run(sample)
+    Evaluator(both.narrow, halves=True, observe=compare).run(sample)
 
 
 def _groups(seen: Mapping[str, Seen]) -> list[set[str]]:

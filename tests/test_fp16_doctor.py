@@ -102,6 +102,19 @@ def test_noise_where_zeros_are_meant() -> None:
     assert seen.decibels == -np.inf
 
 
+def test_a_constant_that_halves_make_zero() -> None:
+    """A sum with 1e-9 where there is nothing else, and what makes numbers of it again."""
+    net = Network(3)
+    x = net.floats(4, 8)
+    small = net.build.op("add", net.build.op("sub", x, x), net.build.const(np.float32(1e-9)))
+    large = net.build.op("mul", small, net.build.const(np.float32(5e4)))
+    net.named("y", net.build.op("mul", large, net.build.const(np.float32(5e4))))
+    found, wide = operators_to_widen(net.graph.module, IOS18, [net.feeds])
+    assert [(f.op, f.what) for f in found.findings] == [(small.op, "diverges")]
+    assert small.op in wide
+    assert diagnose(net.graph.module, IOS18, [net.feeds], wide).healthy
+
+
 def test_nothing_to_find() -> None:
     net = Network(3)
     net.named("y", net.build.op("tanh", net.floats(4, 8)))
