@@ -17,7 +17,7 @@ from edgec.package_entries import Entries, package_entries
 from edgec.package_files import label_files, port_of, presentation_of, swift_files
 from edgec.package_verify import RUNNERS, spread, verify_package
 from edgec.residency import residency_facts
-from edgec.runtime.coreml.check import check_package
+from edgec.runtime.coreml.check import contradictions
 from edgec.runtime.coreml.package import read_package
 from edgec.targets.apple.features import Interface, at_shape
 from edgec.targets.c.emit_interface import c_name
@@ -89,9 +89,10 @@ def make_package(module: Module, request: Request, deployment: Deployment) -> Ma
     progress("reading the package back")
     check_reload(inside)
     with staged_files(inside) as folder:
-        if wrong := check_package(folder):
+        saved = read_package(folder)
+        if wrong := contradictions(saved):
             raise VerifyError(f"the package contradicts itself: {wrong[0]}")
-        receipt["residency"] = residency_facts(read_package(folder))
+        receipt["residency"] = residency_facts(saved)
     calls: dict[str, Any] = {}
     if options.verify != "none":
         progress("verifying against the reference")

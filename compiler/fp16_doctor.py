@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from edgec.artifact import staged_files
+from edgec.emitted_package import saved
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.types import FLOATS
 from edgec.narrowed import HALVES_DB
 from edgec.runtime.coreml.evaluate import Evaluator
-from edgec.runtime.coreml.package import Package, read_package
+from edgec.runtime.coreml.package import Package
 from edgec.runtime.coreml.program import Operation
 from edgec.targets.coreml.deployment import Deployment
 
@@ -90,22 +91,48 @@ class Diagnosis:
         return not overflow and all(level >= wanted[name] for name, level in self.outputs.items())
 
 
+@dataclass(frozen=True)
+class Plain:
+    """The package in float32, and the names of the graph's values in it. Both are empty where states forbid one: Core
+    ML's are halves in any case."""
+
+    package: Package | None
+    names: Mapping[Value, str]
+
+
 def diagnose(module: Module, deployment: Deployment, samples: Feeds, wide: Collection[Op] = ()) -> Diagnosis:
     """Of the entry `main`, on which all passes have run; the operators in `wide` are in float32 already."""
-    from edgec.targets.coreml.package import package_files
+    with _in_float32(module, deployment) as plain:
+        return _diagnosis(module, deployment, samples, wide, beyond_halves(module.entries["main"]), plain)
+
+
+@contextmanager
+def _in_float32(module: Module, deployment: Deployment) -> Iterator[Plain]:
+    from edgec.targets.coreml.program import emit
+
+    if module.entries["main"].states:
+        yield Plain(None, {})
+        return
+    emitted = emit(module, deployment, False)
+    with saved(emitted) as package:
+        yield Plain(package, emitted.results)
+
+
+def _diagnosis(
+    module: Module, deployment: Deployment, samples: Feeds, wide: Collection[Op], held: Mapping[Op, float], plain: Plain
+) -> Diagnosis:
+    """`held` are what `beyond_halves` says."""
     from edgec.targets.coreml.program import emit
 
     graph = module.entries["main"]
-    held = beyond_halves(graph)
     emitted = emit(module, deployment, True, {*wide, *held})
-    plain = emitted if graph.states else emit(module, deployment, False)  # states are halves in any case
     features = {f.name: f.feature for f in emitted.inputs}
     feeds = [{features[name]: x for name, x in sample.items()} for sample in samples]
     whole = {f.feature: f.name for f in emitted.outputs if f.stored == "i32"}
-    twins = {plain.results[v]: name for v, name in emitted.results.items() if v in plain.results}
+    twins = {plain.names[v]: name for v, name in emitted.results.items() if v in plain.names}
     twins |= {f.feature: f.feature for f in emitted.outputs}
-    with staged_files(package_files(emitted)) as folder, staged_files(package_files(plain)) as other:
-        seen = _compared(Both(read_package(folder), read_package(other), twins), feeds, whole)
+    with saved(emitted) as package:
+        seen = _compared(Both(package, plain.package, twins), feeds, whole)
     parts: dict[Op, list[Seen]] = {}
     for name, op in emitted.origins.items():
         if name in seen:
@@ -158,7 +185,7 @@ class Both:
     """A package in halves and one in float32; `twins` has the name in halves of what both have, by that in float32."""
 
     narrow: Package
-    plain: Package
+    plain: Package | None
     twins: Mapping[str, str]
 
 
@@ -194,7 +221,8 @@ def _compare(both: Both, sample: Mapping[str, Array], group: set[str], seen: dic
             seen[name].compare(x, held.pop(name))
 
     Evaluator(both.narrow, halves=False, observe=hold).run(sample)
-    Evaluator(both.plain, halves=False, observe=exact).run(sample)
+    if both.plain is not None:
+        Evaluator(both.plain, halves=False, observe=exact).run(sample)
     Evaluator(both.narrow, halves=True, observe=compare).run(sample)
 
 
@@ -215,20 +243,26 @@ def operators_to_widen(module: Module, deployment: Deployment, samples: Feeds) -
     output keeps LEAST_DB: found one after the other, the first ones first; then those are left out again without which
     it still holds."""
     graph = module.entries["main"]
-    first = found = diagnose(module, deployment, samples)
+    held = beyond_halves(graph)
     wide: set[Op] = set()
-    while not found.healthy:
-        more = {f.op for f in found.findings if f.what == "overflows"} - wide
-        more = more or _to_blame(graph, found, wide)
-        if not more:
-            return first, wide
-        wide |= more
-        found = diagnose(module, deployment, samples, wide)
+    with _in_float32(module, deployment) as plain:
 
-    def enough(ops: set[Op]) -> bool:
-        return not beyond_halves(graph).keys() - ops and diagnose(module, deployment, samples, ops).healthy
+        def diagnosed(ops: Collection[Op]) -> Diagnosis:
+            return _diagnosis(module, deployment, samples, ops, held, plain)
 
-    return first, _fewest([op for op in graph.ops if op in wide], enough)
+        first = found = diagnosed(wide)
+        while not found.healthy:
+            more = {f.op for f in found.findings if f.what == "overflows"} - wide
+            more = more or _to_blame(graph, found, wide)
+            if not more:
+                return first, wide
+            wide |= more
+            found = diagnosed(wide)
+
+        def enough(ops: set[Op]) -> bool:
+            return not held.keys() - ops and diagnosed(ops).healthy
+
+        return first, _fewest([op for op in graph.ops if op in wide], enough)
 
 
 def _fewest(ops: Sequence[Op], enough: Callable[[set[Op]], bool]) -> set[Op]:

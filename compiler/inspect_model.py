@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edgec.artifact import RECEIPT, staged_files
+from edgec.artifact import RECEIPT
+from edgec.emitted_package import saved
 from edgec.gains import account
 from edgec.inspect_package import inspect_package
 from edgec.ir.errors import UnsupportedError
@@ -26,7 +27,6 @@ from edgec.plan_facts import memory_map, plan_facts, step_list
 from edgec.quantised_model import is_quantised, settle_quantised
 from edgec.receipt_text import account_lines, checked_lines, leaving_lines, quantization_lines
 from edgec.residency import residency_facts
-from edgec.runtime.coreml.package import read_package
 from edgec.runtime.coreml.runner import package_path
 from edgec.runtime.errors import RunError
 from edgec.runtime.manifest import check_files, read_manifest
@@ -70,7 +70,6 @@ def inspect_model(path: Path, bindings: ImportOptions, target: str) -> Iterator[
 
 def _package(module: Module, deployment: Deployment) -> Iterator[str]:
     """What would be emitted for Core ML."""
-    from edgec.targets.coreml.package import package_files
     from edgec.targets.coreml.program import emit
 
     run_pipeline(module, COREML)
@@ -81,8 +80,8 @@ def _package(module: Module, deployment: Deployment) -> Iterator[str]:
         raise
     yield f"for {deployment.systems}, computing in halves: {emitted.operators} operators of {deployment.opset}"
     yield from (f"  note: {note}" for note in emitted.notes)
-    with staged_files(package_files(emitted)) as folder:
-        yield from leaving_lines(residency_facts(read_package(folder)))
+    with saved(emitted) as package:
+        yield from leaving_lines(residency_facts(package))
 
 
 def _library(module: Module, device: Device, target: str, stem: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgec.receipt_text import leaving_lines
 from edgec.residency import residency_facts
-from edgec.runtime.coreml.check import check_package
+from edgec.runtime.coreml.check import contradictions
 from edgec.runtime.coreml.description import Interface
 from edgec.runtime.coreml.package import read_package
 from edgec.runtime.coreml.program import Block, Function, Operation
@@ -30,8 +30,7 @@ def inspect_package(directory: Path) -> Iterator[str]:
         if function is not None:
             yield from _operators(function)
     yield from leaving_lines(residency_facts(package))
-    findings = check_package(directory)
-    yield from (f"  WRONG: {finding}" for finding in findings)
+    yield from (f"  WRONG: {finding}" for finding in contradictions(package))
 
 
 def _interface(interface: Interface, default: bool) -> Iterator[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edgec.artifact import staged_files
+from edgec.emitted_package import saved
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.macs import macs_of, macs_share, total_macs
 from edgec.ir.types import Quant, Type
@@ -23,7 +23,7 @@ from edgec.passes.quantize_weights import quantize_weights
 from edgec.passes.weights import half_above
 from edgec.quantize import grid_of
 from edgec.runtime.coreml.evaluate import Evaluator
-from edgec.runtime.coreml.package import Package, read_package
+from edgec.runtime.coreml.package import Package
 from edgec.runtime.coreml.program import Operation
 from edgec.targets.coreml.deployment import Deployment
 
@@ -81,14 +81,12 @@ def _store_in_bytes(graph: Graph, value: Value, readers: Sequence[Op], grid: tup
 def _ranges(
     module: Module, deployment: Deployment, samples: Samples, values: Sequence[Value], observer: str
 ) -> dict[Value, tuple[float, float]]:  # fmt: skip
-    from edgec.targets.coreml.package import package_files
     from edgec.targets.coreml.program import emit
 
     emitted = emit(module, deployment, halves=False)
     features = {f.name: f.feature for f in emitted.inputs}
     names = {emitted.results[v]: v for v in values if v in emitted.results}
-    with staged_files(package_files(emitted)) as folder:
-        package = read_package(folder)
+    with saved(emitted) as package:
         feeds = [{features[name]: x for name, x in sample.items()} for sample in samples]
         return measure_ranges(lambda: _seen(package, feeds, names), observer)
 

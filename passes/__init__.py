@@ -103,16 +103,8 @@ PASSES: dict[str, Callable[..., bool]] = {
     )
 }
 
-# up to where every operator is what it will be, but for what is fused into the operator before it
-SETTLED: tuple[str, ...] = (
-    # what is computed in float32, so that every other pass sees it
-    "widen_halves",
-    # clean up, so that patterns see one form
-    "remove_dead_code",
-    "remove_identity",
-    "merge_duplicates",
-    "raise_dequantize",  # before patterns and layout: what moved bytes moves floats
-    # long-hand forms, innermost first: softmax before the attention around it, norms before their parts are changed
+# long-hand forms, innermost first: softmax before the attention around it, norms before their parts are changed
+LONG_HAND: tuple[str, ...] = (
     "recognize_one_hot",
     "recognize_gelu",
     "recognize_silu",
@@ -124,6 +116,18 @@ SETTLED: tuple[str, ...] = (
     "fold_into_table",  # functions of an embedding are another embedding
     "reduce_strength",  # what was not recognised
     "gather_to_slice",  # slices commute with transposes, gathers do not
+)
+
+# up to where every operator is what it will be, but for what is fused into the operator before it
+SETTLED: tuple[str, ...] = (
+    # what is computed in float32, so that every other pass sees it
+    "widen_halves",
+    # clean up, so that patterns see one form
+    "remove_dead_code",
+    "remove_identity",
+    "merge_duplicates",
+    "raise_dequantize",  # before patterns and layout: what moved bytes moves floats
+    *LONG_HAND,
     # settle the layout, so that what stands between a convolution and what it fuses with is gone
     "fold_pad",
     # after the padding is known, before the layout stands between a frame's preparation and the convolution
@@ -176,18 +180,7 @@ COREML: tuple[str, ...] = (
     "remove_identity",
     "merge_duplicates",
     "raise_dequantize",
-    # long-hand forms, as in SETTLED
-    "recognize_one_hot",
-    "recognize_gelu",
-    "recognize_silu",
-    "recognize_hard_swish",
-    "recognize_softmax",
-    "recognize_layer_norm",
-    "recognize_rms_norm",
-    "recognize_attention",
-    "fold_into_table",
-    "reduce_strength",  # what was not recognised
-    "gather_to_slice",
+    *LONG_HAND,
     "fold_pad",
     "fold_input_affine",
     "fold_batch_norm",

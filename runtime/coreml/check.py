@@ -32,7 +32,11 @@ class Finding:
 
 def check_package(path: str | Path) -> list[Finding]:
     """All findings of a package; PackageError when it cannot be read at all."""
-    package = read_package(path)
+    return contradictions(read_package(path))
+
+
+def contradictions(package: Package) -> list[Finding]:
+    """The same of a package that is read already."""
     findings = [Finding("", sentence) for sentence in _package(package)]
     for name, function in package.program.functions.items():
         findings += [Finding(name, sentence) for sentence in _function(function, package)]
