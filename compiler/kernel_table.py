@@ -12,7 +12,7 @@ from edgec.ir.build import Builder
 from edgec.ir.errors import IRError, UnsupportedError
 from edgec.ir.graph import Graph, Module
 from edgec.ir.ops import OPS
-from edgec.ir.types import DTYPES, Type
+from edgec.ir.types import DTYPES, Type, bits_of
 from edgec.passes import CPU_FLOAT
 from edgec.pipeline import run_pipeline
 from edgec.target_table import TARGETS, Target
@@ -102,7 +102,7 @@ def _attributes(kind: str, dtype: str, byte: str) -> Iterator[tuple[str, Any]]:
     if kind == "quantize_rows":
         yield "to", byte
     if kind == "bitcast":
-        yield "to", {8: "i64", 4: "i32", 2: "i16", 1: "i8"}[DTYPES[dtype].itemsize]
+        yield "to", {64: "i64", 32: "i32", 16: "i16", 8: "i8", 4: "i4", 2: "i2"}[bits_of(dtype)]
 
 
 def sample_graph(kind: str, dtype: str, byte: str = "i8") -> Graph | None:

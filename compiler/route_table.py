@@ -8,15 +8,14 @@ from edgec.ir.types import DTYPES
 from edgec.kernel_table import sample_graph
 from edgec.passes import COREML
 from edgec.pipeline import run_pipeline
+from edgec.targets.apple.features import LACKS
 from edgec.targets.coreml.deployment import Deployment
-
-HAS_NOT = ("f64", "bf16")  # Core ML has none of these at all
 
 
 def routes_missing(deployment: Deployment) -> dict[str, tuple[str, ...]]:
     """Operator -> the element types that it takes and that have no form there, but for those that nothing has."""
     return {
-        kind: tuple(d for d in DTYPES if d not in HAS_NOT and not _emits(kind, d, deployment)) for kind in sorted(OPS)
+        kind: tuple(d for d in DTYPES if d not in LACKS and not _emits(kind, d, deployment)) for kind in sorted(OPS)
     }
 
 

@@ -26,9 +26,9 @@ Written by `python -m edgec.supported_ops > SUPPORTED_OPS.md`; a test compares i
 
 Opsets {OLDEST_OPSET} to the newest of the installed onnx. Shapes are static once `--shape` has bound the symbolic ones.
 Operands that must be constant may depend on shapes and on inputs that `--const` binds. Sequences and optionals live
-inside a model and not at its border. Strings and complex numbers are refused; of element types of 8 bits and less other
-than int8, uint8 and bool there are constants, which DequantizeLinear and Cast take. A refusal names the operator, its
-node and the sentence of this table; all of a model's refusals come at once, before anything is compiled.
+inside a model and not at its border. Strings and complex numbers are refused; tensors of 8-bit floats, of 4 and of 2
+bits go wherever ONNX has them. A refusal names the operator, its node and the sentence of this table; all of a model's
+refusals come at once, before anything is compiled.
 
 """
 KERNELS = """

@@ -32,18 +32,34 @@ _NUMPY = {
 }
 
 
+# types that numpy gets from the package ml_dtypes; those of 8 bits and fewer have a byte an element
+_ML_DTYPES = {
+    "bf16": "bfloat16",
+    "f8e4m3fn": "float8_e4m3fn",
+    "f8e4m3fnuz": "float8_e4m3fnuz",
+    "f8e5m2": "float8_e5m2",
+    "f8e5m2fnuz": "float8_e5m2fnuz",
+    "f8e8m0": "float8_e8m0fnu",
+    "f4e2m1": "float4_e2m1fn",
+    "i4": "int4",
+    "u4": "uint4",
+    "i2": "int2",
+    "u2": "uint2",
+}
+
+
 def numpy_dtype(name: str) -> np.dtype[Any]:
-    """numpy's dtype of an element type; bf16 comes from ml_dtypes, imported only then."""
-    if name == "bf16":
-        try:
-            import ml_dtypes
-        except ImportError as error:
-            raise RunError(
-                "this model has bf16 tensors, which numpy gets from the package ml_dtypes: install it"
-            ) from error
-        found: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
-        return found
-    return np.dtype(_NUMPY[name])
+    """numpy's dtype of an element type; ml_dtypes is imported only for those that numpy has not."""
+    if name in _NUMPY:
+        return np.dtype(_NUMPY[name])
+    try:
+        import ml_dtypes
+    except ImportError as error:
+        raise RunError(
+            f"this model has {name} tensors, which numpy gets from the package ml_dtypes: install it"
+        ) from error
+    found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, _ML_DTYPES[name]))
+    return found
 
 
 @dataclass(frozen=True)
@@ -145,7 +161,7 @@ def _manifest(folder: Path, raw: dict[str, Any]) -> Manifest:
 def _tensors(items: list[dict[str, Any]]) -> tuple[TensorInfo, ...]:
     tensors = tuple(TensorInfo(str(t["name"]), str(t["dtype"]), tuple(map(int, t["shape"]))) for t in items)
     for tensor in tensors:
-        if tensor.dtype != "bf16" and tensor.dtype not in _NUMPY:
+        if tensor.dtype not in {**_NUMPY, **_ML_DTYPES}:
             raise ValueError(f"unknown dtype {tensor.dtype}")
     return tensors
 

@@ -18,7 +18,7 @@ from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.origin import Origin
 from edgec.onnx_import import limits
 from edgec.onnx_import.functions import bound_nodes, key_of, standard_body
-from edgec.onnx_import.items import Item, Missing, Narrow, reasons_of
+from edgec.onnx_import.items import Item, Missing, reasons_of
 from edgec.onnx_import.node import Node, Refusal, describe
 from edgec.onnx_import.ops import TABLE
 from edgec.onnx_import.ops.refused import REFUSED
@@ -26,15 +26,7 @@ from edgec.onnx_import.options import ImportOptions
 from edgec.onnx_import.prepare import bind_dims, check_output, constant_input, free_inputs, input_types
 from edgec.onnx_import.reader import DOMAINS, read_model, standard_opset
 from edgec.onnx_import.signature import check_operands
-from edgec.onnx_import.tensors import (
-    ELEMENTS,
-    NARROW,
-    DtypeUnsupported,
-    array_of,
-    dense_of,
-    element_name,
-    narrow_of,
-)
+from edgec.onnx_import.tensors import ELEMENTS, DtypeUnsupported, array_of, dense_of
 from edgec.onnx_import.topology import live_in_order
 
 KINDS = {
@@ -133,10 +125,6 @@ class Walk:
         missing = [item for item in results if isinstance(item, Missing)]
         if missing:
             raise UnsupportedError(reasons_of(missing))
-        outputs = zip(model.graph.output, results, strict=True)
-        small = [(info.name, x) for info, x in outputs if isinstance(x, Narrow)]
-        if small:
-            raise UnsupportedError([f"output '{name}' is of {x.element}; only constants are" for name, x in small])
         odd = [i.name for i, item in zip(model.graph.output, results, strict=True) if not isinstance(item, Value)]
         if odd:
             raise UnsupportedError([f"output '{name}' is a sequence or an optional, not a tensor" for name in odd])
@@ -207,15 +195,12 @@ class Walk:
         try:
             if isinstance(tensor, SparseTensorProto):
                 return self.graph.constant(dense_of(tensor, self.spend), name)
-            narrow = tensor.data_type in NARROW
-            array = narrow_of(tensor, self.folder) if narrow else array_of(tensor, self.folder)
+            array = array_of(tensor, self.folder)
         except DtypeUnsupported as error:
             return Missing(0, f"tensor '{name}' {error}")
         self.stored += array.nbytes
         if self.stored > limits.STORED_BYTES:
             raise ModelError(f"the model's weights are too large: {limits.STORED_BYTES} bytes are allowed")
-        if narrow:
-            return Narrow(element_name(tensor.data_type), array)
         return self.graph.constant(array, name)
 
     # -- nodes ------------------------------------------------------------------------------------------------

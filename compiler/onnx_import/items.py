@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from edgec.ir.graph import Value
 
 
@@ -26,15 +24,6 @@ class Maybe:
     item: Value | TensorList | None
 
 
-@dataclass(frozen=True, eq=False)
-class Narrow:
-    """A constant of an element type that the IR does not have, such as int4 or float8e4m3fn, in one that holds its
-    numbers: i8, u8 or f32."""
-
-    element: str
-    array: np.ndarray
-
-
 @dataclass(frozen=True)
 class Missing:
     """Result of a node that could not be imported. `reason` is empty when only an operand was missing.
@@ -47,7 +36,7 @@ class Missing:
     needs: tuple[Missing, ...] = field(default=(), repr=False)
 
 
-Item = Value | TensorList | Maybe | Narrow | Missing | None
+Item = Value | TensorList | Maybe | Missing | None
 
 
 def reasons_of(roots: list[Missing]) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 from onnx import GraphProto, ValueInfoProto
 
 from edgec.ir.errors import ModelError, UnsupportedError, UsageError
-from edgec.ir.types import DTYPES, Type
+from edgec.ir.types import DTYPES, FLOATS, NARROW_FLOATS, Type
 from edgec.onnx_import import limits
 from edgec.onnx_import.options import ImportOptions
 from edgec.onnx_import.tensors import ELEMENTS, dtype_of, element_name
@@ -97,11 +97,13 @@ def input_types(infos: Iterable[ValueInfoProto], options: ImportOptions, bound: 
 
 def constant_input(info: ValueInfoProto, array: np.ndarray) -> np.ndarray:
     """Contents given by `--const` in the input's own dtype and rank."""
-    dtype = DTYPES[dtype_of(info.type.tensor_type.elem_type)]
+    name = dtype_of(info.type.tensor_type.elem_type)
+    dtype, real = DTYPES[name], name in FLOATS | NARROW_FLOATS
     with np.errstate(all="ignore"):
         cast = array.astype(dtype)
-    same_kind = (array.dtype.kind in "fV") == (dtype.kind in "fV") or array.dtype.kind in "iu"
-    if not same_kind or (dtype.kind in "iu" and array.dtype.kind in "iu" and np.any(cast != array)):
+    whole = array.dtype.kind in "iu"
+    same_kind = array.dtype == dtype or (array.dtype.kind in "fV") == real or whole
+    if not same_kind or (whole and not real and np.any(cast.astype(array.dtype) != array)):
         raise UsageError(f"--const {info.name} is {array.dtype}, which does not fit the model's {dtype}")
     dims = declared_dims(info)
     return cast.reshape((1,) * len(dims)) if dims is not None and cast.size == 1 else cast

@@ -12,12 +12,14 @@ from onnx import NodeProto
 
 from edgec.ir.errors import ModelError
 from edgec.ir.graph import Value
-from edgec.onnx_import.items import Item, Maybe, Narrow, TensorList
+from edgec.onnx_import.items import Item, Maybe, TensorList
 
 # IR dtype -> the name in ONNX's type strings
 SPELLED: dict[str, str] = {
     "f64": "double", "f32": "float", "f16": "float16", "bf16": "bfloat16", "i64": "int64", "i32": "int32",
     "i16": "int16", "i8": "int8", "u64": "uint64", "u32": "uint32", "u16": "uint16", "u8": "uint8", "bool": "bool",
+    "f8e4m3fn": "float8e4m3fn", "f8e4m3fnuz": "float8e4m3fnuz", "f8e5m2": "float8e5m2", "f8e5m2fnuz": "float8e5m2fnuz",
+    "f8e8m0": "float8e8m0", "f4e2m1": "float4e2m1", "i4": "int4", "u4": "uint4", "i2": "int2", "u2": "uint2",
 }  # fmt: skip
 
 Formal = tuple[str, str, frozenset[str], bool]  # name, type variable, legal types, one type for all (variadic)
@@ -41,8 +43,6 @@ def spelled(item: Item) -> str:
     """Type of an item as ONNX writes it; nothing when that is not known."""
     if isinstance(item, Value):
         return f"tensor({SPELLED[item.type.dtype]})"
-    if isinstance(item, Narrow):
-        return f"tensor({item.element})"
     if isinstance(item, TensorList) and item.items:
         return f"seq(tensor({SPELLED[item.items[0].type.dtype]}))"
     if isinstance(item, Maybe) and isinstance(item.item, Value):

@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from edgec.ir.errors import ModelError
-from edgec.ir.types import DTYPES
+from edgec.ir.types import DTYPES, bits_of
 from edgec.onnx_import import limits
 
 # ONNX element type -> IR dtype name
@@ -30,18 +30,16 @@ ELEMENTS: dict[int, str] = {
     TensorProto.UINT16: "u16",
     TensorProto.UINT8: "u8",
     TensorProto.BOOL: "bool",
-}
-# element types that only constants have -> the dtype that holds their numbers, and their bits
-NARROW: dict[int, tuple[str, int]] = {
-    TensorProto.INT4: ("i8", 4),
-    TensorProto.UINT4: ("u8", 4),
-    TensorProto.INT2: ("i8", 2),
-    TensorProto.UINT2: ("u8", 2),
-    TensorProto.FLOAT8E4M3FN: ("f32", 8),
-    TensorProto.FLOAT8E4M3FNUZ: ("f32", 8),
-    TensorProto.FLOAT8E5M2: ("f32", 8),
-    TensorProto.FLOAT8E5M2FNUZ: ("f32", 8),
-    TensorProto.FLOAT4E2M1: ("f32", 4),
+    TensorProto.FLOAT8E4M3FN: "f8e4m3fn",
+    TensorProto.FLOAT8E4M3FNUZ: "f8e4m3fnuz",
+    TensorProto.FLOAT8E5M2: "f8e5m2",
+    TensorProto.FLOAT8E5M2FNUZ: "f8e5m2fnuz",
+    TensorProto.FLOAT8E8M0: "f8e8m0",
+    TensorProto.FLOAT4E2M1: "f4e2m1",
+    TensorProto.INT4: "i4",
+    TensorProto.UINT4: "u4",
+    TensorProto.INT2: "i2",
+    TensorProto.UINT2: "u2",
 }
 CODES: dict[str, int] = {name: code for code, name in ELEMENTS.items()}
 
@@ -67,37 +65,22 @@ def dtype_of(code: int) -> str:
     return ELEMENTS[code]
 
 
-def narrow_of(tensor: TensorProto, folder: Path) -> np.ndarray:
-    """Numbers of a tensor of NARROW elements, in the dtype that holds them."""
-    what = f"tensor '{tensor.name}'"
-    shape = limits.check_stored(tensor.dims, what)
-    dtype, bits = NARROW[tensor.data_type]
-    packed = -(-math.prod(shape) * bits // 8)
-    if tensor.data_location == TensorProto.EXTERNAL:
-        data = map_external(tensor, (packed,), np.dtype(np.uint8), folder).tobytes()
-        tensor = TensorProto(data_type=tensor.data_type, dims=tensor.dims, raw_data=data, name=tensor.name)
-    if tensor.HasField("raw_data") and len(tensor.raw_data) != packed:
-        raise ModelError(f"{what} has {len(tensor.raw_data)} bytes of data; its shape {list(shape)} needs {packed}")
-    try:
-        return np.asarray(numpy_helper.to_array(tensor)).astype(DTYPES[dtype]).reshape(shape)
-    except (ValueError, TypeError) as error:
-        raise ModelError(f"{what} cannot be read: {error}") from error
-
-
 def array_of(tensor: TensorProto, folder: Path | None = None) -> np.ndarray:
     """Contents of a tensor; external data is mapped from `folder`. ModelError when they do not fit its shape."""
     what = f"tensor '{tensor.name}'"
     shape = limits.check_stored(tensor.dims, what)
-    dtype = DTYPES[dtype_of(tensor.data_type)]
+    name = dtype_of(tensor.data_type)
+    dtype = DTYPES[name]
+    nbytes = -(-math.prod(shape) * bits_of(name) // 8)  # elements of fewer bits lie side by side
     if tensor.data_location == TensorProto.EXTERNAL:
         if folder is None:
             raise ModelError(f"{what} has external data, which is not allowed here")
-        return map_external(tensor, shape, dtype, folder)
-    count = math.prod(shape)
-    if tensor.HasField("raw_data") and len(tensor.raw_data) != count * dtype.itemsize:
-        raise ModelError(
-            f"{what} has {len(tensor.raw_data)} bytes of data; its shape {list(shape)} needs {count * dtype.itemsize}"
-        )
+        if bits_of(name) >= 8:
+            return map_external(tensor, shape, dtype, folder)
+        data = map_external(tensor, (nbytes,), np.dtype(np.uint8), folder).tobytes()
+        tensor = TensorProto(data_type=tensor.data_type, dims=tensor.dims, raw_data=data, name=tensor.name)
+    if tensor.HasField("raw_data") and len(tensor.raw_data) != nbytes:
+        raise ModelError(f"{what} has {len(tensor.raw_data)} bytes of data; its shape {list(shape)} needs {nbytes}")
     try:
         return np.asarray(numpy_helper.to_array(tensor)).astype(dtype, copy=False).reshape(shape)
     except (ValueError, TypeError) as error:

@@ -34,7 +34,9 @@ enum {
   EDGEC_NO_TILES = -5       /* the system does not let this process use AMX, for which the model was compiled */
 };
 
-/* Types of elements; bool is one byte, 0 or 1. */
+/* Types of elements; bool is one byte, 0 or 1. What follows it has 8 bits or fewer and takes a byte an element, a
+   uint8_t: its low bits are the element, bits above it are 0 in outputs and mean nothing in inputs. EDGEC_I4 and
+   EDGEC_I2 are two's complement: (int8_t)(x << 4) >> 4 is the number of four bits. */
 enum {
   EDGEC_F64 = 1,
   EDGEC_F32 = 2,
@@ -48,7 +50,17 @@ enum {
   EDGEC_U32 = 10,
   EDGEC_U16 = 11,
   EDGEC_U8 = 12,
-  EDGEC_BOOL = 13
+  EDGEC_BOOL = 13,
+  EDGEC_F8E4M3FN = 14,
+  EDGEC_F8E4M3FNUZ = 15,
+  EDGEC_F8E5M2 = 16,
+  EDGEC_F8E5M2FNUZ = 17,
+  EDGEC_F8E8M0 = 18,
+  EDGEC_F4E2M1 = 19,
+  EDGEC_I4 = 20,
+  EDGEC_U4 = 21,
+  EDGEC_I2 = 22,
+  EDGEC_U2 = 23
 };
 
 typedef struct edgec_tensor_info {

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 
 from edgec.ir.errors import UnsupportedError, UsageError
 from edgec.ir.graph import Graph, Value
-from edgec.ir.types import INTEGERS
+from edgec.ir.types import INTEGERS, NARROW
 from edgec.targets.apple.labels import Classifier, classifier_of
 from edgec.targets.apple.metadata import Metadata
 from edgec.targets.apple.sizes import Sizes
 
 MOST_RANK = 5
+LACKS = frozenset({"f64", "bf16"}) | NARROW  # element types that neither arrays nor operators have
 COLORS = {"rgb": 3, "bgr": 3, "gray": 1}
 
 
@@ -109,7 +110,7 @@ def _refusals(what: str, name: str, value: Value, format: str) -> list[str]:
         found.append(f"{what} '{name}' has {type.rank} dimensions, and {format}'s arrays have at most {MOST_RANK}")
     if not type.size:
         found.append(f"{what} '{name}' is {type}, and {format} has no empty arrays")
-    if type.dtype in ("f64", "bf16"):
+    if type.dtype in LACKS:
         found.append(f"{what} '{name}' is {type}, and {format} has no {type.dtype}")
     if what == "state" and type.dtype not in ("f32", "f16"):
         found.append(f"state '{name}' is {type}, and {format}'s states hold float16 only")

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from importlib.resources import files
 
+from edgec.ir.types import NARROW
 from edgec.plan.plan import Arg, Block, Call, Plan, Pointer, Port, Struct, Symbol
 from edgec.targets.c import weights
 from edgec.targets.c.element import section_of
@@ -31,6 +32,7 @@ _CODES = {
     "u16": "EDGEC_U16",
     "u8": "EDGEC_U8",
     "bool": "EDGEC_BOOL",
+    **{dtype: f"EDGEC_{dtype.upper()}" for dtype in NARROW},
 }
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from edgec.ir.errors import IRError, UnsupportedError, UsageError
 from edgec.ir.graph import Graph, Op
-from edgec.targets.apple.features import Interface
+from edgec.targets.apple.features import LACKS, Interface
 from edgec.targets.apple.labels import Classifier
 from edgec.targets.coreml.deployment import Deployment
 from edgec.targets.coreml.emission import Emission, NoRoute
@@ -105,7 +105,7 @@ def _emit(e: Emission, op: Op, refused: list[str]) -> None:
     e.begin(op)
     try:
         for value in (*op.inputs, *op.results):
-            if value is not None and value.type.dtype in ("f64", "bf16"):
+            if value is not None and value.type.dtype in LACKS:
                 raise NoRoute(f"is of {value.type.dtype}, which Core ML has not")
         route = route_of(op)
         if route is None:

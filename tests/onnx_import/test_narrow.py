@@ -150,12 +150,15 @@ def test_rows_in_another_order_are_refused(tmp_path: Path) -> None:
         import_model(path)
 
 
-def test_other_operators_refuse_few_bits(tmp_path: Path) -> None:
+def test_few_bits_are_moved(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Transpose", ["w"], ["t"], name="it"),
-        helper.make_node("DequantizeLinear", ["t", "s"], ["y"]),
+        helper.make_node("DequantizeLinear", ["t", "s"], ["c"]),
+        helper.make_node("Mul", ["x", "c"], ["y"]),
     ]
-    constants = {"w": tensor("w", "INT4", numbers_of("INT4", 3, 5)), "s": np.float32(1)}
-    path = written(made(nodes, constants, {"x": (1,)}, {"y": F32}), tmp_path)
-    with pytest.raises(UnsupportedError, match="Transpose 'it' has an operand of int4; DequantizeLinear and Cast take"):
-        import_model(path)
+    numbers = numbers_of("INT4", 3, 5)
+    constants = {"w": tensor("w", "INT4", numbers), "s": np.float32(0.5)}
+    module = import_model(written(made(nodes, constants, {"x": (1,)}, {"y": F32}), tmp_path))
+    found = interp.run(module.entries["main"], {"x": np.ones(1, np.float32)})["y"]
+    np.testing.assert_array_equal(found, 0.5 * numbers.astype(np.float32).T)
+    assert module.narrow == {"int4": 15}

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from edgec.ir.errors import IRError
+from edgec.ir.narrow import ROUND_MODES, narrowed, widened
 from edgec.ir.ops import row_rules
 from edgec.ir.ops.row import REQUIRED, Attrs, OpRow
-from edgec.ir.types import DTYPES, FLOATS, INTEGERS, SIGNED, Type
+from edgec.ir.types import DTYPES, FLOATS, INTEGERS, NARROW, SIGNED, WIDE, Type, bits_of, dtype_name
 
 Array = np.ndarray[Any, Any]
 _HALF = (DTYPES["f16"], DTYPES["bf16"])
@@ -222,6 +223,14 @@ def operand(types: Sequence[Type | None], i: int, kind: str) -> Type:
     return found
 
 
+def computed(types: Sequence[Type | None], i: int, kind: str) -> Type:
+    """The same of one whose numbers are compared or computed with."""
+    found = operand(types, i, kind)
+    if found.dtype in NARROW:
+        raise IRError(f"{kind} does not take {found.dtype}, which must be cast; legal: {', '.join(sorted(WIDE))}")
+    return found
+
+
 def broadcast(kind: str, *types: Type) -> tuple[int, ...]:
     try:
         return np.broadcast_shapes(*(t.dims for t in types))
@@ -300,7 +309,7 @@ def _compare(kind: str) -> OpRow:
 
     def infer(types: Sequence[Type | None], _: Attrs) -> list[Type]:
         x, y = operand(types, 0, kind), operand(types, 1, kind)
-        _same_dtype(kind, frozenset(DTYPES), x, y)
+        _same_dtype(kind, WIDE, x, y)
         return [Type("bool", broadcast(kind, x, y))]
 
     return OpRow(
@@ -319,12 +328,19 @@ def _infer_where(types: Sequence[Type | None], _: Attrs) -> list[Type]:
 def _infer_cast(types: Sequence[Type | None], attrs: Attrs) -> list[Type]:
     if attrs["to"] not in DTYPES:
         raise IRError(f"cast has no dtype {attrs['to']}; legal: {', '.join(DTYPES)}")
+    if attrs["round_mode"] not in ROUND_MODES:
+        raise IRError(f"cast has no round_mode {attrs['round_mode']}; legal: {', '.join(ROUND_MODES)}")
     return [Type(str(attrs["to"]), operand(types, 0, "cast").shape)]
 
 
-def cast(x: Array, to: str) -> Array:
-    """ONNX Cast: a float goes to an integer by truncation, to bool by != 0; integers wrap."""
+def cast(x: Array, to: str, saturate: bool = True, round_mode: str = "up") -> Array:
+    """ONNX Cast: a float goes to an integer by truncation, to bool by != 0; integers wrap. `saturate` is for 8-bit
+    floats, `round_mode` for float8e8m0."""
     with np.errstate(all="ignore"):
+        if dtype_name(x.dtype) in NARROW:
+            x = widened(x, dtype_name(x.dtype))
+        if to in NARROW:
+            return narrowed(x, to, saturate, round_mode)
         if to == "bool":
             return np.asarray(x != 0)
         if x.dtype in _HALF:
@@ -334,7 +350,7 @@ def cast(x: Array, to: str) -> Array:
 
 def _infer_bitcast(types: Sequence[Type | None], attrs: Attrs) -> list[Type]:
     x, to = operand(types, 0, "bitcast"), str(attrs["to"])
-    if to not in DTYPES or DTYPES[to].itemsize != x.numpy.itemsize or "bool" in (to, x.dtype):
+    if to not in DTYPES or bits_of(to) != bits_of(x.dtype) or "bool" in (to, x.dtype):
         raise IRError(f"bitcast cannot read {x.dtype} as {to}; numbers of one width are legal")
     return [Type(to, x.shape)]
 
@@ -363,8 +379,8 @@ ROWS: list[OpRow] = [
         rows=row_rules.elementwise,
     ),
     OpRow(
-        "cast", "elementwise", (1, 1), _infer_cast, lambda v, a: [cast(v[0], a["to"])], {"to": REQUIRED},
-        row_rules.elementwise,
+        "cast", "elementwise", (1, 1), _infer_cast, lambda v, a: [cast(v[0], **a)],
+        {"to": REQUIRED, "saturate": True, "round_mode": "up"}, row_rules.elementwise,
     ),
     OpRow(
         "bitcast",

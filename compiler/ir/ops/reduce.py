@@ -9,7 +9,7 @@ import numpy as np
 
 from edgec.ir.errors import IRError
 from edgec.ir.ops import row_rules
-from edgec.ir.ops.elementwise import activate, check_activation, operand
+from edgec.ir.ops.elementwise import activate, check_activation, computed, operand
 from edgec.ir.ops.products import PRODUCTS, check_products, left_operand
 from edgec.ir.ops.row import REQUIRED, OpRow
 from edgec.ir.types import DTYPES, FLOATS, INTEGERS, Type
@@ -69,7 +69,7 @@ def _evaluate_matmul(v: Sequence[Any], a: Any) -> list[Array]:
 
 def _infer_reduce(kind: str) -> Callable[[Sequence[Type | None], Any], list[Type]]:
     def infer(types: Sequence[Type | None], a: Any) -> list[Type]:
-        x = operand(types, 0, kind)
+        x = computed(types, 0, kind)
         if x.dtype == "bool" and kind not in ("reduce_max", "reduce_min"):
             raise IRError(f"{kind} does not take bool")
         if kind == "reduce_mean":
@@ -117,7 +117,7 @@ REDUCTIONS: dict[str, Any] = {
 
 def _infer_arg(kind: str) -> Callable[[Sequence[Type | None], Any], list[Type]]:
     def infer(types: Sequence[Type | None], a: Any) -> list[Type]:
-        x = operand(types, 0, kind)
+        x = computed(types, 0, kind)
         axis = _axis(kind, x, a["axis"])
         if x.dims[axis] < 1:
             raise IRError(f"{kind}: axis {axis} of {x} is empty")
@@ -141,7 +141,7 @@ def _arg(largest: bool) -> Callable[[Sequence[Any], Any], list[Array]]:
 
 def _same_with_axis(kind: str, floats: bool) -> Callable[[Sequence[Type | None], Any], list[Type]]:
     def infer(types: Sequence[Type | None], a: Any) -> list[Type]:
-        x = operand(types, 0, kind)
+        x = computed(types, 0, kind)
         if floats:
             _floats(kind, *types)
         axis = _axis(kind, x, a["axis"])

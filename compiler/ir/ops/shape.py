@@ -10,7 +10,7 @@ import numpy as np
 
 from edgec.ir.errors import IRError
 from edgec.ir.ops import row_rules
-from edgec.ir.ops.elementwise import operand
+from edgec.ir.ops.elementwise import computed, operand
 from edgec.ir.ops.row import REQUIRED, OpRow
 from edgec.ir.types import Type
 
@@ -182,16 +182,18 @@ def _combine(target: Array, at: Any, updates: Array, reduction: str) -> None:
         ufunc.at(target, at, updates)
 
 
-def _check_reduction(kind: str, a: Any) -> None:
+def _check_reduction(kind: str, types: Sequence[Type | None], a: Any) -> None:
     if a["reduction"] not in ("none", "add", "mul", "max", "min"):
         raise IRError(f"{kind} has no reduction {a['reduction']!r}; legal: none, add, mul, max, min")
+    if a["reduction"] != "none":
+        computed(types, 0, kind)
 
 
 def _infer_scatter_elements(types: Sequence[Type | None], a: Any) -> list[Type]:
     kind = "scatter_elements"
     x, index, updates = (operand(types, i, kind) for i in range(3))
     _index_type(kind, index)
-    _check_reduction(kind, a)
+    _check_reduction(kind, types, a)
     if index.rank != x.rank or index.dims != updates.dims or updates.dtype != x.dtype or not 0 <= a["axis"] < x.rank:
         raise IRError(f"{kind}: {x}, {index}, {updates} and axis {a['axis']} do not fit")
     if any(i > d for j, (i, d) in enumerate(zip(index.dims, x.dims, strict=True)) if j != a["axis"]):
@@ -208,7 +210,7 @@ def _evaluate_scatter_elements(v: Sequence[Any], a: Any) -> list[Array]:
 def _infer_scatter_nd(types: Sequence[Type | None], a: Any) -> list[Type]:
     x, index, updates = (operand(types, i, "scatter_nd") for i in range(3))
     _index_type("scatter_nd", index)
-    _check_reduction("scatter_nd", a)
+    _check_reduction("scatter_nd", types, a)
     if index.rank < 1 or not 1 <= index.dims[-1] <= x.rank or updates.dtype != x.dtype:
         raise IRError(f"scatter_nd: the indices {index} do not fit {x}")
     if updates.dims != (*index.dims[:-1], *x.dims[index.dims[-1] :]):
@@ -224,7 +226,7 @@ def _evaluate_scatter_nd(v: Sequence[Any], a: Any) -> list[Array]:
 
 
 def _infer_topk(types: Sequence[Type | None], a: Any) -> list[Type]:
-    x = operand(types, 0, "topk")
+    x = computed(types, 0, "topk")
     axis = a["axis"]
     if not 0 <= axis < x.rank or not 0 <= a["k"] <= x.dims[axis]:
         raise IRError(f"topk: k={a['k']} on axis {axis} does not fit {x}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from edgec.ir.graph import Value
-from edgec.ir.types import DTYPES, FLOATS, INTEGERS, SIGNED
+from edgec.ir.narrow import ROUND_MODES
+from edgec.ir.types import DTYPES, FLOATS, INTEGERS, NARROW_FLOATS, SIGNED, bits_of
 from edgec.onnx_import.items import Item
 from edgec.onnx_import.node import Importer, Node, Table
 
@@ -166,29 +167,48 @@ def in_range(node: Node, amount: Value) -> bool:
     return bool(np.all((array >= 0) & (array < amount.type.numpy.itemsize * 8)))
 
 
+def is_nan(node: Node) -> list[Item]:
+    return [node.op("is_nan", tested(node))]
+
+
+def tested(node: Node) -> Value:
+    """The operand, of 8-bit floats as float32."""
+    x = node.value(0)
+    return node.cast(x, "f32") if x.type.dtype in NARROW_FLOATS else x
+
+
 def is_inf(node: Node) -> list[Item]:
     positive, negative = node.flag("detect_positive", True), node.flag("detect_negative", True)
-    return [node.op("is_inf", node.value(0), positive=positive, negative=negative)]
+    return [node.op("is_inf", tested(node), positive=positive, negative=negative)]
 
 
 def cast(node: Node) -> list[Item]:
-    narrow = node.narrow(0)
-    if narrow is not None:
-        return [node.constant(narrow.array, node.dtype("to"))]
-    return [node.cast(node.value(0), node.dtype("to"))]
+    return [recast(node, node.value(0), node.dtype("to"))]
 
 
 def cast_like(node: Node) -> list[Item]:
-    return [node.cast(node.value(0), node.value(1).type.dtype)]
+    return [recast(node, node.value(0), node.value(1).type.dtype)]
+
+
+def recast(node: Node, x: Value, to: str) -> Value:
+    """With the attributes that say how 8-bit floats are rounded."""
+    if to not in NARROW_FLOATS or x.type.dtype == to:
+        return node.cast(x, to)
+    mode = node.text("round_mode", "up")
+    if mode not in ROUND_MODES:
+        node.broken(f"has the round_mode '{mode}'; legal are {', '.join(ROUND_MODES)}")
+    return node.op("cast", x, to=to, saturate=node.flag("saturate", True), round_mode=mode)
 
 
 def bit_cast(node: Node) -> list[Item]:
     """The same bits as another type of the same width."""
     x, to = node.value(0), node.dtype("to")
-    if x.type.numpy.itemsize != DTYPES[to].itemsize:
+    if bits_of(x.type.dtype) != bits_of(to):
         node.broken(f"goes from {x.type.dtype} to {to}, which differ in size")
-    if "bool" in (x.type.dtype, to):
+    if to == "bool" and x.type.dtype != to:
         node.refuse(f"reinterprets {x.type.dtype} as {to}; numbers of one width are supported, Cast makes bools")
+    if x.type.dtype == "bool":
+        return [node.cast(x, to) if to in ("bool", "i8", "u8") else node.op("bitcast", node.cast(x, "u8"), to=to)]
     return [x if x.type.dtype == to else node.op("bitcast", x, to=to)]
 
 
@@ -209,7 +229,7 @@ def dropout(node: Node) -> list[Item]:
 SAME = {
     "Abs": "abs", "Acos": "acos", "Acosh": "acosh", "Asin": "asin", "Asinh": "asinh", "Atan": "atan", "Atanh": "atanh",
     "BitwiseNot": "bit_not", "Ceil": "ceil", "Cos": "cos", "Cosh": "cosh", "Erf": "erf", "Exp": "exp",
-    "Floor": "floor", "HardSwish": "hard_swish", "IsNaN": "is_nan", "Log": "log", "Mish": "mish", "Neg": "neg",
+    "Floor": "floor", "HardSwish": "hard_swish", "Log": "log", "Mish": "mish", "Neg": "neg",
     "Not": "not", "Reciprocal": "reciprocal", "Relu": "relu", "Round": "round", "Sigmoid": "sigmoid", "Sign": "sign",
     "Sin": "sin", "Sinh": "sinh", "Softplus": "softplus", "Softsign": "softsign", "Sqrt": "sqrt", "Tan": "tan",
     "Tanh": "tanh",
@@ -235,6 +255,7 @@ ELEMENTWISE: Table = {
     "HardSigmoid": with_number("hard_sigmoid", alpha=0.2, beta=0.5),
     "Identity": identity,
     "IsInf": is_inf,
+    "IsNaN": is_nan,
     "LeakyRelu": with_number("leaky_relu", alpha=0.01),
     "Max": variadic("max"),
     "Mean": mean,

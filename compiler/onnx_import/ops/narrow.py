@@ -4,27 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from edgec.ir.graph import Value
-from edgec.onnx_import.items import Item, Narrow
+from edgec.ir.types import NARROW_INTEGERS
+from edgec.onnx_import.items import Item
 from edgec.onnx_import.node import Node, Table
 from edgec.onnx_import.ops.matmul import product
+from edgec.onnx_import.signature import SPELLED
 
 Array = np.ndarray[Any, Any]
-# ONNX element type -> numpy's, of constants that QuantizeLinear makes
-KINDS: dict[str, np.dtype[Any]] = {
-    "int4": np.dtype(ml_dtypes.int4),
-    "uint4": np.dtype(ml_dtypes.uint4),
-    "int2": np.dtype(ml_dtypes.int2),
-    "uint2": np.dtype(ml_dtypes.uint2),
-    "float8e4m3fn": np.dtype(ml_dtypes.float8_e4m3fn),
-    "float8e5m2": np.dtype(ml_dtypes.float8_e5m2),
-}
-
-FEW_BITS = frozenset(dtype for name, dtype in KINDS.items() if "int" in name)
-
 
 def decoded(stored: Array, scale: Array, zero: Array | None, axis: int, block: int) -> Array:
     """scale * (stored - zero) as float32, each scale for `block` elements of `axis`; scales that are one number or lie
@@ -51,21 +40,22 @@ def decoded(stored: Array, scale: Array, zero: Array | None, axis: int, block: i
     return steps
 
 
-def dequantize_narrow(node: Node, x: Narrow, to: str) -> list[Item]:
-    """DequantizeLinear of a constant."""
-    scale, zero = node.array(node.value(1)), node.narrow(2)
-    if node.has(2) and (zero is None or zero.element != x.element):
-        node.broken(f"has a zero point of another type than {x.element}; legal is the tensor's own type")
+def dequantize_narrow(node: Node, x: Value, by: Value, shift: Value | None, to: str) -> list[Item]:
+    """DequantizeLinear of a constant by a constant scale and zero point."""
+    graph, dtype = node.walk.graph, x.type.dtype
+    if shift is not None and shift.type.dtype != dtype:
+        node.broken(f"has a zero point of another type than {SPELLED[dtype]}; legal is the tensor's own type")
+    stored, scale, zero = graph.array(x), graph.array(by), None if shift is None else graph.array(shift)
     numbers = scale.astype(np.float64)
     if not np.all(np.isfinite(numbers) & (numbers > 0)):
         node.broken("has a scale that is no positive number; legal are positive finite numbers")
-    if zero is not None and zero.array.shape != scale.shape:
-        node.broken(f"has zero points of the shape {list(zero.array.shape)} beside a scale of {list(scale.shape)}; "
+    if zero is not None and zero.shape != scale.shape:
+        node.broken(f"has zero points of the shape {list(zero.shape)} beside a scale of {list(scale.shape)}; "
                     "legal are equal shapes")  # fmt: skip
-    node.room(x.array.size)
-    if KINDS.get(x.element, np.dtype(np.float32)) in FEW_BITS:
-        node.walk.graph.module.narrow[x.element] += x.array.size
-    real = decoded(x.array, scale, None if zero is None else zero.array, *_placed(node, x.array.shape, scale))
+    node.room(stored.size)
+    if dtype in NARROW_INTEGERS:
+        graph.module.narrow[SPELLED[dtype]] += stored.size
+    real = decoded(stored, scale, zero, *_placed(node, stored.shape, scale))
     return [node.constant(real, to)]
 
 
@@ -80,25 +70,6 @@ def _placed(node: Node, shape: tuple[int, ...], scale: Array) -> tuple[int, int]
     if scale.shape != legal:
         node.broken(f"has a scale of the shape {list(scale.shape)} for the shape {list(shape)}; legal is {list(legal)}")
     return axis, block
-
-
-def quantize_narrow(node: Node, x: Value, zero: Narrow) -> Narrow:
-    """QuantizeLinear of a constant to the type of its zero point."""
-    kind = KINDS.get(zero.element)
-    if x.const is None or kind is None:
-        node.refuse(f"quantises to {zero.element} at run time; constants and int8, uint8, int16, uint16 are supported")
-    real, scale = node.array(x).astype(np.float32), node.array(node.value(1))
-    # how many of each number there are is the same as in dequantising
-    one = decoded(np.ones(real.shape, np.uint8), scale, None, *_placed(node, real.shape, scale))
-    with np.errstate(all="ignore"):
-        steps = real / one
-    if zero.array.dtype.kind == "f":
-        largest = float(ml_dtypes.finfo(kind).max)
-        return Narrow(zero.element, np.clip(steps, -largest, largest).astype(kind).astype(np.float32))
-    info = ml_dtypes.iinfo(kind)
-    nothing, minus = np.zeros(real.shape, np.uint8), np.array(-1, np.float32)
-    shift = decoded(nothing, minus, zero.array, *_placed(node, real.shape, zero.array))
-    return Narrow(zero.element, np.clip(np.rint(steps) + shift, info.min, info.max).astype(zero.array.dtype))
 
 
 def matmul_nbits(node: Node) -> list[Item]:

@@ -4,36 +4,39 @@ standard defines them."""
 from __future__ import annotations
 
 from edgec.ir.graph import Value
+from edgec.ir.types import NARROW
 from edgec.onnx_import.items import Item
 from edgec.onnx_import.node import Node, Table
 from edgec.onnx_import.ops.conv import convolve
 from edgec.onnx_import.ops.matmul import product
-from edgec.onnx_import.ops.narrow import dequantize_narrow, quantize_narrow
+from edgec.onnx_import.ops.narrow import dequantize_narrow
 from edgec.onnx_import.ops.scales import Scales, dequantised, quantised
 
 
 def quantize_linear(node: Node) -> list[Item]:
-    x, scale = node.value(0), node.value(1)
-    narrow = node.narrow(2)
-    if narrow is not None:
-        return [quantize_narrow(node, x, narrow)]
+    x, scale = node.value(0), as_float(node, node.value(1))
     zero = node.optional(2)
     given = node.dtype("output_dtype", "") if node.opset >= 21 else ""
     dtype = zero.type.dtype if zero is not None else given or "u8"
     # precision: the type of the division; by default the scale's, which since opset 23 need not be x's
     work = node.dtype("precision", "") or ("f32" if x.type.dtype not in ("f16", "bf16") else scale.type.dtype)
-    return [quantised(node, x, Scales(scale, zero, node.integer("axis", 1)), dtype, work)]
+    return [quantised(node, x, Scales(scale, zero, node.integer("axis", 1)), dtype, work, node.flag("saturate", True))]
 
 
 def dequantize_linear(node: Node) -> list[Item]:
-    scale = node.value(1)
+    x, scale = node.value(0), as_float(node, node.value(1))
     dtype = scale.type.dtype
     if node.opset >= 23:
         dtype = node.dtype("output_dtype", "") or dtype
-    narrow = node.narrow(0)
-    if narrow is not None:
-        return dequantize_narrow(node, narrow, dtype)
-    return [dequantised(node, node.value(0), Scales(scale, node.optional(2), node.integer("axis", 1)), dtype)]
+    zero = node.optional(2)
+    if x.type.dtype in NARROW and all(v is None or v.const is not None for v in (x, scale, zero)):
+        return dequantize_narrow(node, x, scale, zero, dtype)
+    return [dequantised(node, x, Scales(scale, zero, node.integer("axis", 1)), dtype)]
+
+
+def as_float(node: Node, scale: Value) -> Value:
+    """A scale that is a power of two, float8e8m0, as the float32 that it is."""
+    return node.cast(scale, "f32") if scale.type.dtype == "f8e8m0" else scale
 
 
 def dynamic_quantize(node: Node) -> list[Item]:

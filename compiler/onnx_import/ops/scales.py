@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from edgec.ir.encodings import nearest_steps
 from edgec.ir.graph import Value
-from edgec.ir.types import DTYPES, INTEGERS, Quant, Type
+from edgec.ir.types import DTYPES, INTEGERS, NARROW_FLOATS, NARROW_INTEGERS, Quant, Type
 from edgec.onnx_import.node import Node
 
 Array = np.ndarray[Any, Any]
@@ -117,16 +118,19 @@ def _dequantised(node: Node, x: Value, given: Scales, to: str) -> Value:
     number = x
     if given.zero is not None:
         zero = fitted(node, given.zero, node.shape(x), given.axis, "zero point")
-        if x.type.dtype in QUANTISED:
+        if x.type.dtype in (*QUANTISED, *NARROW_INTEGERS):
             number, zero = node.cast(x, "i32"), node.cast(zero, "i32")
+        elif x.type.dtype in NARROW_FLOATS:
+            number, zero = node.cast(x, "f32"), node.cast(zero, "f32")
         number = node.op("sub", number, zero)
     return node.cast(node.op("mul", node.cast(number, wide), node.cast(scale, wide)), to)
 
 
-def quantised(node: Node, x: Value, given: Scales, dtype: str, work: str = "f32") -> Value:
-    """saturate(round(x / scale) + zero), rounding half to even; `work` is the type of the division."""
+def quantised(node: Node, x: Value, given: Scales, dtype: str, work: str = "f32", saturate: bool = True) -> Value:
+    """saturate(round(x / scale) + zero), rounding half to even; `work` is the type of the division, `saturate` is for
+    8-bit floats."""
     shape = node.shape(x)
-    lo, hi = limits_of(node, dtype)
+    limits = None if dtype in NARROW_FLOATS else limits_of(node, dtype)
     checked(node, dtype, given)
     numbers = known(node, shape, dtype, given) if work == x.type.dtype == "f32" and dtype in QUANTISED else None
     if numbers is not None:
@@ -141,10 +145,14 @@ def quantised(node: Node, x: Value, given: Scales, dtype: str, work: str = "f32"
         return node.op("quantize", x, node.reshape(given.scale, ()), start)
     wide = "f32" if work in ("f16", "bf16") else work
     scale_ = node.cast(fitted(node, given.scale, shape, given.axis, given.label), wide)
-    steps = node.op("round", node.op("div", node.cast(x, wide), scale_))
+    steps = node.op("div", node.cast(x, wide), scale_)
+    if limits is not None:
+        steps = node.op("round", steps)
     if given.zero is not None:
         steps = node.op("add", steps, node.cast(fitted(node, given.zero, shape, given.axis, "zero point"), wide))
-    return node.cast(node.op("clip", steps, lo=float(lo), hi=float(hi)), dtype)
+    if limits is None:
+        return node.op("cast", steps, to=dtype, saturate=saturate)
+    return node.cast(node.op("clip", steps, lo=float(limits[0]), hi=float(limits[1])), dtype)
 
 
 def _numbers(node: Node, given: Scales) -> bool:
@@ -154,7 +162,7 @@ def _numbers(node: Node, given: Scales) -> bool:
 
 
 def limits_of(node: Node, dtype: str) -> tuple[int, int]:
-    if dtype not in INTEGERS:
+    if dtype not in INTEGERS | NARROW_INTEGERS:
         node.refuse(f"quantises to {dtype}; integers are supported")
-    info = np.iinfo(DTYPES[dtype])
+    info = ml_dtypes.iinfo(DTYPES[dtype])
     return int(info.min), int(info.max)

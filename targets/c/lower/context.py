@@ -13,7 +13,7 @@ import numpy as np
 
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.rows import row_view
-from edgec.ir.types import Type, dtype_name
+from edgec.ir.types import NARROW, Type, dtype_name
 from edgec.plan.plan import Arg, Block, Buffer, Call, Plan, Pointer, Port
 from edgec.targets.c.element import Element, bf16_element, element_of, float8_element
 from edgec.targets.c.isa import Isa
@@ -39,6 +39,7 @@ CTYPES = {
     "u16": "uint16_t",
     "u8": "uint8_t",
     "bool": "uint8_t",
+    **dict.fromkeys(NARROW, "uint8_t"),
 }
 
 

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgec.ir.graph import Op, Value
+from edgec.ir.types import FLOATS, INTEGERS, NARROW
 from edgec.plan.plan import Pointer
 from edgec.targets.c.lower.activation import IN_HALVES, row_activation
 from edgec.targets.c.lower.context import CTYPES, Lowering, LowerOp, NotLowered
+from edgec.targets.c.lower.narrow import from_narrow, to_narrow
 from edgec.targets.c.lower.strides import broadcast_strides, collapse
 
 CHUNK = 4096  # EDGEC_MAP_CHUNK
@@ -217,6 +219,9 @@ def _cast(op: Op, ctx: Lowering) -> None:
     if source == to or ({source, to} == {"bool", "u8"} and to == "u8"):
         ctx.alias(y, x)
         return
+    if source in NARROW:
+        from_narrow(op, ctx)
+        return
     if (source, to) == ("f32", "bf16"):
         n = y.type.size
         if n:
@@ -224,14 +229,17 @@ def _cast(op: Op, ctx: Lowering) -> None:
         return
     header = "cast.h" if {source, to} & set(_WIDENED) else ""
     number = _WIDENED.get(source, "x")
+    if to in NARROW:
+        real = "edgec_f64_to_odd((double)x)" if source == "f64" or source in INTEGERS else f"(float){number}"
+        text = to_narrow(real, _whole(number) if source in FLOATS else "x", op)
+        map1(ctx, x, y, f"cast_{source}_{to}_{zlib.crc32(text.encode()):08x}", text, "narrow.h")
+        return
     if to == "bool":
         text = f"{number} != 0"
     elif source[0] in "fb" and source != "bool" and to[0] in "iu":
-        # out of range is undefined in C: clamp to what int64_t holds, then wrap
-        whole = f"(int64_t){number}"
-        text = f"{number} != {number} || {number} >= 9.2233715e18f || {number} <= -9.2233715e18f ? INT64_MIN : {whole}"
+        text = _whole(number)
         if to == "u64":
-            text = f"{number} >= 9.2233715e18f ? (uint64_t){number} : (uint64_t){whole}"
+            text = f"{number} >= 9.2233715e18f ? (uint64_t){number} : (uint64_t)(int64_t){number}"
     elif to == "bf16":
         text = f"edgec_bf16_from_float((float){number})"
     elif to == "f16":
@@ -239,6 +247,12 @@ def _cast(op: Op, ctx: Lowering) -> None:
     else:
         text = number
     map1(ctx, x, y, f"cast_{source}_{to}", text, header)
+
+
+def _whole(number: str) -> str:
+    """A float as an int64_t. Out of range is undefined in C: clamp to what int64_t holds, then wrap."""
+    outside = f"{number} != {number} || {number} >= 9.2233715e18f || {number} <= -9.2233715e18f"
+    return f"{outside} ? INT64_MIN : (int64_t){number}"
 
 
 # how an expression reads the element types that nothing is computed in
