@@ -9,6 +9,7 @@ import click
 
 from edgec.cli_options import bindings, consts_of, ranges_of, shapes_of
 from edgec.ir.errors import UsageError
+from edgec.runtime.buffers import for_file
 
 
 @click.command()
@@ -46,7 +47,7 @@ def run(directory: Path, inputs: tuple[str, ...], output: Path | None, runner: s
     partial = output.with_name(output.name + ".partial")
     try:
         with partial.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
+            np.savez(file, **{k: for_file(v) for k, v in arrays.items()})  # type: ignore[arg-type]
         partial.replace(output)
     except OSError as error:
         partial.unlink(missing_ok=True)

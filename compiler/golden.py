@@ -16,7 +16,7 @@ import numpy as np
 
 from edgec.labelled import read_data
 from edgec.narrowed import judged
-from edgec.runtime.buffers import read_back
+from edgec.runtime.buffers import for_file, read_back
 from edgec.runtime.session import Session
 
 Array = np.ndarray[Any, Any]
@@ -26,7 +26,7 @@ FILE = "golden.npz"
 def golden_file(feeds: Mapping[str, Array], outputs: Mapping[str, Array], least_db: float) -> bytes:
     buffer = io.BytesIO()
     arrays = {f"input:{name}": x for name, x in feeds.items()} | {f"output:{name}": y for name, y in outputs.items()}
-    np.savez(buffer, **arrays, least_db=np.float64(least_db))  # type: ignore[arg-type]
+    np.savez(buffer, **{k: for_file(v) for k, v in arrays.items()}, least_db=np.float64(least_db))  # type: ignore[arg-type]
     return buffer.getvalue()
 
 

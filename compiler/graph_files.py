@@ -12,10 +12,10 @@ from edgec.ir.errors import UsageError
 from edgec.ir.graph import Module
 from edgec.ir.parse import parse_module
 from edgec.ir.text import INLINE, print_module
-from edgec.ir.types import DTYPES
 from edgec.ir.verify import verify_module
 from edgec.onnx_import.importer import import_model
 from edgec.onnx_import.options import ImportOptions
+from edgec.runtime.buffers import for_file
 
 SUFFIX = ".onnx"
 OTHERS = (SUFFIX, ".npz")  # endings of what is no text
@@ -43,9 +43,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     if not path.exists():
         return {}
     with np.load(path, allow_pickle=False) as stored:
-        arrays = {key: stored[key] for key in stored.files}
-    # numpy writes bf16, which it does not know, as so many bytes
-    return {k: v.view(DTYPES["bf16"]) if v.dtype.kind == "V" else v for k, v in arrays.items()}
+        return {key: stored[key] for key in stored.files}
 
 
 def write_graph(module: Module, path: Path) -> None:
@@ -61,5 +59,5 @@ def write_graph(module: Module, path: Path) -> None:
     with zipfile.ZipFile(path.with_suffix(".npz"), "w") as archive:
         for key, array in large.items():
             data = io.BytesIO()
-            np.save(data, array)
+            np.save(data, for_file(array))
             archive.writestr(zipfile.ZipInfo(f"{key}.npy", WHEN), data.getvalue())

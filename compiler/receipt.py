@@ -9,6 +9,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from edgec.ir.types import NARROW_INTEGERS, dtype_name
+
 Array = np.ndarray[Any, Any]
 TENSOR_TOLERANCE = 1e-4  # max|a-b| against max|b|
 ELEMENT_RELATIVE, ELEMENT_ABSOLUTE = 1e-3, 1e-5  # |a-b| <= 1e-3 |b| + 1e-5 max|b|
@@ -19,7 +21,7 @@ def compare(found: Array, expected: Array) -> dict[str, Any]:
     fewer bits than float32 may be rounded to either side."""
     if found.shape != expected.shape:
         return {"pass": False, "reason": f"shape {list(found.shape)} instead of {list(expected.shape)}"}
-    if expected.dtype.kind in "iub":
+    if expected.dtype.kind in "iub" or dtype_name(expected.dtype) in NARROW_INTEGERS:
         wrong = int(np.count_nonzero(found != expected))
         return {"pass": wrong == 0, "different": wrong, "elements": int(expected.size)}
     a, b = found.astype(np.float64), expected.astype(np.float64)
@@ -31,10 +33,13 @@ def compare(found: Array, expected: Array) -> dict[str, Any]:
         return {"pass": True, "max_abs_error": 0.0, "relative_to_max": 0.0}
     error, top = np.abs(a - b), float(np.abs(b).max())
     worst = float(error.max())
-    step = float(ml_dtypes.finfo(expected.dtype).eps) if expected.dtype.itemsize < 4 else 0.0
-    elementwise = bool(np.all(error <= (ELEMENT_RELATIVE + step) * np.abs(b) + ELEMENT_ABSOLUTE * top))
+    step = least = 0.0
+    if expected.dtype.itemsize < 4:
+        info = ml_dtypes.finfo(expected.dtype)
+        step, least = float(info.eps), float(info.smallest_subnormal)
+    elementwise = bool(np.all(error <= (ELEMENT_RELATIVE + step) * np.abs(b) + ELEMENT_ABSOLUTE * top + least))
     return {
-        "pass": worst <= (TENSOR_TOLERANCE + step) * top and elementwise,
+        "pass": worst <= (TENSOR_TOLERANCE + step) * top + least and elementwise,
         "max_abs_error": worst,
         "relative_to_max": worst / top if top else 0.0,
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,10 @@ import numpy as np
 import onnxruntime
 
 from edgec.ir.errors import ToolError
+from edgec.ir.types import DTYPES, NARROW, bits_of, dtype_name
+from edgec.onnx_import.ops.narrow import unpacked
 from edgec.onnx_import.taps import with_outputs
+from edgec.onnx_import.tensors import CODES, ELEMENTS
 
 Array = np.ndarray[Any, Any]
 
@@ -37,11 +42,44 @@ class Reference:
         """Outputs by name."""
         names = [o.name for o in self._session.get_outputs()]
         known = {i.name for i in self._session.get_inputs()}
-        full = {k: v for k, v in {**self._consts, **feeds}.items() if k in known}
+        full = {k: _given(v) for k, v in {**self._consts, **feeds}.items() if k in known}
         try:
-            return dict(zip(names, self._session.run(names, full), strict=True))
+            found = self._session.run_with_ort_values(names, full)
+            return {name: _taken(value) for name, value in zip(names, found, strict=True)}
         except Exception as error:
             raise ToolError(f"onnxruntime fails on the model: {str(error).splitlines()[0]}") from None
+
+
+def _given(array: Array) -> onnxruntime.OrtValue:
+    """An array as onnxruntime has it, which takes no array of ml_dtypes: bytes, elements of fewer bits side by side."""
+    name, array = dtype_name(array.dtype), np.ascontiguousarray(array)
+    if not _is_foreign(name):
+        return onnxruntime.OrtValue.ortvalue_from_numpy(array)
+    stored = array.view(np.uint16 if name == "bf16" else np.uint8)
+    bits = bits_of(name)
+    if bits < 8:
+        each = np.zeros((-(-array.size * bits // 8), 8 // bits), np.uint8)
+        each.reshape(-1)[: array.size] = np.bitwise_and(stored.reshape(-1), (1 << bits) - 1)
+        packed = np.bitwise_or.reduce(each << np.arange(0, 8, bits, dtype=np.uint8), axis=1)
+        stored = np.zeros(array.shape, np.uint8)  # the shape says how many elements there are
+        stored.reshape(-1)[: packed.size] = packed
+    return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(stored, CODES[name])
+
+
+def _taken(value: onnxruntime.OrtValue) -> Array:
+    """The array of a result."""
+    name = ELEMENTS[value.element_type()]
+    if not _is_foreign(name):
+        return np.asarray(value.numpy())
+    stored = np.frombuffer(ctypes.string_at(value.data_ptr(), value.tensor_size_in_bytes()), np.uint8)
+    shape, bits = tuple(value.shape()), bits_of(name)
+    if bits < 8:
+        stored = unpacked(stored.reshape(1, -1), bits, math.prod(shape))
+    return stored.view(DTYPES[name]).reshape(shape)
+
+
+def _is_foreign(name: str) -> bool:
+    return name in NARROW or name == "bf16"
 
 
 def fast_session(model: Path, threads: int) -> onnxruntime.InferenceSession:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from edgec.ir.errors import UsageError
-from edgec.ir.types import INTEGERS, Type
+from edgec.ir.ops.elementwise import cast
+from edgec.ir.types import INTEGERS, NARROW_INTEGERS, Type
 
 Array = np.ndarray[Any, Any]
 
@@ -19,8 +21,8 @@ def check_ranges(inputs: Sequence[tuple[str, Type]], ranges: Mapping[str, tuple[
     for name, (low, high) in ranges.items():
         if name not in types:
             raise UsageError(f"--range {name}: the model has no such input; it has {', '.join(types) or 'none'}")
-        if types[name].dtype in INTEGERS:
-            info = np.iinfo(types[name].numpy)
+        if types[name].dtype in INTEGERS | NARROW_INTEGERS:
+            info = ml_dtypes.iinfo(types[name].numpy)
             if low < info.min or high > info.max:
                 raise UsageError(f"--range {name}={low:g}:{high:g}: {types[name].dtype} takes {info.min} to {info.max}")
 
@@ -39,5 +41,7 @@ def sample_inputs(
             drawn = rng.integers(int(lo), int(hi) + 1, type.dims) if whole else rng.uniform(lo, hi, type.dims)
         else:
             drawn = rng.integers(0, 2, type.dims) if whole else rng.standard_normal(type.dims)
-        feeds[name] = np.asarray(drawn).astype(type.numpy)
+        if type.dtype == "f8e8m0":
+            drawn = np.abs(drawn)  # it has no sign
+        feeds[name] = cast(np.asarray(drawn), type.dtype)
     return feeds

@@ -134,7 +134,9 @@ def _checked(
         raise RunError(f"input '{tensor.name}' {tensor} is missing")
     array = read_back(np.asarray(feeds[tensor.name]), tensor.numpy)
     if array.dtype != tensor.numpy:
-        raise RunError(f"input '{tensor.name}' is {array.dtype}, but the model takes {tensor} ({tensor.numpy})")
+        codes = f"; codes in bytes are given as array.view('{tensor.numpy}')" if array.dtype == np.uint8 else ""
+        known = codes if tensor.numpy.isbuiltin == 2 and tensor.numpy.itemsize == 1 else ""
+        raise RunError(f"input '{tensor.name}' is {array.dtype}, but the model takes {tensor} ({tensor.numpy}){known}")
     if array.shape != tensor.shape if takes is None else not takes(array.shape):
         raise RunError(f"input '{tensor.name}' has shape {list(array.shape)}, but the model takes {tensor}")
     return np.require(array, requirements="C")

@@ -116,6 +116,8 @@ class _Parser:
             if key not in self._arrays:
                 raise self._error(f"the array {key} is not at hand")
             array = np.array(self._arrays[key])
+            if array.dtype.type is np.void and array.itemsize == type.numpy.itemsize:
+                array = array.view(type.numpy)  # numpy's files hold types that it has not as raw bytes
             if array.shape != type.dims or array.dtype != type.numpy:
                 raise self._error(f"the array {key} is not {type}")
             return array

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from edgec.ir.types import NARROW
 from edgec.plan.plan import Plan, Port
 from edgec.targets.c.emit import Identity
 from edgec.targets.c.lower.context import CTYPES
@@ -25,7 +26,8 @@ def _ports(name: str, ports: list[Port], what: str) -> str:
     lines = []
     for i, port in enumerate(ports):
         shape = "x".join(map(str, port.type.dims)) or "scalar"
-        lines.append(f"/* {what} {i}: {_comment(port.name)} {port.type.dtype} {shape} */\n")
+        stored = ", a uint8_t each, as edgec.h says" if port.type.dtype in NARROW else ""
+        lines.append(f"/* {what} {i}: {_comment(port.name)} {port.type.dtype} {shape}{stored} */\n")
         lines.append(f"#define {name.upper()}_{what.upper()}_{i}_SIZE {port.type.size}\n")
     return "".join(lines)
 
