@@ -141,14 +141,14 @@ def _bound(session: Session, feeds: Mapping[str, Array]) -> Callable[[], Any]:
 
 
 def _onnxruntime(model: Path, feeds: Mapping[str, Array], threads: int) -> Callable[[], Any]:
-    from edgec.reference import fast_session
+    from edgec.reference import fast_session, ort_value
 
     session = fast_session(model, threads)
     binding = session.io_binding()
     known = {i.name for i in session.get_inputs()}
     for name, array in feeds.items():
         if name in known:
-            binding.bind_cpu_input(name, array)
+            binding.bind_ortvalue_input(name, ort_value(array))
     for output in session.get_outputs():
         binding.bind_output(output.name, "cpu")
     return lambda: session.run_with_iobinding(binding)

@@ -42,7 +42,7 @@ class Reference:
         """Outputs by name."""
         names = [o.name for o in self._session.get_outputs()]
         known = {i.name for i in self._session.get_inputs()}
-        full = {k: _given(v) for k, v in {**self._consts, **feeds}.items() if k in known}
+        full = {k: ort_value(v) for k, v in {**self._consts, **feeds}.items() if k in known}
         try:
             found = self._session.run_with_ort_values(names, full)
             return {name: _taken(value) for name, value in zip(names, found, strict=True)}
@@ -50,7 +50,7 @@ class Reference:
             raise ToolError(f"onnxruntime fails on the model: {str(error).splitlines()[0]}") from None
 
 
-def _given(array: Array) -> onnxruntime.OrtValue:
+def ort_value(array: Array) -> onnxruntime.OrtValue:
     """An array as onnxruntime has it, which takes no array of ml_dtypes: bytes, elements of fewer bits side by side."""
     name, array = dtype_name(array.dtype), np.ascontiguousarray(array)
     if not _is_foreign(name):
