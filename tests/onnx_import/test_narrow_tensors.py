@@ -127,6 +127,7 @@ def test_microscaling(stored: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["Add", "MatMul", "Relu", "Where"])
 def test_nothing_is_computed_in_them(name: str, tmp_path: Path) -> None:
     operands = {"Relu": ["x"], "Where": ["c", "x", "x"]}.get(name, ["x", "x"])
-    path = written([helper.make_node(name, operands, ["y"])], {"x": ("i4", [2, 2]), "c": ("bool", [2, 2])}, "i4", tmp_path)
+    inputs = {"x": ("i4", [2, 2]), "c": ("bool", [2, 2])}
+    path = written([helper.make_node(name, operands, ["y"])], inputs, "i4", tmp_path)
     with pytest.raises(ModelError, match=r"of type tensor\(int4\), which opset 26 does not allow"):
         import_model(path)
