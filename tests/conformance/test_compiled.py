@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from compiled_sweep import RIGHT, sweep
 
 SLICE = 110
-AIM = 1500
+AIM = 1600
 
 
 def test_a_slice_is_right() -> None:
