@@ -229,12 +229,33 @@ def string_weights() -> ModelProto:
     return model([node("Identity", ["w"], ["y"])], [words], y=anything("y", TensorProto.STRING))
 
 
-def int4_input() -> ModelProto:
-    return model([node("Cast", ["x"], ["y"], to=FLOAT)], x=port("x", 2, dtype=TensorProto.INT4), opset=21)
+def few_bits(stored: bytes) -> ModelProto:
+    """A constant of five numbers of four bits, two in a byte."""
+    numbers = TensorProto(name="w", data_type=TensorProto.INT4, dims=[5], raw_data=stored)
+    return model([node("Cast", ["w"], ["c"], to=FLOAT), node("Add", ["x", "c"], ["y"])], [numbers], port("x", 5),
+                 anything("y"), opset=21)  # fmt: skip
 
 
-def float8_input() -> ModelProto:
-    return model([node("Cast", ["x"], ["y"], to=FLOAT)], x=port("x", 2, dtype=TensorProto.FLOAT8E4M3FN), opset=21)
+def int4_with_too_few_bytes() -> ModelProto:
+    return few_bits(b"12")
+
+
+def int4_with_a_byte_each() -> ModelProto:
+    return few_bits(b"12345")
+
+
+def sum_of_int4() -> ModelProto:
+    few = TensorProto.INT4
+    return model([node("Add", ["x", "x"], ["y"])], x=port("x", 2, dtype=few), y=port("y", 2, dtype=few), opset=21)
+
+
+def float6_input() -> ModelProto:
+    return model([node("Cast", ["x"], ["y"], to=FLOAT)], x=port("x", 2, dtype=27), opset=21)
+
+
+def cast_rounds_sideways() -> ModelProto:
+    made = node("Cast", ["x"], ["y"], to=TensorProto.FLOAT8E8M0, round_mode="sideways")
+    return model([made], x=port("x", 2), y=port("y", 2, dtype=TensorProto.FLOAT8E8M0), opset=24)
 
 
 def complex_input() -> ModelProto:
@@ -448,8 +469,11 @@ FILES: tuple[Hostile, ...] = (
     Hostile(convolution_of_booleans, 3, "tensor(bool)"),
     Hostile(string_input, 4, "input 'x' has the element type string"),
     Hostile(string_weights, 4, "tensor 'w' has the element type string"),
-    Hostile(int4_input, 4, "input 'x' has the element type int4"),
-    Hostile(float8_input, 4, "input 'x' has the element type float8e4m3fn"),
+    Hostile(int4_with_too_few_bytes, 3, "(tensor name: w) raw_data size (2 bytes) is too small"),
+    Hostile(int4_with_a_byte_each, 3, "tensor 'w' has 5 bytes of data; its shape [5] needs 3"),
+    Hostile(sum_of_int4, 3, "has an operand 'A' of type tensor(int4), which opset 21 does not allow"),
+    Hostile(float6_input, 4, "input 'x' has the element type float6e2m3"),
+    Hostile(cast_rounds_sideways, 3, "has the round_mode 'sideways'; legal are up, down, nearest"),
     Hostile(complex_input, 4, "input 'x' has the element type complex64"),
     Hostile(undefined_element_type, 4, "input 'x' has the element type undefined"),
     Hostile(element_type_99, 4, "input 'x' has the element type number 99"),

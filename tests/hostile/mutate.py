@@ -25,7 +25,7 @@ from hostile.seeds import Seed, cases, made
 LENGTHS = (0, 1, 2, 3, 7, 64, 1000, -1, -2, 1 << 16, 1 << 31, (1 << 31) - 1, 1 << 40, (1 << 63) - 1, -(1 << 63))
 NUMBERS = (0.0, -0.0, 1.0, -1.0, 0.5, 1e-30, 1e30, float("nan"), float("inf"), float("-inf"))
 NAMES = ("", "x", "y", "*/", '"', "a b", "\\", "??/", "é", "int", "../x", "%s", "x" * 5000, "a\nb", "\u202e")
-DTYPES = (*range(26), 99, -1)
+DTYPES = (*range(29), 99, -1)
 OPSETS = (0, 1, 6, 7, 8, 9, 10, 11, 12, 13, 14, 17, 18, 21, 23, 9999, -1)
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft", "local", "x" * 100)
 # what is made from sizes, and whatever needs an operand of its own kind

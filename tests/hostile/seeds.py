@@ -136,6 +136,26 @@ def quantized() -> ModelProto:
     return model(nodes, [info("x", 1, 2, 6, 6)], [info("y", 1, 4, 6, 6)], weights)
 
 
+def few_bits() -> ModelProto:
+    """8-bit floats and 4 bits that come in, leave and stand in constants, in blocks with powers of two as scales."""
+    kinds = {"x": TensorProto.FLOAT8E5M2, "w": TensorProto.INT4, "sw": TensorProto.FLOAT8E8M0, "y": TensorProto.UINT4}
+    nodes = [
+        helper.make_node("Cast", ["x"], ["xf"], to=TensorProto.FLOAT),
+        helper.make_node("DequantizeLinear", ["w", "sw"], ["wf"], axis=0, block_size=4, output_dtype=TensorProto.FLOAT),
+        helper.make_node("MatMul", ["xf", "wf"], ["p"]),
+        helper.make_node("Cast", ["p"], ["q"], to=TensorProto.FLOAT8E4M3FN, saturate=0),
+        helper.make_node("CastLike", ["q", "like"], ["r"]),
+        helper.make_node("Transpose", ["r"], ["y"], perm=[1, 0]),
+    ]
+    weights = [
+        helper.make_tensor("w", kinds["w"], [8, 3], np.arange(-8, 16) % 8),
+        helper.make_tensor("sw", kinds["sw"], [2, 3], np.full(6, 0.5)),
+        helper.make_tensor("like", kinds["y"], [1], [0]),
+    ]
+    ports = [info("x", 2, 8, dtype=kinds["x"])], [info("y", 3, 2, dtype=kinds["y"])]
+    return model(nodes, *ports, weights, opset=26)
+
+
 def attention() -> ModelProto:
     """As exporters write it: shapes are computed from the input's."""
     nodes = [
@@ -225,6 +245,7 @@ def functions() -> ModelProto:
 MADE: dict[str, Callable[[], ModelProto]] = {
     "attention": attention,
     "branches": branches,
+    "few_bits": few_bits,
     "functions": functions,
     "gru": recurrent("GRU", 3),
     "loop": loop,

@@ -23,7 +23,7 @@ from test_blocks import cut, network, sliced_image, sliced_tokens, squeeze_excit
 
 from edgec.ir import interp
 from edgec.ir.graph import Graph, Value
-from edgec.ir.types import DTYPES
+from edgec.ir.types import DTYPES, NARROW
 from edgec.plan.schedule import Segment
 from edgec.targets.c.isa import Isa
 from edgec.targets.host import target
@@ -227,6 +227,19 @@ def movement() -> Net:
     return net
 
 
+def narrow_elements() -> Net:
+    """To types of 8 bits and fewer from numbers of all sizes, and from them."""
+    net = Net()
+    for dtype in ("f64", "f32", "f16", "bf16", "i64", "u8"):
+        wide = dtype[0] in "iu"
+        numbers = net.rng.integers(0, 99, 33) if wide else net.rng.standard_normal(33) * 2.0 ** np.arange(-50, 16, 2)
+        x = net.source(numbers, dtype)
+        for to in sorted(NARROW):
+            net.op("cast", net.op("cast", x, to=to), to=dtype)
+            net.op("cast", x, to=to, saturate=False, round_mode="nearest")
+    return net
+
+
 def of_halves(net: Net) -> Net:
     """The same where there are kernels of halves."""
     test_halves.narrowed(net.graph)
@@ -263,6 +276,7 @@ GRAPHS: dict[str, Callable[[], Net]] = {
     "products": products,
     "elements": elements,
     "movement": movement,
+    "narrow_elements": narrow_elements,
     "convolutions_of_halves": lambda: of_halves(convolutions()),
     "blocks_of_halves": lambda: of_halves(in_blocks(network(2), [5, 3, 2, 2], 5)),
     "products_of_halves": lambda: of_halves(products()),
