@@ -23,6 +23,7 @@ from edgec.onnx_import.ops.sample import SAMPLE
 from edgec.onnx_import.ops.sequence import SEQUENCE
 from edgec.onnx_import.ops.shape import SHAPE
 from edgec.onnx_import.ops.signal import SIGNAL
+from edgec.onnx_import.ops.trees import TREES
 
 TABLE: Table = {
     **ATTENTION,
@@ -45,4 +46,5 @@ TABLE: Table = {
     **SEQUENCE,
     **SHAPE,
     **SIGNAL,
+    **TREES,
 }
