@@ -24,7 +24,8 @@ HEAD = f"""# What edgec takes of ONNX
 
 Written by `python -m edgec.supported_ops > SUPPORTED_OPS.md`; a test compares it with what the code says today.
 
-Opsets {OLDEST_OPSET} to the newest of the installed onnx. Shapes are static once `--shape` has bound the symbolic ones.
+Opsets {OLDEST_OPSET} to the newest of the installed onnx, and older ones where a model's operators have not changed
+since. Shapes are static once `--shape` has bound the symbolic ones.
 Operands that must be constant may depend on shapes and on inputs that `--const` binds. Sequences and optionals live
 inside a model and not at its border. Strings and complex numbers are refused; tensors of 8-bit floats, of 4 and of 2
 bits go wherever ONNX has them. A refusal names the operator, its node and the sentence of this table; all of a model's

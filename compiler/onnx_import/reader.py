@@ -127,7 +127,8 @@ def check_names(graph: GraphProto) -> None:
 
 
 def standard_opset(model: ModelProto) -> int:
-    """Version of the standard operators that the model uses."""
+    """Version of the standard operators that the model uses. An older one than OLDEST_OPSET is OLDEST_OPSET where none
+    of the model's operators has changed in between."""
     versions = [int(o.version) for o in model.opset_import if o.domain in DOMAINS]
     if not versions:
         if all(node.domain not in DOMAINS for node in model.graph.node):
@@ -135,9 +136,34 @@ def standard_opset(model: ModelProto) -> int:
         raise ModelError("the model does not say which opset of the standard operators it uses")
     newest = int(onnx.defs.onnx_opset_version())
     version = max(versions)
-    if not OLDEST_OPSET <= version <= newest:
-        raise ModelError(f"the model uses opset {version}; {OLDEST_OPSET} to {newest} are supported")
-    return version
+    if OLDEST_OPSET <= version <= newest:
+        return version
+    why = ""
+    if 1 <= version < OLDEST_OPSET:
+        changed = [kind for kind in _kinds(model.graph) if not _is_the_same(kind, version, OLDEST_OPSET)]
+        if not changed:
+            return OLDEST_OPSET
+        why = f", in which {changed[0]} was another operator"
+    raise ModelError(f"the model uses opset {version}{why}; {OLDEST_OPSET} to {newest} are supported")
+
+
+def _kinds(graph: GraphProto) -> list[str]:
+    """The standard operators of a graph, those of its subgraphs included."""
+    found, graphs = set(), [graph]
+    while graphs:
+        for node in graphs.pop().node:
+            graphs += subgraphs(node)
+            found |= {node.op_type} if node.domain in DOMAINS else set()
+    return sorted(found)
+
+
+def _is_the_same(kind: str, a: int, b: int) -> bool:
+    """Whether an operator has one definition in two opsets."""
+    try:
+        first, second = (onnx.defs.get_schema(kind, version, "").since_version for version in (a, b))
+    except onnx.defs.SchemaError:
+        return False
+    return bool(first == second)
 
 
 def tensors_of(nodes: list[NodeProto], initializers: list[TensorProto]) -> Iterator[TensorProto]:

@@ -44,7 +44,7 @@ def test_not_a_model(tmp_path: Path, content: bytes) -> None:
     refusal(tmp_path / "m.onnx")
 
 
-@pytest.mark.parametrize("opset", [6, 999])
+@pytest.mark.parametrize("opset", [0, 5, 999])
 def test_opset_range(tmp_path: Path, opset: int) -> None:
     path = save(tmp_path / "m.onnx", [helper.make_node("Relu", ["x"], ["y"])], opset=opset)
     assert f"opset {opset}" in refusal(path)
@@ -145,3 +145,14 @@ def test_external_data_too_short(tmp_path: Path, offset: int, length: int | None
     (tmp_path / "w.bin").write_bytes(b"\x00" * 24)
     node = helper.make_node("Add", ["x", "w"], ["y"])
     refusal(save(tmp_path / "m.onnx", [node], [external("w.bin", offset, length)]))
+
+
+def test_older_opsets_of_unchanged_operators(tmp_path: Path) -> None:
+    """Softmax is that of opset 1 still; Add got its broadcasting in 7."""
+    nodes = [helper.make_node("Softmax", ["x"], ["t"]), helper.make_node("Add", ["t", "t"], ["y"])]
+    words = "opset 6, in which Add was another operator; 7 to"
+    assert words in refusal(save(tmp_path / "m.onnx", nodes, opset=6))
+    path = save(tmp_path / "m.onnx", [helper.make_node("Softmax", ["x"], ["y"])], opset=1)
+    graph = import_model(path).entries["main"]
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    np.testing.assert_allclose(interp.run(graph, {"x": x})["y"].sum(1), 1, rtol=1e-6)

@@ -79,13 +79,27 @@ def test_from_narrow(target: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", FORMS)
 def test_moved(dtype: str, tmp_path: Path) -> None:
+    """By every operator that takes any type."""
     graph = Graph(Module())
     b = Builder(graph)
-    x = graph.add_input("x", Type(dtype, (3, 5)))
-    y = b.op("transpose", b.op("pad", x, before=(1, 0), after=(0, 2), value=1.0), perm=(1, 0))
-    index = b.const(np.array([6, 0, 2]), "i64")
-    graph.outputs = [("y", b.op("concat", b.op("gather", y, index, axis=0), b.op("slice", y, starts=(1, 0),
-                      stops=(5, 4), steps=(2, 1)), axis=0))]  # fmt: skip
-    feeds = {"x": np.arange(15, dtype=np.float32).reshape(3, 5).astype(DTYPES[dtype])}
+    x, z = graph.add_input("x", Type(dtype, (3, 5))), graph.add_input("z", Type(dtype, (3, 1)))
+    index, pairs = b.const(np.array([[4, 0], [2, 1], [3, 3]]), "i64"), b.const(np.array([[2, 1], [0, 4]]), "i64")
+    wide = b.op("broadcast_to", z, shape=(3, 5))
+    made = {
+        "transpose": b.op("transpose", x, perm=(1, 0)),
+        "pad": b.op("pad", x, before=(1, 0), after=(0, 2), value=1.0),
+        "slice": b.op("slice", x, starts=(2, 1), stops=(-1, 5), steps=(-2, 2)),
+        "concat": b.op("concat", x, wide, axis=0),
+        "gather": b.op("gather", x, b.const(np.array([4, 0, 2]), "i64"), axis=1),
+        "gather_elements": b.op("gather_elements", x, index, axis=1),
+        "gather_nd": b.op("gather_nd", x, pairs),
+        "scatter_elements": b.op("scatter_elements", x, index, b.op("slice", wide, starts=(0, 0), stops=(3, 2),
+                                                                    steps=(1, 1)), axis=1),
+        "scatter_nd": b.op("scatter_nd", x, pairs, b.op("reshape", b.op("slice", z, starts=(0, 0), stops=(2, 1),
+                                                                        steps=(1, 1)), shape=(2,))),
+        "where": b.op("where", b.const(np.eye(3, 5, dtype=bool)), x, wide),
+    }  # fmt: skip
+    graph.outputs = list(made.items())
+    feeds = {n: np.arange(k, dtype=np.float32).reshape(3, -1).astype(DTYPES[dtype]) for n, k in (("x", 15), ("z", 3))}
     check(graph, feeds, PLAIN[0], tmp_path)
-    assert interp.run(graph, feeds)["y"][0].astype(np.float32).tolist() == [1.0] * 4
+    assert interp.run(graph, feeds)["pad"][0].astype(np.float32).tolist() == [1.0] * 7

@@ -15,6 +15,7 @@ from edgec.onnx_import.signature import SPELLED
 
 Array = np.ndarray[Any, Any]
 
+
 def decoded(stored: Array, scale: Array, zero: Array | None, axis: int, block: int) -> Array:
     """scale * (stored - zero) as float32, each scale for `block` elements of `axis`; scales that are one number or lie
     along the axis alone have the block 0."""
