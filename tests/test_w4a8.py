@@ -6,9 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from network import Network
 from test_build import EXAMPLES, MODEL
 
 import edgec
+from edgec.bounds import MostError
+from edgec.calibration import Calibration
+from edgec.static_w4a8 import static_w4a8
+from edgec.target_table import TARGETS
+from edgec.targets.c.devices import Device
 
 CALIB = EXAMPLES / "fashion_mnist_calib.npz"
 DATA = EXAMPLES / "fashion_mnist_200.npz"
@@ -54,26 +60,38 @@ def test_the_same_bits_on_every_target(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found[0], found[2])
 
 
-def test_a_bound_takes_bytes_before_floats(tmp_path: Path) -> None:
-    """A bound that some weights of bytes meet, and one that no weights of bytes do."""
-    few: dict[str, Any] = {"observer": "mse", "calib_samples": 32, "verify_inputs": 1}
-    free = built("host", tmp_path / "free", max_error="50%", **few)["quantization"]
-    assert free["search"]["weights_of_bytes"] == free["search"]["in_floats"] == 0
-    error = free["search"]["measured"]["error"]
-    for i, share in enumerate((0.7, 0.15)):
-        receipt = built("host", tmp_path / str(i), max_error=f"{error * share:.6f}", **few)
-        facts, search = receipt["quantization"], receipt["quantization"]["search"]
+def layers(device: Device, data: Calibration, most: float) -> tuple[Network, dict[str, Any]]:
+    """Four matmuls with weights of four bits, within a bound of error; what the receipt says."""
+    net = Network(41)
+    x = net.source(np.zeros((4, 32)))
+    for n, act in ((32, "relu"), (32, "relu"), (32, "relu"), (16, "")):
+        x = net.build.op("matmul", x, net.const(32, n), net.const(n), act=act)
+    net.named("y", x)
+    facts = static_w4a8(net.graph.module, device, data, "minmax", lambda wide: MostError(most, data.samples, wide))
+    return net, facts
+
+
+def test_a_bound_takes_weights_of_bytes_before_floats() -> None:
+    """A bound that some weights of bytes meet, and one that all of them do not."""
+    rng = np.random.default_rng(4)
+    samples = [{"x0": rng.standard_normal((4, 32)).astype(np.float32)} for _ in range(12)]
+    device, data = TARGETS["host"].choose(""), Calibration(samples, "", 12, "")
+    search = layers(device, data, 0.9)[1]["search"]
+    assert search["weights_of_bytes"] == search["in_floats"] == 0
+    error = search["measured"]["error"]
+    for share, kinds in ((0.8, {"qmatmul"}), (0.1, {"matmul", "qmatmul"})):
+        net, facts = layers(device, data, error * share)
+        search = facts["search"]
         assert search["measured"]["error"] <= error * share
-        assert facts["weights_of_four_bits"] == 9 - search["weights_of_bytes"]
-        kept = [row["op"] for row in facts["kept_in_floats"]]
-        assert kept == [row["op"] for row in search["layers"] if not row["on_bytes"]]
-        narrow = [row for row in search["layers"] if row["on_bytes"]]
-        assert sum(row["weights"] == "i4" for row in narrow) == facts["weights_of_four_bits"]
-        if i == 0:
-            assert 0 < search["weights_of_bytes"] < 9
-            assert search["in_floats"] == 0
+        assert {op.kind for op in net.graph.ops} & {"matmul", "qmatmul"} == kinds
+        in_groups = sum(op.kind == "qmatmul" and len(op.inputs) > 5 for op in net.graph.ops)
+        assert in_groups == facts["weights_of_four_bits"] == 4 - search["weights_of_bytes"]
+        rows = [row for row in search["layers"] if row["on_bytes"]]
+        assert [row["weights"] for row in rows].count("i4") == in_groups
+        assert [row["code"] for row in facts["kept_in_floats"]] == ["BEYOND_BOUND"] * search["in_floats"]
+        if "matmul" in kinds:
+            assert search["weights_of_bytes"] == 4, "all of them before the first operator in floats"
+            assert search["in_floats"] > 0
         else:
-            assert search["weights_of_bytes"] == 9
-            assert search["in_floats"] == len(kept) > 0
-        noise = receipt["verification"]["against_model"]["signal_to_noise_db"]["logits"]
-        assert noise > -20 * np.log10(2 * error * share)
+            assert 0 < search["weights_of_bytes"] < 4
+            assert search["in_floats"] == 0
