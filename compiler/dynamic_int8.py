@@ -1,4 +1,5 @@
-"""`--precision int8-dynamic`: matmuls by constant weights on bytes, with scales that each row finds at run time."""
+"""`--precision int8-dynamic`: matmuls by constant weights on bytes, with scales that each row finds at run time; so is
+what the input adds to the gates of recurrent operators."""
 
 from __future__ import annotations
 

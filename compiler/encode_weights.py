@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from edgec.flat_weights import weights_of
 from edgec.graph_values import graph_values
 from edgec.ir.encodings import FLOAT8, grouped_dims, nearest_float8, spread
-from edgec.ir.graph import Graph, Op, Value
+from edgec.ir.graph import Graph, Op
 from edgec.ir.ops.integer import GROUP, MOST_TIMES, TOP_OF_FOUR
 from edgec.ir.types import Encoding, Float8, Quant, Type
 from edgec.low_rank import add_product, factors
-from edgec.operand_rows import group_count, operand_rows
-from edgec.quantize import weights_of
+from edgec.operand_rows import Met, group_count, operand_rows
 from edgec.targets.c.coded import short_scale
 from edgec.targets.c.lower.conv import SEGMENTS, conv_has_rows, is_depthwise
 from edgec.weight_rounding import TOP, choose_scale, compensated, damping_for, gptq_to
@@ -118,11 +118,12 @@ def _rounded(flat: Array, steps: Array, format: str, met: Met | None) -> Array:
         numbers = nearest(flat / steps)
     else:
         wide = np.broadcast_to(steps, flat.shape)
-        parts = len(flat) // len(met.hessian)
-        damping = damping_for(met.rows, flat.shape[1])
+        hessian = met.stored.hessian
+        parts = len(flat) // len(hessian)
+        damping = damping_for(met.stored.rows, flat.shape[1])
         numbers = np.concatenate([
             gptq_to(nearest, compensated(w, h, w @ drift, damping), wide[g * parts : (g + 1) * parts], h, damping)
-            for g, (h, drift) in enumerate(zip(met.hessian, met.drift, strict=True))
+            for g, (h, drift) in enumerate(zip(hessian, met.drift, strict=True))
             for w in (flat[g * parts : (g + 1) * parts],)
         ])  # fmt: skip
     return nearest_float8(numbers, ONE, format) if format in FLOAT8 else numbers.astype(np.int8)
@@ -135,8 +136,7 @@ def decoded(codes: Array, format: str) -> Array:
 
 def _correct_bias(graph: Graph, op: Op, flat: Array, met: Met, stored: Array) -> None:
     """The bias with which the mean of each result channel is that of the float model."""
-    parts = len(flat) // len(met.hessian)
-    mean, wanted = (np.repeat(v, parts, axis=0) for v in (met.mean, met.wanted))
+    mean, wanted = (np.repeat(v, len(flat) // len(v), axis=0) for v in (met.stored.mean, met.wanted))
     bias = op.inputs[2] if len(op.inputs) > 2 else None
     if bias is not None and (bias.const is None or bias.type.size not in (1, len(flat))):
         return  # the second operand of a sum
@@ -179,57 +179,19 @@ def _group_scales(op: Op, w: Array, least: Array | None) -> tuple[Array, Array]:
     return np.ascontiguousarray(scales), spread(scales, axis, GROUP, w.shape[axis])
 
 
-class Met:
-    """What the weights of an op are multiplied with, over rows x that are stored and x' of the float model: `hessian`
-    [groups, k, k] is the mean of x^T x, `drift` that of (x' - x)^T x, `mean` and `wanted` [groups, k] of x and x'."""
-
-    def __init__(self, groups: int, k: int) -> None:
-        self.rows = 0
-        self._squares, self._drift = np.zeros((groups, k, k)), np.zeros((groups, k, k))
-        self._sums, self._wanted = np.zeros((groups, k)), np.zeros((groups, k))
-
-    def add(self, wide: Array, stored: Array) -> None:
-        """Rows [groups, m, k] of the float model and as they are stored."""
-        turned = stored.transpose(0, 2, 1)
-        self._squares += turned @ stored
-        if stored is not wide:
-            self._drift += (wide - stored).transpose(0, 2, 1) @ stored
-        self._sums += stored.sum(axis=1, dtype=np.float64)
-        self._wanted += wide.sum(axis=1, dtype=np.float64)
-        self.rows += wide.shape[1]
-
-    @property
-    def hessian(self) -> Array:
-        return self._squares / max(self.rows, 1)
-
-    @property
-    def drift(self) -> Array:
-        return self._drift / max(self.rows, 1)
-
-    @property
-    def mean(self) -> Array:
-        return self._sums / max(self.rows, 1)
-
-    @property
-    def wanted(self) -> Array:
-        return self._wanted / max(self.rows, 1)
-
-
-def met_by(
-    graph: Graph, ops: Sequence[Op], samples: Sequence[Mapping[str, Array]], stored: Callable[[Value, Array], Array]
-) -> Iterator[tuple[Op, Met]]:
-    """For each op, what its weights meet on all samples, a few ops at a time; `stored`: what is kept of a value."""
+def met_by(graph: Graph, ops: Sequence[Op], samples: Sequence[Mapping[str, Array]]) -> Iterator[tuple[Op, Met]]:
+    """For each op, what its weights meet on all samples of a graph of floats, a few ops at a time."""
     batch: list[Op] = []
     size = 0
     for op in ops:
         cost = 16 * group_count(op) * products_of(op) ** 2
         if batch and size + cost > MOMENT_BYTES:
-            yield from _batch_of(graph, batch, samples, stored)
+            yield from _batch_of(graph, batch, samples)
             batch, size = [], 0
         batch.append(op)
         size += cost
     if batch:
-        yield from _batch_of(graph, batch, samples, stored)
+        yield from _batch_of(graph, batch, samples)
 
 
 def products_of(op: Op) -> int:
@@ -238,7 +200,7 @@ def products_of(op: Op) -> int:
 
 
 def _batch_of(
-    graph: Graph, ops: Sequence[Op], samples: Sequence[Mapping[str, Array]], stored: Callable[[Value, Array], Array]
+    graph: Graph, ops: Sequence[Op], samples: Sequence[Mapping[str, Array]]
 ) -> Iterator[tuple[Op, Met]]:
     readers = defaultdict(list)
     found: dict[Op, Met] = {}
@@ -248,8 +210,7 @@ def _batch_of(
     with graph_values(graph, list(readers)) as taps:
         for _, values in taps.stream(samples):
             for value, array in values.items():
-                narrow = stored(value, array)
                 for op in readers[value]:
-                    wide = operand_rows(op, array, ROWS)
-                    found[op].add(wide, wide if narrow is array else operand_rows(op, narrow, ROWS))
+                    rows = operand_rows(op, array, ROWS)
+                    found[op].add(rows, rows)
     yield from found.items()

@@ -36,7 +36,7 @@ from edgec.target_table import choose_target
 from edgec.targets.c.build import make_plan
 from edgec.targets.c.devices import Device
 from edgec.targets.c.emit_interface import c_name
-from edgec.targets.c.lower.blocks import schedule_graph
+from edgec.targets.c.lower.row_schedule import schedule_graph
 from edgec.targets.coreml.deployment import Deployment
 
 

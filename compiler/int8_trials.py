@@ -19,7 +19,7 @@ from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.passes import FUSED
 from edgec.passes.lower_requant import requantise
 from edgec.pipeline import run_pipeline
-from edgec.quantize import Range, encode_values, nearest
+from edgec.quantize import EncodeWeights, Range, encode_values, nearest
 from edgec.settle_weights import Way, samples_to_walk, settle_weights
 
 Array = np.ndarray[Any, Any]
@@ -79,10 +79,14 @@ class Judge:
 
 
 class Trials:
-    """All that was tried, `best` first by noise."""
+    """All that was tried, `best` first by noise. `coded`: what encodes weights that are no bytes."""
 
-    def __init__(self, graph: Graph, chosen: Collection[Op], byte: str, samples: Sequence[Feeds], judge: Judge) -> None:
+    def __init__(
+        self, graph: Graph, chosen: Collection[Op], byte: str, samples: Sequence[Feeds], judge: Judge,
+        coded: Mapping[Op, EncodeWeights],
+    ) -> None:  # fmt: skip
         self.graph, self.chosen, self.byte, self.judge = graph, chosen, byte, judge
+        self.coded = {op: encode for op, encode in coded.items() if op in chosen}
         self.samples = samples_to_walk(graph, samples)
         self.done: list[Trial] = []
 
@@ -98,6 +102,7 @@ class Trials:
         encode_values(
             module.entries[self.graph.name], chosen, {twins[v]: r for v, r in ranges.items() if v in twins},
             self.byte, nearest, {_twin(op, twins): mean for op, mean in means.items()},
+            {_twin(op, twins): encode for op, encode in self.coded.items()},
         )  # fmt: skip
         self._judge(observer, None, module, twins)
 

@@ -28,7 +28,7 @@ from edgec.targets.c.build import Platform, make_files, make_plan
 from edgec.targets.c.devices import Device
 from edgec.targets.c.emit import Identity
 from edgec.targets.c.emit_interface import c_name
-from edgec.targets.c.lower.blocks import schedule_graph
+from edgec.targets.c.lower.row_schedule import schedule_graph
 from edgec.verify_artifact import ranges_of, reference_for, verify_staged
 
 

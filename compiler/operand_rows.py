@@ -69,6 +69,30 @@ class Moments:
         return self._sums / max(self.rows, 1)
 
 
+class Met:
+    """What the weights of an op are multiplied with: `stored` rows x, instead of those x' of the float model. `drift`
+    [groups, k, k] is the mean of (x' - x)^T x, `wanted` [groups, k] that of x'."""
+
+    def __init__(self, groups: int, k: int) -> None:
+        self.stored = Moments(groups, k)
+        self._drift, self._wanted = np.zeros((groups, k, k)), np.zeros((groups, k))
+
+    def add(self, wide: Array, stored: Array) -> None:
+        """Rows [groups, m, k] of the float model and as they are stored."""
+        self.stored.add(stored)
+        if stored is not wide:
+            self._drift += (wide - stored).transpose(0, 2, 1) @ stored
+        self._wanted += wide.sum(axis=1, dtype=np.float64)
+
+    @property
+    def drift(self) -> Array:
+        return self._drift / max(self.stored.rows, 1)
+
+    @property
+    def wanted(self) -> Array:
+        return self._wanted / max(self.stored.rows, 1)
+
+
 def row_means(ops: Collection[Op], stream: Iterable[Mapping[Value, Array]]) -> dict[Op, Array]:
     """The mean row [groups, k] of each operator, of operands as they come."""
     readers: dict[Value, list[Op]] = {}

@@ -18,6 +18,7 @@ from edgec.targets.c.weights import STORAGES, Storage
 PRECISIONS = ("float32", "fp16", "bf16", "int8", "int8-dynamic", "fp8-e4m3", "fp8-e5m2", "w4a8", "w8", "w4")
 LOW_RANK = ("fp8-e4m3", "fp8-e5m2", "w8", "w4")  # those whose rounding errors floats may give back
 CALIBRATED = ("int8", "fp16", "fp8-e4m3", "fp8-e5m2", "w4a8", "w4")  # those that look at samples
+BOUNDED = ("int8", "w4a8")  # those that keep to a bound
 MOST_RANK = 256
 # --verify -> the runner; None chooses what fits, and `none` runs nothing
 RUNNER = {"auto": None, "host": "host", "emulate": "emulator", "qemu": "qemu", "none": None}
@@ -34,7 +35,7 @@ class BuildOptions:
     narrows operators even where that is predicted to be slower, `whole` all that have an integer form. `rebuild` builds
     although nothing changed.
     `encode` are passes that give weights of a package encodings; `fix` keeps in float32 what the fp16 doctor names.
-    `max_drop` and `max_error` bound what int8 loses (edgec.bounds): shares such as 0.5%."""
+    `max_drop` and `max_error` bound what int8 and w4a8 lose (edgec.bounds): shares such as 0.5%."""
 
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     consts: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
@@ -93,8 +94,8 @@ def check_options(options: BuildOptions, family: str) -> None:
     given = [(name, text) for name, text in bounds.items() if text is not None]
     for name, text in given:
         share(name, text)
-        if options.precision != "int8":
-            raise UsageError(f"{name} bounds what int8 loses: give --precision int8 with it")
+        if options.precision not in BOUNDED:
+            raise UsageError(f"{name} bounds what {' and '.join(BOUNDED)} lose: give --precision with one of them")
     if len(given) > 1:
         raise UsageError("--max-drop and --max-error are two bounds: give one of them")
     if options.max_drop is not None and not str(options.calib).endswith(".npz"):

@@ -78,10 +78,10 @@ def settle(
         return Settled(effects, facts, on_float8(graph, data.samples))
     effects = run_pipeline(module, BEFORE_ENCODING)
     progress(f"calibrating on {len(data.samples)} samples")
-    if options.precision == "w4a8":
-        facts = {"quantization": static_w4a8(module, device, data, options.observer)}
-        return Settled(effects, facts, on_integers(graph, data.samples))
     bounded = _bound(options, [(v.name, v.type) for v in graph.inputs], data)
+    if options.precision == "w4a8":
+        facts = {"quantization": static_w4a8(module, device, data, options.observer, bounded)}
+        return Settled(effects, facts, on_integers(graph, data.samples))
     facts = {"quantization": static_int8(module, device, data, options.observer, options.force, bounded, options.whole)}
     return Settled(effects, facts, on_integers(graph, data.samples))
 

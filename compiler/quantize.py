@@ -18,21 +18,24 @@ from typing import Any
 
 import numpy as np
 
+from edgec.flat_weights import bias_of, flat_weights, set_bias, set_weights, stored_weights, weights_of
 from edgec.ir.encodings import only
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.types import Quant, Type
 from edgec.passes.lower_requant import is_between
+from edgec.passes.move_forms import resizes_bytes
 from edgec.passes.requant import is_clamp
-from edgec.passes.requant_forms import FORMS, SPREAD_BYTES, resizes_bytes, windows_count_alike
+from edgec.passes.requant_forms import FORMS
 from edgec.passes.row_forms import SHARES, refusal
+from edgec.passes.sum_forms import SPREAD_BYTES, windows_count_alike
 from edgec.weight_rounding import corrected_bias, round_nearest
 
 Array = np.ndarray[Any, Any]
 Range = tuple[float, float]
 # weights [result channels, …] and their scales -> what is stored
 RoundWeights = Callable[[Op, Array, Array], Array]
-# sets the weights' encoding, with scales of at least so much a channel
-EncodeWeights = Callable[[Op, Array], None]
+# sets the encoding of an operator's weights, with scales of at least so much a channel
+EncodeWeights = Callable[[Graph, Op, Array], None]
 
 # one scale for operands and result
 MOVES = (
@@ -44,14 +47,6 @@ PAIRS = ("add", "mul", "sub")  # two operands that vary
 HEAVY = ("conv", "matmul")
 LEAST_FACTOR = 2.0**-22  # of a sum's step to the result's: zero points in sums must fit 32 bits
 LARGEST_BIAS = 2.0**24  # steps of a sum
-
-
-def weights_of(op: Op) -> tuple[int, ...]:
-    """Axes of operand 1 in the order [result channels, …] of a heavy operator."""
-    rank = op.arg(1).type.rank
-    if op.kind == "matmul" and not op.attrs["trans_b"]:
-        return (rank - 1, *range(rank - 1))
-    return (rank - 2, rank - 1, *range(rank - 2)) if op.kind == "matmul" else tuple(range(rank))
 
 
 def heavy(op: Op) -> bool:
@@ -161,11 +156,11 @@ def _varies(value: Value) -> bool:
 
 def encode_values(
     graph: Graph, chosen: Collection[Op], ranges: Mapping[Value, Range], byte: str, rounded: RoundWeights,
-    means: Mapping[Op, Array], others: Mapping[Op, EncodeWeights] | None = None,
+    means: Mapping[Op, Array], coded: Mapping[Op, EncodeWeights] | None = None,
 ) -> None:  # fmt: skip
     """Sets the encodings of what the chosen operators read and make, and of their weights. Biases make up for what
     rounded weights do to operand rows with these `means` [groups, k] (M. Nagel et al., "Data-Free Quantization", 2019,
-    4.2). `others` encode the weights of their op in another way."""
+    4.2). `coded` encode the weights of their op in another way than bytes."""
     scales = grids_of(graph, chosen, ranges, byte)
     users = graph.users()
     leaving = graph.output_values()
@@ -190,7 +185,7 @@ def encode_values(
                     state.output = plain if state.output is op.result else state.output
         if heavy(op):
             scale = scales[op.result][0] if op.result.type.encodings else None
-            _encode_weights(graph, op, scale, rounded, means.get(op), (others or {}).get(op))
+            _encode_weights(graph, op, scale, rounded, means.get(op), (coded or {}).get(op))
 
 
 def _encoded(graph: Graph, before: Op | None, value: Value, encoding: Quant | None) -> Value:
@@ -252,42 +247,16 @@ def _encode_weights(
     added = np.abs(bias_of(graph, op, len(flat)))
     least = np.maximum(added / (x_scale * LARGEST_BIAS), (result_scale or 1e-3) * LEAST_FACTOR / x_scale)
     if other is not None:
-        other(op, least)
-        return
-    scale = np.maximum(np.abs(flat).max(axis=1, initial=0.0) / 127, least).astype(np.float32)
-    stored = rounded(op, flat, scale)
+        other(graph, op, least)
+    else:
+        scale = np.maximum(np.abs(flat).max(axis=1, initial=0.0) / 127, least).astype(np.float32)
+        zero = graph.module.intern(np.zeros(len(scale), np.int8))
+        encoding = Quant("i8", graph.module.intern(scale), zero, weights_of(op)[0])
+        set_weights(graph, op, rounded(op, flat, scale), Type("f32", op.arg(1).type.shape, (encoding,)))
     if mean is not None:
         rows = np.repeat(mean, len(flat) // len(mean), axis=0)
-        set_bias(graph, op, corrected_bias(bias_of(graph, op, len(flat)), flat, stored, scale, rows))
-    zero = graph.module.intern(np.zeros(len(scale), np.int8))
-    encoding = Quant("i8", graph.module.intern(scale), zero, weights_of(op)[0])
-    set_weights(graph, op, stored, Type("f32", op.arg(1).type.shape, (encoding,)))
-
-
-def flat_weights(graph: Graph, op: Op) -> Array:
-    """Real weights [result channels, k] of a heavy operator, float64."""
-    w = graph.array(op.arg(1)).transpose(weights_of(op))
-    return w.reshape(w.shape[0], -1).astype(np.float64)
-
-
-def set_weights(graph: Graph, op: Op, stored: Array, type: Type) -> None:
-    """Stored weights [result channels, k] of a heavy operator, which are of this encoded type."""
-    axes = weights_of(op)
-    back = stored.reshape([type.dims[axis] for axis in axes]).transpose(np.argsort(axes))
-    op.inputs[1] = graph.encoded(np.ascontiguousarray(back), type, op.arg(1).name)
-
-
-def bias_of(graph: Graph, op: Op, results: int) -> Array:
-    """The bias of each result channel; zeros where there is none."""
-    bias = op.inputs[2] if len(op.inputs) > 2 else None
-    return np.zeros(results) if bias is None else np.broadcast_to(graph.array(bias).reshape(-1), (results,))
-
-
-def set_bias(graph: Graph, op: Op, bias: Array) -> None:
-    """A bias for each result channel, in the shape that the old one had."""
-    old = op.inputs[2] if len(op.inputs) > 2 else None
-    shape = bias.shape if old is None or old.type.size == 1 else old.type.dims
-    op.inputs[2:3] = [graph.constant(bias.reshape(shape))]
+        now = stored_weights(graph, op)
+        set_bias(graph, op, corrected_bias(bias_of(graph, op, len(flat)), flat, now.numbers, now.steps, rows))
 
 
 def nearest(op: Op, weights: Array, scale: Array) -> Array:

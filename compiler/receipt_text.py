@@ -136,7 +136,8 @@ def quantization_lines(q: Facts) -> Iterator[str]:
     if "search" in q:
         found = q["search"]
         facts = ", ".join(f"{name} {value}" for name, value in found["measured"].items())
-        yield f"  {found['bound']}: met with {found['in_floats']} operators in floats: {facts}"
+        eight = f"int8 weights of {found['weights_of_bytes']} and " if "weights_of_bytes" in found else ""
+        yield f"  {found['bound']}: met with {eight}{found['in_floats']} operators in floats: {facts}"
     plain = ", ".join(f"{n} {kind}" for kind, n in q.get("operators_in_plain_integers", {}).items())
     if plain:
         yield f"  in plain loops: {plain}"

@@ -1,39 +1,56 @@
-"""Which operators stay in floats so that a bound on what the model loses holds, and as few as possible.
+"""What must be wider than asked for so that a bound on what the model loses holds, and as little of it as possible.
 
-Operators leave the bytes in the order of what they disturb (edgec.sensitivity); how many must is found by bisection.
-Every trial is the whole model, as it would be built, measured by the bound.
+Steps are taken in the order of what operators disturb (edgec.sensitivity): first weights of four bits become bytes,
+where there are any, then operators leave the bytes. How many steps it takes is found by bisection. Every trial is the
+whole model, as it would be built, measured by the bound.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from edgec.bounds import Bound, Loss
 from edgec.ir.errors import VerifyError
 from edgec.ir.graph import Op
 
-Measure = Callable[[Collection[Op]], Loss]  # with these operators in floats
 REASON = "on bytes, it would take the model beyond the bound"
 
 
 @dataclass(frozen=True)
-class Found:
-    """`kept` stay in floats; `tried` is how many were in each trial, and what was lost."""
+class Step:
+    """An operator whose weights become bytes, or that is in floats."""
 
-    kept: Sequence[Op]
+    op: Op
+    to: Literal["i8", "f32"]
+
+
+Measure = Callable[[Sequence[Step]], Loss]  # with these steps taken
+
+
+@dataclass(frozen=True)
+class Found:
+    """`taken` are the steps that it needs; `tried` is how many were taken in each trial, and what was lost."""
+
+    order: Sequence[Step]
+    taken: Sequence[Step]
     tried: Sequence[tuple[int, Loss]]
 
     def facts(self, bound: Bound) -> dict[str, Any]:
-        held = next(loss for count, loss in self.tried if count == len(self.kept))
-        trials = [{"in_floats": count, "within": loss.within, **loss.facts} for count, loss in self.tried]
-        return {"bound": bound.shown, "in_floats": len(self.kept), "measured": dict(held.facts), "tried": trials}
+        held = next(loss for count, loss in self.tried if count == len(self.taken))
+        trials = [{**self._wider(count), "within": loss.within, **loss.facts} for count, loss in self.tried]
+        return {"bound": bound.shown, **self._wider(len(self.taken)), "measured": dict(held.facts), "tried": trials}
+
+    def _wider(self, count: int) -> dict[str, int]:
+        """How many operators are wider after so many steps."""
+        bytes_, floats = (_count(self.order[:count], to) for to in ("i8", "f32"))
+        return {**({"weights_of_bytes": bytes_} if _count(self.order, "i8") else {}), "in_floats": floats}
 
 
-def least_in_floats(order: Sequence[Op], measure: Measure, bound: Bound) -> Found:
-    """The first operators of `order` that must stay in floats. VerifyError, with what came closest, when the bound is
-    not met by any choice that leaves one on bytes."""
+def least_steps(order: Sequence[Step], measure: Measure, bound: Bound) -> Found:
+    """As few of the first steps as the bound needs. VerifyError, with what came closest, when the bound is not met
+    before the last, which leaves nothing on bytes."""
     tried: list[tuple[int, Loss]] = []
 
     def within(count: int) -> bool:
@@ -42,7 +59,7 @@ def least_in_floats(order: Sequence[Op], measure: Measure, bound: Bound) -> Foun
 
     low, high = -1, len(order)  # `low` is beyond the bound; `high` is within, or all: nothing on bytes
     if not order or within(0):
-        return Found((), tried)
+        return Found(order, (), tried)
     low = 0
     while high - low > 1:
         middle = (low + high) // 2
@@ -53,7 +70,12 @@ def least_in_floats(order: Sequence[Op], measure: Measure, bound: Bound) -> Foun
     if high == len(order):
         count, closest = min(tried, key=lambda trial: trial[1].value)
         raise VerifyError(
-            f"{bound.shown} is not met with any operator on bytes: the closest was {closest.value:.3%}, with {count} "
-            f"of {len(order)} in floats; give a larger bound, or build with --precision float32"
+            f"{bound.shown} is not met with any operator on bytes: the closest was {closest.value:.3%}, with "
+            f"{_count(order[:count], 'f32')} of {_count(order, 'f32')} in floats; give a larger bound, or build with "
+            f"--precision float32"
         )
-    return Found(order[:high], tried)
+    return Found(order, order[:high], tried)
+
+
+def _count(steps: Sequence[Step], to: str) -> int:
+    return sum(step.to == to for step in steps)

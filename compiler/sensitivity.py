@@ -21,8 +21,8 @@ from edgec.ir.types import FLOATS
 
 Array = np.ndarray[Any, Any]
 Feeds = Mapping[str, Array]
-# puts operators of a copied graph on bytes, each between encodings of its own; the mapping is from the original
-Narrow = Callable[[Graph, set[Op], Mapping[Value, Value]], None]
+# puts operators of a copied graph on bytes, each between encodings of its own; the mappings are from the original
+Narrow = Callable[[Graph, Mapping[Op, Op], Mapping[Value, Value]], None]
 
 MOST_ELEMENTS = 1 << 16  # of an output that are looked at
 
@@ -54,7 +54,7 @@ def _errors(graph: Graph, ops: Sequence[Op], narrow: Narrow) -> tuple[Graph, lis
     """A copy in which each operator has a twin on bytes beside it, and the differences of their results."""
     module, values = copy_module(graph.module)
     copied = module.entries[graph.name]
-    twins: set[Op] = set()
+    twins: dict[Op, Op] = {}
     errors = []
     for op in ops:
         wide = values[op.result]
@@ -63,7 +63,7 @@ def _errors(graph: Graph, ops: Sequence[Op], narrow: Narrow) -> tuple[Graph, lis
         at = copied.ops.index(wide.op) + 1
         (result,) = copied.insert(at, twin, [wide.type])
         errors += copied.insert(at + 1, Op("sub", [result, wide], {"act": ""}), [wide.type])
-        twins.add(twin)
+        twins[op] = twin
     # what the twins read is read by others in floats: only the differences leave
     copied.outputs = [(f"error_{i}", v) for i, v in enumerate(errors)]
     narrow(copied, twins, values)

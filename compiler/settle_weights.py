@@ -14,11 +14,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edgec.ir.encodings import decode, encode, only
+from edgec.flat_weights import bias_of, flat_weights, set_bias, set_weights, stored_weights
+from edgec.ir.encodings import decode, encode
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.ops import OPS
 from edgec.operand_rows import Moments, group_count, operand_rows
-from edgec.quantize import bias_of, flat_weights, heavy, set_bias, set_weights
+from edgec.quantize import heavy
 from edgec.weight_rounding import adaround, compensated, damping_for, trusted_mean
 
 Array = np.ndarray[Any, Any]
@@ -124,7 +125,8 @@ def _settle(wide: Graph, narrow: Graph, wanted: Op, op: Op, walk: _Walk, way: Wa
             missing.add(rows, should)
         means.append((rows.mean(axis=1, dtype=np.float64), should.mean(axis=1, dtype=np.float64)))
     if way != "biases":
-        scale = narrow.module.constants[only(op.arg(1).type).scale].reshape(groups, -1)
+        now = stored_weights(narrow, op)
+        steps = now.steps.reshape(*each.shape[:2], -1)
         damping = damping_for(moments.rows, w.shape[1])
         rounded = []
         for i in range(groups):
@@ -133,7 +135,7 @@ def _settle(wide: Graph, narrow: Graph, wanted: Op, op: Op, walk: _Walk, way: Wa
             aimed = each[i]
             if way == "compensated":
                 aimed = compensated(aimed, hessian, missing.drift(i, moments.mean[i]), damping)
-            rounded.append(adaround(aimed, scale[i], hessian, damping=damping))
+            rounded.append(adaround(aimed, steps[i], hessian, damping=damping, top=now.top))
         set_weights(narrow, op, np.concatenate(rounded), op.arg(1).type)
     stored = flat_weights(narrow, op).reshape(each.shape)
     lost = np.stack([_sums(each, meant) - _sums(stored, found) for found, meant in means])

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from edgec.calibration import Calibration
-from edgec.encode_weights import ROWS, Met, decoded, encodable, encode_weights, largest_of, products_of
+from edgec.encode_weights import ROWS, decoded, encodable, encode_weights, largest_of, products_of
 from edgec.graph_values import GraphValues, graph_values
 from edgec.ir.encodings import nearest_float8
 from edgec.ir.graph import Graph, Module, Op, Value
@@ -24,11 +24,11 @@ from edgec.ir.macs import macs_of, macs_share, total_macs
 from edgec.ir.types import Float8, Type
 from edgec.ir.verify import verify_module
 from edgec.islands import computed
+from edgec.layer_noise import noise_of_layers
 from edgec.observers import measure_ranges
-from edgec.operand_rows import group_count, operand_rows
+from edgec.operand_rows import Met, group_count, operand_rows
 from edgec.passes.lower_float8 import lower_float8
 from edgec.quantize import HEAVY
-from edgec.static_int8 import noise_of_layers
 from edgec.weight_only import MULTIPLIED
 
 Array = np.ndarray[Any, Any]

@@ -27,7 +27,7 @@ def weight_only(module: Module, precision: str, data: Calibration | None, rank: 
     layers = {}
     if data is not None:
         rounded = [op for op in chosen if form_for(op, wanted) == "i4"]
-        for op, met in met_by(graph, rounded, data.samples, lambda _, x: x):
+        for op, met in met_by(graph, rounded, data.samples):
             layers[op] = encode_weights(graph, op, wanted, met, rank=rank)
     for op in chosen:
         if op not in layers:

@@ -83,16 +83,18 @@ def gptq_to(
 
 
 def adaround(
-    w: Array, scale: Array, hessian: Array, start: Array | None = None, damping: float = DAMPING
+    w: Array, scale: Array, hessian: Array, start: Array | None = None, damping: float = DAMPING, top: int = TOP
 ) -> Array:
     """int8[n, k], each the step below or above its weight, or that of `start` (if nothing else is given, the nearest)
     where it is another one. The error, damping included, is at most that of `start`."""
     h = _damped(hessian, damping)
     wanted = _steps(w, scale).T
-    stored = (round_nearest(w, scale) if start is None else start).astype(np.float64).T.copy()
-    low = np.clip(np.minimum(np.floor(wanted), stored), -TOP, TOP)
-    high = np.clip(np.maximum(np.ceil(wanted), stored), -TOP, TOP)
-    slope = h @ (stored - wanted)  # half of the derivative of the error, in steps
+    columns = _columns(scale)
+    sizes = np.broadcast_to(columns / columns.max(axis=1, keepdims=True), w.shape).T  # of steps, in a channel's largest
+    stored = (round_nearest(w, scale, top) if start is None else start).astype(np.float64).T.copy()
+    low = np.clip(np.minimum(np.floor(wanted), stored), -top, top)
+    high = np.clip(np.maximum(np.ceil(wanted), stored), -top, top)
+    slope = h @ ((stored - wanted) * sizes)  # half of the derivative of the error, in the channel's largest steps
     diagonal = np.diagonal(h)
     for _ in range(SWEEPS):
         moved = 0
@@ -101,12 +103,12 @@ def adaround(
             inside, before = slope[block].copy(), stored[block].copy()
             for j in range(block.start, block.stop):
                 # the least of a parabola over whole steps is next to its real one
-                found = np.clip(np.rint(stored[j] - inside[j - first] / diagonal[j]), low[j], high[j])
-                change = found - stored[j]
+                found = np.clip(np.rint(stored[j] - inside[j - first] / (diagonal[j] * sizes[j])), low[j], high[j])
+                change = (found - stored[j]) * sizes[j]
                 if change.any():
                     inside += np.outer(h[block, j], change)
                     stored[j] = found
-            change = stored[block] - before
+            change = (stored[block] - before) * sizes[block]
             if change.any():
                 slope += h[:, block] @ change
                 moved += int(np.count_nonzero(change))

@@ -1,8 +1,11 @@
-"""Static INT8 within a bound: operators that disturb the outputs most stay in floats, until what is lost is allowed."""
+"""Bytes within a bound: what disturbs the outputs most is made wider, until what is lost is allowed.
+
+Weights of four bits become bytes first; where that is not enough, operators stay in floats.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,9 +16,10 @@ from edgec.graph_values import byte_here, graph_values
 from edgec.int8_trials import Trials, in_integers
 from edgec.ir.graph import Graph, Op, Value
 from edgec.passes.lower_requant import requantise
-from edgec.quantize import Range, encode_values, heavy, nearest, operators_on_bytes, values_to_observe
-from edgec.search import REASON, least_in_floats
+from edgec.quantize import EncodeWeights, encode_values, heavy, nearest, operators_on_bytes
+from edgec.search import REASON, Step, least_steps
 from edgec.sensitivity import interactions, most_disturbing_first
+from edgec.static_steps import Choice, Seen
 
 Array = np.ndarray[Any, Any]
 Feeds = Mapping[str, Array]
@@ -25,56 +29,70 @@ PROBED = 8  # samples on which operators are disturbed
 CODE = "BEYOND_BOUND"
 
 
-class Within:
-    """`trials` are those of the model with everything on bytes that could be; what is tried here is made as the best
-    of them was. `fixed` stay in floats whatever the bound says."""
+def within_bound(seen: Seen, start: Choice, bounded: MakeBound | None) -> tuple[Choice, dict[str, Any]]:
+    """What keeps to the bound, made as the best trial of `start` was, and what the receipt says of the search.
+    VerifyError where nothing keeps to it."""
+    if bounded is None:
+        return start, {}
+    graph, coded = seen.graph, start.trials.coded
+    ops = [op for op in graph.ops if op in start.trials.chosen and heavy(op)]
+    four = _disturbing(seen, start, [op for op in ops if op in coded], coded)
+    eight = _disturbing(seen, start, ops, {})
+    made: dict[int, Choice] = {}
 
-    def __init__(
-        self, trials: Trials, fixed: Collection[Op], ranges: Mapping[Value, Range], means: Mapping[Op, Array]
-    ) -> None:
-        self._all, self._fixed, self._ranges, self._means = trials, fixed, ranges, means
+    def measure(taken: Sequence[Step]) -> Loss:
+        made[len(taken)] = _wider(seen, start, taken) if taken else start
+        with answering(made[len(taken)].trials) as answer:
+            return bound.loss(answer)
 
-    def search(
-        self, bounded: MakeBound, samples: Sequence[Feeds]
-    ) -> tuple[set[Op], Trials, dict[str, Any], list[dict[str, Any]]]:
-        """The operators on bytes, how they are encoded, what the receipt says, and its rows of those kept in floats."""
-        graph = self._all.graph
-        ops = [op for op in graph.ops if op in self._all.chosen and heavy(op)]
-        products = interactions(graph, ops, self._narrow, samples[:PROBED])
-        order = [ops[i] for i in most_disturbing_first(products)]
-        alone = {op: float(np.sqrt(max(products[i, i], 0.0))) for i, op in enumerate(ops)}
-        made: dict[int, tuple[set[Op], Trials]] = {}
+    with _outputs(graph) as wide:
+        bound = bounded(wide)
+    found = least_steps([*(Step(op, "i8") for op in four), *(Step(op, "f32") for op in eight)], measure, bound)
+    choice = made[len(found.taken)]
+    layers = [
+        {"op": op.label, "on_bytes": op in choice.trials.chosen, **_weights(op, start, choice),
+         "disturbs": float(f"{four.get(op, eight[op]):.4g}")} for op in eight
+    ]  # fmt: skip
+    return choice, {"search": {**found.facts(bound), "layers": layers}}
 
-        def measure(kept: Collection[Op]) -> Loss:
-            made[len(kept)] = self._made(kept) if kept else (set(self._all.chosen), self._all)
-            with answering(made[len(kept)][1]) as answer:
-                return bound.loss(answer)
 
-        with _outputs(graph) as wide:
-            bound = bounded(wide)
-        found = least_in_floats(order, measure, bound)
-        chosen, trials = made[len(found.kept)]
-        layers = [{"op": op.label, "on_bytes": op in chosen, "disturbs": float(f"{alone[op]:.4g}")} for op in order]
-        rows = [{"op": op.label, "code": CODE, "why": REASON} for op in found.kept]
-        return chosen, trials, {"search": {**found.facts(bound), "layers": layers}}, rows
+def _disturbing(
+    seen: Seen, start: Choice, ops: Sequence[Op], coded: Mapping[Op, EncodeWeights]
+) -> dict[Op, float]:
+    """The operators, the most disturbing first, and what each alone changes the outputs by."""
+    byte, ranges = byte_here(), seen.ranges[start.trials.best.observer]
 
-    def _made(self, kept: Collection[Op]) -> tuple[set[Op], Trials]:
-        graph, best = self._all.graph, self._all.best
-        chosen = operators_on_bytes(graph, {*kept, *self._fixed})
-        trials = Trials(graph, chosen, self._all.byte, self._all.samples, self._all.judge)
-        observed = values_to_observe(graph, chosen)
-        trials.ranges(
-            best.observer, {v: self._ranges[v] for v in observed},
-            {op: mean for op, mean in self._means.items() if op in chosen},
+    def narrow(copied: Graph, twins: Mapping[Op, Op], values: Mapping[Value, Value]) -> None:
+        encode_values(
+            copied, twins.values(), {values[v]: found for v, found in ranges.items()}, byte, nearest, {},
+            {twins[op]: coded[op] for op in ops if op in coded},
         )  # fmt: skip
-        if best.way is not None:
-            trials.settle((best.way,))
-        return chosen, trials
-
-    def _narrow(self, copied: Graph, twins: set[Op], values: Mapping[Value, Value]) -> None:
-        byte = byte_here()
-        encode_values(copied, twins, {values[v]: found for v, found in self._ranges.items()}, byte, nearest, {})
         requantise(copied, byte)
+
+    products = interactions(seen.graph, ops, narrow, seen.data.samples[:PROBED])
+    return {ops[i]: float(np.sqrt(max(products[i, i], 0.0))) for i in most_disturbing_first(products)}
+
+
+def _wider(seen: Seen, start: Choice, taken: Sequence[Step]) -> Choice:
+    """After these steps."""
+    trials = start.trials
+    floats = [step.op for step in taken if step.to == "f32"]
+    chosen = operators_on_bytes(seen.graph, {*floats, *start.fixed})
+    eight = {step.op for step in taken if step.to == "i8"}
+    coded = {op: encode for op, encode in trials.coded.items() if op in chosen and op not in eight}
+    made = Trials(seen.graph, chosen, trials.byte, trials.samples, trials.judge, coded)
+    seen.try_ranges(made, trials.best.observer)
+    if trials.best.way is not None:
+        made.settle((trials.best.way,))
+    rows = [{"op": op.label, "code": CODE, "why": REASON} for op in floats]
+    return Choice(made, start.fixed, [*start.kept, *rows])
+
+
+def _weights(op: Op, start: Choice, choice: Choice) -> dict[str, str]:
+    """Where weights may have four bits: which they have."""
+    if not start.trials.coded or op not in choice.trials.chosen:
+        return {}
+    return {"weights": "i4" if op in choice.trials.coded else "i8"}
 
 
 @contextmanager

@@ -19,8 +19,10 @@ from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.origin import Scaled
 from edgec.ir.types import DTYPES, Quant, Type
 from edgec.passes.absorb_qdq import encoding_of
+from edgec.passes.form import Form
 from edgec.passes.requant import Grid, Looked, NotInIntegers
-from edgec.passes.requant_forms import FORMS, Form, looked_up, passed_on, rescaled
+from edgec.passes.requant_forms import FORMS
+from edgec.passes.table_forms import looked_up, passed_on, rescaled
 
 
 def lower_requant(graph: Graph, byte: str = "i8") -> bool:

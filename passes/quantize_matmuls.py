@@ -5,6 +5,12 @@
                                            %3 = dequantize_rows %2, %s, %z, #scales, #sums, #b
                                            %4 = relu %3
 
+So does what the input adds to the gates of an LSTM, GRU or RNN, which is a matmul over all steps. What the state adds
+comes a row a step, and stays in floats.
+
+%1, … = lstm %0, #w, #r, …            ->   %3 = dequantize_rows … of %0 and all directions of #w
+                                           %4, … = lstm %3, -, #r, …
+
 Weights are int8 with a scale a result channel. `byte` is how the target stores bytes.
 """
 
@@ -17,61 +23,74 @@ import numpy as np
 
 from edgec.ir.build import Builder
 from edgec.ir.graph import Graph, Op, Value
+from edgec.ir.ops.recurrent import GATES
+from edgec.passes.product_forms import activated
 from edgec.passes.requant import NotInIntegers
-from edgec.passes.requant_forms import activated
 
+Array = np.ndarray[Any, Any]
 LONGEST = 1 << 15  # products in a sum: they fit 32 bits with any zero point
 
 
 def quantize_matmuls(graph: Graph, byte: str = "i8") -> bool:
-    made: dict[Value, list[Value]] = {}  # rows that are quantised already
+    rows: dict[Value, list[Value]] = {}  # that are quantised already
     renamed: dict[Value, Value] = {}
+    changed = False
     old, graph.ops = graph.ops, []
     for op in old:
         op.inputs = [renamed.get(v, v) if v is not None else None for v in op.inputs]
-        if not _by_constants(op):
-            graph.ops.append(op)
-            continue
         b, at = Builder(graph, source=op.source), len(graph.ops)
-        try:
-            renamed[op.result] = _quantized(op, b, made, byte)
-        except NotInIntegers:  # an activation that has no operator of its own
-            del graph.ops[at:]
-            made.pop(op.arg(0), None)
-            graph.ops.append(op)
+        if op.kind == "matmul" and _by_constants(op):
+            try:
+                renamed[op.result] = _matmul(op, b, rows, byte)
+                continue
+            except NotInIntegers:  # an activation that has no operator of its own
+                del graph.ops[at:]
+                rows.pop(op.arg(0), None)
+        elif op.kind in GATES and _by_constants(op):
+            w = graph.array(op.arg(1))  # [directions, gates of units, k]
+            op.inputs[:2] = [_products(b, op.arg(0), w.reshape(-1, w.shape[-1]), None, rows, byte), None]
+            changed = True
+        graph.ops.append(op)
     graph.replace_leaving(renamed)
-    return bool(renamed)
+    return changed or bool(renamed)
 
 
 def _by_constants(op: Op) -> bool:
-    if op.kind != "matmul" or op.arg(1).const is None or op.arg(0).const is not None or op.arg(1).type.encodings:
+    w = op.inputs[1]
+    if w is None or w.const is None or op.arg(0).const is not None or w.type.encodings:
         return False
-    x, dims = op.arg(0).type, op.arg(1).type.dims
-    one = math.prod(dims[:-2]) == 1 and x.rank == op.result.type.rank and x.is_static
-    return one and x.dtype == "f32" and 0 < x.dims[-1] <= LONGEST and op.result.type.size > 0
+    x = op.arg(0).type
+    one = op.kind in GATES or (math.prod(w.type.dims[:-2]) == 1 and x.rank == op.result.type.rank)
+    return one and x.is_static and x.dtype == "f32" and 0 < x.dims[-1] <= LONGEST and op.results[0].type.size > 0
 
 
-def _quantized(op: Op, b: Builder, made: dict[Value, list[Value]], byte: str) -> Value:
-    x, attrs = op.arg(0), op.attrs
+def _matmul(op: Op, b: Builder, rows: dict[Value, list[Value]], byte: str) -> Value:
     matrix = b.graph.array(op.arg(1)).reshape(op.arg(1).type.dims[-2:])
-    weights = (matrix if attrs["trans_b"] else matrix.T).astype(np.float64)  # [n][k]
+    weights = matrix if op.attrs["trans_b"] else matrix.T
+    bias = op.inputs[2] if len(op.inputs) > 2 else None
+    vector = None
+    if bias is not None and bias.const is not None and bias.type.size in (1, len(weights)):
+        vector = np.broadcast_to(b.graph.array(bias).reshape(-1), (len(weights),)).astype(np.float32)
+    y = _products(b, op.arg(0), weights, vector, rows, byte)
+    if bias is not None and vector is None:
+        y = b.op("add", y, bias)
+    return activated(b, y, str(op.attrs["act"]))
+
+
+def _products(
+    b: Builder, x: Value, w: Array, bias: Array | None, rows: dict[Value, list[Value]], byte: str
+) -> Value:
+    """Of rows of x by weights [n, k]."""
+    weights = w.astype(np.float64)
     scale = np.abs(weights).max(axis=1) / 127
     scale = np.where(scale > 0, scale, 1.0).astype(np.float32)
     stored = np.clip(np.rint(weights / scale[:, None]), -127, 127).astype(np.int8)
-    bias = op.inputs[2] if len(op.inputs) > 2 else None
-    n = len(stored)
-    vector = bias is not None and bias.const is not None and bias.type.size in (1, n)
-    if x not in made:
-        made[x] = b.ops("quantize_rows", x, to=byte)
-    rows, row_scale, zero = made[x]
-    sums = b.op("qmatmul", rows, b.const(stored), to=byte, **_whole(byte))
-    operands: list[Any] = [b.const(scale), b.const(stored.sum(axis=1, dtype=np.int32))]
-    if vector and bias is not None:
-        operands.append(b.const(np.broadcast_to(b.graph.array(bias).reshape(-1), (n,)).astype(np.float32)))
-    y = b.op("dequantize_rows", sums, row_scale, zero, *operands)
-    if bias is not None and not vector:
-        y = b.op("add", y, bias)
-    return activated(b, y, str(attrs["act"]))
+    if x not in rows:
+        rows[x] = b.ops("quantize_rows", x, to=byte)
+    narrow, row_scale, zero = rows[x]
+    sums = b.op("qmatmul", narrow, b.const(stored), to=byte, **_whole(byte))
+    operands = [scale, stored.sum(axis=1, dtype=np.int32), *([bias] if bias is not None else [])]
+    return b.op("dequantize_rows", sums, row_scale, zero, *(b.const(v) for v in operands))
 
 
 def _whole(byte: str) -> dict[str, int]:

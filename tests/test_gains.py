@@ -23,7 +23,7 @@ from edgec.receipt_text import account_lines
 from edgec.step_costs import StepCost, step_costs
 from edgec.targets.arm import target as arm
 from edgec.targets.c.build import make_plan
-from edgec.targets.c.lower.blocks import schedule_graph
+from edgec.targets.c.lower.row_schedule import schedule_graph
 
 DEVICE = arm.choose("cortex-a76")
 UNIT: Any = dict(strides=(1, 1), dilations=(1, 1), layout="nhwc", pads=(0, 0, 0, 0))

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgec.flat_weights import weights_of
 from edgec.ir import interp
 from edgec.ir.build import Builder
 from edgec.ir.graph import Graph, Module
 from edgec.ir.types import Type
-from edgec.operand_rows import Moments, group_count, operand_rows
-from edgec.quantize import weights_of
+from edgec.operand_rows import Met, Moments, group_count, operand_rows
 
 CONV: dict[str, Any] = {"layout": "nhwc", "dilations": (1, 1)}
 
@@ -59,3 +59,16 @@ def test_moments_of_parts() -> None:
     assert moments.rows == 50
     np.testing.assert_allclose(moments.hessian, rows.transpose(0, 2, 1) @ rows / 50, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(moments.mean, rows.mean(axis=1), rtol=1e-4, atol=1e-6)
+
+
+def test_what_stored_rows_are_off_by() -> None:
+    rng = np.random.default_rng(3)
+    wide = rng.standard_normal((1, 40, 5)).astype(np.float32)
+    stored = np.rint(wide * 4) / 4
+    met = Met(1, 5)
+    for part in (slice(0, 15), slice(15, 40)):
+        met.add(wide[:, part], stored[:, part])
+    np.testing.assert_allclose(met.drift[0], (wide - stored)[0].T @ stored[0] / 40, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(met.wanted, wide.mean(axis=1), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(met.stored.mean, stored.mean(axis=1), rtol=1e-4, atol=1e-6)
+    assert np.abs(met.wanted - met.stored.mean).max() > 1e-3

@@ -26,9 +26,9 @@ def network() -> tuple[Network, list[Op]]:
 def shift(by: Mapping[int, float], ops: list[Op]) -> object:
     """What stands for bytes here: the twin of operator i is off by a constant."""
 
-    def narrow(graph: Graph, twins: set[Op], values: Mapping[Value, Value]) -> None:
+    def narrow(graph: Graph, twins: Mapping[Op, Op], values: Mapping[Value, Value]) -> None:
         sources = [values[op.arg(1)] for op in ops]
-        for twin in twins:
+        for twin in twins.values():
             off = by[sources.index(twin.arg(1))]
             twin.inputs = [*twin.inputs[:2], graph.constant(np.full(5, off, np.float32))]
 

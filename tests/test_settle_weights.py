@@ -116,7 +116,7 @@ def test_trials_keep_the_least_noisy_and_leave_the_graph() -> None:
     feeds = samples(net, 16)
     judge = Judge(graph, feeds[1::2])
     assert judge.noise(graph) == 0.0
-    trials = Trials(graph, chosen, "i8", feeds[::2], judge)
+    trials = Trials(graph, chosen, "i8", feeds[::2], judge, {})
     with graph_values(graph, values_to_observe(graph, chosen)) as taps:
         seen = observe(lambda: (found for _, found in taps.stream(feeds)), histograms=False)
     ends = {v: (h.lo, h.hi) for v, h in seen.items()}

@@ -66,7 +66,7 @@ def test_rounding_by_what_is_multiplied(tmp_path: Path) -> None:
         (op,) = net.graph.ops
         feeds = [{x.name: one} for one in rows[:samples]]
         wide = [interp.run(net.graph, {x.name: one})["y0"] for one in rows]
-        met = dict(met_by(net.graph, [op], feeds, lambda _, x: x))[op] if feeds else None
+        met = dict(met_by(net.graph, [op], feeds))[op] if feeds else None
         encode_weights(net.graph, op, "i4", met)
         noise.append(
             sum(np.sum((interp.run(net.graph, {x.name: o})["y0"] - w) ** 2) for o, w in zip(rows, wide, strict=True))

@@ -80,6 +80,20 @@ def test_adaround_is_up_or_down_and_never_worse() -> None:
     assert np.all(output_error(layer.w, adaround(layer.w, layer.scale, h, damping=0.0), layer.scale, h) <= before)
 
 
+def test_groups_of_four_bits_have_steps_of_their_own() -> None:
+    layer = Layer(16, 128, 2000, 20)
+    parts = np.repeat(choose_scale(layer.w.reshape(-1, 32), top=7).reshape(16, 4), 32, axis=1)
+    # what the first group's columns are multiplied with is small, so that its steps are large
+    steps = parts * np.where(np.arange(128) < 32, 1.0, 0.3)
+    w = layer.w * np.where(np.arange(128) < 32, 1.0, 0.3)
+    near, chosen = round_nearest(w, steps, 7), adaround(w, steps, layer.hessian, damping=layer.damping, top=7)
+    assert np.abs(chosen).max() == 7
+    assert np.all(np.abs(chosen - w / steps)[np.abs(w / steps) < 7] < 1.0)
+    before, after = (output_error(w, stored, steps, layer.hessian) for stored in (near, chosen))
+    assert np.all(after < before)
+    assert after.sum() < before.sum() / 2.5
+
+
 def test_two_columns_by_hand() -> None:
     """Equal columns count by their sum: .4 + .4 is .8, nearer to 1 than to the 0 + 0 that each rounds to."""
     w, scale, h = np.array([[0.4, 0.4]]), np.ones(1), np.ones((2, 2))
@@ -87,6 +101,9 @@ def test_two_columns_by_hand() -> None:
     assert sorted(gptq(w, scale, h)[0].tolist()) == [0, 1]
     assert sorted(adaround(w, scale, h)[0].tolist()) == [0, 1]
     assert output_error(w, np.array([[1, 0]], np.int8), scale, h) == pytest.approx([0.04])
+    # with steps of 1 and 4, the sum 1.7 is nearest to 1 + 0; both weights alone are nearest to 0
+    w, steps = np.array([[0.1, 1.6]]), np.array([[1.0, 4.0]])
+    assert adaround(w, steps, h, damping=1e-9)[0].tolist() == [1, 0]
 
 
 def test_columns_that_no_row_shows() -> None:

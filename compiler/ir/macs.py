@@ -23,7 +23,7 @@ def macs_of(op: Op) -> int:
         return math.prod(q[:3]) * k[2] * (q[3] + v[3])
     if op.kind in GATES:
         steps, batch, _ = op.arg(0).type.dims
-        return steps * batch * (op.arg(1).type.size + op.arg(2).type.size)
+        return steps * batch * sum(v.type.size for v in op.inputs[1:3] if v is not None)
     return 0
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import ml_dtypes
 import numpy as np
 
-from edgec.plan.plan import Struct, Symbol
+from edgec.plan.plan import Struct
 from edgec.targets.c.element import Element
 from edgec.targets.c.isa import Isa
 from edgec.targets.c.tiles import Tiles, cheapest_tiles
@@ -46,12 +46,8 @@ class Bf16Tiles:
         return 4 if self.blocks else 2
 
     def struct(self) -> Struct:
-        t = self.tiles
-        words = f"{'blocks_' * self.blocks}{'onto_' * t.onto}"
-        name = f"edgec_{self.letter}gemm_{words}{t.mr}x"
-        names = (("tile", Symbol(f"{name}{t.nv}")), ("last_tile", Symbol(f"{name}{t.last_nv}")))
-        sizes = (("mr", t.mr), ("nv", t.nv), ("last_nv", t.last_nv), ("wide", t.wide))
-        return Struct(f"edgec_{self.letter}gemm_tiles", (*names, *sizes))
+        functions = f"edgec_{self.letter}gemm{'_blocks' * self.blocks}{'_onto' * self.tiles.onto}"
+        return Struct(f"edgec_{self.letter}gemm_tiles", self.tiles.fields(functions))
 
     def instances(self) -> tuple[str, ...]:
         macro = f"EDGEC_BF16_{'BLOCKS' if self.blocks else 'TILE'}{'_ONTO' * self.tiles.onto}"
@@ -68,17 +64,7 @@ class Bf16Tiles:
         return np.concatenate(parts) if parts else whole
 
     def pack(self, runs: np.ndarray) -> np.ndarray:
-        """Segments [run][k][n] panel by panel: every group of every run, every column, the group's weights."""
-        segments, length, n = runs.shape
-        groups = -(-length // self.group)
-        whole = np.zeros((segments, groups * self.group, self.tiles.packed_columns(n)), ml_dtypes.bfloat16)
-        whole[:, :length, :n] = runs
-        parts = []
-        for j, nv in self.tiles.panels(n):
-            columns = nv * self.tiles.lanes
-            panel = whole[:, :, j : j + columns].reshape(segments * groups, self.group, columns)
-            parts.append(panel.transpose(0, 2, 1).ravel())
-        return np.concatenate(parts) if parts else np.zeros(0, ml_dtypes.bfloat16)
+        return self.tiles.pack_groups(runs.astype(ml_dtypes.bfloat16), self.group)
 
 
 def choose_bf16_tiles(

@@ -16,8 +16,9 @@ from edgec.targets.c import toolchain
 from edgec.targets.c.devices import Device
 from edgec.targets.c.emit import Identity, emit_source
 from edgec.targets.c.emit_interface import emit_cmake, emit_example, emit_header
-from edgec.targets.c.lower.blocks import lower_graph, schedule_graph
+from edgec.targets.c.lower.blocks import lower_graph
 from edgec.targets.c.lower.context import Lowering
+from edgec.targets.c.lower.row_schedule import schedule_graph
 from edgec.targets.c.lower.table import LOWER
 from edgec.targets.c.object_size import code_bytes
 from edgec.targets.c.stack_bound import FLAGS as STACK_FLAGS

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgec.plan.plan import Struct, Symbol
+from edgec.plan.plan import Struct
 from edgec.targets.c.element import Element
 from edgec.targets.c.qtiles import ROWS, tile_instructions
 from edgec.targets.c.tiles import Tiles, cheapest_tiles
@@ -33,28 +33,14 @@ class Float8Tiles:
         return self.format
 
     def struct(self) -> Struct:
-        t, name = self.tiles, f"edgec_fgemm_{self.format.upper()}_{self.tiles.mr}x"
-        names = (("tile", Symbol(f"{name}{t.nv}")), ("last_tile", Symbol(f"{name}{t.last_nv}")))
-        return Struct(
-            "edgec_fgemm_tiles", (*names, ("mr", t.mr), ("nv", t.nv), ("last_nv", t.last_nv), ("wide", t.wide))
-        )
+        return Struct("edgec_fgemm_tiles", self.tiles.fields(f"edgec_fgemm_{self.format.upper()}"))
 
     def instances(self) -> tuple[str, ...]:
         t = self.tiles
         return tuple(f"EDGEC_FLOAT8_TILE({self.format.upper()}, {t.mr}, {v})" for v in sorted({t.nv, t.last_nv}))
 
     def pack(self, codes: np.ndarray) -> np.ndarray:
-        """Codes [run][k][n] panel by panel: every group of every run, every column, the group's codes."""
-        segments, length, n = codes.shape
-        groups = -(-length // GROUP)
-        whole = np.zeros((segments, groups * GROUP, self.tiles.packed_columns(n)), np.uint8)
-        whole[:, :length, :n] = codes
-        parts = []
-        for j, nv in self.tiles.panels(n):
-            columns = nv * self.tiles.lanes
-            panel = whole[:, :, j : j + columns].reshape(segments * groups, GROUP, columns)
-            parts.append(panel.transpose(0, 2, 1).ravel())
-        return np.concatenate(parts) if parts else np.zeros(0, np.uint8)
+        return self.tiles.pack_groups(codes, GROUP)
 
     def pack_bias(self, bias: np.ndarray | None, scales: np.ndarray, n: int) -> np.ndarray:
         """Panel by panel a bias and a scale for each column."""

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from edgec.plan.plan import Struct, Symbol
+from edgec.plan.plan import Struct
 from edgec.targets.c.isa import Isa
 from edgec.targets.c.tiles import Tiles, priced_tiles
 
@@ -81,11 +81,8 @@ class QTiles:
         return (kernel, *["pairs"] * (self.form == "pairs"), *[self.result] * (self.result != "bytes"))
 
     def struct(self) -> Struct:
-        t, prefix = self.tiles, f"edgec_{'_'.join(self._words)}_"
-        names = (("tile", Symbol(f"{prefix}{t.mr}x{t.nv}")), ("last_tile", Symbol(f"{prefix}{t.mr}x{t.last_nv}")))
-        sizes = (("mr", t.mr), ("nv", t.nv), ("last_nv", t.last_nv), ("wide", t.wide))
         last = (("size", 4 if self.result == "sums" else 1), ("group", self.group))
-        return Struct("edgec_qgemm_tiles", (*names, *sizes, *last))
+        return Struct("edgec_qgemm_tiles", (*self.tiles.fields(f"edgec_{'_'.join(self._words)}"), *last))
 
     def instances(self) -> tuple[str, ...]:
         words = self._words if len(self._words) > 1 else (*self._words, "tile")
@@ -97,14 +94,15 @@ class QTiles:
         bits, `times` are the multipliers of all weights."""
         if times is not None:
             return self._pack_four(runs, times)
+        if self.form != "pairs":
+            return self.tiles.pack_groups(runs.astype(np.int8, copy=False), self.group)
         segments, length, n = runs.shape
         groups = -(-length // self.group)
         whole = np.zeros((segments, groups * self.group, self.tiles.packed_columns(n)), np.int8)
         whole[:, :length, :n] = runs
         parts = []
         for j, nv in self.tiles.panels(n):
-            panel = whole[:, :, j : j + nv * self.tiles.lanes]
-            parts.append(_paired(panel) if self.form == "pairs" else _grouped(panel, self.group))
+            parts.append(_paired(whole[:, :, j : j + nv * self.tiles.lanes]))
         return np.concatenate(parts) if parts else np.zeros(0, np.int8)
 
     def _pack_four(self, runs: np.ndarray, times: np.ndarray) -> np.ndarray:

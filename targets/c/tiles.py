@@ -49,18 +49,14 @@ class Tiles:
         return str(self.dtype)
 
     def struct(self) -> Struct:
-        tile = f"edgec_{self.letter}{'gemm_onto' if self.onto else 'gemm'}_{self.mr}x"
-        return Struct(
-            f"edgec_{self.letter}gemm_tiles",
-            (
-                ("tile", Symbol(f"{tile}{self.nv}")),
-                ("last_tile", Symbol(f"{tile}{self.last_nv}")),
-                ("mr", self.mr),
-                ("nv", self.nv),
-                ("last_nv", self.last_nv),
-                ("wide", self.wide),
-            ),
-        )
+        functions = f"edgec_{self.letter}{'gemm_onto' if self.onto else 'gemm'}"
+        return Struct(f"edgec_{self.letter}gemm_tiles", self.fields(functions))
+
+    def fields(self, functions: str) -> tuple[tuple[str, Symbol | int], ...]:
+        """What all structs of tiles begin with; `functions` is what the names of theirs do."""
+        tile = f"{functions}_{self.mr}x"
+        names = (("tile", Symbol(f"{tile}{self.nv}")), ("last_tile", Symbol(f"{tile}{self.last_nv}")))
+        return (*names, ("mr", self.mr), ("nv", self.nv), ("last_nv", self.last_nv), ("wide", self.wide))
 
     def instances(self) -> tuple[str, ...]:
         macro = "EDGEC_GEMM_TILE_ONTO" if self.onto else "EDGEC_GEMM_TILE"
@@ -90,6 +86,19 @@ class Tiles:
             part[:, : real.shape[1]] = real
             parts.append(part.ravel())
         return np.concatenate(parts) if parts else np.zeros(0, self.dtype)
+
+    def pack_groups(self, runs: np.ndarray, group: int) -> np.ndarray:
+        """Segments [run][k][n] panel by panel: every group of every run, every column, the group's numbers."""
+        segments, length, n = runs.shape
+        groups = -(-length // group)
+        whole = np.zeros((segments, groups * group, self.packed_columns(n)), runs.dtype)
+        whole[:, :length, :n] = runs
+        parts = []
+        for j, nv in self.panels(n):
+            columns = nv * self.lanes
+            panel = whole[:, :, j : j + columns].reshape(segments * groups, group, columns)
+            parts.append(panel.transpose(0, 2, 1).ravel())
+        return np.concatenate(parts) if parts else np.zeros(0, runs.dtype)
 
     def pack_bias(self, bias: np.ndarray | None, n: int) -> np.ndarray:
         out: np.ndarray = np.zeros(self.packed_columns(n), self.dtype)

@@ -52,3 +52,22 @@ def test_matmuls(target: str, tmp_path: Path) -> None:
         assert_close(found[name], expected[name], f"{target} {name}")
         noise = np.mean((found[name] - exact[name]) ** 2) / np.mean(exact[name] ** 2)
         assert noise < 10**-3.6
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_inputs_of_gates(target: str, tmp_path: Path) -> None:
+    """Both directions read the same bytes, and what the state adds is that of floats."""
+    net = Network(33)
+    x = net.floats(6, 2, 20)
+    for kind, gates, names in (("lstm", 4, ["Sigmoid", "Tanh", "Tanh"]), ("gru", 3, ["Sigmoid", "Tanh"])):
+        weights = [net.const(2, gates * 9, 20), net.const(2, gates * 9, 9), net.const(2, 2 * gates * 9)]
+        net.done(*net.build.ops(kind, x, *weights, direction="bidirectional", activations=names * 2))
+    exact = net.expected()
+    quantize_matmuls(net.graph, isa_of(target).byte)
+    assert [op.kind for op in net.graph.ops].count("quantize_rows") == 1
+    assert all(op.inputs[1] is None for op in net.graph.ops if op.kind in ("lstm", "gru"))
+    found, expected = net.run(target, tmp_path), net.expected()
+    for name, _ in net.graph.outputs:
+        assert_close(found[name], expected[name], f"{target} {name}")
+        noise = np.mean((found[name] - exact[name]) ** 2) / np.mean(exact[name] ** 2)
+        assert 0 < noise < 10**-3

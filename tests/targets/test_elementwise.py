@@ -106,6 +106,7 @@ def test_resize_and_recurrent(target: str, tmp_path: Path) -> None:
         for make in (net.const, net.floats):
             for h in (6, 44):  # 44 units are several panels
                 weights = [make(2, gates * h, 5), make(2, gates * h, h), make(2, 2 * gates * h)]
-                x = net.floats(4, 3, 5)
-                net.done(*net.build.ops(kind, x, *weights, direction="bidirectional", activations=names * 2, **extra))
+                given: dict[str, Any] = {"direction": "bidirectional", "activations": names * 2, **extra}
+                net.done(*net.build.ops(kind, net.floats(4, 3, 5), *weights, **given))
+                net.done(*net.build.ops(kind, net.floats(4, 3, 2 * gates * h), None, *weights[1:], **given))
     net.check(target, tmp_path)

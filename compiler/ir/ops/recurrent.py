@@ -1,4 +1,8 @@
-"""LSTM, GRU and RNN over a sequence, with ONNX's gate orders (iofc, zrh) and lengths per batch entry."""
+"""LSTM, GRU and RNN over a sequence, with ONNX's gate orders (iofc, zrh) and lengths per batch entry.
+
+Operand 1, the input's weights W, may be left out: operand 0 then is the input's part of the gates, x W^T of every
+direction beside each other, [t, b, directions * gates * h].
+"""
 
 from __future__ import annotations
 
@@ -33,7 +37,7 @@ def _infer(kind: str) -> Callable[[Sequence[Type | None], Any], list[Type]]:
     gates, per_direction = GATES[kind], {"lstm": 3, "gru": 2, "rnn": 1}[kind]
 
     def infer(types: Sequence[Type | None], a: Any) -> list[Type]:
-        x, _w, r = (operand(types, i, kind) for i in range(3))
+        x, r = operand(types, 0, kind), operand(types, 2, kind)
         if a["direction"] not in ("forward", "reverse", "bidirectional"):
             raise IRError(f"{kind} has no direction {a['direction']!r}; legal: forward, reverse, bidirectional")
         d = 2 if a["direction"] == "bidirectional" else 1
@@ -41,6 +45,8 @@ def _infer(kind: str) -> Callable[[Sequence[Type | None], Any], list[Type]]:
             raise IRError(f"{kind}: {x} and {r} must have three axes")
         t, b, i = x.dims
         h = r.dims[2]
+        if types[1] is None and i != d * gates * h:
+            raise IRError(f"{kind}: the last axis of {x} must have {d} * {gates * h} units where W is left out")
         wanted: list[tuple[int, ...]] = [
             (t, b, i), (d, gates * h, i), (d, gates * h, h), (d, 2 * gates * h), (b,), (d, b, h), (d, b, h), (d, 3 * h),
         ]  # fmt: skip
@@ -108,7 +114,7 @@ def _evaluate(kind: str, step: Step) -> Callable[[Sequence[Any], Any], list[Arra
         wide = [x if x is None or i == 4 or x.dtype.itemsize > 2 else x.astype(np.float32) for i, x in enumerate(full)]
         x, w, r, bias, lens, h0, c0, peephole = wide
         t, b, _ = x.shape
-        d, _, n = r.shape
+        d, each, n = r.shape
         ends = np.full(b, t) if lens is None else lens
         ys = np.zeros((t, d, b, n), x.dtype)
         hs, cs = np.zeros((d, b, n), x.dtype), np.zeros((d, b, n), x.dtype)
@@ -125,7 +131,7 @@ def _evaluate(kind: str, step: Step) -> Callable[[Sequence[Any], Any], list[Arra
             for at in reversed(range(t)) if backwards else range(t):
                 alive = (at < ends)[:, None]
                 with np.errstate(all="ignore"):
-                    g = x[at] @ w[k].T + wb
+                    g = (x[at] @ w[k].T if w is not None else x[at][:, k * each : (k + 1) * each]) + wb
                     h2, c2 = step(g, h, c, r[k], rb, p, f, a)
                 h, c = np.where(alive, h2, h), np.where(alive, c2, c)
                 ys[at, k] = np.where(alive, h2, 0)

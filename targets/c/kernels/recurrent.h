@@ -11,6 +11,7 @@ typedef struct {
   ptrdiff_t gates;            /* 4 LSTM, 3 GRU, 1 RNN */
   ptrdiff_t t, b, h;          /* steps, batch, hidden units */
   ptrdiff_t y_step;           /* floats between steps of y */
+  ptrdiff_t x_step;           /* floats between rows of gx */
   ptrdiff_t reverse, option;  /* option: LSTM input_forget, GRU linear_before_reset */
   ptrdiff_t lens_bytes;       /* 4 or 8: size of an element of lens */
   ptrdiff_t f, g, o;          /* activations, as below */
@@ -50,7 +51,7 @@ EDGEC_FN void edgec_recurrent_act(ptrdiff_t kind, float *v, ptrdiff_t n, float c
   }
 }
 
-/* gx [t][b][gates*h]; r: recurrent weights [h][units] as panels of `fused`, for the gates that see the state as it is,
+/* gx [t][b] rows of [gates*h]; r: recurrent weights [h][units] as panels of `fused`, for the gates that see the state as it is,
    then (GRU) as panels of `inner` for the last; bias: input then recurrent [2*gates*h], or null; p: LSTM peepholes [3*h]
    (i, o, f), or null; h0, c0 [b][h] or null; y: step 0 of [t] steps of [b][h]; hn, cn [b][h]: the last state (cn is LSTM's
    alone); work: (gates + 2) * h floats and a bias for each column of the panels. */
@@ -77,7 +78,7 @@ EDGEC_FN void edgec_recurrent(const float *gx, const float *r, const float *bias
         for (ptrdiff_t j = 0; j < n; j++) out[j] = 0.0f;
         continue;
       }
-      const float *x = gx + (at * d->b + b) * all;
+      const float *x = gx + (at * d->b + b) * d->x_step;
       edgec_matmul(h, r, fused_bias, x, work, 1, seeing, n, 1, -inf, inf, fused, 0, 0, 1);
       if (d->gates == 4) {
         float *c = cn + b * n, *gi = work, *go = work + n, *gf = work + 2 * n, *gc = work + 3 * n;

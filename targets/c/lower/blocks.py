@@ -1,39 +1,33 @@
 """Segments of the schedule as blocks: rings for what stays inside, padded storage for what convolutions read.
 
-`schedule_graph` asks for the schedule; `lower_graph` is the loop over it: ops without row kernels go through the table,
-the rest become blocks.
+`lower_graph` is the loop over the schedule: ops without row kernels go through the table, the rest become blocks.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
 from edgec.ir.errors import UnsupportedError
-from edgec.ir.graph import Graph, Op, Value
-from edgec.ir.macs import macs_of, total_macs
-from edgec.ir.rows import row_view
-from edgec.plan.candidates import Facts, RowOp, bands, stored_inside
-from edgec.plan.cost import Memory
+from edgec.ir.graph import Op, Value
+from edgec.plan.candidates import RowOp, bands, stored_inside
 from edgec.plan.plan import Block, Stage
 from edgec.plan.rows import StageRows, ring_depths
-from edgec.plan.schedule import Segment, make_schedule
-from edgec.targets.c.isa import Isa
-from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered, Rows, slack
-from edgec.targets.c.lower.conv import Sums, lower_conv, lower_pool, pointwise_matmul, wanted_columns
-from edgec.targets.c.lower.conv_transpose import lower_conv_transpose, phase_columns
+from edgec.plan.schedule import Segment
+from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered, Rows
+from edgec.targets.c.lower.conv import Sums, lower_conv, lower_pool, pointwise_matmul
+from edgec.targets.c.lower.conv_transpose import lower_conv_transpose
 from edgec.targets.c.lower.layers import Parts, note_results, note_stage
 from edgec.targets.c.lower.matmul_rows import lower_matmul_rows
 from edgec.targets.c.lower.one_row import finish_sink, lower_one_row, sink_rows
 from edgec.targets.c.lower.qconv import lower_qconv, lower_qmatmul_rows, pointwise_qmatmul
 from edgec.targets.c.lower.qpool import lower_max_pool, lower_qpool
 from edgec.targets.c.lower.resize import lower_qresize, lower_resize_rows
-from edgec.targets.c.lower.row_ops import OWN, from_planes, reads_rows, row_op
+from edgec.targets.c.lower.row_ops import OWN, from_planes, row_op
 from edgec.targets.c.lower.rows import (
     Columns,
     copy_rows,
@@ -44,63 +38,10 @@ from edgec.targets.c.lower.rows import (
     whole_rows,
 )
 from edgec.targets.c.lower.slices import slice_ops
+from edgec.targets.c.lower.stored_columns import columns_beside, holds, stored_columns, widest_columns
 from edgec.targets.c.lower.winograd import lower_winograd, winograd_convs
 
 COPY_STEP = 8  # result rows at a time where a block is a padded copy and its reader
-
-
-def schedule_graph(graph: Graph, isa: Isa, memory: Memory, slots: int) -> list[Segment]:
-    """`slots`: threads that may run a block with rings at the same time."""
-    users, leaving = graph.users(), graph.output_values()
-    winograd = winograd_convs(graph, isa)
-
-    @cache
-    def nbytes(value: Value) -> int:
-        columns = stored_columns(value, users, leaving, winograd)
-        if not columns:
-            return value.type.nbytes
-        view = row_view(value.type.dims)
-        beside = view.images * view.rows * (columns.left + columns.right) * view.channels
-        return value.type.nbytes + beside * value.type.numpy.itemsize
-
-    row_ops = {op: fact for op in graph.ops if op not in winograd and (fact := row_op(op)) is not None}
-    return make_schedule(Facts(graph.ops, users, leaving, row_ops, nbytes, memory, slots, 2.0 * _lanes(graph, isa)))
-
-
-def _lanes(graph: Graph, isa: Isa) -> int:
-    """Numbers that most of the graph's multiply-adds take at once."""
-    halves = sum(macs_of(op) for op in graph.ops if op.results[0].type.dtype == "f16") if isa.half_lanes else 0
-    bf16 = sum(macs_of(op) for op in graph.ops if op.arg(0).type.dtype == "bf16") if isa.bf16_products else 0
-    if 2 * bf16 > total_macs(graph):
-        return isa.bf16_products
-    return isa.half_lanes if 2 * halves > total_macs(graph) else isa.lanes
-
-
-def stored_columns(
-    value: Value, users: dict[Value, list[Op]], leaving: set[Value], winograd: dict[Op, int]
-) -> Columns:
-    """Columns beside a value's rows: as its readers want, where all of them take rows."""
-    readers = users.get(value, [])
-    if value in leaving or value.type.rank != 4 or not readers or not all(reads_rows(op, value) for op in readers):
-        return Columns()
-    return _widest_columns(readers, value, winograd)
-
-
-def _widest_columns(readers: Sequence[Op], value: Value, winograd: Container[Op]) -> Columns:
-    """For all readers: a byte means the same to each of them."""
-    wanted = [columns for op in readers if (columns := _wanted_columns(op, value, winograd))]
-    if not wanted:
-        return Columns()
-    zeros = {columns.zero for columns in wanted}
-    assert len(zeros) == 1, f"{value!r} has several zeros: {zeros}"
-    return Columns(max(c.left for c in wanted), max(c.right for c in wanted), zeros.pop())
-
-
-def _wanted_columns(op: Op, value: Value, winograd: Container[Op]) -> Columns:
-    """Columns that an op reads beside the rows of one of its operands."""
-    if op.kind == "conv_transpose":
-        return Columns(*phase_columns(op))
-    return wanted_columns(op, value, winograd)
 
 
 def lower_graph(ctx: Lowering, table: dict[str, LowerOp], segments: Sequence[Segment], slots: int) -> None:
@@ -257,10 +198,10 @@ class _Segment:
         for op in self.ops:
             if op.kind in ("conv", "conv_transpose", "matmul", "qconv", "qmatmul"):
                 x = op.arg(0)
-                wanted = _wanted_columns(op, x, self.ctx.winograd)
-                if x not in self.inside and x not in copied and not _holds(self.ctx.image_rows(x), x, wanted):
+                wanted = columns_beside(op, x, self.ctx.winograd)
+                if x not in self.inside and x not in copied and not holds(self.ctx.image_rows(x), x, wanted):
                     readers = [o for o in self.ops if any(v is x for v, _ in self.facts[o].reads)]
-                    stages.append(_Copy(x, _widest_columns(readers, x, self.ctx.winograd)))
+                    stages.append(_Copy(x, widest_columns(readers, x, self.ctx.winograd)))
                     copied.add(x)
             stages.append(op)
         return stages
@@ -325,12 +266,6 @@ _IMAGE_OPS: dict[str, Callable[[Op, Lowering, Rows, Rows], None]] = {
     "qresize": lower_qresize,
     "resize": lower_resize_rows,
 }
-
-
-def _holds(have: Rows, value: Value, wanted: Columns) -> bool:
-    if slack(value.type) and have.at.buffer.space != "scratch":
-        return False  # bytes behind it are read (qgemm.h, bf16gemm.h), and the caller owns it
-    return have.left >= wanted.left and have.right >= wanted.right and (not wanted or have.zero == wanted.zero)
 
 
 def _depth(op: Op, depth: int, rows: int) -> int:

@@ -1,4 +1,5 @@
-"""LSTM, GRU and RNN: the input's part of all steps as one matmul a direction, then the recurrence (recurrent.h)."""
+"""LSTM, GRU and RNN: the input's part of all steps as one matmul a direction, where it is not there already, then the
+recurrence (recurrent.h)."""
 
 from __future__ import annotations
 
@@ -39,22 +40,15 @@ def _recurrent(op: Op, ctx: Lowering) -> None:
     gates = GATES[op.kind]
     operands: list[Value | None] = [*op.inputs, *[None] * (8 - len(op.inputs))]
     w, r, bias, lens, h0, c0, p = operands[1:8]
-    assert w is not None
     assert r is not None
-    t, b, size = x.type.dims
+    t, b, _ = x.type.dims
     d, _, h = r.type.dims
     each = gates * h
     names = a["activations"]
     per = len(names) // d
     pointers = {n: ctx.read(v) if v is not None else None for n, v in (("b", bias), ("h0", h0), ("c0", c0), ("p", p))}
     for k in range(d):
-        gx = ctx.temp(4 * t * b * each, "float")
-        if w.const is not None:
-            packed_matmul(ctx, ctx.read(x), ctx.graph.array(w)[k].T, None, None, gx, t * b, "")
-        else:
-            weights = _at(ctx.read(w), k * each * size)
-            assert weights is not None
-            run_time_matmul(ctx, ctx.read(x), weights, gx, t * b, each, size)
+        gx = _at(ctx.read(x), k * each) if w is None else _input_part(ctx, x, w, k)
         seeing = 2 * h if op.kind == "gru" else each  # gate units that see the state as it is
         tiles = [choose_tiles(ctx.element("f32"), 1, n, h) for n in (seeing, each - seeing) if n]
         recurrence = _recurrence(ctx, r, k, tiles, seeing)
@@ -62,12 +56,13 @@ def _recurrent(op: Op, ctx: Lowering) -> None:
         kinds = [ACTIVATIONS.index(n) for n in names[k * per : (k + 1) * per]] + [1, 1]
         option = a.get("input_forget") or a.get("linear_before_reset")
         fields = {"gates": gates, "t": t, "b": b, "h": h, "y_step": d * b * h,
+                  "x_step": each if w is not None else d * each,
                   "reverse": int(a["direction"] == "reverse" or k == 1), "option": int(bool(option)),
                   "lens_bytes": lens.type.numpy.itemsize if lens is not None else 0, "f": kinds[0], "g": kinds[1],
                   "o": kinds[2], "clip": float(a["clip"])}  # fmt: skip
         results = [_at(ctx.write(v), k * b * h) for v in op.results]
         ctx.call(
-            "recurrent.h", "edgec_recurrent", replace(gx, write=False), recurrence, _at(pointers["b"], k * 2 * each),
+            "recurrent.h", "edgec_recurrent", gx, recurrence, _at(pointers["b"], k * 2 * each),
             _at(pointers["p"], k * 3 * h), ctx.read(lens, "void") if lens is not None else None,
             _at(pointers["h0"], k * b * h), _at(pointers["c0"], k * b * h), results[0], results[1],
             results[2] if len(results) > 2 else None, ctx.temp(4 * ((gates + 2) * h + columns), "float"),
@@ -75,6 +70,20 @@ def _recurrent(op: Op, ctx: Lowering) -> None:
             tiles[1].struct() if tiles[1:] else None, macs=t * b * each * h,
             instances=tuple(i for f in tiles for i in f.instances()),
         )  # fmt: skip
+
+
+def _input_part(ctx: Lowering, x: Value, w: Value, k: int) -> Pointer:
+    """What the input adds to the gates of direction k, for all steps."""
+    t, b, size = x.type.dims
+    _, each, _ = w.type.dims
+    gx = ctx.temp(4 * t * b * each, "float")
+    if w.const is not None:
+        packed_matmul(ctx, ctx.read(x), ctx.graph.array(w)[k].T, None, None, gx, t * b, "")
+    else:
+        weights = _at(ctx.read(w), k * each * size)
+        assert weights is not None
+        run_time_matmul(ctx, ctx.read(x), weights, gx, t * b, each, size)
+    return replace(gx, write=False)
 
 
 def _recurrence(ctx: Lowering, r: Value, k: int, tiles: list[Tiles], seeing: int) -> Pointer | None:

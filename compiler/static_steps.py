@@ -1,0 +1,142 @@
+"""The steps that static INT8 and W4A8 share: ranges from samples, encodings by trial, operators on bytes.
+
+`static_int8.py` and `static_w4a8.py` are these steps in order, each with weights of its own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgec.calibration import Calibration
+from edgec.graph_values import graph_values
+from edgec.input_rounding import LEAST_NOISE as INPUT_NOISE
+from edgec.input_rounding import kept_facts as input_facts
+from edgec.input_rounding import noise_of_inputs, readers_of_inputs
+from edgec.int8_trials import SETTLED, Judge, Trials
+from edgec.ir.copying import become
+from edgec.ir.graph import Graph, Module, Op, Value
+from edgec.ir.macs import PRODUCTS_ON_BYTES, macs_of, macs_share, total_macs
+from edgec.ir.verify import verify_module
+from edgec.layer_noise import noise_of_layers
+from edgec.observers import channel_maxima, observe, range_of, tried_by
+from edgec.operand_rows import row_means
+from edgec.passes import FUSED
+from edgec.passes.equalize_ranges import equalize_ranges, values_that_bound, values_to_equalize
+from edgec.passes.lower_requant import requantise
+from edgec.passes.requant import REASONS
+from edgec.pipeline import run_pipeline
+from edgec.quantize import EncodeWeights, Range, heavy, operators_on_bytes, values_to_observe
+from edgec.row_rounding import LEAST_NOISE as ROW_NOISE
+from edgec.row_rounding import kept_facts as row_facts
+from edgec.row_rounding import rows_to_spare
+from edgec.targets.c.devices import Device
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Of the graph in floats: ranges by observer, mean rows of operands of convolutions and matmuls, and what encoded
+    graphs are judged by. What is settled on some of the samples is judged by the others."""
+
+    graph: Graph
+    device: Device
+    data: Calibration
+    ranges: Mapping[str, Mapping[Value, Range]]
+    means: Mapping[Op, Array]
+    judge: Judge
+
+    def tried(self, chosen: Collection[Op], coded: Mapping[Op, EncodeWeights]) -> Trials:
+        """The ranges of each observer."""
+        trials = Trials(self.graph, chosen, self.device.isa.byte, self.data.samples[::2], self.judge, coded)
+        for observer in self.ranges:
+            self.try_ranges(trials, observer)
+        return trials
+
+    def try_ranges(self, trials: Trials, observer: str) -> None:
+        found = self.ranges[observer]
+        observed = values_to_observe(self.graph, trials.chosen)
+        means = {op: mean for op, mean in self.means.items() if op in trials.chosen}
+        trials.ranges(observer, {v: found[v] for v in observed}, means)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How operators on bytes are encoded; `fixed` stay in floats whatever comes, and `kept` says of all that do why."""
+
+    trials: Trials
+    fixed: Collection[Op] = ()
+    kept: Sequence[Mapping[str, Any]] = ()
+
+
+def measured(graph: Graph, chosen: Collection[Op], device: Device, data: Calibration, observer: str) -> Seen:
+    """Channels are made alike first, so that ranges are those of what is encoded."""
+    with graph_values(graph, {*values_to_equalize(graph), *values_that_bound(graph)}) as taps:
+        equalize_ranges(graph, channel_maxima(lambda: (found for _, found in taps.stream(data.samples))))
+    with graph_values(graph, values_to_observe(graph, chosen)) as taps:
+        seen = observe(lambda: (found for _, found in taps.stream(data.samples)), histograms=observer != "minmax")
+        multiplied = [op for op in graph.ops if op in chosen and heavy(op)]
+        means = row_means(multiplied, (found for _, found in taps.stream(data.samples)))
+    ranges = {name: {v: range_of(h, name) for v, h in seen.items()} for name in tried_by(observer)}
+    return Seen(graph, device, data, ranges, means, Judge(graph, data.samples[1::2]))
+
+
+def spare_rows(seen: Seen, choice: Choice) -> Choice:
+    """Norms, softmax and attention in floats, where their bytes make most of the noise."""
+    graph, trials = seen.graph, choice.trials
+    rows = rows_to_spare(graph, trials.chosen, choice.fixed, seen.device.isa)
+    if not rows:
+        return choice
+    fixed = {*rows, *choice.fixed}
+    spared = seen.tried(operators_on_bytes(graph, fixed), trials.coded)
+    share = 1.0 - spared.best.noise / (trials.best.noise or 1.0)
+    if share < ROW_NOISE:
+        return choice
+    return Choice(spared, fixed, [*choice.kept, *(row_facts(op, share) for op in rows)])
+
+
+def spare_inputs(seen: Seen, choice: Choice) -> Choice:
+    """The first operators in floats, where bytes of the model's inputs make most of the noise."""
+    graph, best = seen.graph, choice.trials.best
+    first = readers_of_inputs(graph, choice.trials.chosen)
+    share = noise_of_inputs(graph, first, seen.ranges[best.observer], seen.judge) / (best.noise or 1.0)
+    if share < INPUT_NOISE:
+        return choice
+    fixed = {*first, *choice.fixed}
+    spared = seen.tried(operators_on_bytes(graph, fixed), choice.trials.coded)
+    return Choice(spared, fixed, [*choice.kept, *(input_facts(op, share) for op in first)])
+
+
+def on_bytes(module: Module, seen: Seen, choice: Choice) -> dict[str, Any]:
+    """The module becomes the best trial, in integers; what the receipt says of it."""
+    graph, trials, best = seen.graph, choice.trials, choice.trials.best
+    macs = total_macs(graph)
+    left = [op.kind for op in graph.ops if op not in trials.chosen]
+    results = [op.result for op in graph.ops if op in trials.chosen]
+    sample = seen.data.samples[0]
+    with graph_values(graph, results) as taps:
+        wide = taps(sample)
+    become(module, best.module)
+    verify_module(module, after="the choice of encodings")
+    layers = noise_of_layers(graph, [best.twins[v] for v in results], [wide[v] for v in results], sample)
+    refused = requantise(graph, seen.device.isa.byte)
+    verify_module(module, after="lower_requant")
+    run_pipeline(module, FUSED)
+    # what was chosen and has no integer form after all is not counted
+    narrow = sum(macs_of(op) for op in graph.ops if op.kind in PRODUCTS_ON_BYTES)
+    return {
+        "calibration": {**seen.data.facts(), "observer": best.observer, "weights": SETTLED[best.way]},
+        "trials": {"samples": len(seen.judge.samples), "tried": [trial.facts() for trial in trials.done]},
+        "operators_on_bytes": len(trials.chosen),
+        "operators_in_floats": dict(sorted(Counter(left).items())),
+        "kept_in_floats": list(choice.kept),
+        "refused": [{"op": op, "code": code, "why": REASONS[code]} for op, code in refused],
+        "macs_on_bytes": narrow,
+        "macs_share": macs_share(narrow, macs),
+        "layers": layers,
+    }

@@ -1,0 +1,85 @@
+"""Sums, products and means of values that vary: every operand is scaled inside one sum."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from edgec.ir.graph import Value
+from edgec.passes.form import Form, clamped
+from edgec.passes.requant import NotInIntegers, check_sum, multiplier, zero_in_sum
+from edgec.passes.table_forms import with_number
+
+SPREAD_BYTES = 1 << 16  # of a constant that is broadcast before it is stored
+
+
+def _spread(f: Form, i: int, y: Value, dims: tuple[int, ...]) -> Value:
+    """Operand i's bytes; a constant takes the shape of the other operand, where that is small."""
+    if y.type.dims == dims:
+        return y
+    if f.op.arg(i).const is None or math.prod(dims) > SPREAD_BYTES:
+        raise NotInIntegers("NO_INTEGER_FORM")
+    return f.build.op("broadcast_to", y, shape=dims)
+
+
+def add_form(f: Form) -> Value:
+    made = with_number(f)
+    if made is not None:
+        return made
+    (x, gx), (y, gy), result = f.byte(0), f.byte(1), f.target()
+    x, y = (_spread(f, i, v, f.op.result.type.dims) for i, v in enumerate((x, y)))
+    sign = -1.0 if f.op.kind == "sub" else 1.0
+    factors = gx.scale / result.scale, sign * gy.scale / result.scale
+    shift = min(22, 14 - math.frexp(max(abs(v) for v in factors))[1])
+    if shift < 4:
+        raise NotInIntegers("REQUANT_RANGE")
+    a, b = (round(math.ldexp(v, shift)) for v in factors)
+    bias = (result.zero << shift) - a * gx.zero - b * gy.zero
+    check_sum(255 * (abs(a) + abs(b)) + abs(bias) + (1 << shift))
+    return f.build.op("qadd", x, y, x_scale=a, y_scale=b, bias=bias, shift=shift,
+                      **clamped(result, str(f.attrs.get("act", ""))))  # fmt: skip
+
+
+def mul_form(f: Form) -> Value:
+    made = with_number(f)
+    if made is not None:
+        return made
+    (x, gx), (y, gy), result = f.byte(0), f.byte(1), f.target()
+    if x.type.size < y.type.size:
+        (x, gx), (y, gy) = (y, gy), (x, gx)
+    if y.const is not None and y.type.rank < x.type.rank:
+        y = f.build.op("reshape", y, shape=(1,) * (x.type.rank - y.type.rank) + y.type.dims)
+    fits = x.type.rank == y.type.rank and all(n in (1, m) for n, m in zip(y.type.dims, x.type.dims, strict=True))
+    if not fits or x.type.dims != f.op.result.type.dims:
+        raise NotInIntegers("NO_INTEGER_FORM")
+    m, s = multiplier(gx.scale * gy.scale / result.scale)
+    return f.build.op("qmul", x, y, x_zero=gx.zero, y_zero=gy.zero, bias=zero_in_sum(result, m, s), multiplier=m,
+                      shift=s, **clamped(result, str(f.attrs.get("act", ""))))  # fmt: skip
+
+
+def mean_form(f: Form) -> Value:
+    (x, grid), result = f.byte(0), f.target()
+    count = math.prod(x.type.dims[i] for i in f.attrs["axes"])
+    m, s = multiplier(grid.scale / (result.scale * (count if f.op.kind == "reduce_mean" else 1)))
+    bias = zero_in_sum(result, m, s) - grid.zero * count
+    check_sum(255 * count + abs(bias))
+    return f.build.op("qsum", x, axes=tuple(sorted(f.attrs["axes"])), keepdims=bool(f.attrs["keepdims"]), bias=bias,
+                      multiplier=m, shift=s, **clamped(result, ""))  # fmt: skip
+
+
+def windows_count_alike(attrs: Any) -> bool:
+    """Whether every window of an average pool divides by the same number."""
+    return not any(attrs["pads"]) or (attrs["count_include_pad"] and not attrs["ceil_pads"])
+
+
+def avg_pool_form(f: Form) -> Value:
+    (x, grid), result, a = f.byte(0), f.target(), f.attrs
+    if not windows_count_alike(a):
+        raise NotInIntegers("NO_INTEGER_FORM")
+    count = math.prod(a["kernel"])
+    m, s = multiplier(grid.scale / (result.scale * count))
+    bias = zero_in_sum(result, m, s) - grid.zero * count
+    check_sum(255 * count + abs(bias))
+    window = {n: a[n] for n in ("kernel", "strides", "pads", "dilations", "layout")}
+    return f.build.op("qsum_pool", x, x_zero=grid.zero, bias=bias, multiplier=m, shift=s, **window,
+                      **clamped(result, ""))  # fmt: skip
