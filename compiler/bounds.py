@@ -76,6 +76,7 @@ class MostDrop:
     def __init__(self, most: float, items: Labelled, wide: Answer) -> None:
         self.most, self._items = most, items
         self._wide = self._scores(wide)
+        items.check_classes(self._wide.shape[1])
         counted = score_interval(0, 0, len(items))[1]
         if drop_near_ties(self._wide, self._wide, items.labels) is None and counted > most:
             raise UsageError(

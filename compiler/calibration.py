@@ -81,6 +81,8 @@ def read_calibration(
         {name: as_input(f"--calib {spec}: sample {i}", name, array, inputs[name]) for name, array in one.items()}
         for i, one in found.take(most)
     ]
+    if all(np.array_equal(one[name], samples[0][name]) for one in samples[1:] for name in one):
+        raise UsageError(f"--calib {spec}: all {len(samples)} samples are one and the same, which shows no range")
     return Calibration(samples, Path(spec).name if Path(spec).exists() else spec, found.count, _hash(samples))
 
 

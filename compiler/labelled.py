@@ -31,6 +31,13 @@ class Labelled:
     def __len__(self) -> int:
         return self.labels.size
 
+    def check_classes(self, count: int) -> None:
+        """UsageError where a label is none of so many classes."""
+        beyond = self.labels[self.labels >= count]
+        if beyond.size:
+            raise UsageError(f"{self.shown}: `labels` hold {int(beyond[0])}, and the model's first output has {count} "
+                             "numbers an item; legal are class numbers from 0")  # fmt: skip
+
     def __iter__(self) -> Iterator[dict[str, Array]]:
         for i in range(len(self)):
             yield {name: _one(self.shown, name, self.arrays[name][i], type) for name, type in self.ports}
@@ -60,7 +67,10 @@ def read_labelled(path: Path, ports: Ports) -> Labelled:
     short = [name for name in names if not count or arrays[name].shape[:1] != (count,)]
     if short:
         raise UsageError(f"{path}: '{short[0]}' has the shape {list(arrays[short[0]].shape)} for {count} labels")
-    return Labelled(str(path), arrays, np.asarray(arrays["labels"]).ravel(), ports)
+    labels = np.asarray(arrays["labels"]).ravel()
+    if labels.dtype.kind not in "iuf" or not np.array_equal(labels, np.abs(np.rint(labels))):
+        raise UsageError(f"{path}: `labels` are no class numbers; legal are whole numbers from 0")
+    return Labelled(str(path), arrays, labels, ports)
 
 
 def read_data(path: Path) -> dict[str, Array]:

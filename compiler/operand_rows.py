@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from edgec.ir.errors import UsageError
 from edgec.ir.graph import Op, Value
 from edgec.ir.ops.conv import sliding
 
@@ -94,7 +95,7 @@ class Met:
 
 
 def row_means(ops: Collection[Op], stream: Iterable[Mapping[Value, Array]]) -> dict[Op, Array]:
-    """The mean row [groups, k] of each operator, of operands as they come."""
+    """The mean row [groups, k] of each operator, of operands as they come. UsageError where one is not finite."""
     readers: dict[Value, list[Op]] = {}
     for op in ops:
         readers.setdefault(op.arg(0), []).append(op)
@@ -103,4 +104,11 @@ def row_means(ops: Collection[Op], stream: Iterable[Mapping[Value, Array]]) -> d
         for value, array in found.items():
             for op in readers.get(value, ()):
                 sums[op].append(operand_rows(op, array, MEAN_ROWS).mean(axis=1, dtype=np.float64))
-    return {op: np.mean(means, axis=0) for op, means in sums.items() if means}
+    found_means = {op: np.mean(means, axis=0) for op, means in sums.items() if means}
+    for op, mean in found_means.items():
+        if not np.isfinite(mean).all():
+            raise UsageError(
+                f"on samples of --calib {op.label} reads infinities or NaN, which the model itself makes of them: "
+                "ranges cannot be measured; leave such samples out"
+            )
+    return found_means

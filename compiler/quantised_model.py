@@ -14,6 +14,7 @@ import numpy as np
 
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.macs import macs_of, macs_share, total_macs
+from edgec.ir.types import FLOATS
 from edgec.ir.verify import verify_module
 from edgec.passes import CPU_FLOAT, FUSED, QUANTISED
 from edgec.passes.bound_weights import bound_weights, channels_axis
@@ -61,14 +62,16 @@ def _by_known_scales(module: Module, graph: Graph, device: Device) -> tuple[dict
     rounded = sum(_channels_that_differ(graph, op, weights) for op, weights in given.items())
     macs = total_macs(graph)
     touched = [op for op in graph.ops if op.kind not in _NAMING and _encoded(op)]
-    left = Counter(op.kind for op in graph.ops if op.kind not in _NAMING and op not in touched)
+    left = [op for op in graph.ops if op.kind not in _NAMING and op not in touched]
+    floats = [op for op in left if any(v.type.dtype in FLOATS for v in (*op.results, *op.inputs) if v is not None)]
     refused = requantise(graph, device.isa.byte)
     verify_module(module, after="lower_requant")
     run_pipeline(module, (f"lower_integer_matmul{{byte={device.isa.byte}}}", *FUSED))
     return effects, {
         **_facts(graph, PRECISION, macs),
         "operators_on_bytes": len(touched) - len(refused),
-        "operators_in_floats": dict(sorted(left.items())),
+        "operators_in_floats": dict(sorted(Counter(op.kind for op in floats).items())),
+        "operators_in_plain_integers": dict(sorted(Counter(op.kind for op in left if op not in floats).items())),
         "refused": [{"op": op, "code": code, "why": REASONS[code]} for op, code in refused],
         "channels_rounded_again": rounded,
     }

@@ -130,7 +130,7 @@ def quantization_lines(q: Facts) -> Iterator[str]:
         yield f"  weights of {q['weights_of_four_bits']} operators have four bits, in groups of 32"
     kept = ", ".join(f"{n} {kind}" for kind, n in q["operators_in_floats"].items())
     if kept:
-        yield f"  in floats: {kept}"
+        yield f"  in floats: {kept}{'' if data else ', for which the model has no scales'}"
     if "halves" in q:
         yield from _halves(q["halves"])
     if "search" in q:

@@ -30,6 +30,7 @@ Way = Literal["biases", "rounding", "compensated"]
 MOST_SAMPLES = 64
 BYTES = 256 << 20  # of the largest value, in floats and rounded, of all samples together
 ROWS = 256  # of a sample
+CERTAIN = 1e-4  # of a mean square in float32: less is what rounding leaves of it
 
 
 def samples_to_walk(graph: Graph, samples: Sequence[Feeds]) -> list[Feeds]:
@@ -130,8 +131,7 @@ def _settle(wide: Graph, narrow: Graph, wanted: Op, op: Op, walk: _Walk, way: Wa
         damping = damping_for(moments.rows, w.shape[1])
         rounded = []
         for i in range(groups):
-            # the bias makes up for means, so that only what is around them counts
-            hessian = moments.hessian[i] - np.outer(moments.mean[i], moments.mean[i])
+            hessian = _around(moments.hessian[i], moments.mean[i])
             aimed = each[i]
             if way == "compensated":
                 aimed = compensated(aimed, hessian, missing.drift(i, moments.mean[i]), damping)
@@ -140,6 +140,15 @@ def _settle(wide: Graph, narrow: Graph, wanted: Op, op: Op, walk: _Walk, way: Wa
     stored = flat_weights(narrow, op).reshape(each.shape)
     lost = np.stack([_sums(each, meant) - _sums(stored, found) for found, meant in means])
     set_bias(narrow, op, (bias_of(wide, wanted, len(w)) + trusted_mean(lost)).astype(np.float32))
+
+
+def _around(hessian: Array, mean: Array) -> Array:
+    """Only what is around means counts, since the bias makes up for them. Where rows are all alike, the difference is
+    rounding, which may be below 0: then every column counts a little, and alike."""
+    found = hessian - np.outer(mean, mean)
+    least = CERTAIN * float(np.diagonal(hessian).mean())
+    found[np.diag_indices_from(found)] += max(least - float(np.diagonal(found).mean()), 0.0)
+    return np.asarray(found)
 
 
 class _Missing:

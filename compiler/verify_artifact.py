@@ -182,4 +182,5 @@ def _labelled(session: Session, run: Run, data: Labelled, output: str) -> dict[s
         found.append(session.run([output], feeds)[0].ravel())
         expected.append(run(feeds)[output].ravel())
     scores, wide = np.stack(found), np.stack(expected)
+    data.check_classes(scores.shape[1])
     return accuracy(scores, wide, data.labels, session.labels) | paired(scores, wide, data.labels, session.labels)

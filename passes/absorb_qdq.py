@@ -7,12 +7,17 @@
 
 A value that nothing else reads takes the encoding itself; one that is read as it is, too, gets an `encode` behind it.
 Bytes that come into the model or leave it keep their dequantize or quantize, which then only names them. What moves
-elements, and ReLU, has the encoding of its operand where nothing says another, and hands that of its result up to its
-operand: rounding and then moving gives the same bits as moving and then rounding.
+elements, and ReLU or a clip between numbers of the grid, has its operand's encoding where nothing says another, and
+hands that of its result up to its operand: rounding and then moving gives the same bits as moving and then rounding.
 """
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+
+from edgec.ir.encodings import nearest_steps
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.types import Encoding, Quant, Type
 from edgec.passes.raise_dequantize import KINDS
@@ -49,7 +54,7 @@ def _named(graph: Graph) -> bool:
         x = op.arg(0) if encoding is not None else None
         if encoding is None or x is None:
             continue
-        if op.kind == "quantize" and not x.type.encodings:
+        if op.kind == "quantize" and x.type.encodings != (encoding,):
             if (x, encoding) not in encoded:
                 encoded[x, encoding] = _encode(graph, len(graph.ops) - 1, x, encoding)
             op.inputs[0] = encoded[x, encoding]
@@ -106,25 +111,38 @@ def _may_take(x: Value, users: dict[Value, list[Op]], leaving: set[Value]) -> bo
     return made and not x.type.encodings and x.type.dtype == "f32" and len(users[x]) == 1 and x not in leaving
 
 
-def _moves(graph: Graph, op: Op) -> bool:
-    """Gives numbers that its operands have, or 0."""
+def _moves(graph: Graph, op: Op, encoding: Encoding) -> bool:
+    """Gives numbers that its operands have, or others that bytes of the encoding stand for."""
     if len(op.results) != 1 or op.result.type.dtype != "f32" or any(v is None for v in op.inputs):
         return False
     if op.kind == "pad":
         return op.attrs["mode"] != "constant" or op.attrs["value"] == 0.0
+    if op.kind == "clip":
+        return all(_stands_for(graph, encoding, float(op.attrs[end])) for end in ("lo", "hi"))  # type: ignore[arg-type]
     return (op.kind in MOVES and (op.kind != "resize" or op.attrs["mode"] == "nearest")) or op.kind == "relu"
+
+
+def _stands_for(graph: Graph, encoding: Encoding, bound: float) -> bool:
+    """Whether a byte does, or the bound is none."""
+    if math.isinf(bound):
+        return True
+    assert isinstance(encoding, Quant)
+    scale, zero = (graph.module.constants[key] for key in encoding.constants)
+    byte = nearest_steps(np.array(bound, np.float32), scale, zero)
+    return bool(np.isclose((float(byte) - float(zero)) * float(scale), bound, rtol=1e-6, atol=0.0))
 
 
 def _handed_on(graph: Graph) -> bool:
     """A move of values that are encoded alike makes one that is so, too."""
     changed = False
     for op in graph.ops:
-        if op.inputs and _moves(graph, op) and not op.result.type.encodings:
-            found = {v.type.encodings for v in op.inputs if v is not None}
-            (first, *others) = found
-            if first and not others and all(v is not None and v.const is None for v in op.inputs):
-                op.result.type = Type("f32", op.result.type.shape, first)
-                changed = True
+        if not op.inputs or len(op.results) != 1 or op.result.type.encodings:
+            continue
+        first, *others = {v.type.encodings for v in op.inputs if v is not None}
+        varies = all(v is not None and v.const is None for v in op.inputs)
+        if first and not others and varies and _moves(graph, op, first[0]):
+            op.result.type = Type("f32", op.result.type.shape, first)
+            changed = True
     return changed
 
 
@@ -134,9 +152,11 @@ def _handed_up(graph: Graph) -> bool:
     users, leaving = graph.users(), graph.output_values()
     encoded: dict[tuple[Value, Encoding], Value] = {}
     for op in list(graph.ops):
-        if len(op.results) != 1 or not op.result.type.encodings or not _moves(graph, op):
+        if len(op.results) != 1 or not op.result.type.encodings:
             continue
         (encoding,) = op.result.type.encodings
+        if not _moves(graph, op, encoding):
+            continue
         for i, x in enumerate(op.inputs):
             assert x is not None
             if x.type.encodings:

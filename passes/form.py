@@ -37,12 +37,13 @@ class Form:
                 grid = grid_of_constant or covering(array, self.target().dtype)
                 value = self.build.const(grid.encode(array))
         if value is None or grid is None:
-            raise NotInIntegers("NO_INTEGER_FORM")
+            plain = value is not None and value.const is None and value.type.dtype == "f32"
+            raise NotInIntegers("OPERAND_IN_FLOATS" if plain else "NO_INTEGER_FORM")
         return value, grid
 
     def target(self) -> Grid:
         if self.result is None:
-            raise NotInIntegers("NO_INTEGER_FORM")
+            raise NotInIntegers("RESULT_IN_FLOATS")
         return self.result
 
 

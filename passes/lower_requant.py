@@ -115,6 +115,7 @@ class _Lowering:
     def _bytes_named(self, op: Op, b: Builder, result: Grid | None) -> bool:
         """Bytes that come in or leave, and are an encoded value as they are."""
         x, said = op.arg(0), encoding_of(op)
+        x = self.floats.get(x, x)
         if said is None:
             return False
         if op.kind == "dequantize" and result is not None and op.result.type.encodings == (said,):

@@ -27,6 +27,8 @@ def _weights(f: Form, axis: int) -> tuple[Array, Array, Array | None]:
     encoding = value.type.encodings[0] if value.type.encodings else None
     if value.const is not None and isinstance(encoding, Quant) and encoding.format == "i4" and encoding.group == GROUP:
         return _weights_in_groups(f, axis, encoding)
+    if value.type == value.type.plain and value.type.dtype == "f32":
+        raise NotInIntegers("NO_INTEGER_FORM" if value.const is None else "OPERAND_IN_FLOATS")
     if value.const is None or not isinstance(encoding, Quant) or encoding.format not in ("i8", "u8"):
         raise NotInIntegers("NO_INTEGER_FORM")
     constants = f.build.graph.module.constants

@@ -15,6 +15,8 @@ INT8 = ("build", str(MODEL), "-t", "host", "-o", "out", *SHAPE, "--precision", "
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     images = np.zeros((3, 1, 28, 28), np.float32)
+    np.savez(tmp_path / "alike.npz", input=images)
+    np.savez(tmp_path / "huge.npz", input=np.stack([images, images + np.float32(3e38)])[:, 0])
     np.savez(tmp_path / "names.npz", image=images)
     np.savez(tmp_path / "shape.npz", input=images[..., 1:])
     np.savez(tmp_path / "nan.npz", input=images * np.nan)
@@ -37,6 +39,8 @@ def folder(tmp_path: Path) -> Path:
         ("one.npz", "has one sample only; give 2 or more"),
         ("text.npz", "sample 0 of 'input' is <U1, and the model takes f32[1,1,28,28]: give numbers"),
         ("zip.npz", "zip.npz is not an .npz file"),
+        ("alike.npz", "all 3 samples are one and the same"),
+        ("huge.npz", "reads infinities or NaN, which the model itself makes of them"),
         ("missing.npz", "missing.npz cannot be read: No such file"),
         ("data.csv", "data.csv cannot be read: No such file"),
         ("empty", "--calib empty has no samples"),

@@ -207,8 +207,16 @@ def test_data_that_does_not_fit(tmp_path: Path) -> None:
     images = np.zeros((2, 1, 28, 28), np.float32)
     np.savez(tmp_path / "none.npz", labels=np.zeros(2))
     np.savez(tmp_path / "few.npz", input=images, labels=np.zeros(5))
+    np.savez(tmp_path / "half.npz", input=images, labels=np.array([0.0, 1.5]))
+    np.savez(tmp_path / "below.npz", input=images, labels=np.array([3, -1]))
+    np.savez(tmp_path / "beyond.npz", input=images, labels=np.array([9, 10]))
     (tmp_path / "zip.npz").write_bytes(b"PK\x03\x04" + bytes(50))
-    for words, file in (("has no array 'input'", "none"), ("for 5 labels", "few"), ("is not an .npz file", "zip")):
+    cases = (
+        ("has no array 'input'", "none"), ("for 5 labels", "few"), ("is not an .npz file", "zip"),
+        ("`labels` are no class numbers", "half"), ("`labels` are no class numbers", "below"),
+        ("beyond.npz: `labels` hold 10, and the model's first output has 10 numbers an item", "beyond"),
+    )  # fmt: skip
+    for words, file in cases:
         fails(tmp_path, 2, words, *BUILD, *SHAPE, "--data", f"{file}.npz")
 
 

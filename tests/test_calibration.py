@@ -100,11 +100,12 @@ def test_images_become_frames(form: str, axes: tuple[int, ...], order: int) -> N
     Path("photos").mkdir()
     pillow.fromarray(small).save("photos/a.png")
     pillow.fromarray(small.repeat(3, 0).repeat(2, 1)).save("photos/b.png")  # each pixel as a block of equal ones
+    pillow.fromarray(255 - small).save("photos/c.png")
     expected = small[..., ::order].transpose(axes)
     found = read("photos", ("f", Type("u8", (1, *expected.shape))), form=form).samples
-    assert len(found) == 2
-    for one in found:
-        np.testing.assert_array_equal(one["f"][0], expected)
+    assert len(found) == 3
+    for one, frame in zip(found, (expected, expected, 255 - expected), strict=True):
+        np.testing.assert_array_equal(one["f"][0], frame)
 
 
 @pytest.mark.parametrize(

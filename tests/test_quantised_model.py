@@ -224,6 +224,107 @@ def test_a_graph_as_pytorch_exports_it(tmp_path: Path) -> None:
     assert np.unique(right).size > 3
 
 
+def pair(x: str, y: str, scale: str, zero: str, bounds: tuple[str, ...] = ()) -> list[Any]:
+    """Q and DQ, with Clip between them where there are bounds."""
+    node = helper.make_node
+    clamp = [node("Clip", [f"{y}_q", *bounds], [f"{y}_c"])] if bounds else []
+    last = f"{y}_c" if bounds else f"{y}_q"
+    quantize = node("QuantizeLinear", [x, scale, zero], [f"{y}_q"])
+    return [quantize, *clamp, node("DequantizeLinear", [last, scale, zero], [y])]
+
+
+def test_seven_bits_of_pytorch_are_clamps(tmp_path: Path) -> None:
+    """Bytes between 0 and 127: the bounds become those of the operators before them."""
+    rng = np.random.default_rng(8)
+    constants = {
+        "w": rng.integers(-63, 64, (4, 3, 3, 3)).astype(np.int8), "ws": np.float32(0.01), "lo": np.uint8(0),
+        "hi": np.uint8(127), "xs": np.float32(0.03), "xz": np.uint8(64), "hs": np.float32(0.004), "hz": np.uint8(0),
+        "d": rng.integers(-63, 64, (4, 4, 1, 1)).astype(np.int8), "ys": np.float32(0.01), "yz": np.uint8(60),
+    }  # fmt: skip
+    node, seven = helper.make_node, ("lo", "hi")
+    nodes = [
+        *pair("x", "x1", "xs", "xz", seven),
+        node("DequantizeLinear", ["w", "ws"], ["w1"]),
+        node("Conv", ["x1", "w1"], ["h1"]),
+        node("Relu", ["h1"], ["h2"]),
+        *pair("h2", "h3", "hs", "hz", seven),
+        node("DequantizeLinear", ["d", "ws"], ["d1"]),
+        node("Conv", ["h3", "d1"], ["y1"]),
+        *pair("y1", "y2", "ys", "yz", seven),
+        node("Add", ["y2", "h3"], ["y3"]),
+        *pair("y3", "y", "ys", "yz", seven),
+    ]
+    path = written(made(nodes, constants, {"x": (1, 3, 8, 8)}, {"y": TensorProto.FLOAT}, opset=17), tmp_path)
+    receipt = edgec.compile(path, "host", tmp_path / "out")
+    facts = receipt["quantization"]
+    assert facts["macs_share"] == 1.0
+    assert facts["refused"] == []
+    assert facts["operators_in_floats"] == facts["operators_in_plain_integers"] == {}
+    x = rng.uniform(-4, 4, (1, 3, 8, 8)).astype(np.float32)
+    (right,) = by_onnxruntime(path, {"x": x}, plain=True)
+    with edgec.load(tmp_path / "out") as session:
+        found = session.run(None, {"x": x})[0]
+    assert np.abs(np.rint((found - right) / 0.01)).max() <= 1
+    assert np.rint(found.max() / 0.01) == 127 - 60  # the bound is met
+    assert (found == found.max()).mean() > 0.05
+
+
+def test_scales_one_behind_the_other_and_transposed_convolutions(tmp_path: Path) -> None:
+    """A value that is rounded twice, by two scales; a DQ by another scale than its Q; weights with an axis of 1."""
+    rng = np.random.default_rng(9)
+    constants = {
+        "w": rng.integers(-127, 128, (3, 4, 2, 2)).astype(np.int8), "b": rng.integers(-500, 500, 4).astype(np.int32),
+        "ws": np.array([0.01, 0.02, 0.005, 0.01], np.float32), "wz": np.zeros(4, np.int8), "xs": np.float32(0.02),
+        "bs": np.array([2e-4, 4e-4, 1e-4, 2e-4], np.float32), "bz": np.zeros(4, np.int32), "xz": np.uint8(100),
+        "hs": np.float32(0.05), "hz": np.uint8(128), "ys": np.float32(0.07), "yz": np.int8(3),
+    }  # fmt: skip
+    node = helper.make_node
+    nodes = [
+        *pair("x", "x1", "xs", "xz"),
+        node("DequantizeLinear", ["w", "ws", "wz"], ["w1"], axis=1),
+        node("DequantizeLinear", ["b", "bs", "bz"], ["b1"], axis=0),
+        node("ConvTranspose", ["x1", "w1", "b1"], ["h1"], strides=[2, 2]),
+        *pair("h1", "h2", "hs", "hz"),
+        *pair("h2", "h3", "ys", "yz"),
+        node("QuantizeLinear", ["h3", "ys", "yz"], ["h4"]),
+        node("DequantizeLinear", ["h4", "hs", "yz"], ["y"]),
+    ]
+    path = written(made(nodes, constants, {"x": (1, 3, 6, 5)}, {"y": TensorProto.FLOAT}, opset=17), tmp_path)
+    receipt = edgec.compile(path, "host", tmp_path / "out")
+    assert receipt["quantization"]["macs_share"] == 1.0
+    assert receipt["quantization"]["refused"] == []
+    x = rng.uniform(-2, 3, (1, 3, 6, 5)).astype(np.float32)
+    (right,) = by_onnxruntime(path, {"x": x}, plain=True)
+    with edgec.load(tmp_path / "out") as session:
+        found = session.run(None, {"x": x})[0]
+    steps = np.rint((found - right) / 0.05)
+    assert np.abs(steps).max() <= 1
+    assert (steps != 0).mean() < 0.05
+    assert np.unique(right).size > 30
+
+
+def test_what_stays_in_floats_says_why(tmp_path: Path) -> None:
+    """A residual between two scales, and a result that is read as it is."""
+    rng = np.random.default_rng(10)
+    constants = {"w": rng.integers(-127, 128, (3, 3)).astype(np.int8), "ws": np.float32(0.01), "xs": np.float32(0.02),
+                 "xz": np.uint8(100), "c": np.float32(3.0)}  # fmt: skip
+    node = helper.make_node
+    nodes = [
+        *pair("x", "x1", "xs", "xz"),
+        node("DequantizeLinear", ["w", "ws"], ["w1"]),
+        node("MatMul", ["x1", "w1"], ["h1"]),
+        node("Add", ["h1", "x1"], ["h2"]),
+        node("Mul", ["x1", "c"], ["h3"]),
+        node("Sub", ["h2", "h3"], ["y1"]),
+        node("Tanh", ["y1"], ["y"]),
+    ]
+    path = written(made(nodes, constants, {"x": (4, 3)}, {"y": TensorProto.FLOAT}, opset=17), tmp_path)
+    facts = edgec.compile(path, "host", tmp_path / "out")["quantization"]
+    codes = {row["op"].split()[0]: row["code"] for row in facts["refused"]}
+    assert codes == {"add": "OPERAND_IN_FLOATS", "mul": "RESULT_IN_FLOATS"}
+    assert facts["operators_in_floats"] == {"sub": 1, "tanh": 1}
+
+
 def test_biases_are_the_integers_of_the_model(tmp_path: Path) -> None:
     """Beyond 2^24 a float32 would lose them."""
     bias = np.array([16_777_217, -33_554_435], np.int32)

@@ -75,6 +75,28 @@ def test_settled_in_order_is_nearer_to_floats() -> None:
     assert noise["compensated"] > noise["rounding"] + 0.3, "what clamps take away goes with the rows"
 
 
+def test_rows_that_are_all_alike_leave_weights_where_they_are() -> None:
+    """Behind zeros every row is the bias: what is around its mean is rounding, and says nothing of weights."""
+    net = Network(8)
+    x = net.build.op("conv", net.floats(1, 10, 10, 4), net.const(16, 4, 1, 1), net.const(16), **PLAIN, act="relu")
+    net.named("y", net.build.op("conv", x, net.const(16, 16, 3, 3), net.const(16), **PLAIN))
+    fit = [{n: np.full_like(a, 3.0) for n, a in net.feeds.items()} for _ in range(6)]
+    module, _ = encoded(net, 9.0)
+    before = [module.constants[v.const] for v in _weights(module.entries["main"])]
+    for way in ("rounding", "compensated"):
+        module, twins = encoded(net, 9.0)
+        settle_weights(net.graph, module.entries["main"], twins, fit, way)
+        after = [module.constants[v.const] for v in _weights(module.entries["main"])]
+        for a, b in zip(before, after, strict=True):
+            assert np.abs(a.astype(int) - b).max() <= 1
+        noise = signal_to_noise(outputs(module.entries["main"], fit[:1]), outputs(net.graph, fit[:1]))
+        assert noise > 30
+
+
+def _weights(graph: Graph) -> list[Any]:
+    return [op.arg(1) for op in graph.ops if op.kind in ("conv", "matmul")]
+
+
 def test_a_bias_makes_up_for_clamped_operands() -> None:
     """Every element is clamped to half, in every sample: what is missing is all in the mean."""
     net = Network(1)
