@@ -28,6 +28,7 @@ from edgec.passes.requant import REASONS
 from edgec.pipeline import run_pipeline
 from edgec.quantize import (
     EncodeWeights,
+    Legal,
     Range,
     encode_values,
     grids_of,
@@ -94,8 +95,8 @@ def _four_bits(
         return np.asarray((steps.astype(np.int32) - zero) * np.float32(scale))
 
     def encoder(met: Met) -> EncodeWeights:
-        def encode(op: Op, least: Array) -> None:
-            encode_weights(graph, op, "i4", met, least)
+        def encode(op: Op, legal: Legal) -> None:
+            encode_weights(graph, op, "i4", met, legal)
 
         return encode
 
