@@ -22,6 +22,7 @@ from edgec.ir.ops.integer import GROUP, MOST_TIMES, TOP_OF_FOUR
 from edgec.ir.types import Encoding, Float8, Quant, Type
 from edgec.low_rank import add_product, factors
 from edgec.operand_rows import Met, group_count, operand_rows
+from edgec.quantize import Legal
 from edgec.targets.c.coded import short_scale
 from edgec.targets.c.lower.conv import SEGMENTS, conv_has_rows, is_depthwise
 from edgec.weight_rounding import TOP, choose_scale, compensated, damping_for, gptq_to
@@ -61,18 +62,18 @@ def form_for(op: Op, wanted: str) -> str:
 
 
 def encode_weights(
-    graph: Graph, op: Op, wanted: str, met: Met | None = None, least: Array | None = None, rank: int = 0
+    graph: Graph, op: Op, wanted: str, met: Met | None = None, legal: Legal | None = None, rank: int = 0
 ) -> dict[str, Any]:
     """Sets the encoding of the op's weights; what the receipt says of it. What the weights have `met` lets them make up
-    for one another's errors (weight_rounding.gptq) and for those of what they are multiplied with. With `least`, scales
-    of four bits are 1 to 17 times one of the channel, which is at least that (ir/ops/integer.py). With a `rank`, what
-    is lost of a matmul's weights is given back by floats of that rank."""
+    for one another's errors (weight_rounding.gptq) and for those of what they are multiplied with. With `legal`, scales
+    of four bits are 1 to 17 times one of the channel that sums on bytes may have (ir/ops/integer.py). With a `rank`,
+    what is lost of a matmul's weights is given back by floats of that rank."""
     format, axes = form_for(op, wanted), weights_of(op)
     w = graph.array(op.arg(1)).astype(np.float64)
     turned = w.transpose(axes)
     flat = turned.reshape(len(turned), -1)
     if format == "i4":
-        scale, each = _group_scales(op, w, least)
+        scale, each = _group_scales(op, w, legal)
         steps = each.transpose(axes).reshape(flat.shape)
     else:
         scale = channel_scale(flat, format)
@@ -160,7 +161,7 @@ def largest_of(format: str) -> float:
     return {"e4m3": 448.0, "e5m2": 57344.0}[format]
 
 
-def _group_scales(op: Op, w: Array, least: Array | None) -> tuple[Array, Array]:
+def _group_scales(op: Op, w: Array, legal: Legal | None) -> tuple[Array, Array]:
     """Scales of four bits in groups along the products, and the same for every weight."""
     axis = products_axis(op)
     moved = np.moveaxis(w, axis, -1)
@@ -168,12 +169,12 @@ def _group_scales(op: Op, w: Array, least: Array | None) -> tuple[Array, Array]:
     padded = np.pad(moved, [(0, 0)] * (w.ndim - 1) + [(0, padding)])
     scale = choose_scale(padded.reshape(-1, GROUP), top=TOP_OF_FOUR)
     scales = np.moveaxis(scale.reshape(*moved.shape[:-1], -1), -1, axis)
-    if least is None:
+    if legal is None:
         scales = short_scale(scales)
     else:
         others = tuple(i for i in range(w.ndim) if i != weights_of(op)[0])
         along = [-1 if i == weights_of(op)[0] else 1 for i in range(w.ndim)]
-        base = np.maximum(scales.max(others, keepdims=True) / MOST_TIMES, least.reshape(along)).astype(np.float32)
+        base = legal(scales.max(others) / MOST_TIMES).reshape(along)
         scales = (base * np.clip(np.rint(scales / base), 1, MOST_TIMES)).astype(np.float32)
     assert scales.shape == grouped_dims(w.shape, axis, GROUP)
     return np.ascontiguousarray(scales), spread(scales, axis, GROUP, w.shape[axis])

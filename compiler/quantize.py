@@ -34,8 +34,10 @@ Array = np.ndarray[Any, Any]
 Range = tuple[float, float]
 # weights [result channels, …] and their scales -> what is stored
 RoundWeights = Callable[[Op, Array, Array], Array]
-# sets the encoding of an operator's weights, with scales of at least so much a channel
-EncodeWeights = Callable[[Graph, Op, Array], None]
+# scales of result channels -> the least ones, not below them, that sums on bytes may have
+Legal = Callable[[Array], Array]
+# sets the encoding of an operator's weights
+EncodeWeights = Callable[[Graph, Op, Legal], None]
 
 # one scale for operands and result
 MOVES = (
@@ -47,13 +49,15 @@ PAIRS = ("add", "mul", "sub")  # two operands that vary
 HEAVY = ("conv", "matmul")
 LEAST_FACTOR = 2.0**-22  # of a sum's step to the result's: zero points in sums must fit 32 bits
 LARGEST_BIAS = 2.0**24  # steps of a sum
+MOST_STEPS = 2**15 - 1  # of a sum, that a step of what is added to it may be
 
 
 def heavy(op: Op) -> bool:
     """A convolution or matmul by constant weights that has an integer form."""
     if op.kind not in HEAVY or op.result.type.dtype != "f32" or op.arg(1).const is None or op.arg(0).const is not None:
         return False
-    if any(v is not None and v.const is None for v in op.inputs[2:]):
+    residual = added(op)
+    if any(v is not None and v.const is None for v in op.inputs[2:3]) or (residual is not None and residual.const):
         return False
     if not is_clamp(str(op.attrs["act"])):
         return False
@@ -63,6 +67,17 @@ def heavy(op: Op) -> bool:
     bias = op.inputs[2].type.size if len(op.inputs) > 2 and op.inputs[2] is not None else 1
     fits = bias in (1, op.result.type.dims[-1])
     return math.prod(dims[:-2]) == 1 and op.arg(0).type.rank == op.result.type.rank and fits
+
+
+def added(op: Op) -> Value | None:
+    """What a convolution adds to its sums; on bytes without a rounding between."""
+    return op.inputs[3] if op.kind == "conv" and len(op.inputs) > 3 else None
+
+
+def _adds_floats(op: Op, chosen: Collection[Op]) -> bool:
+    """What is added is not stored in bytes, and so the result is not."""
+    value = added(op)
+    return value is not None and (value.op is None or value.op not in chosen or _adds_floats(value.op, chosen))
 
 
 def operators_on_bytes(graph: Graph, kept: Collection[Op] = (), whole: bool = False) -> set[Op]:
@@ -132,7 +147,7 @@ def values_to_observe(graph: Graph, chosen: Collection[Op]) -> list[Value]:
     users, leaving = graph.users(), graph.output_values()
     for op in graph.ops:
         if op in chosen:
-            found.update((v, None) for v in op.inputs if v is not None and _varies(v))
+            found.update((v, None) for v in _read_as_bytes(op, chosen))
             if _is_encoded(op, chosen, users, leaving):
                 found[op.result] = None
     return list(found)
@@ -143,15 +158,18 @@ def _is_encoded(
 ) -> bool:
     """Whether the result of a chosen operator is stored in bytes: products that nothing takes as bytes are not, nor is
     what stands between functions of one element."""
+    if _adds_floats(op, chosen):
+        return False
     taken = any(user in chosen for user in users.get(op.result, ()))
     if op.result in leaving:
         return taken or not heavy(op)
     return taken and not is_between(op, users)
 
 
-def _varies(value: Value) -> bool:
-    """Is encoded where it is read: no constant, and no indices."""
-    return value.const is None and value.type.dtype == "f32"
+def _read_as_bytes(op: Op, chosen: Collection[Op]) -> list[Value]:
+    """Operands that are encoded where they are read: no constants, no indices, and no floats that are added."""
+    read = op.inputs[:3] if _adds_floats(op, chosen) else op.inputs
+    return [v for v in read if v is not None and v.const is None and v.type.dtype == "f32"]
 
 
 def encode_values(
@@ -168,13 +186,11 @@ def encode_values(
     for op in list(graph.ops):
         if op not in chosen:
             continue
-        for i, value in enumerate(op.inputs):
-            if value is None or not _varies(value):
-                continue
-            if value.op is None or value.op not in chosen:
+        for value in _read_as_bytes(op, chosen):
+            if value.op is None or value.op not in chosen or _adds_floats(value.op, chosen):
                 if value not in outside:
                     outside[value] = _encoded(graph, op, value, _quant(graph, scales[value], byte))
-                op.inputs[i] = outside[value]
+                op.inputs = [outside[value] if v is value else v for v in op.inputs]
         if _is_encoded(op, chosen, users, leaving):
             encoding = _quant(graph, scales[op.result], byte)
             op.result.type = Type("f32", op.result.type.shape, (encoding,))
@@ -244,12 +260,24 @@ def _encode_weights(
 ) -> None:  # fmt: skip
     flat = flat_weights(graph, op)
     x_scale = float(graph.module.constants[only(op.arg(0).type).scale])
-    added = np.abs(bias_of(graph, op, len(flat)))
-    least = np.maximum(added / (x_scale * LARGEST_BIAS), (result_scale or 1e-3) * LEAST_FACTOR / x_scale)
+    bias = np.abs(bias_of(graph, op, len(flat)))
+    least = np.maximum(bias / (x_scale * LARGEST_BIAS), (result_scale or 1e-3) * LEAST_FACTOR / x_scale)
+    residual = added(op)
+    r_scale = None
+    if residual is not None and residual.type.encodings:
+        r_scale = float(graph.module.constants[only(residual.type).scale])
+
+    def legal(scale: Array) -> Array:
+        raised = np.maximum(scale, least)
+        if r_scale is not None:
+            steps = np.clip(np.floor(r_scale / (x_scale * raised)), 1, MOST_STEPS)
+            raised = np.maximum(raised, r_scale / (x_scale * steps))
+        return raised.astype(np.float32)
+
     if other is not None:
-        other(graph, op, least)
+        other(graph, op, legal)
     else:
-        scale = np.maximum(np.abs(flat).max(axis=1, initial=0.0) / 127, least).astype(np.float32)
+        scale = legal(np.abs(flat).max(axis=1, initial=0.0) / 127)
         zero = graph.module.intern(np.zeros(len(scale), np.int8))
         encoding = Quant("i8", graph.module.intern(scale), zero, weights_of(op)[0])
         set_weights(graph, op, rounded(op, flat, scale), Type("f32", op.arg(1).type.shape, (encoding,)))

@@ -13,7 +13,7 @@ import numpy as np
 from edgec.calibration import Calibration
 from edgec.encode_weights import encodable, encode_weights, form_for
 from edgec.ir.graph import Graph, Module, Op
-from edgec.quantize import operators_on_bytes
+from edgec.quantize import Legal, operators_on_bytes
 from edgec.static_steps import Choice, measured, on_bytes, spare_inputs, spare_rows
 from edgec.targets.c.devices import Device
 from edgec.within_bound import MakeBound, within_bound
@@ -37,5 +37,5 @@ def static_w4a8(
     return {"precision": "w4a8", **searched, "weights_of_four_bits": of_four_bits, **on_bytes(module, seen, choice)}
 
 
-def _four_bits(graph: Graph, op: Op, least: Array) -> None:
-    encode_weights(graph, op, "i4", least=least)
+def _four_bits(graph: Graph, op: Op, legal: Legal) -> None:
+    encode_weights(graph, op, "i4", legal=legal)

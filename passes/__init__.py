@@ -165,6 +165,7 @@ CPU_FLOAT: tuple[str, ...] = (*SETTLED, "lower_requant", *FUSED)
 # what stands before encodings are chosen: clamps are part of the operator whose result is encoded
 BEFORE_ENCODING: tuple[str, ...] = (
     *SETTLED,
+    "fuse_residual{images=1}",  # before activations, which come last
     "fuse_activation{clamps=1}",
     "unfold_conv_transpose",  # behind activations, which its convolution then has
     "merge_duplicates",

@@ -34,44 +34,48 @@ LEAST = 1e-20  # a channel below it is dead
 ROOM = 1.25  # an enlarged channel may be so much larger than on the data
 TOP = 127  # of a weight's steps
 FINEST = 0.4  # of a result's step, that a sum's may be
+WHOLE = 16.0
 MOST = 256.0  # times that a channel is enlarged or shrunk by maxima
 
 
 @dataclass(frozen=True)
-class Pair:
-    """`second` alone reads what `first` makes; `bound` is the upper one of its clip."""
+class Group:
+    """Values whose channels have the same scales, as one is added where another is made; `readers` have one of them as
+    their image, and nothing else reads them."""
 
-    first: Op
-    second: Op
-    bound: float | None
+    values: tuple[Value, ...]
+    readers: tuple[Op, ...]
 
     @property
-    def value(self) -> Value:
-        return self.first.result
+    def makers(self) -> list[Op]:
+        return [v.op for v in self.values if v.op is not None]
 
 
 def equalize_ranges(graph: Graph, maxima: Mapping[Value, Array] | None = None) -> bool:
     """`maxima`: for values of `values_to_equalize`, the largest magnitude of each channel (the last axis)."""
-    pairs = _pairs(graph)
-    weights = {op: graph.array(op.arg(1)).astype(np.float64) for pair in pairs for op in (pair.first, pair.second)}
+    groups = _groups(graph)
+    weights = {op: graph.array(op.arg(1)).astype(np.float64) for g in groups for op in (*g.makers, *g.readers)}
     biases = {
-        pair.first: graph.array(pair.first.arg(2)).astype(np.float64) for pair in pairs if _bias(pair.first) is not None
+        op: graph.array(op.arg(2)).astype(np.float64) for g in groups for op in g.makers if _bias(op) is not None
     }
     changed: dict[Op, None] = {}
     for _ in range(SWEEPS if maxima is None else 1):
         still = True
-        for pair in pairs:
-            factors = _factors(pair, weights, maxima)
+        for group in groups:
+            factors = _factors(group, weights, maxima)
             if np.all(np.abs(np.log(factors)) <= STILL):
                 continue
             still = False
-            weights[pair.first] = weights[pair.first] / factors[:, None, None, None]
-            if pair.first in biases:
-                biases[pair.first] = biases[pair.first] / factors
-            weights[pair.second] = _by_column(weights[pair.second], pair.second, factors)
-            changed |= {pair.first: None, pair.second: None}
-            known = pair.value.scaled or Scaled((1.0,))
-            pair.value.scaled, pair.value.name = known.times(tuple(factors.tolist())), ""
+            for op in group.makers:
+                weights[op] = weights[op] / factors[:, None, None, None]
+                if op in biases:
+                    biases[op] = biases[op] / factors
+            for op in group.readers:
+                weights[op] = _by_column(weights[op], op, factors)
+            changed |= dict.fromkeys((*group.makers, *group.readers))
+            for value in group.values:
+                known = value.scaled or Scaled((1.0,))
+                value.scaled, value.name = known.times(tuple(factors.tolist())), ""
         if still:
             break
     for op in changed:
@@ -82,33 +86,49 @@ def equalize_ranges(graph: Graph, maxima: Mapping[Value, Array] | None = None) -
 
 
 def values_to_equalize(graph: Graph) -> list[Value]:
-    """Values between two convolutions, whose channels' maxima the pass can use."""
-    return [pair.value for pair in _pairs(graph)]
+    """Values between convolutions, whose channels' maxima the pass can use."""
+    return [value for group in _groups(graph) for value in group.values]
 
 
 def values_that_bound(graph: Graph) -> list[Value]:
-    """Operands of the first of two convolutions: by their maxima, scales stay within what integers can multiply by."""
-    return list(dict.fromkeys(pair.first.arg(0) for pair in _pairs(graph) if pair.first.arg(0).const is None))
+    """Operands of what makes such values: by their maxima, scales stay within what integers can multiply by."""
+    images = (op.arg(0) for group in _groups(graph) for op in group.makers)
+    return [v for v in dict.fromkeys(images) if v.const is None]
 
 
-def _pairs(graph: Graph) -> list[Pair]:
+def _groups(graph: Graph) -> list[Group]:
     users, leaving = graph.users(), graph.output_values()
-    found = []
-    for first in graph.ops:
-        if not _known(first) or (len(first.inputs) > 3 and first.inputs[3] is not None):
-            continue  # a residual would have to be scaled, too
-        readers = users.get(first.result, [])
-        if len(readers) != 1 or first.result in leaving or not _known(readers[0]):
-            continue
-        second = readers[0]
-        if second.inputs[0] is not first.result or first.result in second.inputs[1:]:
-            continue
-        act = str(first.attrs["act"])
-        if act in ("", "relu"):
-            found.append(Pair(first, second, None))
-        elif act.startswith("clip:0.0:") and float(act.removeprefix("clip:0.0:")) > 0.0:
-            found.append(Pair(first, second, float(act.removeprefix("clip:0.0:"))))
-    return found
+    group: dict[Value, dict[Value, None]] = {v: {v: None} for op in graph.ops for v in op.results}
+    fixed: set[Value] = set()
+    for op in graph.ops:
+        if not _scalable(op):
+            fixed.update(op.results)
+        fixed.update(v for v in op.inputs if v is not None and not _known(op))
+        fixed.update(v for v in op.inputs[1:3] if v is not None)
+        residual = _added(op)
+        if residual is not None and residual.op is None:
+            fixed.add(op.result)
+        elif residual is not None and op.kind == "conv" and group[op.result] is not group[residual]:
+            joined = group[residual] | group[op.result]
+            group |= dict.fromkeys(joined, joined)
+    found = {id(values): values for values in group.values()}
+    return [
+        Group(tuple(values), tuple(dict.fromkeys(op for v in values for op in users.get(v, ()) if op.arg(0) is v)))
+        for values in found.values()
+        if fixed.isdisjoint(values) and leaving.isdisjoint(values) and any(users.get(v) for v in values)
+    ]
+
+
+def _scalable(op: Op) -> bool:
+    """Its result is scaled by scaling weights, bias and what is added."""
+    act = str(op.attrs.get("act", ""))
+    return _known(op) and (act in ("", "relu") or (_bound(op) or 0.0) > 0.0)
+
+
+def _bound(op: Op) -> float | None:
+    """The upper one of a clip from 0."""
+    act = str(op.attrs["act"])
+    return float(act.removeprefix("clip:0.0:")) if act.startswith("clip:0.0:") else None
 
 
 def _known(op: Op) -> bool:
@@ -123,39 +143,57 @@ def _bias(op: Op) -> Value | None:
     return op.inputs[2] if len(op.inputs) > 2 else None
 
 
-def _factors(pair: Pair, weights: Mapping[Op, Array], maxima: Mapping[Value, Array] | None) -> Array:
+def _added(op: Op) -> Value | None:
+    return op.inputs[3] if op.kind == "conv" and len(op.inputs) > 3 else None
+
+
+def _factors(group: Group, weights: Mapping[Op, Array], maxima: Mapping[Value, Array] | None) -> Array:
     """What each channel is divided by: 1 where it stays."""
-    columns = _columns(weights[pair.second], pair.second)
+    ones = np.ones(group.values[0].type.dims[-1])
+    bounds = {v: _bound(op) for v, op in zip(group.values, group.makers, strict=True)}
     if maxima is None:
-        if pair.bound is not None:
-            return np.ones(len(columns))
-        rows = np.abs(weights[pair.first]).reshape(len(columns), -1).max(axis=1)
-        return _root(rows, np.abs(columns).max(axis=(1, 2)))
-    if pair.value not in maxima:
-        return np.ones(len(columns))
-    seen = np.asarray(maxima[pair.value], np.float64)
-    if columns.shape[0] == pair.second.attrs["groups"]:
-        top = pair.bound or float(seen.max())
-        factors = np.where(seen > LEAST, np.minimum(ROOM * seen / max(top, LEAST), 1.0), 1.0)
+        if any(bounds.values()):
+            return ones
+        rows = np.max([np.abs(weights[op]).reshape(len(ones), -1).max(axis=1) for op in group.makers], axis=0)
+        read = [np.abs(_columns(weights[op], op)).max(axis=(1, 2)) for op in group.readers]
+        return _root(rows, np.asarray(np.max(read, axis=0)))
+    if any(v not in maxima for v in group.values):
+        return ones
+    seen = {v: np.asarray(maxima[v], np.float64) for v in group.values}
+    parts = np.max([s / max(bounds[v] or float(s.max()), LEAST) for v, s in seen.items()], axis=0)
+    dense = [op for op in group.readers if op.attrs["groups"] != len(ones)]
+    if not dense:
+        factors = np.where(np.max(list(seen.values()), axis=0) > LEAST, np.minimum(ROOM * parts, 1.0), 1.0)
     else:
-        largest = np.abs(weights[pair.second]).reshape(len(weights[pair.second]), -1).max(axis=1)
-        rows = _by_row(columns, pair.second, 1.0 / np.maximum(largest, LEAST))
-        factors = _root(seen, np.abs(rows).max(axis=(1, 2)))
-        factors *= (seen / factors).max() / max(float(seen.max()), LEAST)  # the tensor's range stays
-    if pair.bound is not None:
-        factors = np.clip(factors, np.minimum(ROOM * seen / pair.bound, 1.0), 1.0)
-    return np.clip(np.maximum(factors, np.minimum(_least(pair, weights, maxima, seen), 1.0)), 1.0 / MOST, MOST)
+        factors = _root(parts, np.max([_shares(weights[op], op) for op in dense], axis=0))
+        factors *= (parts / factors).max() / max(float(parts.max()), LEAST)  # the tensor's range stays
+    for value, bound in bounds.items():
+        if bound is not None:
+            factors = np.clip(factors, np.minimum(ROOM * seen[value] / bound, 1.0), 1.0)
+    least = np.max([_least(op, weights[op], maxima) for op in group.makers], axis=0)
+    return np.asarray(np.clip(np.maximum(factors, np.minimum(least, 1.0)), 1.0 / MOST, MOST))
 
 
-def _least(pair: Pair, weights: Mapping[Op, Array], maxima: Mapping[Value, Array], seen: Array) -> Array:
+def _shares(w: Array, op: Op) -> Array:
+    """The largest of each operand channel's weights, each to the largest of its result channel."""
+    largest = np.abs(w).reshape(len(w), -1).max(axis=1)
+    return np.asarray(np.abs(_by_row(_columns(w, op), op, 1.0 / np.maximum(largest, LEAST))).max(axis=(1, 2)))
+
+
+def _least(op: Op, w: Array, maxima: Mapping[Value, Array]) -> Array:
     """Factors below which a sum of bytes would have steps coarser than half of its result's, which integers cannot
     scale (requant.multiplier): FINEST of them, since observers may find a narrower result. An operand has at most twice
-    its maximum between its ends."""
-    if pair.first.arg(0) not in maxima:
-        return np.zeros(len(seen))
-    rows = np.abs(weights[pair.first]).reshape(len(seen), -1).max(axis=1)
-    step = 2.0 * float(maxima[pair.first.arg(0)].max(initial=0.0)) * rows / TOP
-    return np.asarray(step / (FINEST * max(float(pair.bound or seen.max()), LEAST)))
+    its maximum between its ends. A step of what is added is WHOLE steps of the sum or more, so that it is a whole
+    number of them at little cost."""
+    if op.arg(0) not in maxima:
+        return np.zeros(len(w))
+    rows = np.abs(w).reshape(len(w), -1).max(axis=1)
+    step = 2.0 * float(maxima[op.arg(0)].max(initial=0.0)) * rows / TOP
+    least = step / (FINEST * max(_bound(op) or float(maxima[op.result].max()), LEAST))
+    residual = _added(op)
+    if residual is not None:
+        least = np.maximum(least, WHOLE * step / max(float(maxima[residual].max()), LEAST))
+    return np.asarray(least)
 
 
 def _root(a: Array, b: Array) -> Array:

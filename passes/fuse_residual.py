@@ -2,6 +2,9 @@
 
 %1 = conv %x, #w, #b            %2 = conv %x, #w, #b, %r
 %2 = add %1, %r          ->
+
+`images`: only where both are computed and the convolution, of channels-last images, is no depthwise one: what has a
+form on bytes (ir/ops/integer.py).
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from edgec.ir.build import Builder
 from edgec.ir.graph import Graph, Op, Value
 
 
-def fuse_residual(graph: Graph) -> bool:
+def fuse_residual(graph: Graph, *, images: int = 0) -> bool:
     changed = False
     users = graph.users()
     leaving = graph.output_values()
@@ -22,6 +25,8 @@ def fuse_residual(graph: Graph) -> bool:
         for own, other in ((op.arg(0), op.arg(1)), (op.arg(1), op.arg(0))):
             producer = own.op
             if producer is None or producer.kind != "conv" or producer.attrs["act"] or own in leaving:
+                continue
+            if images and (other.const is not None or not _dense(producer)):
                 continue
             if len(users[own]) != 1 or (len(producer.inputs) > 3 and producer.inputs[3] is not None):
                 continue
@@ -51,3 +56,9 @@ def fuse_residual(graph: Graph) -> bool:
             user.inputs = [made if v is op.result else v for v in user.inputs]
         changed = True
     return changed
+
+
+def _dense(op: Op) -> bool:
+    x, w = op.arg(0).type, op.arg(1).type
+    depthwise = op.attrs["groups"] == x.dims[-1] == w.dims[0]
+    return op.attrs["layout"] == "nhwc" and x.rank == 4 and not depthwise

@@ -12,10 +12,10 @@ from edgec.ir.encodings import spread
 from edgec.ir.graph import Value
 from edgec.ir.ops.elementwise import UNARY
 from edgec.ir.ops.integer import GROUP, TOP_OF_FOUR
-from edgec.ir.types import Quant
+from edgec.ir.types import DTYPES, Quant
 from edgec.passes.form import Form, clamped
 from edgec.passes.group_scales import whole_multiples
-from edgec.passes.requant import NotInIntegers, check_sum, multiplier, zero_in_sum
+from edgec.passes.requant import Grid, NotInIntegers, check_sum, multiplier, steps_in_sum, zero_in_sum
 
 Array = np.ndarray[Any, Any]
 SAME_STEP = 1e-5  # scales of biases are products of two, rounded to float32
@@ -57,33 +57,50 @@ def _weights_in_groups(f: Form, axis: int, encoding: Quant) -> tuple[Array, Arra
 def _products(
     f: Form, kind: str, w: Array, w_scale: Array, attrs: dict[str, Any], times: Array | None
 ) -> Value:
-    """qconv or qmatmul: i32 sums scaled to bytes, or to floats where the result is plain."""
+    """qconv or qmatmul: i32 sums scaled to bytes, or to floats where the result is plain, or what is added to them."""
     x, grid = f.byte(0)
     act = str(f.attrs["act"])
     step = grid.scale * w_scale  # of the sums, a channel
     added = _bias(f, step)
+    residual, of_residual = f.operands[3] if kind == "qconv" and len(f.operands) > 3 else (None, None)
     whole = w.astype(np.int64) if times is None else w * spread(times.astype(np.int64), 1, GROUP, w.shape[1])
     reach = np.abs(whole.reshape(len(step), -1)).sum(1) * max(
         grid.most - grid.zero, grid.zero - grid.least
     )
     attrs = {**attrs, "x_zero": grid.zero}
     b = f.build
-    if f.result is None:
+    if f.result is None or (residual is not None and of_residual is None):
         check_sum(reach + np.abs(added))
-        more = (None, None, b.const(times)) if times is not None else ()
-        sums = b.op(kind, x, b.const(w), b.const(added.astype(np.int32)), *more, **attrs)
+        in_groups = (None, None, b.const(times)) if times is not None else ()
+        sums = b.op(kind, x, b.const(w), b.const(added.astype(np.int32)), *in_groups, **attrs)
         axis = 1 if attrs.get("layout") == "nchw" else sums.type.rank - 1
         zeros = np.zeros(len(step), np.int32)
         y = b.op("dequantize", sums, b.const(step.astype(np.float32)), b.const(zeros), axis=axis)
-        return activated(b, y, act)
+        if residual is not None:
+            r = residual if of_residual is None else b.op("dequantize", residual, *_numbers(b, of_residual))
+            y = b.op("add", y, r)
+        y = activated(b, y, act)
+        return y if f.result is None else b.op("quantize", y, *_numbers(b, f.result))
+    more: list[Array | Value | None] = [times]
+    if residual is not None and of_residual is not None:
+        steps = steps_in_sum(step, of_residual, f.result)
+        added = added - of_residual.zero * steps
+        reach = reach + max(-of_residual.least, of_residual.most) * steps
+        more = [times, residual, steps.astype(np.int32)]
     pairs = [multiplier(s / f.result.scale) for s in step.tolist()]
     zero = np.array([zero_in_sum(f.result, m, s) for m, s in pairs], np.float64)
     check_sum(reach + np.abs(added + zero))
     m, s = (np.array(v, np.int32) for v in zip(*pairs, strict=True))
     bounds = clamped(f.result, act)
-    rest = [(added + zero).astype(np.int32), m, s, *([times] if times is not None else [])]
-    vectors = (b.const(v) for v in rest)
-    return b.op(kind, x, b.const(w), *vectors, **attrs, **bounds)
+    rest = [b.const(v) if isinstance(v, np.ndarray) else v for v in ((added + zero).astype(np.int32), m, s, *more)]
+    while rest[-1] is None:
+        rest.pop()
+    return b.op(kind, x, b.const(w), *rest, **attrs, **bounds)
+
+
+def _numbers(b: Builder, grid: Grid) -> tuple[Value, Value]:
+    """Scale and zero point as constants."""
+    return b.const(np.array(grid.scale, np.float32)), b.const(np.array(grid.zero, DTYPES[grid.dtype]))
 
 
 def activated(b: Builder, y: Value, act: str) -> Value:
@@ -116,9 +133,10 @@ def _bias(f: Form, step: Array) -> Array:
 
 
 def conv_form(f: Form) -> Value:
-    if len(f.op.inputs) > 3 and f.op.inputs[3] is not None:
-        raise NotInIntegers("NO_INTEGER_FORM")
     w, scale, times = _weights(f, 0)
+    depthwise = f.attrs["groups"] == len(w) and w.shape[1] == 1
+    if len(f.op.inputs) > 3 and f.op.inputs[3] is not None and (depthwise or f.op.inputs[3].const is not None):
+        raise NotInIntegers("NO_INTEGER_FORM")
     names = ("strides", "pads", "dilations", "groups", "layout")
     return _products(f, "qconv", w, scale, {n: f.attrs[n] for n in names}, times)
 

@@ -20,6 +20,7 @@ from edgec.ir.types import DTYPES
 
 Array = np.ndarray[Any, Any]
 MULTIPLIER_BITS = 16
+NEAR = 0.25
 
 
 class NotInIntegers(Exception):
@@ -34,6 +35,7 @@ REASONS = {
     "RESULT_IN_FLOATS": "its result has no scale: it is read as floats",
     "WEIGHTS_ASYMMETRIC": "its weights have zero points, or the number that has no opposite",
     "ROW_TOO_LONG": "rows are so long that rounding, or a sum, would go beyond what is proven",
+    "RESIDUAL_STEP": "a step of what is added to its sums is no whole number of theirs",
     "GROUP_SCALES": "scales of groups of its weights are no small multiples of one of their channel",
 }
 
@@ -106,6 +108,17 @@ def multiplier(factor: float) -> tuple[int, int]:
 def zero_in_sum(grid: Grid, m: int, s: int) -> int:
     """What a sum is more by, so that its result has the grid's zero point: within half a multiplier of a step."""
     return round((grid.zero - MIDDLE[grid.dtype]) * math.ldexp(1.0, s) / m)
+
+
+def steps_in_sum(step: Array, residual: Grid, result: Grid) -> Array:
+    """How many steps of the sums, a channel, one of the residual's is: so near to a whole number that the result is off
+    by less than NEAR of a step of its own."""
+    ratio = residual.scale / step
+    steps = np.rint(ratio)
+    off = np.abs(ratio - steps) * step * (residual.most - residual.least) / result.scale
+    if steps.min(initial=1) < 1 or steps.max(initial=1) >= 1 << 15 or off.max(initial=0.0) > NEAR:
+        raise NotInIntegers("RESIDUAL_STEP")
+    return steps
 
 
 def check_sum(largest: Array | int) -> None:

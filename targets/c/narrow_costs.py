@@ -16,7 +16,7 @@ from edgec.ir.graph import Op
 from edgec.targets.c import qtiles, tiles
 from edgec.targets.c.element import element_of
 from edgec.targets.c.isa import Isa
-from edgec.targets.c.lower.conv import is_depthwise
+from edgec.targets.c.lower.conv import is_depthwise, residual_of
 from edgec.targets.c.lower.winograd import has_winograd_form, layer_of
 from edgec.targets.c.winograd import PER_BYTE, best, instructions
 
@@ -24,7 +24,7 @@ Form = Literal[0, 1, 2]  # columns of the tables
 FLOATS: Final = 0
 BYTES: Final = 1
 HALVES: Final = 2
-# Instructions an element of the result, on A64: in floats, on bytes, in halves. An activation or addition is fused.
+# Instructions an element of the result, on A64: in floats, on bytes, in halves. An activation is fused.
 ELEMENT: dict[str, tuple[float, float, float]] = {
     "add": (0.5, 1.8, 0.4), "sub": (0.5, 1.8, 0.4), "mul": (1.2, 2.2, 0.8), "concat": (2.2, 1.1, 1.8),
     "transpose": (1.3, 3.0, 3.1), "sigmoid": (8.6, 0.8, 9.1), "tanh": (8.6, 0.8, 9.1), "silu": (9.0, 0.8, 9.5),
@@ -33,6 +33,7 @@ ELEMENT: dict[str, tuple[float, float, float]] = {
     "resize": (3.2, 2.2, 3.0),
 }  # fmt: skip
 MOVED = (1.0, 0.5, 0.7)  # operators that are not listed
+ADDED = (0.5, 0.6, 0.25)  # an element that a convolution adds to its sums
 SUMMED = (0.48, 0.48, 0.67)  # an element of the operand of a mean
 TAP = (2.2, 0.43, 1.15)  # of a pooling window
 # A score of attention: for each number of a key and a value, and once; by (bytes, dot products).
@@ -106,12 +107,13 @@ def _weights(op: Op, size: float) -> float:
 
 
 def _cost(op: Op, isa: Isa, form: Form) -> float:
+    registers = 1.0 if form == HALVES else 4 / isa.lanes  # to those of A64
     if op.kind == "conv":
-        return _depthwise(op, isa, form == BYTES) if is_depthwise(op) else _conv(op, isa, form == BYTES)
+        added = op.result.type.size * ADDED[form] * registers if residual_of(op) is not None else 0.0
+        return added + (_depthwise if is_depthwise(op) else _conv)(op, isa, form == BYTES)
     if op.kind == "matmul":
         dims = op.result.type.dims
         return _gemm(isa, form == BYTES, math.prod(dims[:-1]), dims[-1], op.arg(0).type.dims[-1], 0, 1)
-    registers = 1.0 if form == HALVES else 4 / isa.lanes  # to those of A64
     if op.kind == "attention":
         (b, heads, n, d), (m, e) = op.arg(0).type.dims, op.arg(2).type.dims[2:]
         each, once = SCORE[form == BYTES, form == BYTES and isa.dot]

@@ -53,13 +53,15 @@ _MATRICES = {"mmla": "qmmla", "amx": "qamx"}
 
 @dataclass(frozen=True)
 class QTiles:
-    """`four`: weights have four bits (kernels/q4gemm.h), as `offset` more than they are."""
+    """`four`: weights have four bits (kernels/q4gemm.h), as `offset` more than they are. `onto`: other bytes are added
+    before sums become bytes."""
 
     tiles: Tiles
     result: Result
     form: Form
     four: bool = False
     offset: int = 0
+    onto: bool = False
 
     @property
     def header(self) -> str:
@@ -78,7 +80,8 @@ class QTiles:
     def _words(self) -> tuple[str, ...]:
         """In the names of a tile's function and macro."""
         kernel = _MATRICES.get(self.form, "q4gemm" if self.four else "qgemm")
-        return (kernel, *["pairs"] * (self.form == "pairs"), *[self.result] * (self.result != "bytes"))
+        named = {"pairs": self.form == "pairs", "onto": self.onto, self.result: self.result != "bytes"}
+        return (kernel, *(word for word, said in named.items() if said))
 
     def struct(self) -> Struct:
         last = (("size", 4 if self.result == "sums" else 1), ("group", self.group))
@@ -150,7 +153,8 @@ def _paired(panel: np.ndarray) -> np.ndarray:
 
 
 def choose_qtiles(
-    isa: Isa, rows: int, columns: int, length: int, line: int, segments: int, result: Result, four: bool = False
+    isa: Isa, rows: int, columns: int, length: int, line: int, segments: int, result: Result, four: bool = False,
+    onto: bool = False,
 ) -> QTiles:
     """As tiles.choose_tiles; a tile's A are `segments` runs of `length` bytes."""
     # of a register of weights, on A64 and elsewhere
@@ -161,7 +165,7 @@ def choose_qtiles(
             return tile_instructions(isa, form, mr, nv, length, segments) + decoding * nv * segments * -(-length // 4)
 
         total, tiles = priced_tiles(isa, table, rows, columns, line, cost)
-        return total, QTiles(tiles, result, form, four, 8 if four and isa.name != "neon" else 0)
+        return total, QTiles(tiles, result, form, four, 8 if four and isa.name != "neon" else 0, onto)
 
     every = forms(isa, four)
     if rows == 1:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from network import Network
-from test_qconv import CONVS, TARGETS, _bytes, _requant, _zero, check, isa_of
+from test_qconv import CONVS, TARGETS, _added, _bytes, _requant, _zero, check, isa_of
 
 from edgec.ir.encodings import grouped_dims
 from edgec.ir.errors import UnsupportedError
@@ -46,7 +46,9 @@ def network(isa: Isa) -> Network:
         x, (w, times) = _bytes(net, isa, *image, spread=spread), _four(net, *kernel, spread=spread)
         consts, bounds = _requant(net, isa, kernel[0], int(np.prod(kernel[1:])), 2)
         net.op("qconv", x, w, *consts, times, **attrs, **bounds)
-        net.op("qconv", x, w, consts[0], None, None, times, **attrs)  # sums
+        y = net.op("qconv", x, w, consts[0], None, None, times, **attrs)  # sums
+        added = _added(net, isa, *y.type.dims, k=int(np.prod(kernel[1:])))
+        net.op("qconv", x, w, *consts, times, *added, **attrs, **bounds)
     for m, k, n in [
         *((5, k, 19) for k in (1, 3, 4, 5, 8, 12, 15, 16, 17, 24, 31, 32, 33, 36, 40, 48, 63, 64, 65, 97)),
         *((m, 40, n) for m, n in zip((1, 2, 3, 4, 5, 8, 13, 29) * 3, range(1, 72, 3), strict=True)),

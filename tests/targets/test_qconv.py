@@ -75,6 +75,14 @@ def _requant(net: Network, isa: Isa, n: int, k: int, times: float = 1) -> tuple[
     return consts, {"lo": bounds[0], "hi": bounds[1], "to": isa.byte}
 
 
+def _added(net: Network, isa: Isa, *shape: int, k: int, times: float = 1) -> tuple[Value, Value]:
+    """Bytes that are added to sums of `k` products, and how many steps of these one of theirs is."""
+    most = int(min(np.sqrt(k) * 74 * times, (1 << 15) - 1))
+    steps = net.rng.integers(1, most, shape[-1], endpoint=True)
+    steps[0] = (1 << 15) - 1
+    return _bytes(net, isa, *shape), net.build.const(steps, "i32")
+
+
 def network(isa: Isa) -> Network:
     net = Network(7)
     for image, kernel, strides, pads, dilations, groups, zero, spread in CONVS:
@@ -82,8 +90,10 @@ def network(isa: Isa) -> Network:
                           x_zero=_zero(isa, zero))  # fmt: skip
         x, w = _bytes(net, isa, *image, spread=spread), _weights(net, *kernel, spread=spread)
         consts, bounds = _requant(net, isa, kernel[0], int(np.prod(kernel[1:])))
-        net.op("qconv", x, w, *consts, **attrs, **bounds)
+        y = net.op("qconv", x, w, *consts, **attrs, **bounds)
         net.op("qconv", x, w, consts[0], **attrs)  # sums
+        added = _added(net, isa, *y.type.dims, k=int(np.prod(kernel[1:])))
+        net.op("qconv", x, w, *consts, None, *added, **attrs, **bounds)
     # rows, columns and products below, at and above those of tiles
     for m, k, n in [
         *((7, k, 19) for k in range(1, 41)),
@@ -138,6 +148,52 @@ def test_every_tile(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(qmatmul, "choose_qtiles", next_tiles)
     check(net, target, tmp_path)
     assert results == (["short", "bytes"] if isa.name == "neon" else ["bytes"] * 2) * (len(tiles) // 2)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_tile_that_adds_bytes(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the other tiles; columns of the last may be fewer than one vector, and nothing behind them is read."""
+    isa, net = isa_of(target), Network(18)
+    tiles: list[QTiles] = []
+    for form, table in qtiles.forms(isa).items():
+        for nv, mr in table.items():
+            for scale, rest in ((1, 0), (1000, 1 - isa.lanes)):
+                rows, k, n = 2 * mr + 1, 43, (3 * nv - 1) * isa.lanes + 3 + rest
+                consts, bounds = _requant(net, isa, n, k, scale)
+                added = _added(net, isa, 1, rows, 1, n, k=k, times=scale)
+                attrs: Any = dict(strides=(1, 1), pads=(0,) * 4, dilations=(1, 1), layout="nhwc")
+                x, w = _bytes(net, isa, 1, rows, 1, k), _weights(net, n, k, 1, 1)
+                net.op("qconv", x, w, *consts, None, *added, x_zero=_zero(isa, 0.4), **attrs, **bounds)
+                tiles.append(QTiles(Tiles(isa.lanes, mr, nv, max(1, nv - 1), 2), "bytes", form, onto=True))
+    results = []
+
+    def next_tiles(*arguments: Any) -> QTiles:
+        results.append(arguments[6])
+        return replace(tiles[len(results) - 1], result=arguments[6])
+
+    monkeypatch.setattr(qmatmul, "choose_qtiles", next_tiles)
+    check(net, target, tmp_path)
+    assert len(results) == len(tiles)
+    assert isa.name != "neon" or {"short", "bytes"} == set(results)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("step", [1, 2, 5])
+def test_a_block_that_adds_bytes(target: str, step: int, tmp_path: Path) -> None:
+    """What is added lies in a ring of another depth, and with columns beside it."""
+    isa, net = isa_of(target), Network(19)
+    x = _bytes(net, isa, 2, 13, 11, 7)
+    sizes = [(3, 1), (1, 0), (3, 1), (3, 1)]
+    before = x
+    for i, (size, pad) in enumerate(sizes):
+        c = x.type.dims[3]
+        consts, bounds = _requant(net, isa, 7, c * size * size)
+        attrs: Any = dict(strides=(1, 1), pads=(pad,) * 4, dilations=(1, 1), layout="nhwc", x_zero=_zero(isa, 0.15 * i))
+        more = (None, before, net.build.const(net.rng.integers(1, 700, 7), "i32")) if i % 2 else ()
+        y = net.build.op("qconv", x, _weights(net, 7, c, size, size), *consts, *more, **attrs, **bounds)
+        before, x = (y, y) if i % 2 else (before, y)
+    net.done(x)
+    check(net, target, tmp_path, [Segment(tuple(net.graph.ops), step)])
 
 
 @pytest.mark.parametrize("target", TARGETS)

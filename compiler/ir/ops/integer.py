@@ -13,6 +13,10 @@ weights are i8 with result channels first, in [-127, 127], so that two products 
 Weights of four bits come with multipliers: operand 5 has one for each 32 weights along axis 1 (S. Dai et al.,
 "VS-Quant", 2021, with whole numbers instead of floats). A weight is then the product, |w| <= 7 times 1 to 17, which is
 in [-127, 127] again: sums over groups, each times its multiplier, are sums over such weights.
+
+What a convolution's result is added to, a tensor of bytes (operand 6), is part of its sum: operand 7 says how many of
+the sum's steps, one number a channel, one of its steps is. So nothing is rounded between product and addition. Its zero
+point is in the bias.
 """
 
 from __future__ import annotations
@@ -117,14 +121,27 @@ def _infer_conv(types: Sequence[Type | None], a: Any) -> list[Type]:
     if w.dtype != "i8":
         raise IRError(f"qconv takes weights of i8, not {w}")
     _check_times("qconv", types, w)
-    dims = conv_dims("qconv", x, w, a)
-    return _result("qconv", types, a, dims, w.dims[0])
+    (result,) = _result("qconv", types, a, conv_dims("qconv", x, w, a), w.dims[0])
+    _check_residual(types, result, w.dims[0])
+    return [result]
+
+
+def _check_residual(types: Sequence[Type | None], result: Type, channels: int) -> None:
+    residual, steps = (types[i] if len(types) > i else None for i in (6, 7))
+    if residual is None and steps is None:
+        return
+    if residual != result or result.dtype not in BYTES:
+        raise IRError(f"qconv: the residual {residual} must have the type of the result, {result}, and that be bytes")
+    if steps != Type("i32", (channels,)):
+        raise IRError(f"qconv: the residual's steps {steps} must be i32[{channels}]")
 
 
 def _evaluate_conv(v: Sequence[Any], a: Any) -> list[Array]:
     # sums of integers below 2^53 are exact in float64, whose matrix product is fast
     x = to_channels_last(v[0].astype(np.float64) - a["x_zero"], a["layout"])
     acc = conv_sum(x, _multiplied(v).astype(np.float64), a)
+    if len(v) > 6 and v[6] is not None:
+        acc = acc + to_channels_last(v[6].astype(np.float64), a["layout"]) * v[7]
     return [from_channels_last(_finish(v, acc, a, acc.ndim - 1), a["layout"])]
 
 
@@ -279,7 +296,7 @@ ROWS: list[OpRow] = [
         row_rules.own_row,
     ),
     OpRow(
-        "qconv", "integer", (2, 6), _infer_conv, _evaluate_conv,
+        "qconv", "integer", (2, 8), _infer_conv, _evaluate_conv,
         {**_WINDOW, "groups": 1, "layout": "nchw", "x_zero": 0, **_BOUNDS}, row_rules.window,
     ),
     OpRow(

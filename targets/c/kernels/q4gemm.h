@@ -82,6 +82,10 @@ EDGEC_INLINE edgec_vw edgec_q4_high(int8x16_t x, int8x16_t times) {
 #define EDGEC_Q4GEMM_PAIRS(MR, NV) EDGEC_QGEMM_TILE_OF(FOUR_PAIRED, BYTES, edgec_q4gemm_pairs_##MR##x##NV, MR, NV)
 #define EDGEC_Q4GEMM_PAIRS_SHORT(MR, NV) \
   EDGEC_QGEMM_TILE_OF(FOUR_PAIRED, SHORT, edgec_q4gemm_pairs_short_##MR##x##NV, MR, NV)
+#define EDGEC_Q4GEMM_PAIRS_ONTO(MR, NV) \
+  EDGEC_QGEMM_TILE_OF(FOUR_PAIRED, ONTO_BYTES, edgec_q4gemm_pairs_onto_##MR##x##NV, MR, NV)
+#define EDGEC_Q4GEMM_PAIRS_ONTO_SHORT(MR, NV) \
+  EDGEC_QGEMM_TILE_OF(FOUR_PAIRED, ONTO_SHORT, edgec_q4gemm_pairs_onto_short_##MR##x##NV, MR, NV)
 #define EDGEC_Q4GEMM_PAIRS_SUMS(MR, NV) \
   EDGEC_QGEMM_TILE_OF(FOUR_PAIRED, SUMS, edgec_q4gemm_pairs_sums_##MR##x##NV, MR, NV)
 #else
@@ -139,6 +143,9 @@ EDGEC_INLINE edgec_vw edgec_q4_weights(edgec_vbb halves, edgec_vbb times, edgec_
 
 #define EDGEC_Q4GEMM_TILE(MR, NV) EDGEC_QGEMM_TILE_OF(FOUR, BYTES, edgec_q4gemm_##MR##x##NV, MR, NV)
 #define EDGEC_Q4GEMM_SHORT(MR, NV) EDGEC_QGEMM_TILE_OF(FOUR, SHORT, edgec_q4gemm_short_##MR##x##NV, MR, NV)
+#define EDGEC_Q4GEMM_ONTO(MR, NV) EDGEC_QGEMM_TILE_OF(FOUR, ONTO_BYTES, edgec_q4gemm_onto_##MR##x##NV, MR, NV)
+#define EDGEC_Q4GEMM_ONTO_SHORT(MR, NV) \
+  EDGEC_QGEMM_TILE_OF(FOUR, ONTO_SHORT, edgec_q4gemm_onto_short_##MR##x##NV, MR, NV)
 #define EDGEC_Q4GEMM_SUMS(MR, NV) EDGEC_QGEMM_TILE_OF(FOUR, SUMS, edgec_q4gemm_sums_##MR##x##NV, MR, NV)
 
 #endif

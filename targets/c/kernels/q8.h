@@ -109,6 +109,39 @@ EDGEC_INLINE edgec_vi edgec_requant(edgec_vi acc, edgec_vi by) {
 #endif
 }
 
+/* Adds bytes from p on, times `steps` below 2^15, to `count` vectors of sums: 1 <= count <= 4, known when it is compiled.
+   Lanes of AVX-512 from the n-th on add nothing, and their bytes are not read; others read all. */
+EDGEC_INLINE void edgec_add_steps(edgec_vi *acc, const edgec_q8 *p, const int32_t *steps, int count, ptrdiff_t n) {
+#if defined(EDGEC_SCALAR)
+  (void)n;
+  for (int i = 0; i < count * EDGEC_LANES; i++) acc[i / EDGEC_LANES][i % EDGEC_LANES] += p[i] * steps[i];
+#elif EDGEC_LANES == 16
+  EDGEC_UNROLL for (int v = 0; v < count; v++) {
+    const ptrdiff_t left = n - 16 * v;
+    const __mmask16 lanes = (__mmask16)(left >= 16 ? 0xffff : left <= 0 ? 0 : (1 << left) - 1);
+    const __m512i x = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(lanes, p + 16 * v));
+    acc[v] += (edgec_vi)_mm512_madd_epi16(x, (__m512i)edgec_load_i(steps + 16 * v));
+  }
+#elif EDGEC_LANES == 8
+  (void)n;
+  EDGEC_UNROLL for (int v = 0; v < count; v++) {
+    const __m256i x = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(p + 8 * v)));
+    acc[v] += (edgec_vi)_mm256_madd_epi16(x, (__m256i)edgec_load_i(steps + 8 * v));
+  }
+#else
+  (void)n;
+  EDGEC_UNROLL for (int v = 0; v < count; v += 2) {
+    const int8x8_t bytes = v + 1 < count ? vld1_s8(p + 4 * v)
+                                         : vreinterpret_s8_s32(vdup_n_s32(*(const edgec_i32 *)(const void *)(p + 4 * v)));
+    const int16x8_t x = vmovl_s8(bytes);
+    acc[v] = (edgec_vi)vmlal_s16((int32x4_t)acc[v], vget_low_s16(x), vmovn_s32((int32x4_t)edgec_load_i(steps + 4 * v)));
+    if (v + 1 < count)
+      acc[v + 1] = (edgec_vi)vmlal_s16((int32x4_t)acc[v + 1], vget_high_s16(x),
+                                       vmovn_s32((int32x4_t)edgec_load_i(steps + 4 * v + 4)));
+  }
+#endif
+}
+
 EDGEC_INLINE edgec_vq edgec_clamp_q(edgec_vq x, edgec_vq lo, edgec_vq hi) {
 #if defined(EDGEC_SCALAR)
   for (int i = 0; i < 4 * EDGEC_LANES; i++) x[i] = x[i] < lo[i] ? lo[i] : x[i] > hi[i] ? hi[i] : x[i];

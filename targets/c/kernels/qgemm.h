@@ -1,6 +1,6 @@
 /* One microkernel for convolution, pointwise convolution and matmul of bytes, as gemm.h is of floats.
 
-   C[m][n] = requantised(sum over segments s and k of A_s[m * a_stride + k] * B[s][k][n] + bias[n])
+   C[m][n] = requantised(sum over segments s and k of A_s[m * a_stride + k] * B[s][k][n] + bias[n] + R[m][n] * steps[n])
 
    K goes in groups: of four, one lane of a dot product, or of eight where there is none (EDGEC_QGEMM_PAIRS). A run of A
    whose length is no multiple of that is rounded up: its weights there are zeros. Up to 15 bytes behind it are read.
@@ -20,10 +20,13 @@ typedef struct {
   const int32_t *by;   /* multipliers (edgec_requant), packed as well; null where sums are stored as they are */
   char *c;             /* row m is at c + c_at[m] */
   const ptrdiff_t *c_at;
+  const edgec_q8 *r;    /* row m at r + r_at[m]; looked at by tiles that add it */
+  const ptrdiff_t *r_at;
+  const int32_t *r_steps; /* of a sum that one of r is, packed like the bias; below 2^15 */
   int32_t lo, hi;
-  ptrdiff_t n;              /* columns stored; at most NV * EDGEC_LANES */
-  ptrdiff_t tiles;          /* tiles below one another */
-  ptrdiff_t a_step, c_step; /* bytes from one to the next */
+  ptrdiff_t n;                      /* columns stored; at most NV * EDGEC_LANES */
+  ptrdiff_t tiles;                  /* tiles below one another */
+  ptrdiff_t a_step, c_step, r_step; /* bytes from one to the next */
 } edgec_qgemm_args;
 
 /* acc += rows of A times rows of B, over `groups` of one segment: `row` are pointers to A's rows. */
@@ -163,6 +166,23 @@ EDGEC_NOINLINE void edgec_qgemm_store_part(const void *rows, ptrdiff_t count, pt
     for (ptrdiff_t i = 0; i < columns; i++) c[c_at[m] + i] = from[i];
 }
 
+/* Adds rows of bytes times steps, NV vectors of a row at most four at a time. Nothing behind the columns is read. */
+#define EDGEC_QGEMM_ADD(MR, NV)                                                                         \
+  EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                         \
+    const edgec_q8 *r = t->r + i * t->r_step + t->r_at[m];                                              \
+    edgec_q8 copy[(NV) * EDGEC_LANES];                                                                  \
+    if (part && EDGEC_LANES < 16) { /* wider ones have masks */                                         \
+      for (ptrdiff_t n = 0; n < columns; n++) copy[n] = r[n];                                           \
+      for (ptrdiff_t n = columns; n < (NV) * EDGEC_LANES; n++) copy[n] = 0;                             \
+      r = copy;                                                                                         \
+    }                                                                                                   \
+    EDGEC_UNROLL for (int v = 0; v < (NV); v += 4)                                                      \
+      edgec_add_steps(acc[m] + v, r + v * EDGEC_LANES, t->r_steps + v * EDGEC_LANES, (NV)-v < 4 ? (NV)-v : 4, \
+                      columns - v * EDGEC_LANES);                                                       \
+  }
+#define EDGEC_QGEMM_FINISH_ONTO_BYTES(MR, NV) EDGEC_QGEMM_ADD(MR, NV) EDGEC_QGEMM_FINISH_BYTES(MR, NV)
+#define EDGEC_QGEMM_FINISH_ONTO_SHORT(MR, NV) EDGEC_QGEMM_ADD(MR, NV) EDGEC_QGEMM_FINISH_SHORT(MR, NV)
+
 /* Sums become bytes in registers, NV vectors of a row at most four at a time. SHORT: all results fit 16 bits before
    they are clamped, as they do in nearly all layers; that saves instructions. */
 #define EDGEC_QGEMM_FINISH_BYTES(MR, NV) EDGEC_QGEMM_FINISH(MR, NV, edgec_narrow_middle)
@@ -220,6 +240,13 @@ EDGEC_NOINLINE void edgec_qgemm_store_part(const void *rows, ptrdiff_t count, pt
 #define EDGEC_QGEMM_TILE(MR, NV) EDGEC_QGEMM_TILE_OF(DOTS, BYTES, edgec_qgemm_##MR##x##NV, MR, NV)
 #define EDGEC_QGEMM_SHORT(MR, NV) EDGEC_QGEMM_TILE_OF(DOTS, SHORT, edgec_qgemm_short_##MR##x##NV, MR, NV)
 #define EDGEC_QGEMM_SUMS(MR, NV) EDGEC_QGEMM_TILE_OF(DOTS, SUMS, edgec_qgemm_sums_##MR##x##NV, MR, NV)
+#define EDGEC_QGEMM_ONTO(MR, NV) EDGEC_QGEMM_TILE_OF(DOTS, ONTO_BYTES, edgec_qgemm_onto_##MR##x##NV, MR, NV)
+#define EDGEC_QGEMM_ONTO_SHORT(MR, NV) \
+  EDGEC_QGEMM_TILE_OF(DOTS, ONTO_SHORT, edgec_qgemm_onto_short_##MR##x##NV, MR, NV)
+#define EDGEC_QGEMM_PAIRS_ONTO(MR, NV) \
+  EDGEC_QGEMM_TILE_OF(PAIRED, ONTO_BYTES, edgec_qgemm_pairs_onto_##MR##x##NV, MR, NV)
+#define EDGEC_QGEMM_PAIRS_ONTO_SHORT(MR, NV) \
+  EDGEC_QGEMM_TILE_OF(PAIRED, ONTO_SHORT, edgec_qgemm_pairs_onto_short_##MR##x##NV, MR, NV)
 #define EDGEC_QGEMM_PAIRS(MR, NV) EDGEC_QGEMM_TILE_OF(PAIRED, BYTES, edgec_qgemm_pairs_##MR##x##NV, MR, NV)
 #define EDGEC_QGEMM_PAIRS_SHORT(MR, NV) EDGEC_QGEMM_TILE_OF(PAIRED, SHORT, edgec_qgemm_pairs_short_##MR##x##NV, MR, NV)
 #define EDGEC_QGEMM_PAIRS_SUMS(MR, NV) EDGEC_QGEMM_TILE_OF(PAIRED, SUMS, edgec_qgemm_pairs_sums_##MR##x##NV, MR, NV)
@@ -265,6 +292,7 @@ typedef struct {
   ptrdiff_t lines, pixels;
   ptrdiff_t a_line;          /* bytes between image rows of A */
   ptrdiff_t c_line, c_pixel; /* results between image rows, pixels of C */
+  ptrdiff_t r_line, r_pixel; /* and of what is added */
   ptrdiff_t k, skip;         /* bytes of a column of B in all, and at its top that are left out */
 } edgec_qgemm_lines;
 
@@ -273,19 +301,23 @@ typedef struct {
 EDGEC_FN void edgec_qgemm(const edgec_qgemm_args *whole, ptrdiff_t n, const edgec_qgemm_lines *l,
                           const edgec_qgemm_tiles *f) {
   const edgec_q8 *a[EDGEC_SEGMENTS];
-  ptrdiff_t c_at[EDGEC_GEMM_ROWS];
+  ptrdiff_t c_at[EDGEC_GEMM_ROWS], r_at[EDGEC_GEMM_ROWS];
   edgec_qgemm_args t = *whole;
   const ptrdiff_t mr = f->mr, c_line = l->c_line * f->size, c_pixel = l->c_pixel * f->size;
   const int a_even = l->lines == 1 || l->a_line == l->pixels * t.a_stride; /* A's pixels are evenly spaced */
-  const edgec_gemm_way way = edgec_way(l->lines, l->pixels, mr, a_even, l->lines == 1 || c_line == l->pixels * c_pixel);
+  const int c_even = l->lines == 1 || (c_line == l->pixels * c_pixel && (!t.r || l->r_line == l->pixels * l->r_pixel));
+  const edgec_gemm_way way = edgec_way(l->lines, l->pixels, mr, a_even, c_even);
   const ptrdiff_t pixels = way.pixels, lines = way.lines;
   const int uneven = way.uneven, down = way.down;
   const int8_t *panel = whole->b;
   t.a = a;
   t.c_at = c_at;
+  t.r_at = r_at;
   t.a_step = down ? l->a_line : mr * t.a_stride;
   t.c_step = down ? c_line : mr * c_pixel;
+  t.r_step = down ? l->r_line : mr * l->r_pixel;
   edgec_pixels_at(c_at, 0, mr, mr, 0, c_pixel);
+  edgec_pixels_at(r_at, 0, mr, mr, 0, l->r_pixel);
   for (ptrdiff_t j = 0, width, wide = f->wide; j < n; j += width, wide--) {
     const edgec_qgemm_fn tile = wide > 0 ? f->tile : f->last_tile;
     width = (wide > 0 ? f->nv : f->last_nv) * EDGEC_LANES;
@@ -293,18 +325,24 @@ EDGEC_FN void edgec_qgemm(const edgec_qgemm_args *whole, ptrdiff_t n, const edge
     t.b = panel + l->skip * width;
     for (ptrdiff_t line = 0; line < (down ? 1 : lines); line++) {
       char *c = whole->c + line * c_line + j * f->size;
+      const edgec_q8 *r = whole->r ? whole->r + line * l->r_line + j : 0;
       for (ptrdiff_t p = 0; p < pixels; p += down ? mr : t.tiles * mr) {
         if (p > pixels - mr) p = pixels - mr;
         t.tiles = uneven ? 1 : down ? lines : (pixels - p) / mr;
         for (ptrdiff_t s = 0; s < t.segments; s++) a[s] = whole->a[s] + line * l->a_line + p * t.a_stride;
-        if (uneven) edgec_pixels_at(c_at, p, mr, l->pixels, c_line, c_pixel);
+        if (uneven) {
+          edgec_pixels_at(c_at, p, mr, l->pixels, c_line, c_pixel);
+          if (r) edgec_pixels_at(r_at, p, mr, l->pixels, l->r_line, l->r_pixel);
+        }
         t.c = uneven ? c : c + p * c_pixel;
+        t.r = r && !uneven ? r + p * l->r_pixel : r;
         tile(&t);
       }
     }
     panel += l->k * width;
     t.bias += width;
     if (t.by) t.by += width;
+    if (t.r) t.r_steps += width;
   }
 }
 

@@ -19,7 +19,7 @@ from edgec.plan.plan import Block, Stage
 from edgec.plan.rows import StageRows, ring_depths
 from edgec.plan.schedule import Segment
 from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered, Rows
-from edgec.targets.c.lower.conv import Sums, lower_conv, lower_pool, pointwise_matmul
+from edgec.targets.c.lower.conv import Sums, lower_conv, lower_pool, pointwise_matmul, residual_of
 from edgec.targets.c.lower.conv_transpose import lower_conv_transpose
 from edgec.targets.c.lower.layers import Parts, note_results, note_stage
 from edgec.targets.c.lower.matmul_rows import lower_matmul_rows
@@ -130,7 +130,7 @@ class _Segment:
         """One op, where it has a better way than rows."""
         ctx = self.ctx
         if op in ctx.winograd:
-            residual = op.inputs[3] if len(op.inputs) > 3 else None
+            residual = residual_of(op)
             r = ctx.image_rows(residual) if residual is not None else None
             y = ctx.image_rows(op.result, write=True)
             lower_winograd(op, ctx, ctx.winograd[op], ctx.image_rows(op.arg(0)), r, y, self.slots)

@@ -30,6 +30,7 @@ from edgec.targets.c.lower.matmul import multiplied, owned, packed_matmul
 from edgec.targets.c.lower.rows import Columns
 from edgec.targets.c.tiles import choose_tiles
 
+RESIDUAL = {"conv": 3, "qconv": 6}  # operand
 SEGMENTS = 64  # EDGEC_SEGMENTS, EDGEC_DW_ROWS
 # Kernel sizes and strides with a body of their own.
 _INNER = {(3, 3, 1), (3, 3, 2), (5, 5, 1), (5, 5, 2)}
@@ -37,12 +38,18 @@ _INNER = {(3, 3, 1), (3, 3, 2), (5, 5, 1), (5, 5, 2)}
 _TOGETHER: dict[str, tuple[int, ...]] = {"neon": (2, 3, 4), "neon_halves": (2, 3, 4)}
 
 
+def residual_of(op: Op) -> Value | None:
+    """What is added to a convolution's sums."""
+    at = RESIDUAL.get(op.kind, len(op.inputs))
+    return op.inputs[at] if len(op.inputs) > at else None
+
+
 def is_fast(op: Op) -> bool:
     """Images of floats, halves or bytes, channels last, and weights known now; anything else goes through window.py."""
     x = op.arg(0)
     byte = op.kind in ("qconv", "qsum_pool", "max_pool")
     constants = op.inputs[1:] if byte else op.inputs[1:3] if op.kind.startswith("conv") else []
-    late = any(v is not None and v.const is None for v in constants)
+    late = any(v is not None and v.const is None and v is not residual_of(op) for v in constants)
     known = x.type.dtype in ("f32", "f16") or (byte and x.type.dtype in ("i8", "u8"))
     known = known or (op.kind == "conv" and bool(op.attrs["to"]))
     return known and x.type.rank == 4 and op.attrs["layout"] == "nhwc" and not late
@@ -80,7 +87,7 @@ def lower_conv(op: Op, ctx: Lowering, x: Rows, y: Rows, sums: Sums = "whole") ->
     attrs: Any = op.attrs
     bias = op.inputs[2] if len(op.inputs) > 2 else None
     b = ctx.graph.array(bias) if bias is not None else None
-    residual = op.inputs[3] if len(op.inputs) > 3 else None
+    residual = residual_of(op)
     r = ctx.image_rows(residual) if residual is not None else None
     if is_depthwise(op):
         if attrs["to"]:
@@ -100,7 +107,7 @@ def pointwise_matmul(op: Op, ctx: Lowering) -> bool:
     """A 1x1 convolution between dense values is one matmul over all pixels: fewer, fuller tiles than row by row."""
     attrs: Any = op.attrs
     x, y = op.arg(0), op.result
-    residual = op.inputs[3] if len(op.inputs) > 3 else None
+    residual = residual_of(op)
     plain = op.arg(1).type.dims[2:] == (1, 1) and attrs["strides"] == (1, 1) and not any(attrs["pads"])
     dense = all(ctx.is_dense(v) for v in (x, y, residual) if v is not None)
     if not plain or not dense or attrs["groups"] != 1:

@@ -15,7 +15,7 @@ from edgec.ir.graph import Op, Value
 from edgec.ir.rows import row_view
 from edgec.plan.plan import Struct
 from edgec.targets.c.lower.context import Lowering, NotLowered, Rows
-from edgec.targets.c.lower.conv import is_depthwise, operand_strides
+from edgec.targets.c.lower.conv import is_depthwise, operand_strides, residual_of
 from edgec.targets.c.lower.qdepthwise import lower_qdepthwise
 from edgec.targets.c.lower.qmatmul import ByteWeights, Finish, finish_of, laid_out, owned, packed_qmatmul, weights_of
 from edgec.targets.c.qtiles import choose_qtiles
@@ -23,9 +23,12 @@ from edgec.targets.c.qtiles import choose_qtiles
 
 def lower_qconv(op: Op, ctx: Lowering, x: Rows, y: Rows) -> None:
     attrs: Any = op.attrs
+    residual = residual_of(op)
     if is_depthwise(op):
         if len(op.inputs) > 5 and op.inputs[5] is not None:
             raise NotLowered("a depthwise qconv has no kernel for weights in groups")
+        if residual is not None:
+            raise NotLowered("a depthwise qconv has no kernel that adds other bytes")
         lower_qdepthwise(op, ctx, x, y)
         return
     kernel = weights_of(op, ctx).moved(lambda v: v.transpose(2, 3, 1, 0))  # [kh][kw][c/g][o]
@@ -33,7 +36,8 @@ def lower_qconv(op: Op, ctx: Lowering, x: Rows, y: Rows) -> None:
              "dw": attrs["dilations"][1], "top": attrs["pads"][0], "left": attrs["pads"][1]}  # fmt: skip
     _, h, _, c = op.arg(0).type.dims
     _, oh, ow, _ = op.result.type.dims
-    _qgemm_rows(ctx, x, (h, c), kernel, finish_of(op, ctx), y, attrs["groups"], sizes, oh, ow, ow)
+    r = ctx.image_rows(residual) if residual is not None else None
+    _qgemm_rows(ctx, x, (h, c), kernel, finish_of(op, ctx), y, attrs["groups"], sizes, oh, ow, ow, r)
 
 
 def lower_qmatmul_rows(op: Op, ctx: Lowering, rows_of: Callable[[Value], Rows], y: Rows, line: int) -> None:
@@ -51,22 +55,24 @@ def lower_qmatmul_rows(op: Op, ctx: Lowering, rows_of: Callable[[Value], Rows], 
 def pointwise_qmatmul(op: Op, ctx: Lowering) -> bool:
     """A 1x1 convolution between dense values is one matmul over all pixels: fewer, fuller tiles than row by row."""
     attrs: Any = op.attrs
-    x, y, w = op.arg(0), op.result, op.arg(1)
+    x, y, w, residual = op.arg(0), op.result, op.arg(1), residual_of(op)
     plain = w.type.dims[2:] == (1, 1) and attrs["strides"] == (1, 1) and not any(attrs["pads"])
-    if not plain or attrs["groups"] != 1 or not ctx.is_dense(x) or not ctx.is_dense(y):
+    dense = all(ctx.is_dense(v) for v in (x, y, residual) if v is not None)
+    if not plain or attrs["groups"] != 1 or not dense:
         return False
     n, oh, ow, o = y.type.dims
     weights = weights_of(op, ctx).moved(lambda v: v.reshape(o, -1))
-    packed_qmatmul(ctx, owned(ctx, x), weights, finish_of(op, ctx), ctx.write(y), n * oh * ow)
+    r = ctx.read(residual) if residual is not None else None
+    packed_qmatmul(ctx, owned(ctx, x), weights, finish_of(op, ctx), ctx.write(y), n * oh * ow, r)
     return True
 
 
 def _qgemm_rows(
     ctx: Lowering, x: Rows, image: tuple[int, int], given: ByteWeights, finish: Finish, y: Rows, groups: int,
-    sizes: dict[str, int], oh: int, ow: int, line: int,
+    sizes: dict[str, int], oh: int, ow: int, line: int, r: Rows | None = None,
 ) -> None:  # fmt: skip
-    """One call of edgec_qconv; `image` is rows and channels of x, kernel is [kh][kw][c/g][o]. `line` is the fewest
-    pixels that a step brings side by side."""
+    """One call of edgec_qconv; `image` is rows and channels of x, kernel is [kh][kw][c/g][o], r is added. `line` is the
+    fewest pixels that a step brings side by side."""
     h, c = image
     kernel = given.bytes
     kh, kw, gc, o = kernel.shape
@@ -76,8 +82,8 @@ def _qgemm_rows(
     segments, length, _ = runs.shape
     merged = kh * kw == 1 and x.row == ow * sizes["sw"] * c  # edgec_qgemm
     result = finish.result(ctx.isa, kernel.reshape(-1, o).T)
-    four = given.times is not None
-    tiles = choose_qtiles(ctx.isa, oh * ow if merged else ow, oc, length, line, segments, result, four)
+    four, onto = given.times is not None, r is not None
+    tiles = choose_qtiles(ctx.isa, oh * ow if merged else ow, oc, length, line, segments, result, four, onto)
     of_groups = [runs.moved(lambda v, at=g * oc: v[..., at : at + oc]) for g in range(groups)]  # type: ignore[misc]
     parts = [tiles.pack(part.codes, part.times) for part in of_groups]
     columns = tiles.tiles.packed_columns(oc)
@@ -87,14 +93,18 @@ def _qgemm_rows(
         for top in range(above + 1)
         for bottom in range(below + 1)
     ]
-    by = ctx.pack(tiles.pack_columns(finish.by.reshape(groups, oc))) if finish.by is not None else None
+    by, r_steps = (
+        ctx.pack(tiles.pack_columns(v.reshape(groups, oc))) if v is not None else None
+        for v in (finish.by, finish.r_steps)
+    )
     fields = {"h": h, "c": c, "ow": ow, "oc": oc, "kh": kh, "kw": kw, **sizes, "groups": groups, "gc": gc,
               **operand_strides("x", x), **operand_strides("y", y), "y_pixel": o,
+              **operand_strides("r", r),
               "b_row": parts[0].size // (kh * columns), "taps": int(not one_run), "b_group": parts[0].size,
               "columns": columns, "below": below, "lo": finish.lo, "hi": finish.hi}  # fmt: skip
     ctx.call(
         tiles.header or "qconv.h", "edgec_qconv", x.read(), ctx.pack(np.concatenate(parts), kind=tiles.kind),
-        ctx.pack(tiles.pack_columns(np.stack(biases))), by, y.write(),
+        ctx.pack(tiles.pack_columns(np.stack(biases))), by, r.read() if r is not None else None, r_steps, y.write(),
         Struct("edgec_qconv_shape", tuple(fields.items())), tiles.struct(), macs=oh * ow * o * kh * kw * gc,
         instances=(laid_out(ctx.isa), *tiles.instances()),
     )  # fmt: skip

@@ -15,6 +15,7 @@ from edgec.ir.ops.integer import MOST_TIMES, TOP_OF_FOUR
 from edgec.plan.plan import Pointer
 from edgec.targets.c.isa import Isa
 from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered
+from edgec.targets.c.lower.conv import residual_of
 from edgec.targets.c.lower.matmul import task_count
 from edgec.targets.c.qtiles import FOUR_PRODUCTS, Result, choose_qtiles
 from edgec.targets.c.requant import check_bytes, packed_multipliers
@@ -25,13 +26,14 @@ READ_BEHIND = 15  # bytes behind a run that qgemm.h may read
 @dataclass(frozen=True)
 class Finish:
     """What becomes of sums over x: `bias` is added; with multipliers `by` (edgec_requant) they become bytes of
-    [lo, hi], without they stay int32."""
+    [lo, hi], without they stay int32. `r_steps`: what other bytes that are added are times, or nothing is."""
 
     x_zero: int
     bias: np.ndarray
     by: np.ndarray | None
     lo: int
     hi: int
+    r_steps: np.ndarray | None = None
 
     def result(self, isa: Isa, weights: np.ndarray) -> Result:
         """Of sums by weights [n][k]."""
@@ -39,10 +41,13 @@ class Finish:
             return "sums"
         if isa.name != "neon":
             return "bytes"  # x86 narrows by way of 16 bits anyway
-        low, high = (bound - self.x_zero for bound in ((0, 255) if isa.byte == "u8" else (-128, 127)))
+        least, most = (0, 255) if isa.byte == "u8" else (-128, 127)
+        low, high = least - self.x_zero, most - self.x_zero
         wide = weights.astype(np.int64)
         ends = np.stack([wide * low, wide * high, 0 * wide])  # a product with padding is 0
         sums = self.bias.astype(np.int64) + np.stack([ends.min(0).sum(1), ends.max(0).sum(1)])
+        if self.r_steps is not None:
+            sums = sums + np.stack([self.r_steps.astype(np.int64) * end for end in (least, most)])
         scaled = sums * self.by >> (32 if isa.byte == "u8" else 31)
         return "short" if scaled.min() > -(1 << 15) and scaled.max() < (1 << 15) - 1 else "bytes"
 
@@ -56,18 +61,19 @@ def finish_of(op: Op, ctx: Lowering) -> Finish:
     """The finish of a qconv or qmatmul; NotLowered when kernels of this instruction set have other bytes."""
     x, y, attrs = op.arg(0), op.result, op.attrs
     check_bytes(op, ctx.isa, (x, y) if y.type.dtype != "i32" else (x,))
-    if any(v is not None and v.const is None for v in op.inputs[1:]):
+    if any(v is not None and v.const is None and v is not residual_of(op) for v in op.inputs[1:]):
         raise NotLowered(f"{op.kind} needs weights that are known at compile time")
-    bias, m, s = (
-        ctx.graph.array(v) if v is not None else None
-        for v in (*op.inputs[2:], None, None, None)[:3]
+    bias, m, s, _, _, r_steps = (
+        ctx.graph.array(v) if v is not None and v.const is not None else None
+        for v in (*op.inputs[2:], *[None] * 6)[:6]
     )  # fmt: skip
     channels = op.arg(1).type.dims[0]
     by = packed_multipliers(ctx.isa, m, s) if m is not None and s is not None else None
     numbers: Any = attrs
     return Finish(
-        numbers["x_zero"], bias if bias is not None else np.zeros(channels, np.int32), by, numbers["lo"], numbers["hi"]
-    )
+        numbers["x_zero"], bias if bias is not None else np.zeros(channels, np.int32), by, numbers["lo"], numbers["hi"],
+        r_steps,
+    )  # fmt: skip
 
 
 def laid_out(isa: Isa) -> str:
@@ -124,25 +130,26 @@ def weights_of(op: Op, ctx: Lowering) -> ByteWeights:
 
 
 def packed_qmatmul(
-    ctx: Lowering, x: Pointer, given: ByteWeights, finish: Finish, y: Pointer, rows: int
+    ctx: Lowering, x: Pointer, given: ByteWeights, finish: Finish, y: Pointer, rows: int, r: Pointer | None = None
 ) -> None:
-    """y[rows][n] of x[rows][k] and weights[n][k]."""
+    """y[rows][n] of x[rows][k], weights[n][k] and perhaps r[rows][n], which is added."""
     weights = given.bytes
     n, k = weights.shape
     if not rows or not n:
         return
-    tiles = choose_qtiles(ctx.isa, rows, n, k, rows, 1, finish.result(ctx.isa, weights), given.times is not None)
+    result = finish.result(ctx.isa, weights)
+    tiles = choose_qtiles(ctx.isa, rows, n, k, rows, 1, result, given.times is not None, r is not None)
     mr = tiles.tiles.mr
     # whole tiles in every chunk but the last, which has the rows left over too
     chunk = max(1, rows // (task_count(rows, _work(ctx.isa, n * k)) * mr)) * mr
     bias = tiles.pack_columns(finish.folded(weights.sum(1, dtype=np.int64)))
-    by = ctx.pack(tiles.pack_columns(finish.by)) if finish.by is not None else None
+    by, r_steps = (ctx.pack(tiles.pack_columns(v)) if v is not None else None for v in (finish.by, finish.r_steps))
     runs = given.moved(lambda v: v.T[np.newaxis])
     packed = tiles.pack(runs.codes, runs.times)
     ctx.call(
-        tiles.header or "qmatmul.h", "edgec_qmatmul", x, ctx.pack(packed, kind=tiles.kind), ctx.pack(bias), by, y, rows,
-        n, k, packed.size // tiles.tiles.packed_columns(n), chunk, finish.lo, finish.hi, tiles.struct(),
-        tasks=rows // chunk, macs=rows * n * k, instances=(laid_out(ctx.isa), *tiles.instances()),
+        tiles.header or "qmatmul.h", "edgec_qmatmul", x, ctx.pack(packed, kind=tiles.kind), ctx.pack(bias), by, r,
+        r_steps, y, rows, n, k, packed.size // tiles.tiles.packed_columns(n), chunk, finish.lo, finish.hi,
+        tiles.struct(), tasks=rows // chunk, macs=rows * n * k, instances=(laid_out(ctx.isa), *tiles.instances()),
     )  # fmt: skip
 
 

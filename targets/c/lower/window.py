@@ -9,6 +9,7 @@ from edgec.ir.graph import Op
 from edgec.plan.plan import Struct
 from edgec.targets.c.lower.activation import row_activation
 from edgec.targets.c.lower.context import CTYPES, Lowering, LowerOp, NotLowered
+from edgec.targets.c.lower.conv import residual_of
 from edgec.targets.c.lower.elementwise import broadcast2
 from edgec.targets.c.lower.strides import dense
 
@@ -64,7 +65,7 @@ def any_conv(op: Op, ctx: Lowering) -> None:
     if not y.type.size:
         return
     bias = op.inputs[2] if len(op.inputs) > 2 else None
-    residual = op.inputs[3] if len(op.inputs) > 3 else None
+    residual = residual_of(op)
     fields = window_fields(op, w.type.dims[2:])
     wide = CTYPES[dtype] if dtype[0] == "f" else "uint64_t" if dtype.endswith("64") else "uint32_t"
     images = y.type.dims[0]
