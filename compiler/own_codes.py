@@ -1,24 +1,30 @@
-"""Models whose weights are stored in few bits (MatMulNBits, constants of int4): they stay codes where kernels can.
+"""Models whose weights are stored in few bits (MatMulNBits, constants of int4, int8, float8): they stay codes where
+kernels can.
 
 The importer makes floats of such constants, and passes move and transpose those. Afterwards the codes are found again:
-where each 32 products of a channel are one float times numbers of 4 bits, with or without a zero point, or of 8, the
-weights are encoded so. What codes stand for is every float, bit by bit, so that the artifact computes what the float
-model does.
+where all products of a channel, or each 32 or 16 of them, are one float times numbers of the model's format, with zero
+points or without, the weights are encoded so. What codes stand for is every float, bit by bit, so that the artifact
+computes what the float model does.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from edgec.encode_weights import encodable, form_for, products_axis
-from edgec.ir.graph import Graph, Module, Op
+from edgec.ir.encodings import FLOAT8, nearest_float8
+from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.macs import macs_of, macs_share, total_macs
-from edgec.ir.ops.integer import GROUP
-from edgec.ir.types import Quant, Type
+from edgec.ir.types import Encoding, Float8, Quant, Type
 from edgec.ir.verify import verify_module
 from edgec.passes.exact_codes import KINDS, codes_of
+from edgec.passes.float8_scales import exact_scales
+from edgec.passes.weights import grouped, ungrouped
+from edgec.quantize import weights_of
+from edgec.targets.c.coded import form_of
 from edgec.weight_only import MULTIPLIED
 
 Array = np.ndarray[Any, Any]
@@ -26,18 +32,26 @@ PRECISION = "few bits, the model's own"
 REASONS = {
     "NO_CODED_KERNEL": "kernels of this operator read weights in floats",
     "FEW_PRODUCTS": "scales would be as large as what they save",
-    "NO_CODES": "a group of 32 products has several scales, or its weights were multiplied by something since",
+    "NO_CODES": "16 products have several scales or a zero point that is no integer, or were multiplied since",
 }
+GROUPS = (0, 32, 16)  # products that may share a scale, the most first; 0: all of a channel
+# ONNX's element types -> the format whose codes hold their numbers
+FORMATS = {
+    "int2": "i4", "uint2": "i4", "int4": "i4", "uint4": "i4", "int8": "i8", "uint8": "i8", "float4e2m1": "e4m3",
+    "float8e4m3fn": "e4m3", "float8e4m3fnuz": "e4m3", "float8e5m2": "e5m2", "float8e5m2fnuz": "e5m2",
+}  # fmt: skip
+BYTES = {"i8": "int8", "u8": "uint8"}  # formats of encoded constants -> ONNX's names
 
 
 def keep_codes(module: Module) -> dict[str, Any]:
     """Encodes the weights of the module's graph, which stands behind all passes; what the receipt says of it."""
     (graph,) = module.entries.values()
+    formats = formats_of(module.narrow)
     kept: list[tuple[Op, str]] = []
     refused = []
     for op in graph.ops:
-        if op.kind in MULTIPLIED and op.arg(1).const is not None:
-            found = _encode(graph, op)
+        if op.kind in MULTIPLIED and op.arg(1).const is not None and not op.arg(1).type.encodings:
+            found = _encode(graph, op, formats)
             if found in REASONS:
                 refused.append({"op": op.label, "code": found, "why": REASONS[found]})
             else:
@@ -57,25 +71,70 @@ def keep_codes(module: Module) -> dict[str, Any]:
     }
 
 
-def _encode(graph: Graph, op: Op) -> str:
+def count_bytes(module: Module) -> None:
+    """Constants that the importer encoded as bytes are numbers of the model in few bits, too."""
+    for graph in module.entries.values():
+        for value in dict.fromkeys(v for op in graph.ops for v in op.inputs if v is not None and v.const is not None):
+            encoding = value.type.encodings[0] if value.type.encodings else None
+            if isinstance(encoding, Quant) and encoding.format in BYTES:
+                module.narrow[BYTES[encoding.format]] += value.type.size
+
+
+def formats_of(narrow: Mapping[str, int]) -> list[str]:
+    """The formats of what the model has in few bits, the fewest first."""
+    return sorted({FORMATS[element] for element in narrow}, key=list(FORMATS.values()).index)
+
+
+def _encode(graph: Graph, op: Op, formats: list[str]) -> str:
     """The format that the weights got, or a code of REASONS."""
     if not encodable(op):
         return "NO_CODED_KERNEL"
-    if form_for(op, "i4") != "i4":
-        return "FEW_PRODUCTS"
-    value, axis = op.arg(1), products_axis(op)
-    moved = np.moveaxis(graph.array(value), axis, -1)
-    length = moved.shape[-1]
-    padded = np.pad(moved, [(0, 0)] * (moved.ndim - 1) + [(0, -length % GROUP)])
-    groups = padded.reshape(-1, GROUP)
+    few = form_for(op, "i4") != "i4"
+    channels, products = weights_of(op)[0], products_axis(op)
+    numbers = graph.array(op.arg(1))
+    for format in formats:
+        for group in GROUPS[: 1 if few else None]:
+            for made in _encoded(graph, op.arg(1), numbers, format, products if group else channels, group):
+                if form_of(graph, made, channels, products) is not None:
+                    op.inputs[1] = made
+                    return format
+    return "FEW_PRODUCTS" if few else "NO_CODES"
+
+
+def _encoded(
+    graph: Graph, value: Value, numbers: Array, format: str, axis: int, group: int
+) -> Iterator[Value]:
+    """The constants of a format that are the very numbers: with a scale for each place along the axis, or `group`."""
+    if group:
+        groups = grouped(numbers, axis, group)
+        rows = groups.reshape(-1, group)
+    else:
+        groups = np.moveaxis(numbers, axis, 0)
+        rows = groups.reshape(len(groups), -1)
+
+    def placed(scales: Array) -> Array:
+        return np.ascontiguousarray(np.moveaxis(scales.reshape(groups.shape[:-1]), -1, axis)) if group else scales
+
+    for codes, scales, zeros in _codes(rows, format, positive=not group):
+        stored = codes.reshape(groups.shape)
+        stored = ungrouped(stored, axis, numbers.shape[axis]) if group else np.moveaxis(stored, 0, axis)
+        scale = graph.module.intern(placed(scales))
+        if format in FLOAT8:
+            encoding: Encoding = Float8(format, scale, axis, group)
+        else:
+            encoding = Quant(format, scale, graph.module.intern(placed(zeros)), axis, group)
+        yield graph.encoded(np.ascontiguousarray(stored), Type("f32", numbers.shape, (encoding,)), value.name)
+
+
+def _codes(rows: Array, format: str, positive: bool) -> Iterator[tuple[Array, Array, Array]]:
+    """Codes, scales and zero points of rows [n, products]; without zero points first."""
+    if format in FLOAT8:
+        scales = exact_scales(rows, format)
+        if scales is not None:
+            yield nearest_float8(rows, scales[:, None], format), scales, np.zeros(len(rows), np.int8)
+        return
     for kind in KINDS:
-        found = codes_of(groups, kind)
-        if found is not None:
-            codes, scale, zero = (v.reshape(*moved.shape[:-1], -1) for v in found)
-            stored, scales, zeros = (
-                np.ascontiguousarray(np.moveaxis(v, -1, axis)) for v in (codes[..., :length], scale, zero)
-            )
-            encoding = Quant(kind.format, graph.module.intern(scales), graph.module.intern(zeros), axis, GROUP)
-            op.inputs[1] = graph.encoded(stored, Type("f32", value.type.shape, (encoding,)), value.name)
-            return kind.format
-    return "NO_CODES"
+        if kind.format == format:
+            found = codes_of(rows, kind, positive)
+            if found is not None:
+                yield found

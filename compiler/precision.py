@@ -19,7 +19,7 @@ from edgec.ir.graph import Module
 from edgec.labelled import Ports, read_labelled
 from edgec.narrowed import Narrowed, in_bf16, in_halves, on_float8, on_integers, on_rows, with_coded_weights
 from edgec.options import BuildOptions
-from edgec.own_codes import keep_codes
+from edgec.own_codes import count_bytes, keep_codes
 from edgec.passes import BEFORE_ENCODING, CPU_FLOAT
 from edgec.pipeline import Effect, run_pipeline
 from edgec.quantised_model import is_quantised, settle_quantised
@@ -57,6 +57,7 @@ def settle(
         effects, facts = settle_quantised(module, device)
         return Settled(effects, {"quantization": facts}, on_integers(graph, ()))
     if options.precision == "float32":
+        count_bytes(module)
         effects = run_pipeline(module, CPU_FLOAT)
         return Settled(effects, {"quantization": keep_codes(module)} if module.narrow else {})
     if options.precision == "bf16":
