@@ -18,7 +18,7 @@ from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.origin import Origin
 from edgec.onnx_import import limits
 from edgec.onnx_import.functions import bound_nodes, key_of, standard_body
-from edgec.onnx_import.items import Item, Missing, Narrow, reasons_of
+from edgec.onnx_import.items import Float8Bytes, Item, Missing, Narrow, reasons_of
 from edgec.onnx_import.node import Node, Refusal, describe
 from edgec.onnx_import.ops import TABLE
 from edgec.onnx_import.ops.refused import REFUSED
@@ -134,9 +134,9 @@ class Walk:
         if missing:
             raise UnsupportedError(reasons_of(missing))
         outputs = zip(model.graph.output, results, strict=True)
-        small = [(info.name, x) for info, x in outputs if isinstance(x, Narrow)]
+        small = [(info.name, x) for info, x in outputs if isinstance(x, Narrow | Float8Bytes)]
         if small:
-            raise UnsupportedError([f"output '{name}' is of {x.element}; only constants are" for name, x in small])
+            raise UnsupportedError([f"output '{name}' is of {x.element}; no output may be" for name, x in small])
         odd = [i.name for i, item in zip(model.graph.output, results, strict=True) if not isinstance(item, Value)]
         if odd:
             raise UnsupportedError([f"output '{name}' is a sequence or an optional, not a tensor" for name in odd])

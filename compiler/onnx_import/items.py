@@ -35,6 +35,15 @@ class Narrow:
     array: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class Float8Bytes:
+    """A tensor of 8-bit floats that is known at run time: `bytes_` are its codes, u8, in `format`, e4m3 or e5m2."""
+
+    element: str
+    format: str
+    bytes_: Value
+
+
 @dataclass(frozen=True)
 class Missing:
     """Result of a node that could not be imported. `reason` is empty when only an operand was missing.
@@ -47,7 +56,7 @@ class Missing:
     needs: tuple[Missing, ...] = field(default=(), repr=False)
 
 
-Item = Value | TensorList | Maybe | Narrow | Missing | None
+Item = Value | TensorList | Maybe | Narrow | Float8Bytes | Missing | None
 
 
 def reasons_of(roots: list[Missing]) -> list[str]:

@@ -16,7 +16,7 @@ from edgec.ir.graph import Attr, Value
 from edgec.ir.ops import OPS
 from edgec.ir.types import DTYPES, FLOATS, Type
 from edgec.onnx_import import limits
-from edgec.onnx_import.items import Item, Maybe, Narrow
+from edgec.onnx_import.items import Float8Bytes, Item, Maybe, Narrow
 from edgec.onnx_import.tensors import array_of, dtype_of
 
 if TYPE_CHECKING:
@@ -76,8 +76,9 @@ class Node:
             self.broken(f"needs its operand {i}")
         if isinstance(item, Maybe) and isinstance(item.item, Value):
             return item.item
-        if isinstance(item, Narrow):
-            self.refuse(f"has an operand of {item.element}; DequantizeLinear and Cast take constants of it")
+        if isinstance(item, Narrow | Float8Bytes):
+            what = "constants of it" if isinstance(item, Narrow) else "it"
+            self.refuse(f"has an operand of {item.element}; DequantizeLinear and Cast take {what}")
         if not isinstance(item, Value):
             self.refuse(f"needs a tensor as operand {i}, not a sequence or an optional")
         return item

@@ -12,7 +12,7 @@ from onnx import NodeProto
 
 from edgec.ir.errors import ModelError
 from edgec.ir.graph import Value
-from edgec.onnx_import.items import Item, Maybe, Narrow, TensorList
+from edgec.onnx_import.items import Float8Bytes, Item, Maybe, Narrow, TensorList
 
 # IR dtype -> the name in ONNX's type strings
 SPELLED: dict[str, str] = {
@@ -41,7 +41,7 @@ def spelled(item: Item) -> str:
     """Type of an item as ONNX writes it; nothing when that is not known."""
     if isinstance(item, Value):
         return f"tensor({SPELLED[item.type.dtype]})"
-    if isinstance(item, Narrow):
+    if isinstance(item, Narrow | Float8Bytes):
         return f"tensor({item.element})"
     if isinstance(item, TensorList) and item.items:
         return f"seq(tensor({SPELLED[item.items[0].type.dtype]}))"

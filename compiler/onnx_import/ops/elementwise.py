@@ -6,8 +6,10 @@ import numpy as np
 
 from edgec.ir.graph import Value
 from edgec.ir.types import DTYPES, FLOATS, INTEGERS, SIGNED
-from edgec.onnx_import.items import Item
+from edgec.onnx_import.items import Float8Bytes, Item, Narrow
 from edgec.onnx_import.node import Importer, Node, Table
+from edgec.onnx_import.ops.float8 import from_float8, to_float8
+from edgec.onnx_import.tensors import element_name
 
 
 def unary(kind: str) -> Importer:
@@ -172,9 +174,13 @@ def is_inf(node: Node) -> list[Item]:
 
 
 def cast(node: Node) -> list[Item]:
-    narrow = node.narrow(0)
-    if narrow is not None:
-        return [node.constant(narrow.array, node.dtype("to"))]
+    item, code = node.item(0), node.integer("to", 0)
+    if isinstance(item, Narrow):
+        return [node.constant(item.array, node.dtype("to"))]
+    if isinstance(item, Float8Bytes):
+        return [from_float8(node, item, None, node.dtype("to"))]
+    if element_name(code).startswith("float8e"):
+        return [to_float8(node, node.value(0), element_name(code), None)]
     return [node.cast(node.value(0), node.dtype("to"))]
 
 

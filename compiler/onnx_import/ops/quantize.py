@@ -3,22 +3,33 @@ standard defines them."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from edgec.ir.graph import Value
-from edgec.onnx_import.items import Item
+from edgec.ir.types import DTYPES
+from edgec.onnx_import.items import Float8Bytes, Item, Narrow
 from edgec.onnx_import.node import Node, Table
 from edgec.onnx_import.ops.conv import convolve
+from edgec.onnx_import.ops.float8 import check_zero, from_float8, to_float8
 from edgec.onnx_import.ops.matmul import product
 from edgec.onnx_import.ops.narrow import dequantize_narrow, quantize_narrow
 from edgec.onnx_import.ops.scales import Scales, dequantised, quantised
+from edgec.onnx_import.tensors import NARROW, dtype_of, element_name
 
 
 def quantize_linear(node: Node) -> list[Item]:
     x, scale = node.value(0), node.value(1)
+    code = node.integer("output_dtype", 0) if node.opset >= 21 else 0
     narrow = node.narrow(2)
+    if narrow is None and not node.has(2) and code in NARROW:
+        narrow = Narrow(element_name(code), np.zeros((), DTYPES[NARROW[code][0]]))
+    if narrow is not None and x.const is None and narrow.array.dtype.kind == "f":
+        check_zero(node, narrow.element)
+        return [to_float8(node, x, narrow.element, scale)]
     if narrow is not None:
         return [quantize_narrow(node, x, narrow)]
     zero = node.optional(2)
-    given = node.dtype("output_dtype", "") if node.opset >= 21 else ""
+    given = dtype_of(code) if code else ""
     dtype = zero.type.dtype if zero is not None else given or "u8"
     # precision: the type of the division; by default the scale's, which since opset 23 need not be x's
     work = node.dtype("precision", "") or ("f32" if x.type.dtype not in ("f16", "bf16") else scale.type.dtype)
@@ -30,7 +41,10 @@ def dequantize_linear(node: Node) -> list[Item]:
     dtype = scale.type.dtype
     if node.opset >= 23:
         dtype = node.dtype("output_dtype", "") or dtype
-    narrow = node.narrow(0)
+    item, narrow = node.item(0), node.narrow(0)
+    if isinstance(item, Float8Bytes):
+        check_zero(node, item.element)
+        return [from_float8(node, item, scale, dtype)]
     if narrow is not None:
         return dequantize_narrow(node, narrow, dtype)
     return [dequantised(node, node.value(0), Scales(scale, node.optional(2), node.integer("axis", 1)), dtype)]
