@@ -80,6 +80,28 @@ def count_bytes(module: Module) -> None:
                 module.narrow[BYTES[encoding.format]] += value.type.size
 
 
+def bytes_of_codes(module: Module) -> None:
+    """Weights of few bits that meet encoded values become bytes with a scale a result channel, which kernels of bytes
+    multiply; where a channel has several scales, they stay floats."""
+    (graph,) = module.entries.values()
+    if "i4" not in formats_of(module.narrow):
+        return
+    for op in graph.ops:
+        if op.kind not in ("conv", "matmul") or op.arg(1).const is None or op.arg(1).type.encodings:
+            continue
+        if not op.arg(0).type.encodings or op.arg(1).type.rank < 2:
+            continue
+        axis = weights_of(op)[0]
+        groups = np.moveaxis(graph.array(op.arg(1)), axis, 0)
+        for codes, scale, zeros in _codes(groups.reshape(len(groups), -1), "i4", positive=True):
+            steps = (codes.astype(np.int16) - zeros[:, None]).astype(np.int8).reshape(groups.shape)
+            zero = graph.module.intern(np.zeros(len(groups), np.int8))
+            type = Type("f32", op.arg(1).type.shape, (Quant("i8", graph.module.intern(scale), zero, axis),))
+            stored = np.ascontiguousarray(np.moveaxis(steps, 0, axis))
+            op.inputs[1] = graph.encoded(stored, type, op.arg(1).name)
+            break
+
+
 def formats_of(narrow: Mapping[str, int]) -> list[str]:
     """The formats of what the model has in few bits, the fewest first."""
     return sorted({FORMATS[element] for element in narrow}, key=list(FORMATS.values()).index)

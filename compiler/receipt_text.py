@@ -131,6 +131,8 @@ def quantization_lines(q: Facts) -> Iterator[str]:
     kept = ", ".join(f"{n} {kind}" for kind, n in q["operators_in_floats"].items())
     if kept:
         yield f"  in floats: {kept}"
+    if "coded" in q:
+        yield from _coded_weights(q["coded"])
     if "halves" in q:
         yield from _halves(q["halves"])
     if "search" in q:
