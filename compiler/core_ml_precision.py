@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgec.codes_of_rows import formats_of
 from edgec.image import Image
 from edgec.ir.encodings import FLOAT8
 from edgec.ir.errors import UsageError
@@ -14,7 +15,6 @@ from edgec.ir.graph import Graph, Module, Op
 from edgec.ir.verify import verify_module
 from edgec.narrowed import HALVES_DB, SAME_WEIGHTS, Narrowed
 from edgec.options import BuildOptions
-from edgec.own_codes import formats_of
 from edgec.package_entries import STATES
 from edgec.package_int8 import package_int8
 from edgec.package_samples import as_taken, package_calibration, samples_for_doctor

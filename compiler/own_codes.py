@@ -9,19 +9,19 @@ computes what the float model does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from edgec.coded_tables import keep_tables
+from edgec.codes_of_rows import codes_of_rows, formats_of
 from edgec.encode_weights import encodable, form_for, products_axis
-from edgec.ir.encodings import FLOAT8, nearest_float8
+from edgec.ir.encodings import FLOAT8
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.macs import macs_of, macs_share, total_macs
 from edgec.ir.types import Encoding, Float8, Quant, Type
 from edgec.ir.verify import verify_module
-from edgec.passes.exact_codes import KINDS, codes_of
-from edgec.passes.float8_scales import exact_scales
 from edgec.passes.weights import grouped, ungrouped
 from edgec.quantize import weights_of
 from edgec.targets.c.coded import form_of
@@ -35,11 +35,6 @@ REASONS = {
     "NO_CODES": "16 products have several scales or a zero point that is no integer, or were multiplied since",
 }
 GROUPS = (0, 32, 16)  # products that may share a scale, the most first; 0: all of a channel
-# ONNX's element types -> the format whose codes hold their numbers
-FORMATS = {
-    "int2": "i4", "uint2": "i4", "int4": "i4", "uint4": "i4", "int8": "i8", "uint8": "i8", "float4e2m1": "e4m3",
-    "float8e4m3fn": "e4m3", "float8e4m3fnuz": "e4m3", "float8e5m2": "e5m2", "float8e5m2fnuz": "e5m2",
-}  # fmt: skip
 BYTES = {"i8": "int8", "u8": "uint8"}  # formats of encoded constants -> ONNX's names
 
 
@@ -56,6 +51,7 @@ def keep_codes(module: Module) -> dict[str, Any]:
                 refused.append({"op": op.label, "code": found, "why": REASONS[found]})
             else:
                 kept.append((op, found))
+    tables = keep_tables(graph, formats)
     verify_module(module, after="the search for codes")
     return {
         "precision": PRECISION,
@@ -67,6 +63,7 @@ def keep_codes(module: Module) -> dict[str, Any]:
         "coded_macs_share": macs_share(sum(macs_of(op) for op, _ in kept), total_macs(graph)),
         "weights_in_floats": [row["op"] for row in refused],
         "refused": refused,
+        "tables": [{"op": label, "format": format} for label, format in tables],
         "weights": [{"op": op.label, "format": format, "signal_to_noise_db": None} for op, format in kept],
     }
 
@@ -93,18 +90,13 @@ def bytes_of_codes(module: Module) -> None:
             continue
         axis = weights_of(op)[0]
         groups = np.moveaxis(graph.array(op.arg(1)), axis, 0)
-        for codes, scale, zeros in _codes(groups.reshape(len(groups), -1), "i4", positive=True):
+        for codes, scale, zeros in codes_of_rows(groups.reshape(len(groups), -1), "i4", positive=True):
             steps = (codes.astype(np.int16) - zeros[:, None]).astype(np.int8).reshape(groups.shape)
             zero = graph.module.intern(np.zeros(len(groups), np.int8))
             type = Type("f32", op.arg(1).type.shape, (Quant("i8", graph.module.intern(scale), zero, axis),))
             stored = np.ascontiguousarray(np.moveaxis(steps, 0, axis))
             op.inputs[1] = graph.encoded(stored, type, op.arg(1).name)
             break
-
-
-def formats_of(narrow: Mapping[str, int]) -> list[str]:
-    """The formats of what the model has in few bits, the fewest first."""
-    return sorted({FORMATS[element] for element in narrow}, key=list(FORMATS.values()).index)
 
 
 def _encode(graph: Graph, op: Op, formats: list[str]) -> str:
@@ -137,7 +129,7 @@ def _encoded(
     def placed(scales: Array) -> Array:
         return np.ascontiguousarray(np.moveaxis(scales.reshape(groups.shape[:-1]), -1, axis)) if group else scales
 
-    for codes, scales, zeros in _codes(rows, format, positive=not group):
+    for codes, scales, zeros in codes_of_rows(rows, format, positive=not group):
         stored = codes.reshape(groups.shape)
         stored = ungrouped(stored, axis, numbers.shape[axis]) if group else np.moveaxis(stored, 0, axis)
         scale = graph.module.intern(placed(scales))
@@ -146,17 +138,3 @@ def _encoded(
         else:
             encoding = Quant(format, scale, graph.module.intern(placed(zeros)), axis, group)
         yield graph.encoded(np.ascontiguousarray(stored), Type("f32", numbers.shape, (encoding,)), value.name)
-
-
-def _codes(rows: Array, format: str, positive: bool) -> Iterator[tuple[Array, Array, Array]]:
-    """Codes, scales and zero points of rows [n, products]; without zero points first."""
-    if format in FLOAT8:
-        scales = exact_scales(rows, format)
-        if scales is not None:
-            yield nearest_float8(rows, scales[:, None], format), scales, np.zeros(len(rows), np.int8)
-        return
-    for kind in KINDS:
-        if kind.format == format:
-            found = codes_of(rows, kind, positive)
-            if found is not None:
-                yield found

@@ -87,7 +87,7 @@ def _by_known_scales(module: Module, graph: Graph, device: Device) -> tuple[dict
 def _coded(module: Module) -> dict[str, Any]:
     """What the receipt says of weights of few bits that meet floats, and are codes."""
     found = keep_codes(module) if module.narrow else {}
-    return {"coded": found} if found.get("coded_operators") else {}
+    return {"coded": found} if found.get("coded_operators") or found.get("tables") else {}
 
 
 def _facts(graph: Graph, precision: str, macs: int) -> dict[str, Any]:
