@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from network import Network
 
+from edgec.encode_weights import encode_weights
+from edgec.flat_weights import flat_weights, stored_weights
 from edgec.graph_values import tapped
 from edgec.ir import interp
 from edgec.ir.graph import Graph, Op, Value
@@ -104,6 +106,30 @@ def test_biases_make_up_for_rounded_weights() -> None:
     found = interp.run(net.graph, net.feeds)["y"]
     # what is left is the rounding of x itself
     assert signal_to_noise(found, expected) > 35
+
+
+def test_weights_of_four_bits_beside_bytes() -> None:
+    """One operator has them, in groups whose steps are its own; biases make up for those, too."""
+    net, mean = Network(4), np.linspace(-2.0, 2.0, 40)
+    x = net.source(np.broadcast_to(mean, (3, 40)))
+    for _ in range(2):
+        net.op("matmul", x, net.const(40, 6), net.const(6))
+    first, second = net.graph.ops
+    expected = [interp.run(net.graph, net.feeds)[name] for name in ("y0", "y1")]
+    before = flat_weights(net.graph, first)
+    chosen = operators_on_bytes(net.graph)
+    known = ranges(net.graph, values_to_observe(net.graph, chosen), net.feeds)
+    four = lambda graph, op, least: encode_weights(graph, op, "i4", least=least)  # noqa: E731
+    encode_values(net.graph, chosen, known, "i8", nearest, dict.fromkeys(chosen, mean[None]), {first: four})
+    one, other = stored_weights(net.graph, first), stored_weights(net.graph, second)
+    assert (one.top, one.numbers.shape, one.steps.shape) == (7, (6, 40), (6, 40))
+    assert (other.top, other.numbers.shape, other.steps.shape) == (127, (6, 40), (6,))
+    assert np.all(one.steps[:, :32] == one.steps[:, :1])
+    assert np.any(one.steps[:, 32] != one.steps[:, 0])
+    np.testing.assert_allclose(one.numbers * one.steps, flat_weights(net.graph, first), rtol=1e-6)
+    assert np.abs(flat_weights(net.graph, first) - before).max() <= 0.501 * one.steps.max()
+    for name, wanted in zip(("y0", "y1"), expected, strict=True):
+        assert signal_to_noise(interp.run(net.graph, net.feeds)[name], wanted) > 35
 
 
 def test_what_has_no_integer_form_is_said() -> None:
