@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ def _feeds(inputs: tuple[str, ...], names: list[str]) -> dict[str, Any]:
 def verify(directory: Path, model: Path, shapes: tuple[str, ...], consts: tuple[str, ...], ranges: tuple[str, ...],
            runner: str | None, **rest: Any) -> None:  # fmt: skip
     """Compare an artifact with onnxruntime on its model, or, of narrower arithmetic, with what its build computed."""
-    from edgec.golden import FILE, check_golden
+    from edgec.golden import FILE, check_golden, golden_feeds
     from edgec.image import parse_image
     from edgec.ir.errors import VerifyError
     from edgec.onnx_import.importer import import_model
@@ -116,15 +117,17 @@ def verify(directory: Path, model: Path, shapes: tuple[str, ...], consts: tuple[
         bound = shapes_of(shapes) or {n: tuple(dims) for n, dims in session.manifest.raw.get("shapes", {}).items()}
         options = BuildOptions(shapes=bound, consts=consts_of(consts), ranges=ranges_of(ranges), **rest)
         graph = import_model(model, ImportOptions(options.shapes, options.consts)).entries["main"]
-        verified = verify_session(session, model, graph, options, images, count=False)
+        golden = directory / FILE
+        real = [golden_feeds(golden)] if golden.exists() else []  # narrower arithmetic, which the model cannot judge
+        options = replace(options, verify_inputs=len(real) or options.verify_inputs)
+        verified = verify_session(session, model, graph, options, images, count=False, samples=real)
         facts = verified.facts
         outputs, by = facts["verification"]["outputs"], facts["verification"]["reference"]
-        golden = directory / FILE
-        if golden.exists():  # narrower arithmetic, which the model cannot judge
+        if real:
             outputs, by = check_golden(session, golden), f"{golden.name}, what its build computed,"
             for name, noise in verified.noise.items():
                 level = "no noise" if noise is None else f"signal to noise {noise} dB"
-                click.echo(f"{name} against the model: {level}")
+                click.echo(f"{name} against the model, on the sample in {golden.name}: {level}")
     for name, output in outputs.items():
         click.echo(f"{name}: {'ok' if output['pass'] else 'FAILED'}, {figures(output)}")
     if "accuracy" in facts:

@@ -275,13 +275,12 @@ def _accuracy(a: Facts) -> Iterator[str]:
         f"  accuracy {a['accuracy']:.3f} ({a['right']}/{a['images']}, 95 % confidence "
         f"{low:.3f} to {high:.3f}); reference {a['reference_accuracy']:.3f}; {len(a['flipped'])} answers differ"
     )
-    if a["newly_wrong"] or a["newly_right"]:
-        low, high = a["drop_confidence_95"]
-        yield (
-            f"  {a['newly_wrong']} newly wrong, {a['newly_right']} newly right: a drop of {a['drop']:.2%}, 95 % "
-            f"confidence {low:.2%} to {high:.2%}"
-        )
-        yield from _flipped(a)
+    low, high = a["drop_confidence_95"]
+    yield (
+        f"  {a['newly_wrong']} newly wrong, {a['newly_right']} newly right: a drop of {a['drop']:.2%}, 95 % "
+        f"confidence {low:.2%} to {high:.2%}"
+    )
+    yield from _flipped(a)
     worst = a["worst_class"]
     name = worst.get("label", f"class {worst['class']}")
     yield f"  worst class: {name}, {worst['accuracy']:.3f} of {worst['images']}"

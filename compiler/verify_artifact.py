@@ -103,10 +103,10 @@ def verify_staged(
 
 def verify_session(
     session: Session, model: Path, graph: Graph, options: BuildOptions, images: Mapping[str, Image], count: bool,
-    narrowed: Narrowed | None = None, meant: Run | None = None,
+    narrowed: Narrowed | None = None, meant: Run | None = None, samples: Sequence[Mapping[str, Array]] = (),
 ) -> Verified:  # fmt: skip
     """`graph` is the imported graph, before any pass or image; `meant` is what a narrowed graph means, if there is
-    one."""
+    one. Inputs are the narrowed graph's samples, or `samples`, and random ones behind them."""
     run, label = reference_for(model, options.consts, graph, images)
     if states := session.manifest.raw.get("carried", {}):
         run = carried(run, graph, states)
@@ -122,7 +122,7 @@ def verify_session(
     outputs: dict[str, Any] = {}
     pairs: dict[str, list[tuple[Array, Array]]] = {}
     for i in range(options.verify_inputs):
-        real = narrowed.samples[i : i + 1] if narrowed is not None else ()
+        real = (samples if narrowed is None else narrowed.samples)[i : i + 1]
         feeds = dict(real[0]) if real else sample_inputs(ports, options.seed + i, ranges)
         expected = expect(feeds)
         wide = expected if narrowed is None else run(feeds)

@@ -120,7 +120,9 @@ def test_verify_reproduces_what_the_build_computed(tmp_path: Path) -> None:
     done = command(*told, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "logits: ok" in done.stdout
-    assert "logits against the model: signal to noise " in done.stdout
+    found = re.search(r"logits against the model, on the sample in golden.npz: signal to noise ([\d.]+)", done.stdout)
+    assert found, done.stdout
+    assert float(found[1]) > 30  # on a real image, and not on noise
     golden = tmp_path / "int8" / "golden.npz"
     with np.load(golden) as arrays:
         changed = {name: array.copy() for name, array in arrays.items()}
