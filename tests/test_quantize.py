@@ -11,6 +11,7 @@ from edgec.encode_weights import encode_weights
 from edgec.flat_weights import flat_weights, stored_weights
 from edgec.graph_values import tapped
 from edgec.ir import interp
+from edgec.ir.encodings import only
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.types import Quant
 from edgec.ir.verify import verify_module
@@ -146,6 +147,55 @@ def test_what_has_no_integer_form_is_said() -> None:
     assert code in REASONS
     verify_module(graph.module)
     assert [op.kind for op in graph.ops].count("qconv") == 1
+
+
+def residuals() -> tuple[Graph, list[Value], dict[str, Any]]:
+    """Two convolutions that add what comes before, one of them with a clamp; and their results."""
+    net = Network(6)
+    x = net.build.op("conv", net.floats(1, 6, 6, 4), net.const(8, 4, 1, 1), net.const(8), **PLAIN, act="relu")
+    y = net.build.op("conv", x, net.const(8, 8, 1, 1), net.const(8), x, **PLAIN, act="relu")
+    z = net.build.op("conv", y, net.const(8, 8, 1, 1), None, y, **PLAIN)
+    net.named("y", net.build.op("conv", z, net.const(5, 8, 1, 1), **PLAIN))
+    return net.graph, [x, y, z], net.feeds
+
+
+def test_what_is_added_to_sums_is_a_whole_number_of_their_steps() -> None:
+    graph, values, feeds = residuals()
+    expected = interp.run(graph, feeds)["y"]
+    chosen = operators_on_bytes(graph)
+    assert len(chosen) == 4
+    encode_values(graph, chosen, ranges(graph, values_to_observe(graph, chosen), feeds), "i8", nearest, {})
+    constants = graph.module.constants
+    for value in values[1:]:
+        assert value.op is not None
+        x, w, r = (constants[only(value.op.arg(i).type).scale].astype(np.float64) for i in (0, 1, 3))
+        steps = r / (x * w)
+        np.testing.assert_allclose(steps, np.rint(steps), rtol=1e-6)
+        # no weight is clamped for it, and few steps are given away
+        assert 100 < np.abs(graph.stored(value.op.arg(1)).astype(int)).max() <= 127
+    encoded = interp.run(graph, feeds)["y"]
+    assert not requantise(graph, "i8")
+    assert [op.kind for op in graph.ops] == ["quantize", "qconv", "qconv", "qconv", "qconv", "dequantize"]
+    assert signal_to_noise(interp.run(graph, feeds)["y"], encoded) > 50, "ties and multipliers of 16 bits"
+    assert signal_to_noise(encoded, expected) > 35
+
+
+def test_floats_that_are_added_are_not_rounded() -> None:
+    """The first convolution stays in floats, and what is added to its result does, and so on."""
+    graph, (x, y, z), feeds = residuals()
+    chosen = operators_on_bytes(graph, kept=[graph.ops[0]])
+    observed = values_to_observe(graph, chosen)
+    assert set(observed) == {x, y, z}, "what products take"
+    expected = interp.run(graph, feeds)["y"]
+    encode_values(graph, chosen, ranges(graph, observed, feeds), "i8", nearest, {})
+    verify_module(graph.module)
+    assert not any(v.type.encodings for v in (x, y, z))
+    assert not requantise(graph, "i8")
+    kinds = [op.kind for op in graph.ops]
+    assert kinds.count("qconv") == 3
+    assert kinds.count("quantize") == 3
+    assert kinds.count("add") == 2
+    assert signal_to_noise(interp.run(graph, feeds)["y"], expected) > 35
 
 
 def test_grid_by_hand() -> None:

@@ -110,6 +110,22 @@ def test_a_bias_makes_up_for_clamped_operands() -> None:
     assert signal_to_noise(outputs(module.entries["main"], [net.feeds]), expected) > 80
 
 
+def test_a_bias_makes_up_for_what_is_added_and_clamped() -> None:
+    """Weights of 0: all that is lost is the half of what is added."""
+    net = Network(1)
+    x = net.build.op("conv", net.floats(1, 4, 4, 4), net.const(4, 4, 1, 1), net.build.const(np.full(4, 8.0), "f32"),
+                     **PLAIN)  # fmt: skip
+    nothing = net.build.const(np.zeros((4, 4, 1, 1)), "f32")
+    y = net.build.op("conv", x, nothing, net.build.const(np.zeros(4), "f32"), x, **PLAIN)
+    net.named("y", net.build.op("conv", y, net.const(3, 4, 1, 1), **PLAIN))
+    module, twins = encoded(net, 4.0)
+    graph = module.entries["main"]
+    settle_weights(net.graph, graph, twins, samples(net, 12), "biases")
+    (adding,) = (op for op in graph.ops if op.kind == "conv" and len(op.inputs) > 3)
+    assert adding.inputs[2] is not None
+    np.testing.assert_allclose(graph.array(adding.inputs[2]), 4.0, atol=1.0)
+
+
 def test_means_that_chance_explains_are_not_trusted() -> None:
     steady = np.array([[1.0, 0.1], [1.0, -0.1], [1.0, 0.1], [1.0, -0.05]])
     found = trusted_mean(steady)

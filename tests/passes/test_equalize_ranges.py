@@ -114,6 +114,54 @@ def test_sums_stay_coarse_enough_for_integers() -> None:
     np.testing.assert_allclose(1.0 / scaled[:, 0, 0, 0], [1.0, 6.0 / 127 / 0.4], rtol=1e-5)
 
 
+def test_a_chain_of_residuals_has_one_scale_a_channel() -> None:
+    """Both values fill their ranges as well as one scale lets them, and results stay."""
+    rng = np.random.default_rng(5)
+    graph = Graph(Module())
+    b = Builder(graph)
+    x = graph.add_input("x", Type("f32", (1, 7, 7, 4)))
+    window: dict[str, Any] = {"strides": (1, 1), "dilations": (1, 1), "pads": (0, 0, 0, 0), "layout": "nhwc"}
+
+    def conv(x: Value, k: int, *added: Value) -> Value:
+        w = rng.standard_normal((CHANNELS, k, 1, 1)) * SPREAD[:, None, None, None]
+        return b.op("conv", x, b.const(w, "f32"), None, *added, act="relu", **window)
+
+    first = conv(x, 4)
+    inside = b.op("conv", first, b.const(rng.standard_normal((5, CHANNELS, 1, 1)), "f32"), act="relu", **window)
+    second = conv(inside, 5, first)
+    readers = [b.op("conv", second, b.const(rng.standard_normal((n, CHANNELS, 1, 1)), "f32"), **window) for n in (3, 2)]
+    graph.outputs = [("y", b.op("concat", *readers, axis=3))]
+    assert values_to_equalize(graph) == [first, second, inside] or values_to_equalize(graph) == [first, inside, second]
+    before, one = runs(graph, first)
+    _, two = runs(graph, second)
+    seen = {first: maxima(one), second: maxima(two)}
+    assert equalize_ranges(graph, seen)
+    after, scaled = runs(graph, first)
+    for a, c in zip(after, before, strict=True):
+        np.testing.assert_allclose(a, c, rtol=1e-4, atol=1e-5)
+    factors = seen[first] / maxima(scaled)
+    np.testing.assert_allclose(factors, seen[second] / maxima(runs(graph, second)[1]), rtol=1e-4)
+    for value, found in ((first, scaled), (second, runs(graph, second)[1])):
+        assert maxima(found).max() <= seen[value].max() * 1.001, "no range grows"
+        assert maxima(found).min() / maxima(found).max() > 2 * seen[value].min() / seen[value].max()
+
+
+def test_what_is_added_stays_many_steps_of_the_sum() -> None:
+    """A channel is enlarged only until a step of what is added is 16 of the sum's."""
+    net = Network(3)
+    x = net.floats(1, 4, 4, 3)
+    window: dict[str, Any] = dict(strides=(1, 1), pads=(0, 0, 0, 0), dilations=(1, 1), layout="nhwc")
+    first = net.build.op("conv", x, net.build.const(np.ones((2, 3, 1, 1)), "f32"), **window)
+    second = net.build.op("conv", x, net.build.const(np.ones((2, 3, 1, 1)), "f32"), None, first, **window)
+    after = net.build.const(np.ones((2, 1, 1, 1)), "f32")
+    net.named("y", net.build.op("conv", second, after, groups=2, **window))
+    seen = {first: np.array([1.0, 0.001]), second: np.array([2.0, 0.002]), x: np.array([0.5, 0.25, 0.125])}
+    assert equalize_ranges(net.graph, seen)
+    scaled = net.graph.array(net.graph.ops[1].arg(1))
+    # 16 steps of 2 * 0.5 * 1 / 127 in one of the 1.0 that is added
+    np.testing.assert_allclose(1.0 / scaled[:, 0, 0, 0], [1.0, 16 / 127], rtol=1e-5)
+
+
 def test_values_without_maxima_and_dead_channels_stay() -> None:
     graph, wide = chain("relu", CHANNELS)
     assert not equalize_ranges(graph, {})
