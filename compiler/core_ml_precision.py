@@ -7,7 +7,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgec.codes_of_rows import formats_of
 from edgec.image import Image
+from edgec.ir.encodings import FLOAT8
 from edgec.ir.errors import UsageError
 from edgec.ir.graph import Graph, Module, Op
 from edgec.ir.verify import verify_module
@@ -29,11 +31,10 @@ CODED = {
     "fp8-e5m2": "float8_weights{format=e5m2}",
 }
 ENCODERS = ("palettize", "sparsify", "quantize_weights", "float8_weights", "mxfp4_weights")
-# weights that have few bits in the model, found again after all passes: blocks of 32 and multiples, of 16, int8
-OWN = ",".join(f"quantize_weights{{{form},exact=1}}" for form in ("format=i4", "format=i4,group=16", "group=32"))
 OWN_NAME = "the codes that they have in the model"
 ONE_TABLE = "palettize{bits=4}"  # w4 where tables of groups are no form
 GROUPED = 18  # from which iOS on they are, and integers in blocks
+NESTED = 26  # from which iOS on a scale over a table is one, which 8-bit floats are
 BYTES = 17  # from which iOS on there are quantize and dequantize
 HALVES = f"signal to noise of {HALVES_DB} dB against the same graph in float32"
 IN_FLOAT32 = "edgec's interpreter in float32"
@@ -85,15 +86,16 @@ def settle_package(
     if options.precision == "w4" and deployment.number < GROUPED:
         encode = ONE_TABLE
     own = not encode and bool(module.narrow)
-    if own and deployment.number >= GROUPED:
-        encode = OWN
-    elif own:
-        facts["encoded"] = {"passes": f"{OWN_NAME}, which is a form from iOS {GROUPED} on", "weights": {}}
+    later = ""
+    if own:
+        encode, later = _own_encoders(formats_of(module.narrow), deployment.number)
+        facts["encoded"] = {"passes": f"{OWN_NAME}, {later}", "weights": {}}
     if encode:
         progress(f"encoding weights: {encode}")
         run_pipeline(module, parse_passes(encode))
         verify_module(module, after=encode)
-        facts["encoded"] = {"passes": OWN_NAME if own else encode, "weights": _encoded(graph)}
+        name = ", ".join(filter(None, (OWN_NAME, later))) if own else encode
+        facts["encoded"] = {"passes": name, "weights": _encoded(graph)}
     samples: Sequence[Mapping[str, Any]] = ()
     if options.precision == "int8":
         data = package_calibration(module, options, images, progress)
@@ -112,6 +114,24 @@ def settle_package(
     elif encode and not own:
         narrowed = Narrowed(graph, (), meant)
     return SettledPackage(halves, wide, narrowed, facts)
+
+
+def _own_encoders(formats: Sequence[str], number: int) -> tuple[str, str]:
+    """Passes that find weights of few bits again after all others, for an iOS, and what is a form later only."""
+    passes, later = [], []
+    for format in formats:
+        if format in FLOAT8:
+            nested = int(number >= NESTED)
+            forms = [f"format={format},per=tensor", f"format={format},tables={nested}"]
+            forms += [f"format={format},group={group}" for group in (32, 16) if nested]
+            passes += [f"float8_weights{{{form},exact=1}}" for form in forms]
+            later += [] if nested else [f"8-bit floats in blocks are a form from iOS {NESTED} on"]
+        else:
+            forms = [f"format={format},group={group}" for group in (32, 16) if number >= GROUPED]
+            forms = [f"format={format},group=0", *forms] if format == "i8" else forms
+            passes += [f"quantize_weights{{{form},exact=1}}" for form in forms]
+            later += [] if number >= GROUPED else [f"which is a form from iOS {GROUPED} on"]
+    return ",".join(passes), "; ".join(dict.fromkeys(later))
 
 
 def _mended(

@@ -19,7 +19,7 @@ from edgec.onnx_import.importer import import_proto
 from edgec.onnx_import.options import ImportOptions
 from edgec.onnx_import.reader import read_model, standard_opset
 from edgec.options import BuildOptions
-from edgec.own_codes import keep_codes
+from edgec.own_codes import count_bytes, keep_codes
 from edgec.passes import COREML, CPU_FLOAT
 from edgec.pipeline import run_pipeline
 from edgec.plan_facts import FILE as PLAN
@@ -91,6 +91,7 @@ def _library(module: Module, device: Device, target: str, stem: str) -> Iterator
         effects, facts = settle_quantised(module, device)
         yield from quantization_lines(facts)
     else:
+        count_bytes(module)
         effects = run_pipeline(module, CPU_FLOAT)
         if module.narrow:
             yield from quantization_lines(keep_codes(module))

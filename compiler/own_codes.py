@@ -1,24 +1,30 @@
-"""Models whose weights are stored in few bits (MatMulNBits, constants of int4): they stay codes where kernels can.
+"""Models whose weights are stored in few bits (MatMulNBits, constants of int4, int8, float8): they stay codes where
+kernels can.
 
 The importer makes floats of such constants, and passes move and transpose those. Afterwards the codes are found again:
-where each 32 products of a channel are one float times numbers of 4 bits, with or without a zero point, or of 8, the
-weights are encoded so. What codes stand for is every float, bit by bit, so that the artifact computes what the float
-model does.
+where all products of a channel, or each 32 or 16 of them, are one float times numbers of the model's format, with zero
+points or without, the weights are encoded so. What codes stand for is every float, bit by bit, so that the artifact
+computes what the float model does.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from edgec.coded_tables import keep_tables
+from edgec.codes_of_rows import codes_of_rows, formats_of
 from edgec.encode_weights import encodable, form_for, products_axis
-from edgec.ir.graph import Graph, Module, Op
+from edgec.ir.encodings import FLOAT8
+from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.macs import macs_of, macs_share, total_macs
-from edgec.ir.ops.integer import GROUP
-from edgec.ir.types import Quant, Type
+from edgec.ir.types import Encoding, Float8, Quant, Type
 from edgec.ir.verify import verify_module
-from edgec.passes.exact_codes import KINDS, codes_of
+from edgec.passes.weights import grouped, ungrouped
+from edgec.quantize import weights_of
+from edgec.targets.c.coded import form_of
 from edgec.weight_only import MULTIPLIED
 
 Array = np.ndarray[Any, Any]
@@ -26,22 +32,26 @@ PRECISION = "few bits, the model's own"
 REASONS = {
     "NO_CODED_KERNEL": "kernels of this operator read weights in floats",
     "FEW_PRODUCTS": "scales would be as large as what they save",
-    "NO_CODES": "a group of 32 products has several scales, or its weights were multiplied by something since",
+    "NO_CODES": "16 products have several scales or a zero point that is no integer, or were multiplied since",
 }
+GROUPS = (0, 32, 16)  # products that may share a scale, the most first; 0: all of a channel
+BYTES = {"i8": "int8", "u8": "uint8"}  # formats of encoded constants -> ONNX's names
 
 
 def keep_codes(module: Module) -> dict[str, Any]:
     """Encodes the weights of the module's graph, which stands behind all passes; what the receipt says of it."""
     (graph,) = module.entries.values()
+    formats = formats_of(module.narrow)
     kept: list[tuple[Op, str]] = []
     refused = []
     for op in graph.ops:
-        if op.kind in MULTIPLIED and op.arg(1).const is not None:
-            found = _encode(graph, op)
+        if op.kind in MULTIPLIED and op.arg(1).const is not None and not op.arg(1).type.encodings:
+            found = _encode(graph, op, formats)
             if found in REASONS:
                 refused.append({"op": op.label, "code": found, "why": REASONS[found]})
             else:
                 kept.append((op, found))
+    tables = keep_tables(graph, formats)
     verify_module(module, after="the search for codes")
     return {
         "precision": PRECISION,
@@ -53,29 +63,78 @@ def keep_codes(module: Module) -> dict[str, Any]:
         "coded_macs_share": macs_share(sum(macs_of(op) for op, _ in kept), total_macs(graph)),
         "weights_in_floats": [row["op"] for row in refused],
         "refused": refused,
+        "tables": [{"op": label, "format": format} for label, format in tables],
         "weights": [{"op": op.label, "format": format, "signal_to_noise_db": None} for op, format in kept],
     }
 
 
-def _encode(graph: Graph, op: Op) -> str:
+def count_bytes(module: Module) -> None:
+    """Constants that the importer encoded as bytes are numbers of the model in few bits, too."""
+    for graph in module.entries.values():
+        for value in dict.fromkeys(v for op in graph.ops for v in op.inputs if v is not None and v.const is not None):
+            encoding = value.type.encodings[0] if value.type.encodings else None
+            if isinstance(encoding, Quant) and encoding.format in BYTES:
+                module.narrow[BYTES[encoding.format]] += value.type.size
+
+
+def bytes_of_codes(module: Module) -> None:
+    """Weights of few bits that meet encoded values become bytes with a scale a result channel, which kernels of bytes
+    multiply; where a channel has several scales, they stay floats."""
+    (graph,) = module.entries.values()
+    if "i4" not in formats_of(module.narrow):
+        return
+    for op in graph.ops:
+        if op.kind not in ("conv", "matmul") or op.arg(1).const is None or op.arg(1).type.encodings:
+            continue
+        if not op.arg(0).type.encodings or op.arg(1).type.rank < 2:
+            continue
+        axis = weights_of(op)[0]
+        groups = np.moveaxis(graph.array(op.arg(1)), axis, 0)
+        for codes, scale, zeros in codes_of_rows(groups.reshape(len(groups), -1), "i4", positive=True):
+            steps = (codes.astype(np.int16) - zeros[:, None]).astype(np.int8).reshape(groups.shape)
+            zero = graph.module.intern(np.zeros(len(groups), np.int8))
+            type = Type("f32", op.arg(1).type.shape, (Quant("i8", graph.module.intern(scale), zero, axis),))
+            stored = np.ascontiguousarray(np.moveaxis(steps, 0, axis))
+            op.inputs[1] = graph.encoded(stored, type, op.arg(1).name)
+            break
+
+
+def _encode(graph: Graph, op: Op, formats: list[str]) -> str:
     """The format that the weights got, or a code of REASONS."""
     if not encodable(op):
         return "NO_CODED_KERNEL"
-    if form_for(op, "i4") != "i4":
-        return "FEW_PRODUCTS"
-    value, axis = op.arg(1), products_axis(op)
-    moved = np.moveaxis(graph.array(value), axis, -1)
-    length = moved.shape[-1]
-    padded = np.pad(moved, [(0, 0)] * (moved.ndim - 1) + [(0, -length % GROUP)])
-    groups = padded.reshape(-1, GROUP)
-    for kind in KINDS:
-        found = codes_of(groups, kind)
-        if found is not None:
-            codes, scale, zero = (v.reshape(*moved.shape[:-1], -1) for v in found)
-            stored, scales, zeros = (
-                np.ascontiguousarray(np.moveaxis(v, -1, axis)) for v in (codes[..., :length], scale, zero)
-            )
-            encoding = Quant(kind.format, graph.module.intern(scales), graph.module.intern(zeros), axis, GROUP)
-            op.inputs[1] = graph.encoded(stored, Type("f32", value.type.shape, (encoding,)), value.name)
-            return kind.format
-    return "NO_CODES"
+    few = form_for(op, "i4") != "i4"
+    channels, products = weights_of(op)[0], products_axis(op)
+    numbers = graph.array(op.arg(1))
+    for format in formats:
+        for group in GROUPS[: 1 if few else None]:
+            for made in _encoded(graph, op.arg(1), numbers, format, products if group else channels, group):
+                if form_of(graph, made, channels, products) is not None:
+                    op.inputs[1] = made
+                    return format
+    return "FEW_PRODUCTS" if few else "NO_CODES"
+
+
+def _encoded(
+    graph: Graph, value: Value, numbers: Array, format: str, axis: int, group: int
+) -> Iterator[Value]:
+    """The constants of a format that are the very numbers: with a scale for each place along the axis, or `group`."""
+    if group:
+        groups = grouped(numbers, axis, group)
+        rows = groups.reshape(-1, group)
+    else:
+        groups = np.moveaxis(numbers, axis, 0)
+        rows = groups.reshape(len(groups), -1)
+
+    def placed(scales: Array) -> Array:
+        return np.ascontiguousarray(np.moveaxis(scales.reshape(groups.shape[:-1]), -1, axis)) if group else scales
+
+    for codes, scales, zeros in codes_of_rows(rows, format, positive=not group):
+        stored = codes.reshape(groups.shape)
+        stored = ungrouped(stored, axis, numbers.shape[axis]) if group else np.moveaxis(stored, 0, axis)
+        scale = graph.module.intern(placed(scales))
+        if format in FLOAT8:
+            encoding: Encoding = Float8(format, scale, axis, group)
+        else:
+            encoding = Quant(format, scale, graph.module.intern(placed(zeros)), axis, group)
+        yield graph.encoded(np.ascontiguousarray(stored), Type("f32", numbers.shape, (encoding,)), value.name)

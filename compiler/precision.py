@@ -19,8 +19,9 @@ from edgec.ir.graph import Module
 from edgec.labelled import Ports, read_labelled
 from edgec.narrowed import Narrowed, in_bf16, in_halves, on_float8, on_integers, on_rows, with_coded_weights
 from edgec.options import BuildOptions
-from edgec.own_codes import keep_codes
+from edgec.own_codes import count_bytes, keep_codes
 from edgec.passes import BEFORE_ENCODING, CPU_FLOAT
+from edgec.passes.recognize_float8 import has_float8
 from edgec.pipeline import Effect, run_pipeline
 from edgec.quantised_model import is_quantised, settle_quantised
 from edgec.sample_inputs import sample_inputs
@@ -49,16 +50,19 @@ def settle(
 ) -> Settled:
     """Runs the passes over an imported module; it is what the target computes afterwards."""
     graph = module.entries["main"]
+    floats_in_bytes = has_float8(graph)
+    if (is_quantised(graph) or floats_in_bytes) and options.precision != "float32":
+        raise UsageError(
+            f"--precision {options.precision}: the model is quantised already, by scales of its own; leave it out"
+        )
     if is_quantised(graph):
-        if options.precision != "float32":
-            raise UsageError(
-                f"--precision {options.precision}: the model is quantised already, by scales of its own; leave it out"
-            )
         effects, facts = settle_quantised(module, device)
         return Settled(effects, {"quantization": facts}, on_integers(graph, ()))
     if options.precision == "float32":
+        count_bytes(module)
         effects = run_pipeline(module, CPU_FLOAT)
-        return Settled(effects, {"quantization": keep_codes(module)} if module.narrow else {})
+        facts = {"quantization": keep_codes(module)} if module.narrow else {}
+        return Settled(effects, facts, on_float8(graph, ()) if floats_in_bytes else None)
     if options.precision == "bf16":
         effects = run_pipeline(module, CPU_FLOAT)
         return Settled(effects, {"halves": bf16_products(module, device)}, in_bf16(graph))

@@ -15,6 +15,7 @@ import numpy as np
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.macs import macs_of, macs_share, total_macs
 from edgec.ir.verify import verify_module
+from edgec.own_codes import bytes_of_codes, count_bytes, keep_codes
 from edgec.passes import CPU_FLOAT, FUSED, QUANTISED
 from edgec.passes.bound_weights import bound_weights, channels_axis
 from edgec.passes.lower_requant import requantise
@@ -35,6 +36,7 @@ def is_quantised(graph: Graph) -> bool:
 def settle_quantised(module: Module, device: Device) -> tuple[dict[str, Effect], dict[str, Any]]:
     """Makes the imported module's graph one for the target; what passes did, and what the receipt says of it."""
     (graph,) = module.entries.values()
+    count_bytes(module)
     named = [op for op in graph.ops if op.kind in ("quantize", "dequantize")]
     known = any(op.arg(1).const is not None and op.arg(2).const is not None for op in named)
     return _by_known_scales(module, graph, device) if known else _by_scales_at_run_time(module, graph, device)
@@ -50,12 +52,14 @@ def _by_scales_at_run_time(
     left = Counter(op.kind for op in graph.ops if op.kind in ("conv", "matmul"))
     products = sum(op.kind in _PRODUCTS for op in graph.ops)
     return effects, {**_facts(graph, DYNAMIC, macs), "operators_on_bytes": products,
-                     "operators_in_floats": {}, "operators_in_plain_integers": dict(sorted(left.items()))}  # fmt: skip
+                     "operators_in_floats": {}, "operators_in_plain_integers": dict(sorted(left.items())),
+                     **_coded(module)}  # fmt: skip
 
 
 def _by_known_scales(module: Module, graph: Graph, device: Device) -> tuple[dict[str, Effect], dict[str, Any]]:
     """All between them works on bytes."""
     effects = run_pipeline(module, QUANTISED)
+    bytes_of_codes(module)
     given = {op: op.arg(1) for op in graph.ops if channels_axis(op) is not None}
     bound_weights(graph)
     rounded = sum(_channels_that_differ(graph, op, weights) for op, weights in given.items())
@@ -71,7 +75,14 @@ def _by_known_scales(module: Module, graph: Graph, device: Device) -> tuple[dict
         "operators_in_floats": dict(sorted(left.items())),
         "refused": [{"op": op, "code": code, "why": REASONS[code]} for op, code in refused],
         "channels_rounded_again": rounded,
+        **_coded(module),
     }
+
+
+def _coded(module: Module) -> dict[str, Any]:
+    """What the receipt says of weights of few bits that meet floats, and are codes."""
+    found = keep_codes(module) if module.narrow else {}
+    return {"coded": found} if found.get("coded_operators") or found.get("tables") else {}
 
 
 def _facts(graph: Graph, precision: str, macs: int) -> dict[str, Any]:

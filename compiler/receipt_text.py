@@ -131,6 +131,8 @@ def quantization_lines(q: Facts) -> Iterator[str]:
     kept = ", ".join(f"{n} {kind}" for kind, n in q["operators_in_floats"].items())
     if kept:
         yield f"  in floats: {kept}"
+    if "coded" in q:
+        yield from _coded_weights(q["coded"])
     if "halves" in q:
         yield from _halves(q["halves"])
     if "search" in q:
@@ -170,6 +172,8 @@ def _coded_weights(q: Facts) -> Iterator[str]:
         f"  {q['precision']}: weights of {q['coded_operators']} operators with {q['coded_macs_share']:.1%} of the "
         f"multiply-adds are coded ({formats})"
     )
+    if q.get("tables"):
+        yield f"  rows of {len(q['tables'])} tables are gathered as codes"
     if "values_in_bytes" in q:
         yield f"  {q['values_in_bytes']} values that they read are stored as bytes, and decoded where they are read"
         kept = ", ".join(f"{n} {kind}" for kind, n in q["operators_in_floats"].items())

@@ -14,7 +14,7 @@ import onnxruntime
 from edgec.ir.errors import ToolError
 from edgec.ir.types import DTYPES, NARROW, bits_of, dtype_name
 from edgec.onnx_import.ops.narrow import unpacked
-from edgec.onnx_import.taps import with_outputs
+from edgec.onnx_import.taps import may_round, with_outputs
 from edgec.onnx_import.tensors import CODES, ELEMENTS
 
 Array = np.ndarray[Any, Any]
@@ -28,9 +28,10 @@ class Reference:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.intra_op_num_threads = 1
         options.log_severity_level = 4
-        if tensors:
+        copied = bool(tensors) or may_round(model)
+        if copied:
             options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(model.parent))
-        source = with_outputs(model, tensors) if tensors else str(model)
+        source = with_outputs(model, tensors) if copied else str(model)
         try:
             self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises types of its own, all from Exception

@@ -37,7 +37,7 @@ def _decoded(op: Op) -> Op | None:
     if any(v is op.arg(0) for v in op.inputs[1:]) or len(weights.type.encodings) != 1:
         return None
     encoding = weights.type.encodings[0]
-    same = isinstance(encoding, Float8) and encoding.format == made.attrs["format"]
+    same = isinstance(encoding, Float8) and encoding.format == made.attrs["format"] and not encoding.group
     return made if same and encoding.axis in (None, _channels(op)) else None
 
 

@@ -55,8 +55,8 @@ Codes = tuple[Array, Array, Array]  # the tensor's integers, scales and zero poi
 def _by_channel(numbers: Array, axis: int, format: str) -> Codes | None:
     """A scale for each place along the axis, where that loses nothing."""
     rows = np.moveaxis(numbers, axis, 0)
-    found = _exact(rows.reshape(len(rows), -1), format)
-    if found is None or not np.all(found[1] > 0):  # negative scales are those of groups only
+    found = _exact(rows.reshape(len(rows), -1), format, positive=True)
+    if found is None:
         return None
     steps, scale, zero = found
     return np.ascontiguousarray(np.moveaxis(steps.reshape(rows.shape), 0, axis)), scale, zero
@@ -65,7 +65,7 @@ def _by_channel(numbers: Array, axis: int, format: str) -> Codes | None:
 def _in_groups(numbers: Array, axis: int, size: int, format: str) -> Codes | None:
     """A scale for each `size` numbers along the axis, where that loses nothing."""
     groups = grouped(numbers, axis, size)
-    found = _exact(groups.reshape(-1, size), format)
+    found = _exact(groups.reshape(-1, size), format, positive=False)
     if found is None:
         return None
     scale, zero = (np.ascontiguousarray(np.moveaxis(v.reshape(groups.shape[:-1]), -1, axis)) for v in found[1:])
@@ -90,10 +90,10 @@ def _steps(numbers: Array, scale: Array, format: str) -> Array:
     return np.clip(nearest_steps(numbers, scale, np.zeros((), np.int8)), -top, top).astype(np.int8)
 
 
-def _exact(groups: Array, format: str) -> Codes | None:
+def _exact(groups: Array, format: str, positive: bool) -> Codes | None:
     """Codes, scales and zero points of groups [n, products] that have them."""
     for kind in KINDS:
-        found = codes_of(groups, kind) if kind.format == format else None
+        found = codes_of(groups, kind, positive) if kind.format == format else None
         if found is not None:
             return found
     return None

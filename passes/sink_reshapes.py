@@ -9,6 +9,7 @@ from __future__ import annotations
 from edgec.ir.build import Builder
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.ops import OPS
+from edgec.passes.sink_transposes import BYTES
 from edgec.passes.sweep import sweep
 
 
@@ -27,7 +28,7 @@ def _sunk(b: Builder, op: Op) -> Value | None:
         return None if source is None else b.op("reshape", source, shape=op.result.type.dims)
     if op.kind in ("quantize", "dequantize") and op.attrs["axis"] == -1 and (under := _under(op.arg(0))) is not None:
         return b.op("reshape", b.op(op.kind, under, *op.inputs[1:], **op.attrs), shape=op.result.type.dims)
-    if OPS[op.kind].family != "elementwise":
+    if OPS[op.kind].family != "elementwise" and op.kind not in BYTES:
         return None
     source = next((s for v in op.inputs if (s := _under(v)) is not None), None)
     if source is None or source.type.size != op.result.type.size:

@@ -15,6 +15,7 @@ from edgec.ir.ops import OPS
 from edgec.passes.sweep import sweep
 
 Perm = tuple[int, ...]
+BYTES = ("to_float8", "from_float8")  # element by element, too
 
 
 def sink_transposes(graph: Graph) -> bool:
@@ -43,7 +44,7 @@ def _sunk(b: Builder, op: Op) -> Value | None:
         return _reduced(b, op, source, perm)
     if op.kind == "reshape":
         return _reshaped(b, source, perm, attrs["shape"])
-    if OPS[op.kind].family == "elementwise":
+    if OPS[op.kind].family == "elementwise" or op.kind in BYTES:
         operands: list[Value | None] = [_aligned(b, v, perm, op.result.type.rank) for v in op.inputs]
         if any(v is None for v in operands):
             return None

@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from coreml_large import write_model
+from quantised import written
+from test_own_bytes import K, N, dequantised
 
 from edgec.driver import build
 from edgec.options import BuildOptions
@@ -25,3 +28,25 @@ def test_matmul_nbits(tmp_path: Path) -> None:
         assert receipt["verification"]["reference"].startswith("onnxruntime")
     assert sizes["ios17"] > 32
     assert np.isclose(sizes["ios18"], 5.0, atol=0.2)  # scales are float32: 4 bits and 32 for 32
+
+
+# the least iOS whose packages have such codes, and what they take in bits, scales and all
+FLOATS = {"tensor": ("ios16", 8.0), "axis": ("ios16", 8.0 + 32 / K), "blocks of 64": ("ios26", 8.0 + 32 / 32)}
+
+
+@pytest.mark.parametrize("way", FLOATS)
+@pytest.mark.parametrize("kind", ["FLOAT8E4M3FN", "FLOAT8E5M2"])
+def test_8_bit_floats(kind: str, way: str, tmp_path: Path) -> None:
+    """A table of 256 numbers, with scales behind the product below iOS 26; blocks are floats there, and it is said."""
+    model = written(dequantised(kind, way), tmp_path)
+    for name in ("ios16", "ios18", "ios26"):
+        build(model, f"coreml:{name}", tmp_path / name, BuildOptions())
+        receipt = json.loads((tmp_path / name / "receipt.json").read_text())
+        least, bits = FLOATS[way]
+        coded = name >= least
+        size = receipt["package"]["weights_bytes"] * 8 / (K * N)
+        assert bits < size < bits + 1.3 if coded else size > 32  # a table is 1,024 bytes
+        assert receipt["encoded"]["weights"] == ({"float8": 1} if coded else {})
+        assert ("in blocks are a form from iOS 26 on" in receipt["encoded"]["passes"]) == (name != "ios26")
+        assert receipt["verification"]["outputs"]["y"]["relative_to_max"] <= 1e-5
+        assert receipt["verification"]["reference"].startswith("onnxruntime")

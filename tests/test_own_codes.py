@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from quantised import MICROSOFT, made, written
 from test_build import command
 
@@ -20,18 +20,21 @@ from edgec.pipeline import run_pipeline
 
 F32 = TensorProto.FLOAT
 TARGETS = ["host", "arm:cortex-a76"]
-FOUR, ZERO, EIGHT = KINDS
+FOUR, ZERO, EIGHT, EIGHT_ZERO = KINDS
 
 
-def nbits(seed: int, k: int, block: int, bits: int = 4, zeros: bool = False, dtype: Any = np.float32) -> Any:
-    """x [5, k] by k x 96 weights, and that by 96 x 96 ones; scales of either sign, as onnxruntime's tools make them."""
+def nbits(
+    seed: int, k: int, block: int, bits: int = 4, zeros: bool = False, dtype: Any = np.float32, sign: int = -1
+) -> Any:
+    """x [5, k] by k x 96 weights, and that by 96 x 96 ones; scales of either sign, as onnxruntime's tools make them, or
+    of one."""
     rng, n = np.random.default_rng(seed), 96
     nodes, constants, left = [], {}, "x"
     for i, (rows, columns) in enumerate(((k, n), (n, n))):
         blocks = -(-rows // block)
         constants |= {
             f"w{i}": rng.integers(0, 256, (columns, blocks, block * bits // 8)).astype(np.uint8),
-            f"s{i}": (rng.uniform(0.01, 0.1, columns * blocks) * rng.choice([-1, 1], columns * blocks)).astype(dtype),
+            f"s{i}": (rng.uniform(0.01, 0.1, columns * blocks) * rng.choice([sign, 1], columns * blocks)).astype(dtype),
         }
         operands = [left, f"w{i}", f"s{i}"]
         if zeros:
@@ -114,12 +117,34 @@ def test_the_very_numbers(tmp_path: Path) -> None:
         np.testing.assert_array_equal(graph.array(value), floats)
 
 
-def test_blocks_of_half_a_group_stay_floats(tmp_path: Path) -> None:
-    receipt = built(nbits(5, 256, 16), "host", tmp_path)
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("bits", [2, 4, 8])
+@pytest.mark.parametrize("zeros", [False, True])
+def test_blocks_of_16(zeros: bool, bits: int, target: str, tmp_path: Path) -> None:
+    """A scale, and a zero point, for 16 weights; what zero points do to 2 bits is still 4."""
+    receipt = built(nbits(5, 256, 16, bits, zeros), target, tmp_path)
+    each = max(4, bits) + (32 + 16 * (zeros and bits > 2)) / 16
+    assert receipt["memory"]["weights_by_kind"]["i8" if bits == 8 else "i4"] == 96 * (256 + 96) * each / 8
+    assert "float32" not in receipt["memory"]["weights_by_kind"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_scale_a_channel(target: str, tmp_path: Path) -> None:
+    """A block as long as a column is one scale for the channel, where it is positive."""
+    receipt = built(nbits(5, 256, 256, sign=1), target, tmp_path)
+    assert receipt["memory"]["weights_by_kind"]["i4"] == 96 * (256 / 2 + 4 + 96 / 2 + 4)
+
+
+def test_zero_points_between_integers_leave_floats(tmp_path: Path) -> None:
+    model = nbits(5, 256, 32)
+    zeros = np.random.default_rng(6).uniform(3, 9, 96 * 8).astype(np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(zeros, "z0"))
+    model.graph.node[0].input.append("z0")
+    receipt = built(model, "host", tmp_path)
     facts = receipt["quantization"]
-    assert [row["code"] for row in facts["refused"]] == ["NO_CODES", "NO_CODES"]
-    assert (facts["coded_operators"], facts["weights"]) == (0, [])
-    assert "i4" not in receipt["memory"]["weights_by_kind"]
+    assert [(row["op"], row["code"]) for row in facts["refused"]] == [("matmul MatMulNBits 'it0'", "NO_CODES")]
+    assert (facts["coded_operators"], len(facts["weights"])) == (1, 1)
+    assert receipt["memory"]["weights_by_kind"]["float32"] == 4 * 96 * 256
 
 
 def test_halves_around_four_bits(tmp_path: Path) -> None:
@@ -144,7 +169,8 @@ def test_the_command(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("low", "high", "kind"),
     [(-8, 7, FOUR), (-7, 8, FOUR), (-3, 3, FOUR), (-5, 5, FOUR), (-6, 6, FOUR), (-15, 0, ZERO), (-1, 14, ZERO),
-     (-3, 8, ZERO), (-8, 7, ZERO), (-77, 50, EIGHT), (-128, 127, EIGHT)],
+     (-3, 8, ZERO), (-8, 7, ZERO), (-77, 50, EIGHT), (-128, 127, EIGHT), (-200, 55, EIGHT_ZERO), (0, 255, EIGHT_ZERO),
+     (-90, 91, EIGHT_ZERO)],
 )  # fmt: skip
 def test_codes_are_found(low: int, high: int, kind: Kind, dtype: Any) -> None:
     """Whatever the scales are, and whichever codes a group has."""
@@ -160,6 +186,18 @@ def test_codes_are_found(low: int, high: int, kind: Kind, dtype: Any) -> None:
     assert stored.min() >= -(1 << kind.bits - 1)
     assert stored.max() < 1 << kind.bits - 1
     assert kind.zeros or not zero.any()
+
+
+def test_scales_of_one_sign() -> None:
+    """What has its lowest number below 0 has a positive scale, and else none of four bits."""
+    rng = np.random.default_rng(10)
+    groups = rng.integers(-8, 8, (50, 32)).astype(np.float32) * rng.uniform(0.01, 0.1, (50, 1)).astype(np.float32)
+    found = codes_of(groups, FOUR, positive=True)
+    assert found is not None
+    assert found[1].min() > 0
+    np.testing.assert_array_equal(found[0] * found[1][:, None], groups)
+    assert codes_of(-groups, FOUR, positive=True) is None
+    assert codes_of(-groups, FOUR) is not None
 
 
 def test_codes_that_are_not_there() -> None:

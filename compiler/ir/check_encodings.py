@@ -60,7 +60,7 @@ def check_stored(constants: Constants, stored: Array, of: Type) -> None:
 
 def _scaled(constants: Constants, encoding: Quant | Float8 | Scale, of: Type) -> None:
     axis = encoding.axis
-    group = 0 if isinstance(encoding, Float8) else encoding.group
+    group = encoding.group
     if group < 0 or (group and axis is None):
         raise IRError(f"an encoding of {of} has groups of {group} along axis {axis}")
     shape = () if axis is None else grouped_dims(of.dims, axis, group) if group else (of.dims[axis],)

@@ -102,6 +102,6 @@ def spread(v: Array, axis: int, group: int, length: int) -> Array:
 
 
 def _along(v: Array, encoding: Quant | Float8 | Scale, type: Type) -> Array:
-    if not isinstance(encoding, Float8) and encoding.group and encoding.axis is not None:
+    if encoding.group and encoding.axis is not None:
         return spread(v, encoding.axis, encoding.group, type.dims[encoding.axis])
     return v if encoding.axis is None else v.reshape([-1 if i == encoding.axis else 1 for i in range(type.rank)])

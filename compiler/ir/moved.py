@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from edgec.ir.graph import Graph, Value
-from edgec.ir.types import Encoding, Palette, Quant, Scale, Sparse, Type
+from edgec.ir.types import Encoding, Float8, Palette, Quant, Scale, Sparse, Type
 
 
 def transposed(graph: Graph, value: Value, perm: tuple[int, ...]) -> Value:
@@ -54,7 +54,7 @@ def reshaped(graph: Graph, value: Value, shape: tuple[int, ...]) -> Value | None
 
 def _has_axes(encoding: Encoding) -> bool:
     """Whether its constants have the tensor's axes."""
-    return isinstance(encoding, Sparse) or (isinstance(encoding, Quant | Scale) and encoding.group > 0)
+    return isinstance(encoding, Sparse) or (isinstance(encoding, Quant | Float8 | Scale) and encoding.group > 0)
 
 
 def _same_axis(old: tuple[int, ...], axis: int, new: tuple[int, ...]) -> int | None:

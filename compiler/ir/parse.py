@@ -180,7 +180,7 @@ class _Parser:
         elif kind in ("quant", "float8"):
             form = self._take("word", "a format")
         axis = self._integer() if kind != "sparse" and self._accept("@") else None
-        group = self._integer() if kind != "float8" and axis is not None and self._accept(":") else 0
+        group = self._integer() if axis is not None and self._accept(":") else 0
         length, along, keys = 1, 0, []
         if kind == "palette" and self._tokens[self._at + 1][1] == "vectors":
             self._parameter(True, "vectors")
@@ -196,7 +196,7 @@ class _Parser:
             case "quant":
                 return Quant(form, keys[0], keys[1], axis, group)
             case "float8":
-                return Float8(form, keys[0], axis)
+                return Float8(form, keys[0], axis, group)
             case "scale":
                 return Scale(keys[0], axis, group)
             case "palette":

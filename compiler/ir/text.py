@@ -77,7 +77,7 @@ def _type_text(type: Type, names: Names) -> str:
 
 def _encoding_text(encoding: Encoding, names: Names) -> str:
     where = "" if encoding.axis is None else f"@{encoding.axis}"
-    where += f":{encoding.group}" if isinstance(encoding, Quant | Scale | Palette) and encoding.group else ""
+    where += f":{encoding.group}" if not isinstance(encoding, Sparse) and encoding.group else ""
     first, *others = (names[key, None] for key in encoding.constants)
     match encoding:
         case Quant():

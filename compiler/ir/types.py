@@ -106,11 +106,13 @@ class Quant:
 
 @dataclass(frozen=True)
 class Float8:
-    """Stored in bytes of floating point, `e4m3` or `e5m2`, times a scale constant, per tensor or along `axis`."""
+    """Stored in bytes of floating point, `e4m3` or `e5m2`, times a scale constant: per tensor, along `axis`, or of
+    groups as in Quant."""
 
     format: str
     scale: str
     axis: int | None = None
+    group: int = 0
 
     @property
     def stored(self) -> str:

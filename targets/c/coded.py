@@ -22,6 +22,7 @@ Array = np.ndarray[Any, Any]
 
 
 BF16, F32 = np.dtype(ml_dtypes.bfloat16), np.dtype(np.float32)
+INTEGERS = ("i8", "i4")
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,25 @@ class Form:
         return np.array_equal(packed / factor, scales)
 
 
+OWN = (
+    Form("I8", "i8", 0, 1.0, (3.8, 3.0)),
+    Form("I4", "i4", 32, 1 / 16, (4.0, 4.5)),
+    Form("E4M3", "e4m3", 0, 256.0, (4.8, 6.0)),
+    Form("E5M2", "e5m2", 0, 1.0, (3.8, 4.0)),
+)
+# letters of what others made: whole scales for a segment, 32 and 16 products, zero points
+OTHERS = (("S", 0, False), ("F", 32, False), ("Z", 32, True), ("H", 16, False), ("Y", 16, True))
+
+
+def _of_others(form: Form, letter: str, group: int, zeros: bool) -> Form:
+    costs = (form.costs[0] + zeros, form.costs[1] + zeros)
+    return Form(form.name + letter, form.format, group, form.factor, costs, F32, zeros)
+
+
 FORMS = {
-    "i8": Form("I8", "i8", 0, 1.0, (3.8, 3.0)),
-    "i4": Form("I4", "i4", 32, 1 / 16, (4.0, 4.5)),
-    "i4f": Form("I4F", "i4", 32, 1 / 16, (4.0, 4.5), F32),
-    "i4z": Form("I4Z", "i4", 32, 1 / 16, (5.0, 5.5), F32, zeros=True),
-    "i8f": Form("I8F", "i8", 32, 1.0, (3.8, 3.0), F32),
-    "e4m3": Form("E4M3", "e4m3", 0, 256.0, (4.8, 6.0)),
-    "e5m2": Form("E5M2", "e5m2", 0, 1.0, (3.8, 4.0)),
+    form.name.lower(): form
+    for own in OWN
+    for form in (own, *(_of_others(own, *other) for other in OTHERS if own.format in INTEGERS or not other[-1]))
 }
 
 
@@ -110,10 +122,10 @@ def weights_of(graph: Graph, value: Value, channels: int, products: int) -> Weig
     scale = graph.module.constants[encoding.scale]
     zeros = np.broadcast_to(np.int8(0), value.type.dims)
     if form.group:
-        assert isinstance(encoding, Quant)
         length = value.type.dims[products]
         spread_scale = spread(scale, products, form.group, length)
         if form.zeros:
+            assert isinstance(encoding, Quant)
             zeros = spread(graph.module.constants[encoding.zero], products, form.group, length)
     else:
         along = scale if encoding.axis is None else scale.reshape([-1 if i == channels else 1 for i in
@@ -127,7 +139,7 @@ def form_of(graph: Graph, value: Value, channels: int, products: int) -> Form | 
     (encoding, *others) = value.type.encodings or (None,)
     if value.const is None or others or not isinstance(encoding, Quant | Float8):
         return None
-    group = encoding.group if isinstance(encoding, Quant) else 0
+    group = encoding.group
     constants = graph.module.constants
     if encoding.axis not in ((products,) if group else (None, channels)):
         return None

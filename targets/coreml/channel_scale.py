@@ -32,8 +32,7 @@ def weights(e: Emission, op: Op, channels: int) -> tuple[Var, Array | None]:
     if value.const is None or e.deployment.number >= NESTED or e.deployment.number < 16:
         return e.operand(op, 1), None
     outer = value.type.encodings[0] if value.type.encodings else None
-    blocks = isinstance(outer, Scale) and outer.group
-    if not isinstance(outer, Scale | Float8) or outer.axis != channels or blocks:
+    if not isinstance(outer, Scale | Float8) or outer.axis != channels or outer.group:
         return e.operand(op, 1), None
     stored, scale = e.graph.stored(value), e.graph.module.constants[outer.scale]
     if isinstance(outer, Float8):

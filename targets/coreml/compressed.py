@@ -136,7 +136,7 @@ def scales_of(e: Emission, encoding: Quant | Float8 | Scale, of: Type, key: str 
     numbers = e.graph.module.constants[key or encoding.scale]
     if encoding.axis is None:
         return np.asarray(numbers.reshape([1] * of.rank))
-    if not isinstance(encoding, Float8) and encoding.group:
+    if encoding.group:
         return uniform(numbers, encoding.axis, encoding.group, of.dims[encoding.axis])
     return np.asarray(numbers.reshape([-1 if i == encoding.axis else 1 for i in range(of.rank)]))
 
@@ -258,7 +258,7 @@ def _check_deployment(deployment: Deployment, of: Type) -> None:
     if isinstance(kinds[0], Scale):
         needs += [(NESTED, "scales over a table (MXFP4, NF4)")]
     if isinstance(inner, Float8) and inner.axis is not None:
-        needs += [(NESTED, "8-bit floats with a scale a channel that do not multiply")]
+        needs += [(NESTED, "8-bit floats with a scale a channel that do not multiply, or one a group")]
     number, what = max(needs)
     if deployment.number < number:
         raise NoRoute(

@@ -115,6 +115,7 @@ def constants_of(graph: Graph) -> dict[str, Value]:
         "channel": made(bytes_, Quant("i8", numbers(4), key(np.arange(4, dtype=np.int8)), 0)),
         "groups": made(bytes_, Quant("i8", numbers(4, 2, 2, 3), zeros, 1, 4)),
         "float8": made(bytes_.view(np.uint8) & 0x7B, Float8("e4m3", numbers(4), 0)),
+        "float8 groups": made(bytes_.view(np.uint8) & 0x7B, Float8("e5m2", numbers(4, 2, 2, 3), 1, 4)),
         "palette": made(fours, Palette(4, numbers(2, 16, 1), 1, 3)),
         "vectors": made(fours[:, ::2], Palette(4, numbers(2, 16, 2), 0, 2, 2, 1)),
         "vectors along groups": made(fours[:, ::2], Palette(4, numbers(2, 16, 2), 1, 4, 2, 1)),

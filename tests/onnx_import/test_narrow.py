@@ -86,7 +86,7 @@ def test_half_of_a_byte_beside_the_model(tmp_path: Path) -> None:
 
 NBITS = [
     pytest.param(bits, block, zero, id=f"{bits}-{block}-{zero}")
-    for bits in (4, 8) for block in (16, 32) for zero in ("none", "packed", "float")
+    for bits in (2, 4, 8) for block in (16, 32, 64) for zero in ("none", "packed", "float")
     if (bits, zero) != (8, "float")  # onnxruntime has none
 ]  # fmt: skip
 
@@ -105,9 +105,7 @@ def nbits(bits: int, block: int, zero: str, **wrong: Any) -> Any:
         "s": RNG.uniform(0.01, 0.1, n * blocks).astype(np.float32), **zeros, **wrong.pop("constants", {}),
     }  # fmt: skip
     attrs = {"N": n, "K": k, "bits": bits, "block_size": block, **wrong}
-    operands = ["x", "w", "s", *(["z"] if "z" in constants else [])]
-    if "g" in constants:
-        operands = ["x", "w", "s", "", "g"]
+    operands = ["x", "w", "s", *(n if n in constants else "" for n in "zgb")]
     node = helper.make_node("MatMulNBits", operands, ["y"], domain=MICROSOFT, name="it", **attrs)
     return made([node], constants, {"x": (3, k)}, {"y": F32})
 
@@ -132,6 +130,7 @@ BROKEN = [
     ({"constants": {"w": np.zeros((5, 2, 8), np.uint8)}}, "has weights uint8[5, 2, 8]; legal is uint8[5, 2, 16]"),
     ({"constants": {"z": np.zeros(4, np.uint8)}}, "has zero points uint8[4]; legal are uint8[5, 1] and finite floats"),
     ({"block_size": 24}, "has N=5, K=40 and block_size=24; legal are positive N and K, and powers of 2 from 16"),
+    ({"constants": {"g": np.full(40, 2, np.int32)}}, "has g_idx int32[40]; legal are int32[40] from 0 to 1"),
     ({"K": 41}, "multiplies [3, 40] by weights of K=41; legal is a last axis of 41"),
 ]
 
@@ -144,10 +143,44 @@ def test_broken_matmul_by_few_bits(wrong: Any, sentence: str, tmp_path: Path) ->
     assert f"MatMulNBits 'it' {sentence}" in str(caught.value)
 
 
-def test_rows_in_another_order_are_refused(tmp_path: Path) -> None:
-    path = written(nbits(4, 32, "none", constants={"g": np.zeros(40, np.int32)}), tmp_path)
-    with pytest.raises(UnsupportedError, match="MatMulNBits 'it' has a g_idx; rows in their order are supported"):
+@pytest.mark.parametrize("order", ["rising", "mixed"])
+def test_rows_with_blocks_of_their_own_and_a_bias(order: str, tmp_path: Path) -> None:
+    whose = (np.arange(40) // 32).astype(np.int32)
+    whose = whose if order == "rising" else RNG.permutation(whose)
+    given = {"g": whose, "b": RNG.standard_normal(5).astype(np.float32)}
+    path = written(nbits(4, 32, "float", constants=given), tmp_path)
+    x = RNG.standard_normal((3, 40)).astype(np.float32)
+    (right,) = by_onnxruntime(path, {"x": x})
+    found = interp.run(import_model(path).entries["main"], {"x": x})["y"]
+    np.testing.assert_allclose(found, right, rtol=1e-4, atol=1e-4 * np.abs(right).max())
+
+
+@pytest.mark.parametrize(("bits", "zero"), [(2, "none"), (4, "packed")])
+def test_what_onnxruntime_misreads_beside_blocks_of_rows_is_refused(bits: int, zero: str, tmp_path: Path) -> None:
+    path = written(nbits(bits, 32, zero, constants={"g": np.zeros(40, np.int32)}), tmp_path)
+    with pytest.raises(UnsupportedError, match="MatMulNBits 'it' has a g_idx; beside one, weights of 4 bits without"):
         import_model(path)
+
+
+def test_a_bias_is_added_before_rounding_to_halves(tmp_path: Path) -> None:
+    """The same halves as onnxruntime's, nearly all of them."""
+    given = {"b": RNG.standard_normal(5).astype(np.float16), "s": RNG.uniform(0.01, 0.1, 10).astype(np.float16)}
+    model = nbits(4, 32, "none", constants=given)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.elem_type = TensorProto.FLOAT16
+    path = written(model, tmp_path)
+    x = RNG.standard_normal((3, 40)).astype(np.float16)
+    (right,) = by_onnxruntime(path, {"x": x})
+    found = interp.run(import_model(path).entries["main"], {"x": x})["y"]
+    assert (found == right).mean() > 0.9
+
+
+def test_an_accuracy_below_floats_is_not_the_reference(tmp_path: Path) -> None:
+    """onnxruntime may round x to bytes there; what is built computes in floats, and is judged so."""
+    path = written(nbits(4, 32, "packed", accuracy_level=4), tmp_path)
+    receipt = edgec.compile(path, "host", tmp_path / "out")
+    assert receipt["verification"]["outputs"]["y"]["relative_to_max"] < 1e-5
+    assert receipt["verification"]["reference"].startswith("onnxruntime")
 
 
 def test_few_bits_are_moved(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,18 +15,14 @@ from edgec.ir.ops.row import REQUIRED, OpRow
 from edgec.ir.types import Type
 
 Array = np.ndarray[Any, Any]
+MOST = 2.0**100  # a scale, so that nothing over- or underflows for what decoding leaves out
 
 
 def _check(kind: str, a: Any) -> None:
     if a["format"] not in FLOAT8:
         raise IRError(f"{kind}: there is no 8-bit float {a['format']}; legal: {', '.join(FLOAT8)}")
-    if not is_power(a["scale"]):
-        raise IRError(f"{kind}: the scale {a['scale']} is no power of two from 2^-100 to 2^100")
-
-
-def is_power(scale: float) -> bool:
-    """A power of two by which nothing overflows: dividing is then multiplying, to the same bits."""
-    return bool(scale > 0 and math.frexp(scale)[0] == 0.5 and abs(math.log2(scale)) <= 100)
+    if not MOST**-1 <= a["scale"] <= MOST or float(np.float32(a["scale"])) != a["scale"]:
+        raise IRError(f"{kind}: the scale {a['scale']} is no float from 2^-100 to 2^100")
 
 
 def _infer(kind: str, takes: str, makes: str) -> Callable[[Sequence[Type | None], Any], list[Type]]:

@@ -8,6 +8,7 @@ from edgec.onnx_import.ops.control import CONTROL
 from edgec.onnx_import.ops.conv import CONV
 from edgec.onnx_import.ops.cut import CUT
 from edgec.onnx_import.ops.elementwise import ELEMENTWISE
+from edgec.onnx_import.ops.gather_quantized import GATHER_QUANTIZED
 from edgec.onnx_import.ops.grams import GRAMS
 from edgec.onnx_import.ops.index import INDEX
 from edgec.onnx_import.ops.matmul import MATMUL
@@ -32,6 +33,7 @@ TABLE: Table = {
     **CONV,
     **CUT,
     **ELEMENTWISE,
+    **GATHER_QUANTIZED,
     **GRAMS,
     **INDEX,
     **MATMUL,

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from edgec.ir.graph import Value
-from edgec.ir.types import NARROW_INTEGERS
 from edgec.onnx_import.items import Item
 from edgec.onnx_import.node import Node, Table
 from edgec.onnx_import.ops.matmul import product
@@ -54,8 +53,7 @@ def dequantize_narrow(node: Node, x: Value, by: Value, shift: Value | None, to: 
         node.broken(f"has zero points of the shape {list(zero.shape)} beside a scale of {list(scale.shape)}; "
                     "legal are equal shapes")  # fmt: skip
     node.room(stored.size)
-    if dtype in NARROW_INTEGERS:
-        graph.module.narrow[SPELLED[dtype]] += stored.size
+    graph.module.narrow[SPELLED[dtype]] += stored.size
     real = decoded(stored, scale, zero, *_placed(node, stored.shape, scale))
     return [node.constant(real, to)]
 
@@ -78,8 +76,6 @@ def matmul_nbits(node: Node) -> list[Item]:
     first. onnxruntime, com.microsoft.MatMulNBits."""
     a, bits = node.value(0), node.integer("bits", 4)
     n, k, block = node.integer("N", 0), node.integer("K", 0), node.integer("block_size", 0)
-    if node.has(4):
-        node.refuse("has a g_idx; rows in their order are supported")
     if bits not in (2, 4, 8):
         node.refuse(f"has weights of {bits} bits; 2, 4 and 8 are supported")
     if n < 1 or k < 1 or block < 16 or block & (block - 1):
@@ -95,23 +91,40 @@ def matmul_nbits(node: Node) -> list[Item]:
     if scales.size != n * blocks or not np.all(np.isfinite(scales.astype(np.float64))):
         node.broken(f"has scales of the shape {list(scales.shape)}; legal are finite numbers [{n}, {blocks}]")
     stored = unpacked(packed.reshape(n, -1), bits, blocks * block)
-    zero = _zero_points(node, n, blocks, bits)
-    real = decoded(stored, scales.reshape(n, blocks), zero, 1, block)[:, :k]
+    zero, whose = _zero_points(node, n, blocks, bits), _blocks_of_rows(node, k, block)
+    real = stored[:, :k].astype(np.float32)
+    real -= zero[:, whose]
+    real *= scales.reshape(n, blocks).astype(np.float32)[:, whose]
     node.walk.graph.module.narrow[f"uint{bits}"] += n * k
-    # weights are not rounded to halves, nor are they in onnxruntime
+    # weights are not rounded to halves, nor are sums before the bias is added; they are not in onnxruntime
     y = product(node, node.cast(a, "f32"), node.constant(np.ascontiguousarray(real.T), "f32"))
-    y = node.cast(y, a.type.dtype)
-    return [node.op("add", y, node.value(5)) if node.has(5) else y]
+    if node.has(5):
+        y = node.op("add", y, node.cast(node.value(5), "f32"))
+    return [node.cast(y, a.type.dtype)]
+
+
+def _blocks_of_rows(node: Node, k: int, block: int) -> Array:
+    """Which block's scale and zero point each of k rows has: in their order, or as g_idx says."""
+    if not node.has(4):
+        return np.arange(k) // block
+    # onnxruntime 1.32 reads others as what they are not: the same weights with and without g_idx differ
+    if node.integer("bits", 4) != 4 or (node.has(3) and node.const(3).dtype == np.uint8):
+        node.refuse("has a g_idx; beside one, weights of 4 bits without packed zero points are supported")
+    given, most = node.const(4), (k - 1) // block
+    if given.shape != (k,) or given.dtype != np.int32 or given.min() < 0 or given.max() > most:
+        node.broken(f"has g_idx {given.dtype}{list(given.shape)}; legal are int32[{k}] from 0 to {most}")
+    return np.asarray(given)
 
 
 def _zero_points(node: Node, n: int, blocks: int, bits: int) -> Array:
-    """Zero points [n, blocks]: packed like the weights, each row in bytes of its own, or floats; the middle if none."""
+    """Zero points [n, blocks] in float32: packed like the weights, each row in bytes of its own, or floats; the middle
+    if none."""
     if not node.has(3):
         return np.full((n, blocks), 1 << (bits - 1), np.float32)
     zero = node.const(3)
     row = -(-blocks * bits // 8)
     if zero.dtype == np.uint8 and zero.size == n * row:
-        return unpacked(zero.reshape(n, row), bits, blocks)
+        return unpacked(zero.reshape(n, row), bits, blocks).astype(np.float32)
     if zero.dtype == np.uint8 or zero.size != n * blocks or not np.all(np.isfinite(zero.astype(np.float64))):
         node.broken(f"has zero points {zero.dtype}{list(zero.shape)}; legal are uint8[{n}, {row}] and finite floats "
                     f"[{n}, {blocks}]")  # fmt: skip

@@ -19,6 +19,7 @@ from edgec.onnx_import.node import Node
 
 Array = np.ndarray[Any, Any]
 QUANTISED = ("i8", "u8", "i16", "u16")
+BYTES = {"i8": "int8", "u8": "uint8"}  # ONNX's names
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,8 @@ def _dequantised(node: Node, x: Value, given: Scales, to: str) -> Value:
     wide = "f32" if to in ("f16", "bf16") else to
     scale = fitted(node, given.scale, node.shape(x), given.axis, given.label)
     number = x
+    if x.const is not None and x.type.dtype in BYTES:
+        node.walk.graph.module.narrow[BYTES[x.type.dtype]] += x.type.size
     if given.zero is not None:
         zero = fitted(node, given.zero, node.shape(x), given.axis, "zero point")
         if x.type.dtype in (*QUANTISED, *NARROW_INTEGERS):

@@ -1,6 +1,6 @@
-/* Codes of numbers as floats in registers: bytes (I8, I8F), half bytes (I4, I4F, I4Z), and the 8-bit floats E4M3 and
-   E5M2, which are half precision of fewer bits. What decoding leaves out is in a scale that is multiplied later: 1/16
-   for I4, 2^8 for E4M3. The codes of NaN and infinity are met nowhere (edgec.ir.encodings.nearest_float8). */
+/* Codes of numbers as floats in registers: bytes (I8), half bytes (I4), and the 8-bit floats E4M3 and E5M2, which are half
+   precision of fewer bits. What decoding leaves out is in a scale that is multiplied later: 1/16 for I4, 2^8 for E4M3.
+   The codes of NaN and infinity are met nowhere (edgec.ir.encodings.nearest_float8). */
 #ifndef EDGEC_CODES_H
 #define EDGEC_CODES_H
 
@@ -28,12 +28,9 @@ EDGEC_INLINE void edgec_decode_I8(edgec_vf *v, uint8x16_t x, int half) {
   (void)half;
   edgec_four_of_i8(v, vreinterpretq_s8_u8(x));
 }
-EDGEC_INLINE void edgec_decode_I8F(edgec_vf *v, uint8x16_t x, int half) { edgec_decode_I8(v, x, half); }
 EDGEC_INLINE void edgec_decode_I4(edgec_vf *v, uint8x16_t x, int half) {
   edgec_four_of_i8(v, vreinterpretq_s8_u8(half ? vandq_u8(x, vdupq_n_u8(0xf0)) : vshlq_n_u8(x, 4)));
 }
-EDGEC_INLINE void edgec_decode_I4F(edgec_vf *v, uint8x16_t x, int half) { edgec_decode_I4(v, x, half); }
-EDGEC_INLINE void edgec_decode_I4Z(edgec_vf *v, uint8x16_t x, int half) { edgec_decode_I4(v, x, half); }
 EDGEC_INLINE void edgec_decode_E5M2(edgec_vf *v, uint8x16_t x, int half) {
   (void)half;
   const uint8x16_t zero = vdupq_n_u8(0);
@@ -122,7 +119,6 @@ EDGEC_INLINE edgec_vf edgec_decode_I8(edgec_codes x, int half) {
   (void)half;
   return edgec_of_i8(x);
 }
-EDGEC_INLINE edgec_vf edgec_decode_I8F(edgec_codes x, int half) { return edgec_decode_I8(x, half); }
 EDGEC_INLINE edgec_vf edgec_decode_I4(edgec_codes x, int half) {
 #if defined(EDGEC_SCALAR)
   for (int i = 0; i < EDGEC_LANES; i++) x.at[i] = half ? x.at[i] & 0xf0 : (uint8_t)(x.at[i] << 4);
@@ -131,8 +127,6 @@ EDGEC_INLINE edgec_vf edgec_decode_I4(edgec_codes x, int half) {
   return edgec_of_i8(_mm_and_si128(half ? x : _mm_slli_epi16(x, 4), _mm_set1_epi8((char)0xf0)));
 #endif
 }
-EDGEC_INLINE edgec_vf edgec_decode_I4F(edgec_codes x, int half) { return edgec_decode_I4(x, half); }
-EDGEC_INLINE edgec_vf edgec_decode_I4Z(edgec_codes x, int half) { return edgec_decode_I4(x, half); }
 #endif
 
 /* A vector of scales of so many bytes. */

@@ -32,9 +32,9 @@ EDGEC_INLINE edgec_vi edgec_float8_code(edgec_vf x, int fraction, int bias, floa
     (v)[j] = edgec_decode_##FORM(edgec_load_codes((const uint8_t *)&(bytes) + j * EDGEC_LANES), 0)
 #endif
 
-/* y = codes of x * by, and y = floats of x * by; a task is EDGEC_MAP_CHUNK elements. */
+/* y = codes of x / scale, and y = floats of x * by; a task is EDGEC_MAP_CHUNK elements. */
 #define EDGEC_FLOAT8(FORM)                                                                                       \
-  EDGEC_FN void edgec_to_##FORM(const float *x, uint8_t *y, ptrdiff_t n, float by, ptrdiff_t begin, ptrdiff_t end) { \
+  EDGEC_FN void edgec_to_##FORM(const float *x, uint8_t *y, ptrdiff_t n, float scale, ptrdiff_t begin, ptrdiff_t end) { \
     const ptrdiff_t stop = end * EDGEC_MAP_CHUNK < n ? end * EDGEC_MAP_CHUNK : n;                                \
     for (ptrdiff_t i = begin * EDGEC_MAP_CHUNK; i < stop; i += EDGEC_Q8_BLOCK) {                                 \
       const ptrdiff_t count = stop - i;                                                                          \
@@ -43,7 +43,7 @@ EDGEC_INLINE edgec_vi edgec_float8_code(edgec_vf x, int fraction, int bias, floa
         const ptrdiff_t left = count - j * EDGEC_LANES;                                                          \
         edgec_vf in = edgec_splat(0.0f);                                                                         \
         if (left > 0) in = edgec_load_n(x + i + j * EDGEC_LANES, left < EDGEC_LANES ? left : EDGEC_LANES);       \
-        v[j] = EDGEC_FLOAT8_CODE_##FORM(in * by);                                                                \
+        v[j] = EDGEC_FLOAT8_CODE_##FORM(in / edgec_splat(scale));                                                                \
       }                                                                                                          \
       edgec_store_few((edgec_q8 *)(y + i), edgec_narrow(v, 4), count);                                           \
     }                                                                                                            \

@@ -15,7 +15,7 @@ def _to_float8(op: Op, ctx: Lowering) -> None:
     form, n = FORMS[attrs["format"]], op.result.type.size
     if n:
         ctx.call(
-            "float8.h", f"edgec_to_{form.name}", ctx.read(op.arg(0)), ctx.write(op.result), n, 1.0 / attrs["scale"],
+            "float8.h", f"edgec_to_{form.name}", ctx.read(op.arg(0)), ctx.write(op.result), n, attrs["scale"],
             tasks=-(-n // CHUNK), instances=(f"EDGEC_FLOAT8({form.name})",),
         )  # fmt: skip
 
