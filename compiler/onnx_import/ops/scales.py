@@ -119,7 +119,7 @@ def _dequantised(node: Node, x: Value, given: Scales, to: str) -> Value:
     number = x
     if x.const is not None and x.type.dtype in BYTES:
         node.walk.graph.module.narrow[BYTES[x.type.dtype]] += x.type.size
-    if given.zero is not None:
+    if given.zero is not None and not _is_nothing(node, given.zero):
         zero = fitted(node, given.zero, node.shape(x), given.axis, "zero point")
         if x.type.dtype in (*QUANTISED, *NARROW_INTEGERS):
             number, zero = node.cast(x, "i32"), node.cast(zero, "i32")
@@ -151,11 +151,16 @@ def quantised(node: Node, x: Value, given: Scales, dtype: str, work: str = "f32"
     steps = node.op("div", node.cast(x, wide), scale_)
     if limits is not None:
         steps = node.op("round", steps)
-    if given.zero is not None:
+    if given.zero is not None and not _is_nothing(node, given.zero):
         steps = node.op("add", steps, node.cast(fitted(node, given.zero, shape, given.axis, "zero point"), wide))
     if limits is None:
         return node.op("cast", steps, to=dtype, saturate=saturate)
     return node.cast(node.op("clip", steps, lo=float(limits[0]), hi=float(limits[1])), dtype)
+
+
+def _is_nothing(node: Node, zero: Value) -> bool:
+    """Zeros of a type of floats, which are there to name it: adding them would lose the sign of a zero."""
+    return zero.type.dtype in NARROW_FLOATS and zero.const is not None and not np.any(node.array(zero))
 
 
 def _numbers(node: Node, given: Scales) -> bool:
