@@ -41,6 +41,7 @@ NARROW: dict[int, tuple[str, int]] = {
     TensorProto.FLOAT8E4M3FNUZ: ("f32", 8),
     TensorProto.FLOAT8E5M2: ("f32", 8),
     TensorProto.FLOAT8E5M2FNUZ: ("f32", 8),
+    TensorProto.FLOAT8E8M0: ("f32", 8),
     TensorProto.FLOAT4E2M1: ("f32", 4),
 }
 CODES: dict[str, int] = {name: code for code, name in ELEMENTS.items()}

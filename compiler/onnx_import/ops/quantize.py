@@ -37,6 +37,9 @@ def quantize_linear(node: Node) -> list[Item]:
 
 
 def dequantize_linear(node: Node) -> list[Item]:
+    powers = node.narrow(1)
+    if powers is not None:  # MXFP4's scales, float8e8m0
+        node.inputs[1] = node.constant(powers.array)
     scale = node.value(1)
     dtype = scale.type.dtype
     if node.opset >= 23:
