@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from edgec.ir.origin import Origin
 from edgec.onnx_import import limits
 from edgec.onnx_import.functions import bound_nodes, key_of, standard_body
 from edgec.onnx_import.items import Float8Bytes, Item, Missing, Narrow, reasons_of
-from edgec.onnx_import.node import Node, Refusal, describe
+from edgec.onnx_import.node import Importer, Node, Refusal, describe
 from edgec.onnx_import.ops import TABLE
 from edgec.onnx_import.ops.refused import REFUSED
 from edgec.onnx_import.options import ImportOptions
@@ -37,6 +38,8 @@ from edgec.onnx_import.tensors import (
 )
 from edgec.onnx_import.topology import live_in_order
 
+# operators that may move numbers of which the IR has no type
+MOVES = ("Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 KINDS = {
     "sequence_type": "a sequence", "optional_type": "an optional", "map_type": "a map",
     "sparse_tensor_type": "a sparse tensor", "opaque_type": "something opaque",
@@ -259,6 +262,8 @@ class Walk:
         try:
             if entry is not None:
                 with np.errstate(all="ignore"):
+                    if name in MOVES and isinstance(inputs[0], Narrow | Float8Bytes):
+                        return [self.move_narrow(entry, proto, inputs[0], inputs[1:], scope, opset)]
                     return entry(Node(proto, inputs, self, scope, opset))
             body = None if missing else standard_body(proto, inputs, opset)
             if body is not None:
@@ -272,6 +277,19 @@ class Walk:
             raise ModelError(f"{describe(proto)} cannot be imported: {error}") from error
         domain = f" of {key[0]}" if key[0] else ""
         raise Refusal(f"is not a supported operator{domain}; SUPPORTED_OPS.md lists those that are")
+
+    def move_narrow(
+        self, entry: Importer, proto: NodeProto, first: Narrow | Float8Bytes, others: list[Item], scope: Scope,
+        opset: int,
+    ) -> Item:  # fmt: skip
+        """Moves numbers that the IR has no type for as what holds them."""
+        held = first.bytes_ if isinstance(first, Float8Bytes) else self.graph.constant(first.array)
+        node = Node(proto, [held, *others], self, scope, opset)
+        (made,) = entry(node)
+        assert isinstance(made, Value)
+        if isinstance(first, Float8Bytes):
+            return replace(first, bytes_=made)
+        return Narrow(first.element, node.array(made))
 
     def run_function(
         self, function: FunctionProto, proto: NodeProto, inputs: list[Item], scope: Scope

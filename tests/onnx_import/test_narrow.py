@@ -183,12 +183,28 @@ def test_an_accuracy_below_floats_is_not_the_reference(tmp_path: Path) -> None:
     assert receipt["verification"]["reference"].startswith("onnxruntime")
 
 
+@pytest.mark.parametrize("kind", ["INT4", "FLOAT8E4M3FN"])
+def test_constants_are_moved_before_they_are_dequantised(kind: str, tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Transpose", ["w"], ["t"]),
+        helper.make_node("Reshape", ["t", "to"], ["r"]),
+        helper.make_node("DequantizeLinear", ["r", "s"], ["d"], axis=1),
+        helper.make_node("Add", ["x", "d"], ["y"]),
+    ]
+    constants = {"w": tensor("w", kind, numbers_of(kind, 3, 8)), "to": np.array([4, 6]),
+                 "s": RNG.uniform(0.1, 2, 6).astype(np.float32)}  # fmt: skip
+    path = written(made(nodes, constants, {"x": (4, 6)}, {"y": F32}), tmp_path)
+    x = np.zeros((4, 6), np.float32)
+    (right,) = ReferenceEvaluator(str(path)).run(None, {"x": x})
+    np.testing.assert_array_equal(interp.run(import_model(path).entries["main"], {"x": x})["y"], right)
+
+
 def test_other_operators_refuse_few_bits(tmp_path: Path) -> None:
     nodes = [
-        helper.make_node("Transpose", ["w"], ["t"], name="it"),
-        helper.make_node("DequantizeLinear", ["t", "s"], ["y"]),
+        helper.make_node("Shape", ["w"], ["t"], name="it"),
+        helper.make_node("Cast", ["t"], ["y"], to=F32),
     ]
-    constants = {"w": tensor("w", "INT4", numbers_of("INT4", 3, 5)), "s": np.float32(1)}
+    constants = {"w": tensor("w", "INT4", numbers_of("INT4", 3, 5))}
     path = written(made(nodes, constants, {"x": (1,)}, {"y": F32}), tmp_path)
-    with pytest.raises(UnsupportedError, match="Transpose 'it' has an operand of int4; DequantizeLinear and Cast take"):
+    with pytest.raises(UnsupportedError, match="Shape 'it' has an operand of int4; DequantizeLinear and Cast take"):
         import_model(path)
