@@ -208,3 +208,21 @@ def test_other_operators_refuse_few_bits(tmp_path: Path) -> None:
     path = written(made(nodes, constants, {"x": (1,)}, {"y": F32}), tmp_path)
     with pytest.raises(UnsupportedError, match="Shape 'it' has an operand of int4; DequantizeLinear and Cast take"):
         import_model(path)
+
+
+def test_negative_scales(tmp_path: Path) -> None:
+    """As onnxruntime's tools write them for int4 with an uneven range."""
+    scale = (RNG.uniform(0.1, 2, (2, 6)) * RNG.choice([-1, 1], (2, 6))).astype(np.float32)
+    constants = {"w": tensor("w", "INT4", numbers_of("INT4", 6, 6)), "s": scale}
+    nodes = [
+        helper.make_node("DequantizeLinear", ["w", "s"], ["d"], axis=0, block_size=3, name="it"),
+        helper.make_node("Add", ["x", "d"], ["y"]),
+    ]
+    path = written(made(nodes, constants, {"x": (6, 6)}, {"y": F32}), tmp_path)
+    x = np.zeros((6, 6), np.float32)
+    (right,) = by_onnxruntime(path, {"x": x})
+    np.testing.assert_array_equal(interp.run(import_model(path).entries["main"], {"x": x})["y"], right)
+    constants["s"] = np.where(scale == scale[0, 0], np.float32(np.nan), scale)
+    path = written(made(nodes, constants, {"x": (6, 6)}, {"y": F32}), tmp_path)
+    with pytest.raises(ModelError, match="'it' has a scale that is no finite number; legal are finite numbers"):
+        import_model(path)

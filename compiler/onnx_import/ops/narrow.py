@@ -54,9 +54,8 @@ def dequantize_narrow(node: Node, x: Narrow, to: str) -> list[Item]:
     scale, zero = node.array(node.value(1)), node.narrow(2)
     if node.has(2) and (zero is None or zero.element != x.element):
         node.broken(f"has a zero point of another type than {x.element}; legal is the tensor's own type")
-    numbers = scale.astype(np.float64)
-    if not np.all(np.isfinite(numbers) & (numbers > 0)):
-        node.broken("has a scale that is no positive number; legal are positive finite numbers")
+    if not np.all(np.isfinite(scale.astype(np.float64))):  # negative ones are written by onnxruntime's tools for int4
+        node.broken("has a scale that is no finite number; legal are finite numbers")
     if zero is not None and zero.array.shape != scale.shape:
         node.broken(f"has zero points of the shape {list(zero.array.shape)} beside a scale of {list(scale.shape)}; "
                     "legal are equal shapes")  # fmt: skip
