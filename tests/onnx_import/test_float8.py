@@ -87,6 +87,20 @@ def test_casts(kind: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(interp.run(import_model(path).entries["main"], feeds)["y"], right)
 
 
+def test_bytes_are_moved_before_they_are_read(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("Transpose", ["q"], ["t"], perm=[1, 0]),
+        helper.make_node("Reshape", ["t", "to"], ["r"]),
+        helper.make_node("DequantizeLinear", ["r", "s", "z"], ["y"]),
+    ]
+    constants = {"s": np.float32(0.3), "z": zero("FLOAT8E5M2"), "to": np.array([50, -1])}
+    path = written(made(nodes, constants, {"x": SHAPE}, {"y": F32}), tmp_path)
+    feeds = {"x": samples(0.3)}
+    (right,) = by_onnxruntime(path, feeds, plain=True)
+    np.testing.assert_array_equal(interp.run(import_model(path).entries["main"], feeds)["y"], right)
+
+
 def test_a_zero_point_of_another_type(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
