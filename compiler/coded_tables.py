@@ -35,7 +35,7 @@ def keep_tables(graph: Graph, formats: Sequence[str]) -> list[tuple[str, str]]:
         if type.dtype != "f32" or type.rank != 2 or type.size < LEAST:
             return None
         table = graph.array(op.arg(0))
-        for format in formats:
+        for format in ("e4m3" if format == "e2m1" else format for format in formats):
             for group in GROUPS:
                 if (group and type.dims[1] % group) or (format == "i4" and type.dims[1] % 2):
                     continue

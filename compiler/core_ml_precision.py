@@ -120,7 +120,10 @@ def _own_encoders(formats: Sequence[str], number: int) -> tuple[str, str]:
     """Passes that find weights of few bits again after all others, for an iOS, and what is a form later only."""
     passes, later = [], []
     for format in formats:
-        if format in FLOAT8:
+        if format == "e2m1":
+            passes += [f"mxfp4_weights{{group={group},exact=1}}" for group in (32, 16) if number >= NESTED]
+            later += [] if number >= NESTED else [f"which is a form from iOS {NESTED} on"]
+        elif format in FLOAT8:
             nested = int(number >= NESTED)
             forms = [f"format={format},per=tensor", f"format={format},tables={nested}"]
             forms += [f"format={format},group={group}" for group in (32, 16) if nested]

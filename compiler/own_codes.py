@@ -18,10 +18,10 @@ from edgec.coded_tables import keep_tables
 from edgec.codes_of_rows import codes_of_rows, formats_of
 from edgec.encode_weights import encodable, form_for, products_axis
 from edgec.flat_weights import weights_of
-from edgec.ir.encodings import FLOAT8
+from edgec.ir.encodings import E2M1, FLOAT8
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.macs import macs_of, macs_share, total_macs
-from edgec.ir.types import Encoding, Float8, Quant, Type
+from edgec.ir.types import Encoding, Float8, Palette, Quant, Scale, Type
 from edgec.ir.verify import verify_module
 from edgec.passes.weights import grouped, ungrouped
 from edgec.targets.c.coded import form_of
@@ -134,7 +134,9 @@ def _encoded(
         stored = ungrouped(stored, axis, numbers.shape[axis]) if group else np.moveaxis(stored, 0, axis)
         scale = graph.module.intern(placed(scales))
         if format in FLOAT8:
-            encoding: Encoding = Float8(format, scale, axis, group)
+            encodings: tuple[Encoding, ...] = (Float8(format, scale, axis, group),)
+        elif format == "e2m1":
+            encodings = (Scale(scale, axis, group), Palette(4, graph.module.intern(E2M1)))
         else:
-            encoding = Quant(format, scale, graph.module.intern(placed(zeros)), axis, group)
-        yield graph.encoded(np.ascontiguousarray(stored), Type("f32", numbers.shape, (encoding,)), value.name)
+            encodings = (Quant(format, scale, graph.module.intern(placed(zeros)), axis, group),)
+        yield graph.encoded(np.ascontiguousarray(stored), Type("f32", numbers.shape, encodings), value.name)

@@ -21,8 +21,9 @@ from edgec.narrowed import Narrowed, in_bf16, in_halves, on_float8, on_integers,
 from edgec.options import BuildOptions
 from edgec.own_codes import count_bytes, keep_codes
 from edgec.passes import BEFORE_ENCODING, CPU_FLOAT
+from edgec.passes.recognize_float8 import has_float8
 from edgec.pipeline import Effect, run_pipeline
-from edgec.quantised_model import has_float8, is_quantised, settle_quantised
+from edgec.quantised_model import is_quantised, settle_quantised
 from edgec.sample_inputs import sample_inputs
 from edgec.static_float8 import FORMATS, static_float8
 from edgec.static_int8 import static_int8

@@ -34,11 +34,6 @@ def is_quantised(graph: Graph) -> bool:
     return any(op.kind in ("quantize", "dequantize") for op in graph.ops)
 
 
-def has_float8(graph: Graph) -> bool:
-    """Values are 8-bit floats somewhere in the model."""
-    return any(op.kind == "to_float8" for op in graph.ops)
-
-
 def settle_quantised(module: Module, device: Device) -> tuple[dict[str, Effect], dict[str, Any]]:
     """Makes the imported module's graph one for the target; what passes did, and what the receipt says of it."""
     (graph,) = module.entries.values()

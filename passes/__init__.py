@@ -33,6 +33,7 @@ from edgec.passes.quantize_matmuls import quantize_matmuls
 from edgec.passes.quantize_weights import quantize_weights
 from edgec.passes.raise_dequantize import raise_dequantize
 from edgec.passes.recognize_attention import recognize_attention
+from edgec.passes.recognize_float8 import recognize_float8
 from edgec.passes.recognize_gelu import recognize_gelu
 from edgec.passes.recognize_hard_swish import recognize_hard_swish
 from edgec.passes.recognize_layer_norm import recognize_layer_norm
@@ -84,6 +85,7 @@ PASSES: dict[str, Callable[..., bool]] = {
         quantize_weights,
         raise_dequantize,
         recognize_attention,
+        recognize_float8,
         recognize_gelu,
         recognize_hard_swish,
         recognize_layer_norm,
@@ -126,6 +128,7 @@ SETTLED: tuple[str, ...] = (
     "remove_dead_code",
     "remove_identity",
     "merge_duplicates",
+    "recognize_float8",
     "raise_dequantize",  # before patterns and layout: what moved bytes moves floats
     *LONG_HAND,
     # settle the layout, so that what stands between a convolution and what it fuses with is gone

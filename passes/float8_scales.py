@@ -1,4 +1,4 @@
-"""The scales with which floats are 8-bit floats, exactly: what somebody decoded before.
+"""The scales with which floats are 8-bit floats, or E2M1, exactly: what somebody decoded before.
 
 A scale times two is the same numbers with other exponents, so that the largest number of a row may be taken to be one
 of the topmost of the format: one for each mantissa. The product was rounded, so that the scale may be a step beside
@@ -12,7 +12,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from edgec.ir.encodings import FLOAT8, nearest_float8
+from edgec.ir.encodings import SMALL, nearest_float8
 
 Array = np.ndarray[Any, Any]
 SAMPLE = 64  # numbers of a row that most scales fail by, and rows by which most weights do
@@ -41,7 +41,7 @@ def exact_scales(rows: Array, format: str) -> Array | None:
 
 def _tops(format: str) -> list[np.float32]:
     """The largest number of the format with each mantissa, that of the powers of two first."""
-    dtype = FLOAT8[format]
+    dtype = SMALL[format]
     largest, bits = float(ml_dtypes.finfo(dtype).max), int(ml_dtypes.finfo(dtype).nmant)
     binade = 2.0 ** np.floor(np.log2(largest))
     tops = [binade * (1 + m / 2**bits) for m in range(2**bits)]
@@ -50,5 +50,5 @@ def _tops(format: str) -> list[np.float32]:
 
 def _fit(rows: Array, scale: Array, format: str) -> Array:
     with np.errstate(all="ignore"):
-        numbers = nearest_float8(rows, scale[:, None], format).view(FLOAT8[format]).astype(np.float32)
+        numbers = nearest_float8(rows, scale[:, None], format).view(SMALL[format]).astype(np.float32)
         return np.asarray(np.all(numbers * scale[:, None] == rows, axis=1) & (scale > LEAST))

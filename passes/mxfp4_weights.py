@@ -3,30 +3,29 @@
 %1 = conv %0, #w   ->   %1 = conv %0, #i scale<@1:32, scale=#s> palette<4, table=#e2m1>
 
 By the conversion of the OCP Microscaling Formats Specification 1.0 (6.3): the scale is 2^(e - 2), where 2^e is the
-power of two in the largest number of the block; the others are rounded to the nearest, half to even, and saturate.
+power of two in the largest number of the block; the others are rounded to the nearest, half to even, and saturate. With
+`exact` set to 1, weights that are such numbers times any scales keep them, and others stay as they are.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
+from edgec.ir.encodings import E2M1, nearest_float8
 from edgec.ir.errors import UsageError
 from edgec.ir.graph import Graph, Value
 from edgec.ir.types import Palette, Scale, Type
+from edgec.passes.float8_scales import exact_scales
 from edgec.passes.weights import LEAST, Weights, encode_each, grouped, ungrouped, within
 
 Array = np.ndarray[Any, Any]
-E2M1 = np.dtype(ml_dtypes.float4_e2m1fn)
-TABLE = np.arange(16, dtype=np.uint8).view(E2M1).astype(np.float32)
-LARGEST = 6.0
 EXPONENT = 2  # of the largest
 LEAST_EXPONENT = -127  # of a scale, E8M0
 
 
-def mxfp4_weights(graph: Graph, group: int = 32, least: int = LEAST) -> bool:
+def mxfp4_weights(graph: Graph, group: int = 32, exact: int = 0, least: int = LEAST) -> bool:
     if group < 1:
         raise UsageError(f"mxfp4_weights: groups of {group}; legal are those of 1 and more, and the standard says 32")
 
@@ -36,11 +35,15 @@ def mxfp4_weights(graph: Graph, group: int = 32, least: int = LEAST) -> bool:
         numbers, axis = graph.array(weights.value), weights.products
         blocks = grouped(numbers, axis, group)
         scale = block_scales(np.abs(blocks).max(axis=-1))
-        with np.errstate(over="ignore"):
-            codes = np.clip(blocks / scale[..., None], -LARGEST, LARGEST).astype(E2M1).view(np.uint8)
+        if exact:
+            found = exact_scales(blocks.reshape(-1, group), "e2m1")
+            if found is None:
+                return None
+            scale = found.reshape(scale.shape)
+        codes = nearest_float8(blocks, scale[..., None], "e2m1")
         stored = ungrouped(codes, axis, numbers.shape[axis])
         scales = np.ascontiguousarray(np.moveaxis(scale, -1, axis))
-        palette = Palette(4, graph.module.intern(TABLE.reshape(1, 16, 1)))
+        palette = Palette(4, graph.module.intern(E2M1))
         type = Type("f32", numbers.shape, (Scale(graph.module.intern(scales), axis, group), palette))
         return graph.encoded(stored, type, weights.value.name)
 

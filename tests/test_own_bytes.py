@@ -10,9 +10,11 @@ import ml_dtypes
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
+from onnx.reference import ReferenceEvaluator
 from quantised import made, written
 from test_own_codes import TARGETS, built
 
+import edgec
 from edgec.ir.types import Float8
 from edgec.onnx_import.importer import import_model
 from edgec.own_codes import keep_codes
@@ -29,7 +31,7 @@ WAYS = {"tensor": 0, "axis": 0, "blocks of 16": 16, "blocks of 48": 48, "blocks 
 def numbers(kind: str, *shape: int) -> Any:
     rng = np.random.default_rng(21)
     low, high = {"INT8": (-128, 127), "UINT8": (0, 255)}.get(kind, (0, 0))
-    return rng.integers(low, high + 1, shape) if high else rng.standard_normal(shape) * 40
+    return rng.integers(low, high + 1, shape) if high else rng.standard_normal(shape) * (2 if "FLOAT4" in kind else 40)
 
 
 def dequantised(kind: str, way: str, then: Any = None) -> Any:
@@ -45,7 +47,8 @@ def dequantised(kind: str, way: str, then: Any = None) -> Any:
     attrs = {"axis": 0, "block_size": block} if block else {"axis": 1}
     nodes = [helper.make_node("DequantizeLinear", [*constants], ["d"], **attrs), *(then or [])]
     nodes.append(helper.make_node("MatMul", ["x", nodes[-1].output[0]], ["y"], name="it"))
-    return made(nodes, {**constants, "f": np.float32([[1.1]])}, {"x": (4, K)}, {"y": F32}, opset=21)
+    opset = 25 if "FLOAT4" in kind else 21
+    return made(nodes, {**constants, "f": np.float32([[1.1]])}, {"x": (4, K)}, {"y": F32}, opset=opset)
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -91,6 +94,28 @@ def test_a_convolution(target: str, tmp_path: Path) -> None:
     assert [row["format"] for row in receipt["quantization"]["weights"]] == ["e4m3"]
     assert receipt["quantization"]["refused"] == []
     assert receipt["memory"]["weights_by_kind"]["e4m3"] < 4 * 24 * 75 / 2
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("way", ["axis", "blocks of 16", "blocks of 64", "MXFP4, blocks of 32"])
+def test_constants_of_4_bit_floats(way: str, target: str, tmp_path: Path) -> None:
+    """Half a byte a weight; onnxruntime has no such constants."""
+    model = dequantised("FLOAT4E2M1", way)
+    if "MXFP4" in way:
+        (scale,) = (t for t in model.graph.initializer if t.name == "s")
+        powers = np.exp2(np.random.default_rng(26).integers(-9, -2, K // 32 * N))
+        scale.CopyFrom(helper.make_tensor("s", TensorProto.FLOAT8E8M0, (K // 32, N), powers))
+        model.graph.node[0].attribute.append(helper.make_attribute("output_dtype", F32))
+    path = written(model, tmp_path)
+    receipt = edgec.compile(path, target, tmp_path / "out")
+    assert receipt["verification"]["pass"]
+    groups = {"axis": 1, "blocks of 16": K // 16}.get(way, K // 32)
+    assert receipt["memory"]["weights_by_kind"]["e2m1"] == N * (K / 2 + 4 * groups)
+    assert receipt["quantization"]["numbers_in_the_model"] == {"float4e2m1": K * N}
+    x = np.random.default_rng(25).standard_normal((4, K)).astype(np.float32)
+    (right,) = ReferenceEvaluator(str(path)).run(None, {"x": x})
+    with edgec.load(tmp_path / "out") as session:
+        np.testing.assert_allclose(session.run(None, {"x": x})[0], right, rtol=1e-4, atol=1e-5 * np.abs(right).max())
 
 
 def test_the_very_numbers(tmp_path: Path) -> None:

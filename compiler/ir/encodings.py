@@ -19,6 +19,8 @@ from edgec.ir.types import Encoding, Float8, Palette, Quant, Scale, Sparse, Type
 Array = np.ndarray[Any, Any]
 Constants = Mapping[str, Array]  # of a module, by key
 FLOAT8 = {"e4m3": np.dtype(ml_dtypes.float8_e4m3fn), "e5m2": np.dtype(ml_dtypes.float8_e5m2)}
+SMALL = {**FLOAT8, "e2m1": np.dtype(ml_dtypes.float4_e2m1fn)}  # floats of few bits; e2m1 is a palette of E2M1
+E2M1 = np.arange(16, dtype=np.uint8).view(SMALL["e2m1"]).astype(np.float32).reshape(1, 16, 1)
 
 
 def decode(constants: Constants, stored: Array, type: Type) -> Array:
@@ -68,11 +70,16 @@ def encode(constants: Constants, real: Array, type: Type) -> Array:
 def nearest_float8(real: Array, scale: Array, format: str) -> Array:
     """The bytes of real / scale, to the nearest number of the format, half to even, saturated; a NaN becomes 0, as it
     does in integers, so that no kernel meets the bytes that stand for NaN or infinity."""
-    dtype = FLOAT8[format]
+    dtype = SMALL[format]
     largest = float(ml_dtypes.finfo(dtype).max)
     with np.errstate(all="ignore"):
         bounded = np.clip(np.nan_to_num(real / scale, nan=0.0, posinf=largest, neginf=-largest), -largest, largest)
         return np.asarray(bounded.astype(np.float32).astype(dtype).view(np.uint8))
+
+
+def is_e2m1(constants: Constants, palette: Palette) -> bool:
+    """Whether indices are codes of that type."""
+    return palette.bits == 4 and palette.length == 1 and np.array_equal(constants[palette.table], E2M1)
 
 
 def nearest_steps(real: Array, scale: Array, zero: Array) -> Array:

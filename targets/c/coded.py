@@ -9,9 +9,9 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from edgec.ir.encodings import only, spread
+from edgec.ir.encodings import is_e2m1, spread
 from edgec.ir.graph import Graph, Value
-from edgec.ir.types import Float8, Quant
+from edgec.ir.types import Float8, Palette, Quant, Scale
 from edgec.plan.plan import Struct, Symbol
 from edgec.targets.c.bf16tiles import Bf16Tiles
 from edgec.targets.c.float8tiles import GROUP, Float8Tiles
@@ -42,7 +42,7 @@ class Form:
     @property
     def halves(self) -> int:
         """Codes in a byte."""
-        return 2 if self.format == "i4" else 1
+        return 2 if self.format in ("i4", "e2m1") else 1
 
     def holds(self, scales: Array) -> bool:
         """Whether packed scales are the very numbers."""
@@ -54,6 +54,7 @@ class Form:
 OWN = (
     Form("I8", "i8", 0, 1.0, (3.8, 3.0)),
     Form("I4", "i4", 32, 1 / 16, (4.0, 4.5)),
+    Form("E2M1", "e2m1", 0, 1 / 2, (4.5, 5.0)),
     Form("E4M3", "e4m3", 0, 256.0, (4.8, 6.0)),
     Form("E5M2", "e5m2", 0, 1.0, (3.8, 4.0)),
 )
@@ -118,7 +119,8 @@ def weights_of(graph: Graph, value: Value, channels: int, products: int) -> Weig
     form = form_of(graph, value, channels, products)
     if form is None:
         return graph.array(value)
-    encoding = only(value.type)
+    encoding = value.type.encodings[0]
+    assert isinstance(encoding, Quant | Float8 | Scale)
     scale = graph.module.constants[encoding.scale]
     zeros = np.broadcast_to(np.int8(0), value.type.dims)
     if form.group:
@@ -137,16 +139,21 @@ def weights_of(graph: Graph, value: Value, channels: int, products: int) -> Weig
 def form_of(graph: Graph, value: Value, channels: int, products: int) -> Form | None:
     """The kernels' form of a constant's encoding, with scales a channel or a group that the form holds."""
     (encoding, *others) = value.type.encodings or (None,)
-    if value.const is None or others or not isinstance(encoding, Quant | Float8):
-        return None
-    group = encoding.group
     constants = graph.module.constants
-    if encoding.axis not in ((products,) if group else (None, channels)):
+    match (encoding, *others):
+        case (Quant() | Float8() as outer,):
+            format = outer.format
+        case (Scale() as outer, Palette() as inner) if is_e2m1(constants, inner):
+            format = "e2m1"
+        case _:
+            return None
+    group = outer.group
+    if value.const is None or outer.axis not in ((products,) if group else (None, channels)):
         return None
-    zeros = isinstance(encoding, Quant) and bool(np.any(constants[encoding.zero]))
-    legal = [form for form in FORMS.values() if (form.format, form.group) == (encoding.format, group)]
+    zeros = isinstance(outer, Quant) and bool(np.any(constants[outer.zero]))
+    legal = [form for form in FORMS.values() if (form.format, form.group) == (format, group)]
     legal = [form for form in legal if form.zeros or not zeros]
-    return next((form for form in legal if form.holds(constants[encoding.scale])), None)
+    return next((form for form in legal if form.holds(constants[outer.scale])), None)
 
 
 def short_scale(scale: Array) -> Array:

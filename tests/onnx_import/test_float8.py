@@ -14,6 +14,7 @@ import edgec
 from edgec.ir import interp
 from edgec.ir.errors import ModelError
 from edgec.onnx_import.importer import import_model
+from edgec.passes.recognize_float8 import recognize_float8
 
 F32 = TensorProto.FLOAT
 KINDS = {"FLOAT8E4M3FN": "e4m3", "FLOAT8E5M2": "e5m2"}
@@ -63,6 +64,7 @@ def test_rounded_as_onnxruntime_rounds(kind: str, way: str, tmp_path: Path) -> N
     path = written(model, tmp_path)
     (right,) = by_onnxruntime(path, feeds, plain=True)
     graph = import_model(path).entries["main"]
+    recognize_float8(graph)
     assert [op.kind for op in graph.ops if "float8" in op.kind] == ["to_float8", "from_float8"]
     np.testing.assert_array_equal(interp.run(graph, feeds)["y"], right)
     assert np.unique(right).size > 150
@@ -81,6 +83,20 @@ def test_casts(kind: str, tmp_path: Path) -> None:
     ]
     path = written(made(nodes, {}, {"x": SHAPE}, {"y": F32}), tmp_path)
     feeds = {"x": samples(1.0)}
+    (right,) = by_onnxruntime(path, feeds, plain=True)
+    np.testing.assert_array_equal(interp.run(import_model(path).entries["main"], feeds)["y"], right)
+
+
+def test_bytes_are_moved_before_they_are_read(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("Transpose", ["q"], ["t"], perm=[1, 0]),
+        helper.make_node("Reshape", ["t", "to"], ["r"]),
+        helper.make_node("DequantizeLinear", ["r", "s", "z"], ["y"]),
+    ]
+    constants = {"s": np.float32(0.3), "z": zero("FLOAT8E5M2"), "to": np.array([50, -1])}
+    path = written(made(nodes, constants, {"x": SHAPE}, {"y": F32}), tmp_path)
+    feeds = {"x": samples(0.3)}
     (right,) = by_onnxruntime(path, feeds, plain=True)
     np.testing.assert_array_equal(interp.run(import_model(path).entries["main"], feeds)["y"], right)
 

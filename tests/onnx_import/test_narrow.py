@@ -183,15 +183,35 @@ def test_an_accuracy_below_floats_is_not_the_reference(tmp_path: Path) -> None:
     assert receipt["verification"]["reference"].startswith("onnxruntime")
 
 
-def test_few_bits_are_moved(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["INT4", "FLOAT8E4M3FN"])
+def test_constants_are_moved_before_they_are_dequantised(kind: str, tmp_path: Path) -> None:
     nodes = [
-        helper.make_node("Transpose", ["w"], ["t"], name="it"),
-        helper.make_node("DequantizeLinear", ["t", "s"], ["c"]),
-        helper.make_node("Mul", ["x", "c"], ["y"]),
+        helper.make_node("Transpose", ["w"], ["t"]),
+        helper.make_node("Reshape", ["t", "to"], ["r"]),
+        helper.make_node("DequantizeLinear", ["r", "s"], ["d"], axis=1),
+        helper.make_node("Add", ["x", "d"], ["y"]),
     ]
-    numbers = numbers_of("INT4", 3, 5)
-    constants = {"w": tensor("w", "INT4", numbers), "s": np.float32(0.5)}
-    module = import_model(written(made(nodes, constants, {"x": (1,)}, {"y": F32}), tmp_path))
-    found = interp.run(module.entries["main"], {"x": np.ones(1, np.float32)})["y"]
-    np.testing.assert_array_equal(found, 0.5 * numbers.astype(np.float32).T)
-    assert module.narrow == {"int4": 15}
+    constants = {"w": tensor("w", kind, numbers_of(kind, 3, 8)), "to": np.array([4, 6]),
+                 "s": RNG.uniform(0.1, 2, 6).astype(np.float32)}  # fmt: skip
+    path = written(made(nodes, constants, {"x": (4, 6)}, {"y": F32}), tmp_path)
+    x = np.zeros((4, 6), np.float32)
+    (right,) = ReferenceEvaluator(str(path)).run(None, {"x": x})
+    np.testing.assert_array_equal(interp.run(import_model(path).entries["main"], {"x": x})["y"], right)
+
+
+def test_negative_scales(tmp_path: Path) -> None:
+    """As onnxruntime's tools write them for int4 with an uneven range."""
+    scale = (RNG.uniform(0.1, 2, (2, 6)) * RNG.choice([-1, 1], (2, 6))).astype(np.float32)
+    constants = {"w": tensor("w", "INT4", numbers_of("INT4", 6, 6)), "s": scale}
+    nodes = [
+        helper.make_node("DequantizeLinear", ["w", "s"], ["d"], axis=0, block_size=3, name="it"),
+        helper.make_node("Add", ["x", "d"], ["y"]),
+    ]
+    path = written(made(nodes, constants, {"x": (6, 6)}, {"y": F32}), tmp_path)
+    x = np.zeros((6, 6), np.float32)
+    (right,) = by_onnxruntime(path, {"x": x})
+    np.testing.assert_array_equal(interp.run(import_model(path).entries["main"], {"x": x})["y"], right)
+    constants["s"] = np.where(scale == scale[0, 0], np.float32(np.nan), scale)
+    path = written(made(nodes, constants, {"x": (6, 6)}, {"y": F32}), tmp_path)
+    with pytest.raises(ModelError, match="'it' has a scale that is no finite number; legal are finite numbers"):
+        import_model(path)

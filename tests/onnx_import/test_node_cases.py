@@ -12,14 +12,16 @@ import pytest
 
 CASES = [
     "abs", "add_bcast", "and_bcast4v3d", "argmax_keepdims_random_select_last_index", "attention_4d_gqa_causal",
-    "adam", "averagepool_2d_ceil", "basic_conv_with_padding", "batchnorm_epsilon", "bitshift_right_int8_negative_shift",
-    "cast_FLOAT_to_FLOAT16", "clip_inbounds", "col2im_pads", "concat_2d_axis_1", "convtranspose_output_shape",
+    "averagepool_2d_ceil", "basic_conv_with_padding", "batchnorm_epsilon", "bitshift_right_int8_negative_shift",
+    "cast_FLOAT_to_FLOAT16", "cast_FLOAT_to_FLOAT8E4M3FN",
+    "clip_inbounds", "col2im_pads", "concat_2d_axis_1", "convtranspose_output_shape",
     "convinteger_with_padding", "cumprod_1d_reverse_exclusive", "deform_conv_with_mask_bias",
     "dequantizelinear_axis", "dft_axis", "einsum_batch_matmul", "expand_dim_changed", "gather_negative_indices",
     "gemm_all_attributes", "gridsample_bicubic", "group_normalization_epsilon", "gru_bidirectional", "if",
     "layer_normalization_3d_axis1_epsilon", "logsoftmax_axis_1", "loop13_seq", "lrn", "lstm_with_peepholes",
     "matmul_1d_3d", "maxpool_with_argmax_2d_precomputed_strides", "mod_mixed_sign_float16",
-    "nllloss_NCd1d2_with_weight", "onehot_negative_indices", "prelu_broadcast", "qlinearconv",
+    "nllloss_NCd1d2_with_weight", "nonmaxsuppression_single_box", "onehot_negative_indices", "prelu_broadcast",
+    "qlinearconv",
     "quantizelinear_axis", "reduce_log_sum_exp_keepdims_example", "reshape_zero_and_negative_dim",
     "resize_downsample_scales_cubic_antialias", "reversesequence_batch", "roialign_aligned_true", "scan9_sum",
     "scatternd_add", "sequence_map_add_1_sequence_1_tensor", "slice_neg_steps", "split_variable_parts_2d_opset18",
@@ -31,7 +33,7 @@ CASES = [
 REFUSED = {
     "loop13_seq": "sequence",
     "sequence_map_add_1_sequence_1_tensor": "sequence",
-    "adam": "belongs to training",
+    "nonmaxsuppression_single_box": "depends on the data",
 }
 
 

@@ -10,9 +10,9 @@ import pytest
 from compiled import HOSTS, compiled
 from network import Network
 
-from edgec.ir.encodings import FLOAT8, grouped_dims
+from edgec.ir.encodings import E2M1, FLOAT8, grouped_dims
 from edgec.ir.graph import Value
-from edgec.ir.types import Encoding, Float8, Quant, Type
+from edgec.ir.types import Encoding, Float8, Palette, Quant, Scale, Type
 from edgec.plan.schedule import Segment
 from edgec.targets.arm import target as arm
 from edgec.targets.c import coded
@@ -23,7 +23,7 @@ from edgec.targets.host import target as host
 
 pytestmark = pytest.mark.usefixtures("scalar_host")
 TARGETS = [*HOSTS, "host:scalar", "arm:cortex-a76"]
-SHOWN = ["i8", "i4", "e4m3", "e5m2", "e4m3s", "i4f", "i8z", "e5m2h", "i4y"]  # every decoding, and every letter
+SHOWN = ["i8", "i4", "e4m3", "e5m2", "e4m3s", "i4f", "i8z", "e5m2h", "i4y", "e2m1f"]  # every decoding, and every letter
 
 # (image NHWC, kernel OIHW, strides, pads, dilations, groups, act, residual)
 CONVS: list[Any] = [
@@ -49,6 +49,9 @@ def weights(net: Network, format: str, dims: tuple[int, ...], channels: int, pro
         scale = short_scale(scale)
     elif group:
         scale *= net.rng.choice(np.float32([-1, 1]), of)
+    if form.format == "e2m1":
+        codes, key = net.rng.integers(0, 16, dims).astype(np.uint8), module.intern(scale)
+        return net.graph.encoded(codes, Type("f32", dims, (Scale(key, axis, group), Palette(4, module.intern(E2M1)))))
     if form.format in FLOAT8:
         stored = (net.rng.standard_normal(dims) * 60).astype(FLOAT8[form.format]).view(np.uint8)
         encoding: Encoding = Float8(form.format, module.intern(scale), axis, group)
@@ -125,7 +128,7 @@ def test_a_block(format: str, step: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("format", FORMS)
 def test_sums_are_those_of_floats(format: str, tmp_path: Path) -> None:
     """Decoded weights are the very floats: the same bits as with weights that are floats already."""
-    assert len(FORMS) == 20
+    assert len(FORMS) == 24
     net = Network(14)
     x, w = net.floats(9, 70), weights(net, format, (70, 50), 1, 0)
     net.op("matmul", x, w)

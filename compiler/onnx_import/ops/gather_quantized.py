@@ -14,27 +14,28 @@ from edgec.onnx_import.ops.narrow import decoded, unpacked
 from edgec.onnx_import.signature import SPELLED
 
 Array = np.ndarray[Any, Any]
+FLOATS = frozenset(SPELLED[dtype] for dtype in NARROW_FLOATS)
 
 
 def gather_block_quantized(node: Node) -> list[Item]:
     """y = (data - zero) * scale at the indices, a scale for each `block_size` along quantize_axis. uint8 is numbers of
     `bits` packed along the last axis, lowest bits first. onnxruntime, com.microsoft.GatherBlockQuantized."""
     dtype = node.value(0).type.dtype
-    packed, in_floats = dtype not in NARROW, dtype in NARROW_FLOATS
+    packed, element = dtype not in NARROW, SPELLED[dtype]
     bits = node.integer("bits", 4) if packed else 8
     stored = _numbers(node, 0, bits)
     rank, block = stored.ndim, node.integer("block_size", 128)
     along, across = node.axis(node.integer("gather_axis", 0), rank), node.axis(node.integer("quantize_axis", 1), rank)
     if bits not in (2, 4, 8) or (packed and along != 0):
         node.refuse(f"has uint8 of {bits} bits along axis {along}; 2, 4 and 8 bits and axis 0 are supported")
-    if in_floats and block == 0:
+    if element in FLOATS and block == 0:
         block = stored.shape[across]
-    if block < 16 or (block & (block - 1) and not in_floats):
+    if block < 16 or (block & (block - 1) and element not in FLOATS):
         node.broken(f"has block_size={block}; legal are powers of 2 from 16")
     node.room(stored.size)
     blocks = tuple(-(-n // block) if i == across else n for i, n in enumerate(stored.shape))
     scale = node.const(2)
-    one = tuple(1 if i != across and in_floats and scale.ndim == rank and scale.shape[i] == 1 else n
+    one = tuple(1 if i != across and element in FLOATS and scale.ndim == rank and scale.shape[i] == 1 else n
                 for i, n in enumerate(blocks))  # fmt: skip
     if scale.shape != one or not np.all(np.isfinite(scale.astype(np.float64))):
         node.broken(f"has scales of the shape {list(scale.shape)}; legal are finite numbers {list(blocks)}")
@@ -44,10 +45,11 @@ def gather_block_quantized(node: Node) -> list[Item]:
         zero = zero[..., : blocks[-1]] if packed else zero
     if zero.shape != blocks:
         node.broken(f"has zero points of the shape {list(zero.shape)}; legal is {list(blocks)}")
-    node.walk.graph.module.narrow[f"uint{bits}" if packed else SPELLED[dtype]] += stored.size
+    dtype = node.value(2).type.dtype
+    node.walk.graph.module.narrow[f"uint{bits}" if packed else element] += stored.size
     real = decoded(stored, np.broadcast_to(scale, blocks), zero, across, block)
     y = node.op("gather", node.constant(real), indices(node, 1), axis=along)
-    return [node.cast(y, node.value(2).type.dtype)]
+    return [node.cast(y, dtype)]
 
 
 def _numbers(node: Node, i: int, bits: int) -> Array:

@@ -46,9 +46,8 @@ def dequantize_narrow(node: Node, x: Value, by: Value, shift: Value | None, to: 
     if shift is not None and shift.type.dtype != dtype:
         node.broken(f"has a zero point of another type than {SPELLED[dtype]}; legal is the tensor's own type")
     stored, scale, zero = graph.array(x), graph.array(by), None if shift is None else graph.array(shift)
-    numbers = scale.astype(np.float64)
-    if not np.all(np.isfinite(numbers) & (numbers > 0)):
-        node.broken("has a scale that is no positive number; legal are positive finite numbers")
+    if not np.all(np.isfinite(scale.astype(np.float64))):  # negative ones are written by onnxruntime's tools for int4
+        node.broken("has a scale that is no finite number; legal are finite numbers")
     if zero is not None and zero.shape != scale.shape:
         node.broken(f"has zero points of the shape {list(zero.shape)} beside a scale of {list(scale.shape)}; "
                     "legal are equal shapes")  # fmt: skip

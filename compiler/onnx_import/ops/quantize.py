@@ -8,7 +8,6 @@ from edgec.ir.types import NARROW
 from edgec.onnx_import.items import Item
 from edgec.onnx_import.node import Node, Table
 from edgec.onnx_import.ops.conv import convolve
-from edgec.onnx_import.ops.float8 import from_float8, to_float8
 from edgec.onnx_import.ops.matmul import product
 from edgec.onnx_import.ops.narrow import dequantize_narrow
 from edgec.onnx_import.ops.scales import Scales, dequantised, quantised
@@ -21,9 +20,7 @@ def quantize_linear(node: Node) -> list[Item]:
     dtype = zero.type.dtype if zero is not None else given or "u8"
     # precision: the type of the division; by default the scale's, which since opset 23 need not be x's
     work = node.dtype("precision", "") or ("f32" if x.type.dtype not in ("f16", "bf16") else scale.type.dtype)
-    scales = Scales(scale, zero, node.integer("axis", 1))
-    made = to_float8(node, x, dtype, scales) if work == "f32" else None
-    return [made or quantised(node, x, scales, dtype, work, node.flag("saturate", True))]
+    return [quantised(node, x, Scales(scale, zero, node.integer("axis", 1)), dtype, work, node.flag("saturate", True))]
 
 
 def dequantize_linear(node: Node) -> list[Item]:
@@ -34,8 +31,7 @@ def dequantize_linear(node: Node) -> list[Item]:
     zero = node.optional(2)
     if x.type.dtype in NARROW and all(v is None or v.const is not None for v in (x, scale, zero)):
         return dequantize_narrow(node, x, scale, zero, dtype)
-    scales = Scales(scale, zero, node.integer("axis", 1))
-    return [from_float8(node, x, scales, dtype) or dequantised(node, x, scales, dtype)]
+    return [dequantised(node, x, Scales(scale, zero, node.integer("axis", 1)), dtype)]
 
 
 def as_float(node: Node, scale: Value) -> Value:

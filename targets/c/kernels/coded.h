@@ -1,5 +1,5 @@
-/* gemm.h with a right operand of bytes or of half bytes, decoded in registers: I8, I4 (two a byte), and the 8-bit floats
-   E4M3 and E5M2. A multiplies the very floats that the codes stand for, so that sums are those of gemm.h, bit by bit.
+/* gemm.h with a right operand of bytes or of half bytes, decoded in registers: I8, I4 and the
+   floats E2M1 (two a byte), and the 8-bit floats E4M3 and E5M2. A multiplies the very floats that the codes stand for, so that sums are those of gemm.h, bit by bit.
 
    A form is a row of the table below: how codes are decoded, the products of a GROUP, which share a scale, codes in a
    byte (HALVES), bytes of a SCALE (2: the upper half of a float, 4: a whole one), and whether there are zero points
@@ -9,10 +9,10 @@
    A column's part of a segment is groups: a scale, then the codes. A panel has the scales of its columns side by side,
    behind them zero points of 16 bits, times what decoding multiplies by, then codes, row by row:
    - I8, E4M3, E5M2: a byte each.
-   - I4 on A64: eight vectors of codes at a time, the first four in the lower halves of 16 bytes; else two rows at a time,
+   - I4 and E2M1 on A64: eight vectors of codes at a time, the first four in the lower halves of 16 bytes; else two rows at a time,
      the first in the lower halves.
-   On A64 a group's rows are rounded up to eight with zeros, else those of I4 to two. What decoding leaves out is in the
-   scale: 1/16 for I4, 2^8 for E4M3. */
+   On A64 a group's rows are rounded up to eight with zeros, else those of half bytes to two. What decoding leaves out is
+   in the scale (codes.h). */
 #ifndef EDGEC_CODED_H
 #define EDGEC_CODED_H
 
@@ -125,6 +125,10 @@
 #define EDGEC_GEMM_SEGMENT_OF_I4Z(MR, NV) EDGEC_CODED_SEGMENT(I4, 32, 2, 4, 1, MR, NV)
 #define EDGEC_GEMM_SEGMENT_OF_I4H(MR, NV) EDGEC_CODED_SEGMENT(I4, 16, 2, 4, 0, MR, NV)
 #define EDGEC_GEMM_SEGMENT_OF_I4Y(MR, NV) EDGEC_CODED_SEGMENT(I4, 16, 2, 4, 1, MR, NV)
+#define EDGEC_GEMM_SEGMENT_OF_E2M1(MR, NV) EDGEC_CODED_SEGMENT(E2M1, EDGEC_CODED_WHOLE, 2, 2, 0, MR, NV)
+#define EDGEC_GEMM_SEGMENT_OF_E2M1S(MR, NV) EDGEC_CODED_SEGMENT(E2M1, EDGEC_CODED_WHOLE, 2, 4, 0, MR, NV)
+#define EDGEC_GEMM_SEGMENT_OF_E2M1F(MR, NV) EDGEC_CODED_SEGMENT(E2M1, 32, 2, 4, 0, MR, NV)
+#define EDGEC_GEMM_SEGMENT_OF_E2M1H(MR, NV) EDGEC_CODED_SEGMENT(E2M1, 16, 2, 4, 0, MR, NV)
 #define EDGEC_GEMM_SEGMENT_OF_E4M3(MR, NV) EDGEC_CODED_SEGMENT(E4M3, EDGEC_CODED_WHOLE, 1, 2, 0, MR, NV)
 #define EDGEC_GEMM_SEGMENT_OF_E4M3S(MR, NV) EDGEC_CODED_SEGMENT(E4M3, EDGEC_CODED_WHOLE, 1, 4, 0, MR, NV)
 #define EDGEC_GEMM_SEGMENT_OF_E4M3F(MR, NV) EDGEC_CODED_SEGMENT(E4M3, 32, 1, 4, 0, MR, NV)

@@ -1,5 +1,6 @@
-/* Codes of numbers as floats in registers: bytes (I8), half bytes (I4), and the 8-bit floats E4M3 and E5M2, which are half
-   precision of fewer bits. What decoding leaves out is in a scale that is multiplied later: 1/16 for I4, 2^8 for E4M3.
+/* Codes of numbers as floats in registers: bytes (I8), half bytes (I4, and E2M1, whose floats are 16 halves of integers), and
+   the 8-bit floats E4M3 and E5M2, which are half precision of fewer bits. What decoding leaves out is in a scale that is
+   multiplied later: 1/16 for I4, 1/2 for E2M1, 2^8 for E4M3.
    The codes of NaN and infinity are met nowhere (edgec.ir.encodings.nearest_float8). */
 #ifndef EDGEC_CODES_H
 #define EDGEC_CODES_H
@@ -30,6 +31,10 @@ EDGEC_INLINE void edgec_decode_I8(edgec_vf *v, uint8x16_t x, int half) {
 }
 EDGEC_INLINE void edgec_decode_I4(edgec_vf *v, uint8x16_t x, int half) {
   edgec_four_of_i8(v, vreinterpretq_s8_u8(half ? vandq_u8(x, vdupq_n_u8(0xf0)) : vshlq_n_u8(x, 4)));
+}
+EDGEC_INLINE void edgec_decode_E2M1(edgec_vf *v, uint8x16_t x, int half) {
+  const int8x16_t twice = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+  edgec_four_of_i8(v, vqtbl1q_s8(twice, half ? vshrq_n_u8(x, 4) : vandq_u8(x, vdupq_n_u8(15))));
 }
 EDGEC_INLINE void edgec_decode_E5M2(edgec_vf *v, uint8x16_t x, int half) {
   (void)half;
@@ -118,6 +123,16 @@ EDGEC_INLINE edgec_vf edgec_decode_E4M3(edgec_codes x, int half) {
 EDGEC_INLINE edgec_vf edgec_decode_I8(edgec_codes x, int half) {
   (void)half;
   return edgec_of_i8(x);
+}
+EDGEC_INLINE edgec_vf edgec_decode_E2M1(edgec_codes x, int half) {
+#if defined(EDGEC_SCALAR)
+  static const int8_t twice[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+  for (int i = 0; i < EDGEC_LANES; i++) x.at[i] = (uint8_t)twice[half ? x.at[i] >> 4 : x.at[i] & 15];
+  return edgec_of_i8(x);
+#else
+  const edgec_codes twice = _mm_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
+  return edgec_of_i8(_mm_shuffle_epi8(twice, _mm_and_si128(half ? _mm_srli_epi16(x, 4) : x, _mm_set1_epi8(15))));
+#endif
 }
 EDGEC_INLINE edgec_vf edgec_decode_I4(edgec_codes x, int half) {
 #if defined(EDGEC_SCALAR)
