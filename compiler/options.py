@@ -17,6 +17,7 @@ from edgec.targets.c.weights import STORAGES, Storage
 
 PRECISIONS = ("float32", "fp16", "bf16", "int8", "int8-dynamic", "fp8-e4m3", "fp8-e5m2", "w4a8", "w8", "w4")
 LOW_RANK = ("fp8-e4m3", "fp8-e5m2", "w8", "w4")  # those whose rounding errors floats may give back
+OBSERVED = ("int8", "w4a8")  # those whose ranges an observer finds
 CALIBRATED = ("int8", "fp16", "fp8-e4m3", "fp8-e5m2", "w4a8", "w4")  # those that look at samples
 BOUNDED = ("int8", "w4a8")  # those that keep to a bound
 MOST_RANK = 256
@@ -84,8 +85,11 @@ def check_options(options: BuildOptions, family: str) -> None:
     check_observer(options.observer, PERCENTILE)
     if options.calib is not None and options.precision not in CALIBRATED and family != "coreml":
         raise UsageError(f"--calib gives samples to {', '.join(CALIBRATED)}: give --precision with one of them")
-    if options.whole and options.precision != "int8":
-        raise UsageError("--integers-only is for operators on bytes: give --precision int8 with it")
+    if options.observer != "auto" and options.precision not in OBSERVED:
+        raise UsageError(f"--observer finds ranges for {', '.join(OBSERVED)}: give --precision with one of them")
+    for name, is_given in (("--integers-only", options.whole), ("--force", options.force and family != "coreml")):
+        if is_given and options.precision != "int8":
+            raise UsageError(f"{name} is for operators on bytes: give --precision int8 with it")
     if options.low_rank and options.precision not in LOW_RANK:
         raise UsageError(f"--low-rank is for {', '.join(LOW_RANK)}: give --precision with one of them")
     if not 0 <= options.low_rank <= MOST_RANK:
@@ -96,6 +100,8 @@ def check_options(options: BuildOptions, family: str) -> None:
         share(name, text)
         if options.precision not in BOUNDED:
             raise UsageError(f"{name} bounds what {' and '.join(BOUNDED)} lose: give --precision with one of them")
+        if options.whole:
+            raise UsageError(f"{name} leaves operators in floats, and --integers-only none: give one of them")
     if len(given) > 1:
         raise UsageError("--max-drop and --max-error are two bounds: give one of them")
     if options.max_drop is not None and not str(options.calib).endswith(".npz"):

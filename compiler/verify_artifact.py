@@ -27,6 +27,7 @@ from edgec.paired import noise_db, paired
 from edgec.plan.plan import Plan
 from edgec.receipt import accuracy, worse
 from edgec.reference import Reference
+from edgec.runtime.buffers import read_back
 from edgec.runtime.errors import RunError
 from edgec.runtime.session import Session, load
 from edgec.sample_inputs import sample_inputs
@@ -123,7 +124,8 @@ def verify_session(
     pairs: dict[str, list[tuple[Array, Array]]] = {}
     for i in range(options.verify_inputs):
         real = (samples if narrowed is None else narrowed.samples)[i : i + 1]
-        feeds = dict(real[0]) if real else sample_inputs(ports, options.seed + i, ranges)
+        feeds = {name: read_back(real[0][name], type.numpy) for name, type in ports} if real else None
+        feeds = feeds or sample_inputs(ports, options.seed + i, ranges)
         expected = expect(feeds)
         wide = expected if narrowed is None else run(feeds)
         if not (states and i):
