@@ -408,3 +408,22 @@ def test_another_precision_is_refused(models: dict[str, Path], tmp_path: Path) -
     with pytest.raises(UsageError, match="the model is quantised already"):
         edgec.compile(models["qdq_u8"], "host", tmp_path / "out", shapes=SHAPES, precision="int8")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("k", "refused"), [(66_000, []), (66_500, ["ACC_BOUND"])])
+def test_sums_that_may_not_fit_32_bits_are_floats(k: int, refused: list[str], tmp_path: Path) -> None:
+    """66,310 products of 127 by 255 are the most that fit."""
+    weights = np.where(np.arange(k)[:, None] % 2, 127, -127) * np.array([1, -1])
+    constants = {"w": weights.astype(np.int8), "ws": np.float32(0.01), "xs": np.float32(0.01), "xz": np.uint8(0),
+                 "ys": np.float32(7.0), "yz": np.uint8(128)}  # fmt: skip
+    node = helper.make_node
+    nodes = [*pair("x", "x1", "xs", "xz"), node("DequantizeLinear", ["w", "ws"], ["w1"]),
+             node("MatMul", ["x1", "w1"], ["y1"]), *pair("y1", "y", "ys", "yz")]  # fmt: skip
+    path = written(made(nodes, constants, {"x": (1, k)}, {"y": TensorProto.FLOAT}), tmp_path)
+    facts = edgec.compile(path, "host", tmp_path / "out")["quantization"]
+    assert [row["code"] for row in facts["refused"]] == refused
+    x = np.random.default_rng(0).uniform(0.0, 2.55, (1, k)).astype(np.float32)
+    with edgec.load(tmp_path / "out") as session:
+        found = session.run(None, {"x": x})[0]
+    np.testing.assert_allclose(found, by_onnxruntime(path, {"x": x}, plain=True)[0], atol=7.001)
+    assert np.abs(found).min() > 14.0
