@@ -24,6 +24,7 @@ from edgec.pipeline import Effect, run_pipeline
 from edgec.targets.c.devices import Device
 
 PRECISION = "int8, the model's own"
+WIDE = "16 bits, the model's own"  # products are those of floats
 DYNAMIC = "int8, dynamic, the model's own"
 _PRODUCTS = ("qconv", "qmatmul")
 _NAMING = ("encode", "quantize", "dequantize")
@@ -39,7 +40,10 @@ def settle_quantised(module: Module, device: Device) -> tuple[dict[str, Effect],
     count_bytes(module)
     named = [op for op in graph.ops if op.kind in ("quantize", "dequantize")]
     known = any(op.arg(1).const is not None and op.arg(2).const is not None for op in named)
-    return _by_known_scales(module, graph, device) if known else _by_scales_at_run_time(module, graph, device)
+    if not known:
+        return _by_scales_at_run_time(module, graph, device)
+    wide = all(op.arg(2).type.dtype in ("i16", "u16") for op in named)
+    return _by_known_scales(module, graph, device, WIDE if wide else PRECISION)
 
 
 def _by_scales_at_run_time(
@@ -56,7 +60,9 @@ def _by_scales_at_run_time(
                      **_coded(module)}  # fmt: skip
 
 
-def _by_known_scales(module: Module, graph: Graph, device: Device) -> tuple[dict[str, Effect], dict[str, Any]]:
+def _by_known_scales(
+    module: Module, graph: Graph, device: Device, precision: str
+) -> tuple[dict[str, Effect], dict[str, Any]]:
     """All between them works on bytes."""
     effects = run_pipeline(module, QUANTISED)
     bytes_of_codes(module)
@@ -70,7 +76,7 @@ def _by_known_scales(module: Module, graph: Graph, device: Device) -> tuple[dict
     verify_module(module, after="lower_requant")
     run_pipeline(module, (f"lower_integer_matmul{{byte={device.isa.byte}}}", *FUSED))
     return effects, {
-        **_facts(graph, PRECISION, macs),
+        **_facts(graph, precision, macs),
         "operators_on_bytes": len(touched) - len(refused),
         "operators_in_floats": dict(sorted(left.items())),
         "refused": [{"op": op, "code": code, "why": REASONS[code]} for op, code in refused],

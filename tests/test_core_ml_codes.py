@@ -50,3 +50,13 @@ def test_8_bit_floats(kind: str, way: str, tmp_path: Path) -> None:
         assert ("in blocks are a form from iOS 26 on" in receipt["encoded"]["passes"]) == (name != "ios26")
         assert receipt["verification"]["outputs"]["y"]["relative_to_max"] <= 1e-5
         assert receipt["verification"]["reference"].startswith("onnxruntime")
+
+
+def test_4_bit_floats(tmp_path: Path) -> None:
+    """Scales over a table of 16 numbers, from iOS 26 on."""
+    model = written(dequantised("FLOAT4E2M1", "blocks of 64"), tmp_path)
+    build(model, "coreml:ios26", tmp_path / "out", BuildOptions())
+    receipt = json.loads((tmp_path / "out" / "receipt.json").read_text())
+    assert receipt["encoded"]["weights"] == {"scale palette": 1}
+    assert 4 + 32 / 32 < receipt["package"]["weights_bytes"] * 8 / (K * N) < 4 + 32 / 32 + 0.4
+    assert receipt["verification"]["outputs"]["y"]["relative_to_max"] <= 1e-5

@@ -80,6 +80,7 @@ def test_16_bits(name: str, target: str, models: dict[str, Path], tmp_path: Path
     """Products are those of floats, between values of 16 bits, by weights that stay codes."""
     receipt, found, right = built(models[name], target, tmp_path / "out")
     facts, format, each = receipt["quantization"]["coded"], *(("i4", 0.5) if "i4" in name else ("i8", 1.0))
+    assert receipt["quantization"]["precision"] == "16 bits, the model's own"
     # what is unsigned has zero points, with which a window of one channel is no smaller
     assert [row["code"] for row in facts["refused"]] == (["FEW_PRODUCTS"] if name == "u16_u8" else [])
     assert facts["coded_macs_share"] >= 0.98

@@ -275,12 +275,13 @@ def test_asymmetric_weights_are_rounded_again_and_counted(tmp_path: Path) -> Non
     np.testing.assert_allclose(found, by_onnxruntime(path, feeds)[0], atol=0.1001)
 
 
-def test_weights_alone_in_bytes_are_a_float_model(tmp_path: Path) -> None:
+def test_weights_alone_in_bytes_are_codes_of_a_float_model(tmp_path: Path) -> None:
     constants = {"w": np.arange(-20, 20, dtype=np.int8).reshape(8, 5), "ws": np.float32(0.01)}
     nodes = [helper.make_node("DequantizeLinear", ["w", "ws"], ["w1"]), helper.make_node("MatMul", ["x", "w1"], ["y"])]
     path = written(made(nodes, constants, {"x": (4, 8)}, {"y": TensorProto.FLOAT}), tmp_path)
     receipt = edgec.compile(path, "host", tmp_path / "out")
-    assert "quantization" not in receipt
+    assert receipt["quantization"]["precision"] == "few bits, the model's own"
+    assert [row["format"] for row in receipt["quantization"]["weights"]] == ["i8"]
     assert receipt["verification"]["reference"].startswith("onnxruntime")
 
 

@@ -54,6 +54,13 @@ def test_rows(kind: str, block: int, zeros: bool, tmp_path: Path) -> None:
     assert np.unique(right).size > 12
 
 
+@pytest.mark.parametrize("kind", ["FLOAT8E4M3FN", "FLOAT8E5M2"])
+def test_a_scale_a_row(kind: str, tmp_path: Path) -> None:
+    path = written(table(kind, 0, False), tmp_path)
+    (right,) = by_onnxruntime(path, FEEDS)
+    np.testing.assert_array_equal(interp.run(import_model(path).entries["main"], FEEDS)["y"], right)
+
+
 def test_halves(tmp_path: Path) -> None:
     path = written(table("uint8 4", 32, True, np.float16), tmp_path)
     (right,) = by_onnxruntime(path, FEEDS)

@@ -288,6 +288,8 @@ GRAPHS: dict[str, Callable[[], Net]] = {
     "coded_weights": lambda: of_bytes(lambda _: test_coded.network("i4")),
     "coded_weights_with_zero_points": lambda: of_bytes(lambda _: test_coded.network("i4z")),
     "weights_of_8_bit_floats": lambda: of_bytes(lambda _: test_coded.network("e4m3")),
+    "coded_weights_of_16": lambda: of_bytes(lambda _: test_coded.network("i8y")),
+    "weights_of_4_bit_floats": lambda: of_bytes(lambda _: test_coded.network("e2m1h")),
     "products_of_bf16": lambda: of_bf16("f32"),
     "products_to_bf16": lambda: of_bf16("bf16"),
     "products_of_8_bit_floats": lambda: of_bytes(lambda _: test_float8gemm.network("e4m3")),

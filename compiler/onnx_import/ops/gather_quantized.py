@@ -28,10 +28,12 @@ def gather_block_quantized(node: Node) -> list[Item]:
     along, across = node.axis(node.integer("gather_axis", 0), rank), node.axis(node.integer("quantize_axis", 1), rank)
     if bits not in (2, 4, 8) or (packed and along != 0):
         node.refuse(f"has uint8 of {bits} bits along axis {along}; 2, 4 and 8 bits and axis 0 are supported")
-    if element in FLOATS and block == 0:
-        block = stored.shape[across]
-    if block < 16 or (block & (block - 1) and element not in FLOATS):
-        node.broken(f"has block_size={block}; legal are powers of 2 from 16")
+    whole = element in FLOATS and block == 0
+    if not whole and (block < 16 or block & (block - 1)):
+        node.broken(f"has block_size={block}; legal are powers of 2 from 16" + " and 0" * (element in FLOATS))
+    block = max(1, stored.shape[across]) if whole else block
+    if not node.is_float(node.value(2)):
+        node.broken(f"has scales of {node.value(2).type.dtype}; legal are floats")
     node.room(stored.size)
     blocks = tuple(-(-n // block) if i == across else n for i, n in enumerate(stored.shape))
     scale = node.const(2)
