@@ -144,6 +144,25 @@ def test_bytes_against_floats(folder: Path) -> None:
     assert "they part first at qconv Conv 'first' (tensor 'r'), channel 0, the first of 8 of 8: 0, 1, 2" in said
 
 
+def test_bytes_of_two_calibrations(folder: Path) -> None:
+    """Grids differ from the first layer on, so that floats which are made of them at the end are no nearer."""
+    with np.load(folder / "calib.npz") as arrays:
+        np.savez(folder / "wider.npz", x=arrays["x"] * np.float32(1.25))
+    edgec.compile(folder / "model.onnx", "host", folder / "wider", precision="int8", calib=str(folder / "wider.npz"),
+                  name="m", force=True, observer="minmax")  # fmt: skip
+    code, said, found = differing(folder, "int8-hos", "wider")
+    assert code == 0, said
+    output = found["layers"][-1]
+    assert output["op"] == "output y"
+    assert 1e-4 < output["share"] < 0.05
+    damaged = written(changed(network(), "w2", (5, 2, 1, 1), 3.0), folder, "damaged")
+    edgec.compile(damaged, "host", folder / "wider", precision="int8", calib=str(folder / "wider.npz"), name="m",
+                  force=True, observer="minmax")  # fmt: skip
+    code, said, found = differing(folder, "int8-hos", "wider")
+    assert code == 1
+    assert found["first"]["channel"] == 5
+
+
 def test_the_input_may_be_given(folder: Path) -> None:
     np.save(folder / "zeros.npy", np.zeros((1, 3, 12, 10), np.float32))
     _, _, zeros = differing(folder, "float", "damaged", "--input", "zeros.npy")

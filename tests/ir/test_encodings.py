@@ -7,6 +7,7 @@ import pytest
 
 from edgec.ir import interp
 from edgec.ir.build import Builder
+from edgec.ir.encodings import nearest_steps
 from edgec.ir.errors import IRError
 from edgec.ir.graph import Graph, Module, Value
 from edgec.ir.parse import parse_module
@@ -156,3 +157,10 @@ def test_reshaped_as_they_are_stored_or_in_floats(name: str, shape: tuple[int, .
     axes = {e.axis for e in value.type.encodings} | ({1} if name.startswith("vectors") else set())
     kept = {(24, 6): {None}, (4, 36): {None, 0}, (144,): {None}}.get(shape, {None, 0, 1})
     assert bool(moved.type.encodings) == (axes <= kept)
+
+
+def test_steps_between_two_are_the_even_one() -> None:
+    """As ONNX's QuantizeLinear rounds; what is beyond a byte is its end, and a NaN is the zero point."""
+    real = np.array([0.25, 0.75, 1.25, -0.25, -0.75, 99.0, -99.0, np.nan], np.float32)
+    found = nearest_steps(real, np.array(0.5, np.float32), np.array(3, np.int8))
+    assert found.tolist() == [3, 5, 5, 3, 1, 127, -128, 3]
