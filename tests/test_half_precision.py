@@ -95,7 +95,7 @@ def test_samples_show_which_values_are_beyond(tmp_path: Path) -> None:
     model = chain(tmp_path, 100.0, 1.0)
     random = edgec.compile(model, "host", tmp_path / "random", precision="fp16")
     assert random["halves"]["refused"] == []
-    np.savez(tmp_path / "calib.npz", x=np.full((4, 3, 8), 400.0, np.float32))
+    np.savez(tmp_path / "calib.npz", x=np.linspace(400.0, 500.0, 96, dtype=np.float32).reshape(4, 3, 8))
     real = edgec.compile(model, "host", tmp_path / "real", precision="fp16", calib=str(tmp_path / "calib.npz"))
     assert {r["code"] for r in real["halves"]["refused"]} == {"HALF_RANGE"}
 

@@ -120,7 +120,7 @@ def test_weights_of_four_bits_beside_bytes() -> None:
     before = flat_weights(net.graph, first)
     chosen = operators_on_bytes(net.graph)
     known = ranges(net.graph, values_to_observe(net.graph, chosen), net.feeds)
-    four = lambda graph, op, least: encode_weights(graph, op, "i4", least=least)  # noqa: E731
+    four = lambda graph, op, legal: encode_weights(graph, op, "i4", legal=legal)  # noqa: E731
     encode_values(net.graph, chosen, known, "i8", nearest, dict.fromkeys(chosen, mean[None]), {first: four})
     one, other = stored_weights(net.graph, first), stored_weights(net.graph, second)
     assert (one.top, one.numbers.shape, one.steps.shape) == (7, (6, 40), (6, 40))

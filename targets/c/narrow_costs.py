@@ -57,6 +57,7 @@ PACE: dict[tuple[str, str], float] = {
     ("avx2", "winograd"): 1.3, ("avx2", "depthwise"): 0.7, ("avx2", "depthwise bytes"): 1.0, ("avx2", "pairs"): 1.75,
 }  # fmt: skip
 ROW = 60.0  # what a driver does for a row of an image
+GEMM_ROW = (150.0, 400.0, 150.0)  # and that of a GEMM over it, with the columns beside the row
 CHANNELS = (20.0, 40.0)  # and a depthwise one for a register of its channels
 
 
@@ -110,7 +111,7 @@ def _cost(op: Op, isa: Isa, form: Form) -> float:
     registers = 1.0 if form == HALVES else 4 / isa.lanes  # to those of A64
     if op.kind == "conv":
         added = op.result.type.size * ADDED[form] * registers if residual_of(op) is not None else 0.0
-        return added + (_depthwise if is_depthwise(op) else _conv)(op, isa, form == BYTES)
+        return added + (_depthwise(op, isa, form == BYTES) if is_depthwise(op) else _conv(op, isa, form))
     if op.kind == "matmul":
         dims = op.result.type.dims
         return _gemm(isa, form == BYTES, math.prod(dims[:-1]), dims[-1], op.arg(0).type.dims[-1], 0, 1)
@@ -126,7 +127,7 @@ def _cost(op: Op, isa: Isa, form: Form) -> float:
     return op.result.type.size * ELEMENT.get(op.kind, MOVED)[form] * registers
 
 
-def _conv(op: Op, isa: Isa, on_bytes: bool) -> float:
+def _conv(op: Op, isa: Isa, form: Form) -> float:
     attrs: Any = op.attrs
     n, oh, ow, o = op.result.type.dims
     _, gc, kh, kw = op.arg(1).type.dims
@@ -134,8 +135,8 @@ def _conv(op: Op, isa: Isa, on_bytes: bool) -> float:
     one_run = attrs["dilations"][1] == 1 and groups == 1
     segments = kh if one_run else kh * kw
     if kh * kw == 1 and attrs["strides"] == (1, 1) and groups == 1:
-        return _gemm(isa, on_bytes, n * oh * ow, o, gc, 0, 1)
-    return n * oh * (groups * _gemm(isa, on_bytes, ow, o // groups, gc * kh * kw, ow, segments) + ROW)
+        return _gemm(isa, form == BYTES, n * oh * ow, o, gc, 0, 1)
+    return n * oh * (groups * _gemm(isa, form == BYTES, ow, o // groups, gc * kh * kw, ow, segments) + GEMM_ROW[form])
 
 
 def _gemm(isa: Isa, on_bytes: bool, rows: int, columns: int, k: int, line: int, segments: int) -> float:

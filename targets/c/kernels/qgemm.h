@@ -317,7 +317,7 @@ EDGEC_FN void edgec_qgemm(const edgec_qgemm_args *whole, ptrdiff_t n, const edge
   t.c_step = down ? c_line : mr * c_pixel;
   t.r_step = down ? l->r_line : mr * l->r_pixel;
   edgec_pixels_at(c_at, 0, mr, mr, 0, c_pixel);
-  edgec_pixels_at(r_at, 0, mr, mr, 0, l->r_pixel);
+  if (t.r) edgec_pixels_at(r_at, 0, mr, mr, 0, l->r_pixel);
   for (ptrdiff_t j = 0, width, wide = f->wide; j < n; j += width, wide--) {
     const edgec_qgemm_fn tile = wide > 0 ? f->tile : f->last_tile;
     width = (wide > 0 ? f->nv : f->last_nv) * EDGEC_LANES;
