@@ -11,13 +11,14 @@ from edgec.ir.build import Builder
 from edgec.ir.encodings import spread
 from edgec.ir.graph import Value
 from edgec.ir.ops.elementwise import UNARY
-from edgec.ir.ops.integer import GROUP, TOP_OF_FOUR
+from edgec.ir.ops.integer import GROUP, MOST_TIMES, TOP_OF_FOUR
 from edgec.ir.types import DTYPES, Quant
 from edgec.passes.form import Form, clamped
 from edgec.passes.group_scales import whole_multiples
 from edgec.passes.requant import Grid, NotInIntegers, check_sum, multiplier, steps_in_sum, zero_in_sum
 
 Array = np.ndarray[Any, Any]
+NEARLY_WHOLE = 1e-2
 SAME_STEP = 1e-5  # scales of biases are products of two, rounded to float32
 
 
@@ -132,8 +133,24 @@ def _bias(f: Form, step: Array) -> Array:
     return np.where(np.isclose(scale, step, rtol=SAME_STEP, atol=0.0), stored, np.rint(stored * scale / step))
 
 
+def _in_whole_steps(f: Form, scale: Array, times: Array) -> tuple[Array, Array]:
+    """The same products of scales and multipliers, such that a step of what is added is a whole number of the sums'."""
+    grid = f.operands[3][1] if len(f.operands) > 3 else None
+    if grid is None:
+        return scale, times
+    ratio = grid.scale / (f.byte(0)[1].scale * scale)
+    most = MOST_TIMES // times.reshape(len(times), -1).max(axis=1)
+    finer = np.ones(len(scale), np.int64)
+    for count in range(MOST_TIMES, 0, -1):
+        whole = np.abs(ratio * count - np.rint(ratio * count)) < NEARLY_WHOLE
+        finer = np.where(whole & (count <= most), count, finer)
+    return scale / finer, (times * finer.reshape(-1, *[1] * (times.ndim - 1))).astype(np.int8)
+
+
 def conv_form(f: Form) -> Value:
     w, scale, times = _weights(f, 0)
+    if times is not None:
+        scale, times = _in_whole_steps(f, scale, times)
     depthwise = f.attrs["groups"] == len(w) and w.shape[1] == 1
     if len(f.op.inputs) > 3 and f.op.inputs[3] is not None and (depthwise or f.op.inputs[3].const is not None):
         raise NotInIntegers("NO_INTEGER_FORM")

@@ -83,7 +83,7 @@ def test_a_build_is_never_dearer_than_floats(force: bool, tmp_path: Path) -> Non
     assert cheaper != force
     assert (facts["macs_share"] == 1.0) == force
     codes = {row["code"] for row in facts["kept_in_floats"]}
-    assert codes == (set() if force else {"NO_DOTPROD", "WINOGRAD_CHEAPER", "CONVERSION_BOUND"})
+    assert codes == (set() if force else {"NO_DOTPROD", "WINOGRAD_CHEAPER"})
     assert all(row["instructions_in_floats"] > 0 and row["why"] for row in facts["kept_in_floats"])
     if not force:
         islands = int8["verification"]["float_islands"]
