@@ -21,6 +21,7 @@ import numpy as np
 from edgec.flat_weights import bias_of, flat_weights, set_bias, set_weights, stored_weights, weights_of
 from edgec.ir.encodings import only
 from edgec.ir.graph import Graph, Op, Value
+from edgec.ir.residual import residual_of
 from edgec.ir.types import Quant, Type
 from edgec.passes.lower_requant import is_between
 from edgec.passes.move_forms import resizes_bytes
@@ -56,7 +57,7 @@ def heavy(op: Op) -> bool:
     """A convolution or matmul by constant weights that has an integer form."""
     if op.kind not in HEAVY or op.result.type.dtype != "f32" or op.arg(1).const is None or op.arg(0).const is not None:
         return False
-    residual = added(op)
+    residual = residual_of(op)
     if any(v is not None and v.const is None for v in op.inputs[2:3]) or (residual is not None and residual.const):
         return False
     if not is_clamp(str(op.attrs["act"])):
@@ -69,15 +70,14 @@ def heavy(op: Op) -> bool:
     return math.prod(dims[:-2]) == 1 and op.arg(0).type.rank == op.result.type.rank and fits
 
 
-def added(op: Op) -> Value | None:
-    """What a convolution adds to its sums; on bytes without a rounding between."""
-    return op.inputs[3] if op.kind == "conv" and len(op.inputs) > 3 else None
-
-
 def _adds_floats(op: Op, chosen: Collection[Op]) -> bool:
     """What is added is not stored in bytes, and so the result is not."""
-    value = added(op)
-    return value is not None and (value.op is None or value.op not in chosen or _adds_floats(value.op, chosen))
+    value = residual_of(op)
+    while value is not None:
+        if value.op is None or value.op not in chosen:
+            return True
+        value = residual_of(value.op)
+    return False
 
 
 def operators_on_bytes(graph: Graph, kept: Collection[Op] = (), whole: bool = False) -> set[Op]:
@@ -262,7 +262,7 @@ def _encode_weights(
     x_scale = float(graph.module.constants[only(op.arg(0).type).scale])
     bias = np.abs(bias_of(graph, op, len(flat)))
     least = np.maximum(bias / (x_scale * LARGEST_BIAS), (result_scale or 1e-3) * LEAST_FACTOR / x_scale)
-    residual = added(op)
+    residual = residual_of(op)
     r_scale = None
     if residual is not None and residual.type.encodings:
         r_scale = float(graph.module.constants[only(residual.type).scale])

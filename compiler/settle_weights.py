@@ -18,8 +18,9 @@ from edgec.flat_weights import bias_of, flat_weights, set_bias, set_weights, sto
 from edgec.ir.encodings import decode, encode
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.ops import OPS
+from edgec.ir.residual import residual_of
 from edgec.operand_rows import Moments, group_count, operand_rows
-from edgec.quantize import added, heavy
+from edgec.quantize import heavy
 from edgec.weight_rounding import adaround, compensated, damping_for, trusted_mean
 
 Array = np.ndarray[Any, Any]
@@ -139,7 +140,7 @@ def _settle(wide: Graph, narrow: Graph, wanted: Op, op: Op, walk: _Walk, way: Wa
         set_weights(narrow, op, np.concatenate(rounded), op.arg(1).type)
     stored = flat_weights(narrow, op).reshape(each.shape)
     lost = np.stack([_sums(each, meant) - _sums(stored, found) for found, meant in means])
-    residual = added(op)
+    residual = residual_of(op)
     if residual is not None:
         pairs = zip(walk.found[residual], walk.wanted[residual], strict=True)
         lost += np.stack([(meant - found).reshape(-1, len(w)).mean(axis=0, dtype=np.float64) for found, meant in pairs])

@@ -25,6 +25,7 @@ import numpy as np
 
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.origin import Scaled
+from edgec.ir.residual import residual_of
 
 Array = np.ndarray[Any, Any]
 
@@ -34,7 +35,7 @@ LEAST = 1e-20  # a channel below it is dead
 ROOM = 1.25  # an enlarged channel may be so much larger than on the data
 TOP = 127  # of a weight's steps
 FINEST = 0.4  # of a result's step, that a sum's may be
-WHOLE = 16.0
+WHOLE = 16.0  # steps of a sum, that one of what is added to it has at least
 MOST = 256.0  # times that a channel is enlarged or shrunk by maxima
 
 
@@ -105,10 +106,10 @@ def _groups(graph: Graph) -> list[Group]:
             fixed.update(op.results)
         fixed.update(v for v in op.inputs if v is not None and not _known(op))
         fixed.update(v for v in op.inputs[1:3] if v is not None)
-        residual = _added(op)
+        residual = residual_of(op)
         if residual is not None and residual.op is None:
             fixed.add(op.result)
-        elif residual is not None and op.kind == "conv" and group[op.result] is not group[residual]:
+        elif residual is not None and group[op.result] is not group[residual]:
             joined = group[residual] | group[op.result]
             group |= dict.fromkeys(joined, joined)
     found = {id(values): values for values in group.values()}
@@ -141,10 +142,6 @@ def _known(op: Op) -> bool:
 
 def _bias(op: Op) -> Value | None:
     return op.inputs[2] if len(op.inputs) > 2 else None
-
-
-def _added(op: Op) -> Value | None:
-    return op.inputs[3] if op.kind == "conv" and len(op.inputs) > 3 else None
 
 
 def _factors(group: Group, weights: Mapping[Op, Array], maxima: Mapping[Value, Array] | None) -> Array:
@@ -190,7 +187,7 @@ def _least(op: Op, w: Array, maxima: Mapping[Value, Array]) -> Array:
     rows = np.abs(w).reshape(len(w), -1).max(axis=1)
     step = 2.0 * float(maxima[op.arg(0)].max(initial=0.0)) * rows / TOP
     least = step / (FINEST * max(_bound(op) or float(maxima[op.result].max()), LEAST))
-    residual = _added(op)
+    residual = residual_of(op)
     if residual is not None:
         least = np.maximum(least, WHOLE * step / max(float(maxima[residual].max()), LEAST))
     return np.asarray(least)

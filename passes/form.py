@@ -10,6 +10,7 @@ import numpy as np
 
 from edgec.ir.build import Builder
 from edgec.ir.graph import Op, Value
+from edgec.ir.types import DTYPES
 from edgec.passes.requant import Grid, NotInIntegers
 
 Array = np.ndarray[Any, Any]
@@ -57,3 +58,8 @@ def covering(array: Array, dtype: str) -> Grid:
 def clamped(grid: Grid, act: str) -> dict[str, Any]:
     lo, hi = grid.bounds(act)
     return {"lo": lo, "hi": hi, "to": grid.dtype}
+
+
+def numbers_of(b: Builder, grid: Grid) -> tuple[Value, Value]:
+    """Scale and zero point as constants."""
+    return b.const(np.array(grid.scale, np.float32)), b.const(np.array(grid.zero, DTYPES[grid.dtype]))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from edgec.ir.build import Builder
 from edgec.ir.graph import Graph, Op, Value
+from edgec.ir.residual import residual_of
 
 
 def fuse_residual(graph: Graph, *, images: int = 0) -> bool:
@@ -28,7 +29,7 @@ def fuse_residual(graph: Graph, *, images: int = 0) -> bool:
                 continue
             if images and (other.const is not None or not _dense(producer)):
                 continue
-            if len(users[own]) != 1 or (len(producer.inputs) > 3 and producer.inputs[3] is not None):
+            if len(users[own]) != 1 or residual_of(producer) is not None:
                 continue
             at = position[id(producer)]
             if best is None or at > best[0]:  # the later one: the other operand is there already

@@ -10,7 +10,6 @@ target stores bytes, i8 or u8: encodings of the other kind move by 128.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.origin import Scaled
 from edgec.ir.types import DTYPES, Quant, Type
 from edgec.passes.absorb_qdq import encoding_of
-from edgec.passes.form import Form
+from edgec.passes.form import Form, numbers_of
 from edgec.passes.requant import Grid, Looked, NotInIntegers
 from edgec.passes.requant_forms import FORMS
 from edgec.passes.table_forms import looked_up, passed_on, rescaled
@@ -176,13 +175,13 @@ class _Lowering:
             made = b.const(self.graph.array(value))
         else:
             grid = self._grid(value)
-            made = b.op("dequantize", self.bytes[value], *_constants(b, grid))
+            made = b.op("dequantize", self.bytes[value], *numbers_of(b, grid))
             made.stand_for(value)
         self.floats[value] = made
         return made
 
     def _quantized(self, b: Builder, y: Value, grid: Grid) -> Value:
-        return b.op("quantize", y, *_constants(b, grid))
+        return b.op("quantize", y, *numbers_of(b, grid))
 
 
 def is_between(op: Op, users: Mapping[Value, list[Op]]) -> bool:
@@ -206,7 +205,3 @@ def turned(b: Builder, x: Value, dtype: str) -> Value:
         return x
     info = np.iinfo(DTYPES[dtype])
     return b.op("table", x, b.const(np.arange(info.min, info.max + 1, dtype=DTYPES[dtype])))
-
-
-def _constants(b: Builder, grid: Grid) -> tuple[Any, Any]:
-    return b.const(np.array(grid.scale, np.float32)), b.const(np.array(grid.zero, DTYPES[grid.dtype]))

@@ -12,10 +12,11 @@ from edgec.ir.encodings import spread
 from edgec.ir.graph import Value
 from edgec.ir.ops.elementwise import UNARY
 from edgec.ir.ops.integer import GROUP, MOST_TIMES, TOP_OF_FOUR
-from edgec.ir.types import DTYPES, Quant
-from edgec.passes.form import Form, clamped
+from edgec.ir.residual import residual_of
+from edgec.ir.types import Quant
+from edgec.passes.form import Form, clamped, numbers_of
 from edgec.passes.group_scales import whole_multiples
-from edgec.passes.requant import Grid, NotInIntegers, check_sum, multiplier, steps_in_sum, zero_in_sum
+from edgec.passes.requant import NotInIntegers, check_sum, multiplier, steps_in_sum, zero_in_sum
 
 Array = np.ndarray[Any, Any]
 NEARLY_WHOLE = 1e-2
@@ -78,10 +79,10 @@ def _products(
         zeros = np.zeros(len(step), np.int32)
         y = b.op("dequantize", sums, b.const(step.astype(np.float32)), b.const(zeros), axis=axis)
         if residual is not None:
-            r = residual if of_residual is None else b.op("dequantize", residual, *_numbers(b, of_residual))
+            r = residual if of_residual is None else b.op("dequantize", residual, *numbers_of(b, of_residual))
             y = b.op("add", y, r)
         y = activated(b, y, act)
-        return y if f.result is None else b.op("quantize", y, *_numbers(b, f.result))
+        return y if f.result is None else b.op("quantize", y, *numbers_of(b, f.result))
     more: list[Array | Value | None] = [times]
     if residual is not None and of_residual is not None:
         steps = steps_in_sum(step, of_residual, f.result)
@@ -97,11 +98,6 @@ def _products(
     while rest[-1] is None:
         rest.pop()
     return b.op(kind, x, b.const(w), *rest, **attrs, **bounds)
-
-
-def _numbers(b: Builder, grid: Grid) -> tuple[Value, Value]:
-    """Scale and zero point as constants."""
-    return b.const(np.array(grid.scale, np.float32)), b.const(np.array(grid.zero, DTYPES[grid.dtype]))
 
 
 def activated(b: Builder, y: Value, act: str) -> Value:
@@ -152,7 +148,8 @@ def conv_form(f: Form) -> Value:
     if times is not None:
         scale, times = _in_whole_steps(f, scale, times)
     depthwise = f.attrs["groups"] == len(w) and w.shape[1] == 1
-    if len(f.op.inputs) > 3 and f.op.inputs[3] is not None and (depthwise or f.op.inputs[3].const is not None):
+    residual = residual_of(f.op)
+    if residual is not None and (depthwise or residual.const is not None):
         raise NotInIntegers("NO_INTEGER_FORM")
     names = ("strides", "pads", "dilations", "groups", "layout")
     return _products(f, "qconv", w, scale, {n: f.attrs[n] for n in names}, times)

@@ -15,15 +15,16 @@ Array = np.ndarray[Any, Any]
 def read_back(array: Array, dtype: np.dtype) -> Array:
     """An array of a file, where `dtype` is wanted: numpy's files hold types of ml_dtypes as raw bytes."""
     raw = array.dtype.type is np.void and array.dtype.names is None
-    return array.view(dtype) if raw and _is_foreign(dtype) and dtype.itemsize == array.itemsize else array
+    return array.view(dtype) if raw and is_foreign(dtype) and dtype.itemsize == array.itemsize else array
 
 
 def for_file(array: Array) -> Array:
     """What `read_back` reads: numpy would write some of these types in a way that it cannot read."""
-    return array.view(f"V{array.itemsize}") if _is_foreign(array.dtype) else array
+    return array.view(f"V{array.itemsize}") if is_foreign(array.dtype) else array
 
 
-def _is_foreign(dtype: np.dtype) -> bool:
+def is_foreign(dtype: np.dtype) -> bool:
+    """A type that numpy has from ml_dtypes."""
     return dtype.isbuiltin == 2
 
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from edgec.runtime.buffers import read_back
+from edgec.runtime.buffers import is_foreign, read_back
 from edgec.runtime.elf import MACHINES, elf_machine
 from edgec.runtime.errors import RunError
 from edgec.runtime.manifest import Manifest, TensorInfo, check_files, read_manifest
@@ -135,7 +135,7 @@ def _checked(
     array = read_back(np.asarray(feeds[tensor.name]), tensor.numpy)
     if array.dtype != tensor.numpy:
         codes = f"; codes in bytes are given as array.view('{tensor.numpy}')" if array.dtype == np.uint8 else ""
-        known = codes if tensor.numpy.isbuiltin == 2 and tensor.numpy.itemsize == 1 else ""
+        known = codes if is_foreign(tensor.numpy) and tensor.numpy.itemsize == 1 else ""
         raise RunError(f"input '{tensor.name}' is {array.dtype}, but the model takes {tensor} ({tensor.numpy}){known}")
     if array.shape != tensor.shape if takes is None else not takes(array.shape):
         raise RunError(f"input '{tensor.name}' has shape {list(array.shape)}, but the model takes {tensor}")

@@ -13,10 +13,11 @@ from functools import partial
 from typing import Any, Final, Literal
 
 from edgec.ir.graph import Op
+from edgec.ir.residual import residual_of
 from edgec.targets.c import qtiles, tiles
 from edgec.targets.c.element import element_of
 from edgec.targets.c.isa import Isa
-from edgec.targets.c.lower.conv import is_depthwise, residual_of
+from edgec.targets.c.lower.conv import is_depthwise
 from edgec.targets.c.lower.winograd import has_winograd_form, layer_of
 from edgec.targets.c.winograd import PER_BYTE, best, instructions
 

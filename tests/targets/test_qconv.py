@@ -126,6 +126,18 @@ def test_against_interpreter(target: str, tmp_path: Path) -> None:
     check(network(isa_of(target)), target, tmp_path)
 
 
+def forced(tiles: Sequence[QTiles], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Makes lowering take these tiles, one after the other; fills the list with the results that it asks for."""
+    results: list[str] = []
+
+    def next_tiles(*arguments: Any) -> QTiles:
+        results.append(arguments[6])
+        return replace(tiles[len(results) - 1], result=arguments[6])
+
+    monkeypatch.setattr(qmatmul, "choose_qtiles", next_tiles)
+    return results
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_tile(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a rest of rows, of columns and of products; results that fit 16 bits before they are clamped, and not."""
@@ -139,13 +151,7 @@ def test_every_tile(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             consts, bounds = _requant(net, isa, n, k, scale)
             net.op("qmatmul", _bytes(net, isa, m, k), _weights(net, n, k), *consts, x_zero=_zero(isa, 0.4), **bounds)
             tiles.append(QTiles(Tiles(isa.lanes, mr, nv, max(1, nv - 1), 2), "bytes", form))
-    results = []
-
-    def next_tiles(*arguments: Any) -> QTiles:
-        results.append(arguments[6])
-        return replace(tiles[len(results) - 1], result=arguments[6])
-
-    monkeypatch.setattr(qmatmul, "choose_qtiles", next_tiles)
+    results = forced(tiles, monkeypatch)
     check(net, target, tmp_path)
     assert results == (["short", "bytes"] if isa.name == "neon" else ["bytes"] * 2) * (len(tiles) // 2)
 
@@ -165,13 +171,7 @@ def test_every_tile_that_adds_bytes(target: str, tmp_path: Path, monkeypatch: py
                 x, w = _bytes(net, isa, 1, rows, 1, k), _weights(net, n, k, 1, 1)
                 net.op("qconv", x, w, *consts, None, *added, x_zero=_zero(isa, 0.4), **attrs, **bounds)
                 tiles.append(QTiles(Tiles(isa.lanes, mr, nv, max(1, nv - 1), 2), "bytes", form, onto=True))
-    results = []
-
-    def next_tiles(*arguments: Any) -> QTiles:
-        results.append(arguments[6])
-        return replace(tiles[len(results) - 1], result=arguments[6])
-
-    monkeypatch.setattr(qmatmul, "choose_qtiles", next_tiles)
+    results = forced(tiles, monkeypatch)
     check(net, target, tmp_path)
     assert len(results) == len(tiles)
     assert isa.name != "neon" or {"short", "bytes"} == set(results)

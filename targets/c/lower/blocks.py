@@ -14,12 +14,13 @@ from typing import Any
 
 from edgec.ir.errors import UnsupportedError
 from edgec.ir.graph import Op, Value
+from edgec.ir.residual import residual_of
 from edgec.plan.candidates import RowOp, bands, stored_inside
 from edgec.plan.plan import Block, Stage
 from edgec.plan.rows import StageRows, ring_depths
 from edgec.plan.schedule import Segment
 from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered, Rows
-from edgec.targets.c.lower.conv import Sums, lower_conv, lower_pool, pointwise_matmul, residual_of
+from edgec.targets.c.lower.conv import Sums, lower_conv, lower_pool, pointwise_matmul
 from edgec.targets.c.lower.conv_transpose import lower_conv_transpose
 from edgec.targets.c.lower.layers import Parts, note_results, note_stage
 from edgec.targets.c.lower.matmul_rows import lower_matmul_rows

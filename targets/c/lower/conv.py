@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from edgec.ir.graph import Op, Value
+from edgec.ir.residual import residual_of
 from edgec.ir.types import dtype_name
 from edgec.plan.plan import Struct, Symbol
 from edgec.targets.c.bf16tiles import choose_bf16_tiles
@@ -30,18 +31,11 @@ from edgec.targets.c.lower.matmul import multiplied, owned, packed_matmul
 from edgec.targets.c.lower.rows import Columns
 from edgec.targets.c.tiles import choose_tiles
 
-RESIDUAL = {"conv": 3, "qconv": 6}  # operand
 SEGMENTS = 64  # EDGEC_SEGMENTS, EDGEC_DW_ROWS
 # Kernel sizes and strides with a body of their own.
 _INNER = {(3, 3, 1), (3, 3, 2), (5, 5, 1), (5, 5, 2)}
 # ISA -> vectors of channels that one instruction loads or stores.
 _TOGETHER: dict[str, tuple[int, ...]] = {"neon": (2, 3, 4), "neon_halves": (2, 3, 4)}
-
-
-def residual_of(op: Op) -> Value | None:
-    """What is added to a convolution's sums."""
-    at = RESIDUAL.get(op.kind, len(op.inputs))
-    return op.inputs[at] if len(op.inputs) > at else None
 
 
 def is_fast(op: Op) -> bool:

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from edgec.ir.graph import Op, Value
+from edgec.ir.residual import residual_of
 from edgec.ir.rows import row_view
 from edgec.plan.plan import Struct
 from edgec.targets.c.lower.context import Lowering, NotLowered, Rows
-from edgec.targets.c.lower.conv import is_depthwise, operand_strides, residual_of
+from edgec.targets.c.lower.conv import is_depthwise, operand_strides
 from edgec.targets.c.lower.qdepthwise import lower_qdepthwise
 from edgec.targets.c.lower.qmatmul import ByteWeights, Finish, finish_of, laid_out, owned, packed_qmatmul, weights_of
 from edgec.targets.c.qtiles import choose_qtiles

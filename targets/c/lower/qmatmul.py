@@ -12,10 +12,10 @@ import numpy as np
 from edgec.ir.encodings import spread
 from edgec.ir.graph import Op, Value
 from edgec.ir.ops.integer import MOST_TIMES, TOP_OF_FOUR
+from edgec.ir.residual import residual_of
 from edgec.plan.plan import Pointer
 from edgec.targets.c.isa import Isa
 from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered
-from edgec.targets.c.lower.conv import residual_of
 from edgec.targets.c.lower.matmul import task_count
 from edgec.targets.c.qtiles import FOUR_PRODUCTS, Result, choose_qtiles
 from edgec.targets.c.requant import check_bytes, packed_multipliers

@@ -6,10 +6,10 @@ import math
 from typing import Any
 
 from edgec.ir.graph import Op
+from edgec.ir.residual import residual_of
 from edgec.plan.plan import Struct
 from edgec.targets.c.lower.activation import row_activation
 from edgec.targets.c.lower.context import CTYPES, Lowering, LowerOp, NotLowered
-from edgec.targets.c.lower.conv import residual_of
 from edgec.targets.c.lower.elementwise import broadcast2
 from edgec.targets.c.lower.strides import dense
 
