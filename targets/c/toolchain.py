@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,9 +36,10 @@ def zig() -> list[str]:
 def run(command: Sequence[str], folder: Path) -> None:
     """ToolError with the compiler's first error line when it fails."""
     try:
-        done = subprocess.run(
-            list(command), cwd=folder, capture_output=True, text=True, check=False, env=_environment()
-        )
+        with tempfile.TemporaryDirectory(prefix="edgec-cc-", ignore_cleanup_errors=True) as cache:
+            done = subprocess.run(
+                list(command), cwd=folder, capture_output=True, text=True, check=False, env=_environment(cache)
+            )
     except OSError as error:
         raise ToolError(f"{command[0]} cannot be started: {error.strerror}") from error
     if done.returncode:
@@ -47,8 +49,10 @@ def run(command: Sequence[str], folder: Path) -> None:
         raise ToolError(f"the C compiler failed with exit code {done.returncode}: {found} (command: {shown})")
 
 
-def _environment() -> dict[str, str]:
-    return {**os.environ, "SOURCE_DATE_EPOCH": "0", "ZERO_AR_DATE": "1"}
+def _environment(cache: str) -> dict[str, str]:
+    """What zig makes of our files goes into `cache`, deleted at once: in its own folder it would stay for ever, about
+    a megabyte a build. Its libraries (libc, compiler-rt) stay in that folder and are made once."""
+    return {**os.environ, "SOURCE_DATE_EPOCH": "0", "ZERO_AR_DATE": "1", "ZIG_LOCAL_CACHE_DIR": cache}
 
 
 def compile_c(folder: Path, source: str, output: str, target: str, flags: Sequence[str]) -> None:
