@@ -8,7 +8,8 @@
     mse         least squared error of rounding and clamping together
 
 Values are streamed twice: first for their extremes, then into histograms of 2,048 bins between them. Exact zeros are
-counted apart: a grid always holds 0, so that they cost nothing wherever the ends are. A range always holds 0.
+counted apart: a grid always holds 0, so that they cost nothing wherever the ends are. A range always holds 0. Where
+all elements lie on 256 steps, these are the range whatever the observer (`exact_range.py`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from edgec.exact_range import Levels
 from edgec.ir.errors import UsageError
 
 Array = np.ndarray[Any, Any]
@@ -39,14 +41,16 @@ CANDIDATES = 64  # for an end in a round
 
 
 class Extremes:
-    """Least and largest finite element so far, and 0."""
+    """Least and largest finite element so far, and 0; and the grid that they are on, if they are."""
 
     def __init__(self) -> None:
         self.lo = self.hi = 0.0
+        self.levels = Levels()
 
     def update(self, array: Array) -> None:
         if not array.size:
             return
+        self.levels.update(array.reshape(-1)[:: _stride(array.size)])
         lo, hi = float(array.min()), float(array.max())
         if not (math.isfinite(lo) and math.isfinite(hi)):
             finite = array[np.isfinite(array)]
@@ -55,11 +59,12 @@ class Extremes:
 
 
 class Histogram:
-    """`counts` of bins between `edges`; `zeros` are the elements that are exactly 0, which are in no bin."""
+    """`counts` of bins between `edges`; `zeros` are the elements that are exactly 0, which are in no bin. `exact`: the
+    range that stores all elements as they are, where there is one."""
 
-    def __init__(self, lo: float, hi: float, bins: int = BINS) -> None:
+    def __init__(self, lo: float, hi: float, bins: int = BINS, exact: Range | None = None) -> None:
         assert lo <= 0.0 <= hi, f"[{lo}, {hi}] does not hold 0"
-        self.lo, self.hi = lo, hi
+        self.lo, self.hi, self.exact = lo, hi, exact
         self.edges = np.linspace(lo, hi, bins + 1)
         self.counts = np.zeros(bins, np.int64)
         self.zeros = 0
@@ -94,7 +99,7 @@ def observe(stream: Stream[K], histograms: bool = True) -> dict[K, Histogram]:
     for found in stream():
         for key, array in found.items():
             extremes.setdefault(key, Extremes()).update(array)
-    made = {key: Histogram(e.lo, e.hi) for key, e in extremes.items()}
+    made = {key: Histogram(e.lo, e.hi, exact=e.levels.range()) for key, e in extremes.items()}
     if histograms:
         for found in stream():
             for key, array in found.items():
@@ -132,7 +137,9 @@ def tried_by(observer: str) -> tuple[str, ...]:
 
 
 def range_of(histogram: Histogram, observer: str, percentile: float = PERCENTILE) -> Range:
-    """The range that an observer finds in a histogram."""
+    """The range that an observer finds in a histogram, or the exact one if there is one."""
+    if histogram.exact is not None:
+        return histogram.exact
     if observer == "minmax" or not histogram.counts.any():
         return histogram.lo, histogram.hi
     if observer == "percentile":
