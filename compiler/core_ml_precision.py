@@ -13,7 +13,7 @@ from edgec.ir.encodings import FLOAT8
 from edgec.ir.errors import UsageError
 from edgec.ir.graph import Graph, Module, Op
 from edgec.ir.verify import verify_module
-from edgec.narrowed import HALVES_DB, SAME_WEIGHTS, Narrowed
+from edgec.narrowed import BYTES_DB, HALVES_DB, SAME_INTEGERS, SAME_WEIGHTS, Narrowed
 from edgec.options import BuildOptions
 from edgec.package_entries import STATES
 from edgec.package_int8 import package_int8
@@ -113,6 +113,8 @@ def settle_package(
         narrowed = Narrowed(graph, samples, meant, HALVES_DB)
     elif encode and not own:
         narrowed = Narrowed(graph, (), meant)
+    elif "widen_quantised" in effects:  # onnxruntime rounds to halves here and there what becomes bytes
+        narrowed = Narrowed(graph, (), SAME_INTEGERS, BYTES_DB)
     return SettledPackage(halves, wide, narrowed, facts)
 
 

@@ -62,7 +62,10 @@ def settle(
         count_bytes(module)
         effects = run_pipeline(module, CPU_FLOAT)
         facts = {"quantization": keep_codes(module)} if module.narrow else {}
-        return Settled(effects, facts, on_float8(graph, ()) if floats_in_bytes else None)
+        if floats_in_bytes:
+            return Settled(effects, facts, on_float8(graph, ()))
+        # onnxruntime rounds to halves what weights of few bits stand for
+        return Settled(effects, facts, with_coded_weights(graph, ()) if "widen_quantised" in effects else None)
     if options.precision == "bf16":
         effects = run_pipeline(module, CPU_FLOAT)
         return Settled(effects, {"halves": bf16_products(module, device)}, in_bf16(graph))

@@ -35,8 +35,9 @@ refusals come at once, before anything is compiled.
 KERNELS = """
 ## Element types that have kernels
 
-float16 and bfloat16 are computed in float32 and rounded after every operator. A core operator that is not listed has
-kernels for every element type that it takes, on every target. Quantised values are int8 on Arm and uint8 on x86.
+float16 and bfloat16 are computed in float32 and rounded after every operator, where nothing is quantised. A core
+operator that is not listed has kernels for every element type that it takes, on every target. Quantised values are int8
+on Arm and uint8 on x86.
 In Core ML (iOS 18) there are no `f64` and `bf16` at all, and integers have 32 bits: constants that do not fit are
 refused, values of a run are not looked at. {cpu_only} are what quantisation makes for CPUs.
 

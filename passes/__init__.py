@@ -50,6 +50,7 @@ from edgec.passes.sparsify import sparsify
 from edgec.passes.to_channels_last import to_channels_last
 from edgec.passes.unfold_conv_transpose import unfold_conv_transpose
 from edgec.passes.widen_halves import widen_halves
+from edgec.passes.widen_quantised import widen_quantised
 
 assert __name__ == "edgec.passes", "import edgec.passes, not the folder passes"
 
@@ -102,6 +103,7 @@ PASSES: dict[str, Callable[..., bool]] = {
         to_channels_last,
         unfold_conv_transpose,
         widen_halves,
+        widen_quantised,
     )
 }
 
@@ -122,7 +124,8 @@ LONG_HAND: tuple[str, ...] = (
 
 # up to where every operator is what it will be, but for what is fused into the operator before it
 SETTLED: tuple[str, ...] = (
-    # what is computed in float32, so that every other pass sees it
+    # what is computed in float32, so that every other pass sees it; beside bytes, what is stored in it, too
+    "widen_quantised",
     "widen_halves",
     # clean up, so that patterns see one form
     "remove_dead_code",
@@ -180,6 +183,7 @@ QUANTISED: tuple[str, ...] = (*BEFORE_ENCODING, "absorb_qdq")
 
 # for packages of Core ML, which are emitted from the graph: no layout, nothing fused into what runs it
 COREML: tuple[str, ...] = (
+    "widen_quantised",
     "remove_dead_code",
     "remove_identity",
     "merge_duplicates",

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from edgec.ir.graph import Value
 from edgec.ir.ops.elementwise import PARAMETRIC, UNARY
-from edgec.passes.form import Form
+from edgec.passes.form import Form, numbers_of
 from edgec.passes.move_forms import gather_form, move_form, resize_form
 from edgec.passes.product_forms import conv_form, matmul_form
+from edgec.passes.requant import NotInIntegers
 from edgec.passes.row_forms import attention_form, norm_form, prelu_form, shares, softmax_form
 from edgec.passes.sum_forms import add_form, avg_pool_form, mean_form, mul_form
 from edgec.passes.table_forms import number_form, rescaled, unary_form, with_number
@@ -37,6 +38,16 @@ def _prelu(f: Form) -> Value:
     return prelu_form(f.build, f.op, x, grid, f.target())
 
 
+def _cast(f: Form) -> Value:
+    """Bytes of halves, or halves of bytes: the casts between are part of quantize and dequantize."""
+    x, grid = f.operands[0]
+    if grid is None and f.result is not None and x is not None and x.type.dtype == "f16":
+        return f.build.op("quantize", x, *numbers_of(f.build, f.result))
+    if grid is not None and f.result is None and f.attrs["to"] == "f16":
+        return f.build.op("dequantize", x, *numbers_of(f.build, grid), to="f16")
+    raise NotInIntegers("NO_INTEGER_FORM")
+
+
 FORMS: dict[str, Callable[[Form], Value]] = {
     **dict.fromkeys((*UNARY, *PARAMETRIC), unary_form),
     **dict.fromkeys(
@@ -47,6 +58,7 @@ FORMS: dict[str, Callable[[Form], Value]] = {
     "add": add_form,
     "attention": _attention,
     "avg_pool": avg_pool_form,
+    "cast": _cast,
     "conv": conv_form,
     "gather": gather_form,
     "matmul": matmul_form,

@@ -64,9 +64,14 @@ class Builder:
 
 
 def moved_constant(graph: Graph, kind: str, value: Value | None, attrs: dict[str, Attr]) -> Value | None:
-    """An encoded constant transposed or reshaped, as it is stored; None where the encoding cannot stay."""
-    if value is None or not value.type.encodings or kind not in ("transpose", "reshape"):
+    """An encoded constant transposed, reshaped or rounded to halves, as it is stored; None where the encoding cannot
+    stay."""
+    if value is None or not value.type.encodings or kind not in ("transpose", "reshape", "cast"):
         return None
+    if kind == "cast":
+        halved = value.type.dtype == "f32" and attrs["to"] in ("f16", "bf16")
+        made = Type(str(attrs["to"]), value.type.shape, value.type.encodings)
+        return graph.encoded(graph.stored(value), made, value.name) if halved else None
     if kind == "transpose":
         return transposed(graph, value, tuple(attrs["perm"]))  # type: ignore[arg-type]
     return reshaped(graph, value, tuple(attrs["shape"]))  # type: ignore[arg-type]

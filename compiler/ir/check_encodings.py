@@ -33,8 +33,9 @@ def check_encodings(constants: Constants, of: Type, constant: bool) -> None:
         chains = ", ".join(" ".join(k.__name__.lower() for k in chain) for chain in legal)
         what = "constant" if constant else "result"
         raise IRError(f"the {what} {of} is stored as {' '.join(k.__name__.lower() for k in kinds)}; legal: {chains}")
-    if of.dtype != "f32":
-        raise IRError(f"{of} is encoded; only f32 may be")
+    real = ("f32", "f16", "bf16") if constant else ("f32",)
+    if of.dtype not in real:
+        raise IRError(f"the {'constant' if constant else 'result'} {of} is encoded; legal: {', '.join(real)}")
     for encoding in of.encodings:
         if encoding.axis is not None and not 0 <= encoding.axis < of.rank:
             raise IRError(f"an encoding of {of} lies along axis {encoding.axis}")

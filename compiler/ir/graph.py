@@ -153,7 +153,9 @@ class Graph:
     def array(self, value: Value) -> np.ndarray:
         """The contents of a constant value: real numbers, whatever they are stored as (read-only where they are)."""
         stored = self.stored(value)
-        return decode(self.module.constants, stored, value.type) if value.type.encodings else stored
+        if not value.type.encodings:
+            return stored
+        return decode(self.module.constants, stored, value.type).astype(value.type.numpy, copy=False)
 
     def stored(self, value: Value) -> np.ndarray:
         """The contents of a constant value as they are stored (read-only)."""

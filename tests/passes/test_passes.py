@@ -25,7 +25,7 @@ from edgec.receipt import compare
 
 HERE = Path(__file__).parent
 # passes that round numbers, and the signal to noise that they leave, in dB
-ROUNDS = {"multiply_bf16": 40.0, "narrow_to_halves": 50.0, "quantize_matmuls": 35.0}
+ROUNDS = {"multiply_bf16": 40.0, "narrow_to_halves": 50.0, "quantize_matmuls": 35.0, "widen_quantised": 50.0}
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,10 @@ def quantize_linear(node: Node) -> list[Item]:
     zero = node.optional(2)
     given = node.dtype("output_dtype", "") if node.opset >= 21 else ""
     dtype = zero.type.dtype if zero is not None else given or "u8"
-    # precision: the type of the division; by default the scale's, which since opset 23 need not be x's
-    work = node.dtype("precision", "") or ("f32" if x.type.dtype not in ("f16", "bf16") else scale.type.dtype)
+    # precision: the type of the division. Since opset 23 it is by default the scale's, which need not be x's; before,
+    # onnxruntime divides halves as floats
+    own = scale.type.dtype if node.opset >= 23 and x.type.dtype in ("f16", "bf16") else "f32"
+    work = node.dtype("precision", "") or own
     return [quantised(node, x, Scales(scale, zero, node.integer("axis", 1)), dtype, work, node.flag("saturate", True))]
 
 

@@ -19,6 +19,7 @@ from edgec.onnx_import.node import Node
 
 Array = np.ndarray[Any, Any]
 QUANTISED = ("i8", "u8", "i16", "u16")
+REALS = ("f32", "f16", "bf16")  # what scales, and what is quantised by them, may be for encodings
 BYTES = {"i8": "int8", "u8": "uint8"}  # ONNX's names
 
 
@@ -82,14 +83,14 @@ def _check_length(node: Node, count: int, shape: tuple[int, ...], axis: int, lab
 
 
 def known(node: Node, shape: tuple[int, ...], dtype: str, given: Scales) -> tuple[Array, Array, int | None] | None:
-    """Scale and zero point as an encoding has them, and their axis; None where they are known at run time only, lie in
-    blocks or are no float32."""
+    """Scale, as float32, and zero point as an encoding has them, and their axis; None where they are known at run time
+    only, lie in blocks or are wider floats."""
     graph = node.walk.graph
-    if given.scale.const is None or given.scale.type.dtype != "f32" or len(node.shape(given.scale)) > 1:
+    if given.scale.const is None or given.scale.type.dtype not in REALS or len(node.shape(given.scale)) > 1:
         return None
     if given.zero is not None and given.zero.const is None:
         return None
-    scale = graph.array(given.scale)
+    scale = graph.array(given.scale).astype(np.float32)
     zero = np.zeros((), DTYPES[dtype]) if given.zero is None else graph.array(given.zero)
     if scale.size == 1:
         return scale.reshape(()), zero.reshape(()), None
@@ -99,18 +100,20 @@ def known(node: Node, shape: tuple[int, ...], dtype: str, given: Scales) -> tupl
 
 
 def dequantised(node: Node, x: Value, given: Scales, to: str = "f32") -> Value:
-    """(x - zero) * scale; the difference is taken in integers that hold it."""
+    """(x - zero) * scale; the difference is taken in integers that hold it, the product in float32 where `to` is one
+    of the halves."""
     shape, dtype = node.shape(x), x.type.dtype
     checked(node, dtype, given)
-    numbers = known(node, shape, dtype, given) if to == "f32" and dtype in (*QUANTISED, "i32") else None
+    numbers = known(node, shape, dtype, given) if to in REALS and dtype in (*QUANTISED, "i32") else None
     if numbers is None:
         return _dequantised(node, x, given, to)
     scale, zero, axis = numbers
     graph = node.walk.graph
     if x.const is not None:
         encoding = Quant(dtype, graph.module.intern(scale), graph.module.intern(zero), axis)
-        return graph.encoded(graph.stored(x), Type("f32", shape, (encoding,)), x.name)
-    return node.op("dequantize", x, node.constant(scale), node.constant(zero), axis=-1 if axis is None else axis)
+        return graph.encoded(graph.stored(x), Type(to, shape, (encoding,)), x.name)
+    real = node.op("dequantize", x, node.constant(scale), node.constant(zero), axis=-1 if axis is None else axis)
+    return node.cast(real, to)
 
 
 def _dequantised(node: Node, x: Value, given: Scales, to: str) -> Value:
@@ -130,25 +133,29 @@ def _dequantised(node: Node, x: Value, given: Scales, to: str) -> Value:
 
 
 def quantised(node: Node, x: Value, given: Scales, dtype: str, work: str = "f32", saturate: bool = True) -> Value:
-    """saturate(round(x / scale) + zero), rounding half to even; `work` is the type of the division, `saturate` is for
-    8-bit floats."""
+    """saturate(round(x / scale) + zero), rounding half to even; `saturate` is for 8-bit floats. `work` is the type of
+    the division; core `quantize` does not round quotients to halves, and takes the nearer step where those would be
+    ties."""
     shape = node.shape(x)
     limits = None if dtype in NARROW_FLOATS else limits_of(node, dtype)
     checked(node, dtype, given)
-    numbers = known(node, shape, dtype, given) if work == x.type.dtype == "f32" and dtype in QUANTISED else None
+    real = work in REALS and x.type.dtype in REALS and dtype in QUANTISED
+    numbers = known(node, shape, dtype, given) if real else None
     if numbers is not None:
         scale, zero, axis = numbers
         if x.const is not None:
             along = [-1 if i == axis else 1 for i in range(len(shape))] if axis is not None else []
-            real = node.walk.graph.array(x)
-            return node.constant(nearest_steps(real, scale.reshape(along), zero.reshape(along)))
-        return node.op("quantize", x, node.constant(scale), node.constant(zero), axis=-1 if axis is None else axis)
+            quotients = node.walk.graph.array(x).astype(DTYPES[work]) / scale.reshape(along).astype(DTYPES[work])
+            one = np.ones((), np.float32)
+            return node.constant(nearest_steps(quotients.astype(np.float32), one, zero.reshape(along)))
+        by = (node.constant(scale), node.constant(zero))
+        return node.op("quantize", node.cast(x, "f32"), *by, axis=-1 if axis is None else axis)
     if work == x.type.dtype == "f32" and dtype in QUANTISED and _numbers(node, given):
         start = node.constant(np.zeros((), DTYPES[dtype])) if given.zero is None else node.reshape(given.zero, ())
         return node.op("quantize", x, node.reshape(given.scale, ()), start)
     wide = "f32" if work in ("f16", "bf16") else work
     scale_ = node.cast(fitted(node, given.scale, shape, given.axis, given.label), wide)
-    steps = node.op("div", node.cast(x, wide), scale_)
+    steps = node.cast(node.cast(node.op("div", node.cast(x, wide), scale_), work), wide)
     if limits is not None:
         steps = node.op("round", steps)
     if given.zero is not None and not _is_nothing(node, given.zero):
