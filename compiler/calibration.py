@@ -54,6 +54,13 @@ class Calibration:
         return {"source": self.source, "samples": len(self.samples), "given": self.given, "sha256": self.sha256,
                 "warning": self.warning}  # fmt: skip
 
+    def check_varied(self) -> None:
+        """UsageError where the samples are one and the same: for those who find ranges on them."""
+        first, *others = self.samples
+        if not self.warning and all(np.array_equal(one[name], first[name]) for one in others for name in one):
+            raise UsageError(f"--calib {self.source}: all {len(self.samples)} samples are one and the same, "
+                             "which shows no range")  # fmt: skip
+
 
 def read_calibration(
     spec: str | None, inputs: Inputs, most: int, seed: int, ranges: Mapping[str, tuple[float, float]],
@@ -81,8 +88,6 @@ def read_calibration(
         {name: as_input(f"--calib {spec}: sample {i}", name, array, inputs[name]) for name, array in one.items()}
         for i, one in found.take(most)
     ]
-    if all(np.array_equal(one[name], samples[0][name]) for one in samples[1:] for name in one):
-        raise UsageError(f"--calib {spec}: all {len(samples)} samples are one and the same, which shows no range")
     return Calibration(samples, Path(spec).name if Path(spec).exists() else spec, found.count, _hash(samples))
 
 

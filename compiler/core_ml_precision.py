@@ -99,6 +99,7 @@ def settle_package(
     samples: Sequence[Mapping[str, Any]] = ()
     if options.precision == "int8":
         data = package_calibration(module, options, images, progress)
+        data.check_varied()
         samples = data.samples
         progress(f"calibrating on {len(samples)} samples")
         made = package_int8(module, deployment, as_taken(graph, images, samples), options.observer)

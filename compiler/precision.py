@@ -77,6 +77,7 @@ def settle(
         effects = run_pipeline(module, CPU_FLOAT)
         return Settled(effects, {"quantization": dynamic_int8(module, device)}, on_rows(graph))
     data = _calibration(module, options, images, progress)
+    data.check_varied()
     if options.precision in FORMATS:
         effects = run_pipeline(module, CPU_FLOAT)
         progress(f"calibrating on {len(data.samples)} samples")

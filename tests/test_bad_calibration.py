@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from test_bad_input import fails
-from test_build import MODEL, SHAPE
+from test_build import MODEL, SHAPE, command
 
 INT8 = ("build", str(MODEL), "-t", "host", "-o", "out", *SHAPE, "--precision", "int8")
 
@@ -53,6 +54,24 @@ def folder(tmp_path: Path) -> Path:
 def test_data_that_does_not_fit(folder: Path, spec: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     fails(folder, 2, words, *INT8, "--calib", spec)
+
+
+@pytest.mark.parametrize("precision", ["int8", "w4a8", "fp8-e4m3", "int8 coreml"])
+def test_samples_that_are_all_alike_show_no_range(folder: Path, precision: str) -> None:
+    precision, _, target = precision.partition(" ")
+    options = ("-t", target or "host", "--precision", precision, "--calib", "alike.npz")
+    fails(folder, 2, "--calib alike.npz: all 3 samples are one and the same", "build", str(MODEL), *SHAPE, *options)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "w4"])
+def test_samples_that_are_all_alike_may_judge(folder: Path, precision: str) -> None:
+    """Where they say no range: which values halves hold, what weights are rounded against."""
+    options = ("-t", "host", "-o", "out", "--precision", precision, "--calib", "alike.npz")
+    done = command("build", str(MODEL), *SHAPE, *options, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    receipt = json.loads((folder / "out" / "receipt.json").read_text())
+    facts = receipt["halves" if precision == "fp16" else "quantization"]["calibration"]
+    assert facts["samples"] == facts["given"] == 3
 
 
 def test_options_that_do_not_go_together(folder: Path) -> None:
