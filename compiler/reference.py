@@ -12,10 +12,11 @@ import numpy as np
 import onnxruntime
 
 from edgec.ir.errors import ToolError
-from edgec.ir.types import DTYPES, NARROW, bits_of, dtype_name
+from edgec.ir.types import DTYPES, bits_of, dtype_name
 from edgec.onnx_import.ops.narrow import unpacked
 from edgec.onnx_import.taps import may_round, with_outputs
 from edgec.onnx_import.tensors import CODES, ELEMENTS
+from edgec.runtime.buffers import is_foreign
 
 Array = np.ndarray[Any, Any]
 
@@ -54,7 +55,7 @@ class Reference:
 def ort_value(array: Array) -> onnxruntime.OrtValue:
     """An array as onnxruntime has it, which takes no array of ml_dtypes: bytes, elements of fewer bits side by side."""
     name, array = dtype_name(array.dtype), np.ascontiguousarray(array)
-    if not _is_foreign(name):
+    if not is_foreign(array.dtype):
         return onnxruntime.OrtValue.ortvalue_from_numpy(array)
     stored = array.view(np.uint16 if name == "bf16" else np.uint8)
     bits = bits_of(name)
@@ -70,17 +71,13 @@ def ort_value(array: Array) -> onnxruntime.OrtValue:
 def _taken(value: onnxruntime.OrtValue) -> Array:
     """The array of a result."""
     name = ELEMENTS[value.element_type()]
-    if not _is_foreign(name):
+    if not is_foreign(DTYPES[name]):
         return np.asarray(value.numpy())
     stored = np.frombuffer(ctypes.string_at(value.data_ptr(), value.tensor_size_in_bytes()), np.uint8)
     shape, bits = tuple(value.shape()), bits_of(name)
     if bits < 8:
         stored = unpacked(stored.reshape(1, -1), bits, math.prod(shape))
     return stored.view(DTYPES[name]).reshape(shape)
-
-
-def _is_foreign(name: str) -> bool:
-    return name in NARROW or name == "bf16"
 
 
 def fast_session(model: Path, threads: int) -> onnxruntime.InferenceSession:
