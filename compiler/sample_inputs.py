@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 
 from edgec.ir.errors import UsageError
-from edgec.ir.ops.elementwise import cast
+from edgec.ir.ops.cast import cast
 from edgec.ir.types import INTEGERS, NARROW_INTEGERS, Type
 
 Array = np.ndarray[Any, Any]

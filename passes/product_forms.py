@@ -10,7 +10,7 @@ import numpy as np
 from edgec.ir.build import Builder
 from edgec.ir.encodings import spread
 from edgec.ir.graph import Value
-from edgec.ir.ops.elementwise import UNARY
+from edgec.ir.ops.functions import UNARY
 from edgec.ir.ops.integer import GROUP, MOST_TIMES, TOP_OF_FOUR
 from edgec.ir.residual import residual_of
 from edgec.ir.types import Quant

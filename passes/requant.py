@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from edgec.ir.encodings import nearest_steps
-from edgec.ir.ops.elementwise import activate
+from edgec.ir.ops.activation import activate
 from edgec.ir.ops.integer import ACC, MIDDLE, SHIFTS
 from edgec.ir.types import DTYPES
 

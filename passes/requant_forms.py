@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edgec.ir.graph import Value
-from edgec.ir.ops.elementwise import PARAMETRIC, UNARY
+from edgec.ir.ops.functions import PARAMETRIC, UNARY
 from edgec.passes.form import Form, numbers_of
 from edgec.passes.move_forms import gather_form, move_form, resize_form
 from edgec.passes.product_forms import conv_form, matmul_form

@@ -11,7 +11,7 @@ import numpy as np
 from edgec.ir.build import Builder
 from edgec.ir.graph import Op, Value
 from edgec.ir.ops import OPS
-from edgec.ir.ops.elementwise import PARAMETRIC, UNARY
+from edgec.ir.ops.functions import PARAMETRIC, UNARY
 from edgec.passes.form import Form
 from edgec.passes.requant import Grid, Looked, NotInIntegers, table
 

@@ -16,7 +16,7 @@ import edgec
 from edgec.cli import commands
 from edgec.ir import interp
 from edgec.ir.errors import UsageError
-from edgec.ir.ops.elementwise import cast
+from edgec.ir.ops.cast import cast
 from edgec.ir.types import DTYPES
 from edgec.onnx_import.importer import import_model
 from edgec.onnx_import.options import ImportOptions

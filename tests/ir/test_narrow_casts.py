@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgec.ir.ops.elementwise import cast
+from edgec.ir.ops.cast import cast
 from edgec.ir.types import DTYPES, bits_of
 
 # type -> codes of the largest number, of what lies beyond it (saturated: the largest), of NaN; is there a -0?

@@ -13,7 +13,7 @@ from onnx.reference import ReferenceEvaluator
 
 from edgec.ir import interp
 from edgec.ir.errors import ModelError
-from edgec.ir.ops.elementwise import cast
+from edgec.ir.ops.cast import cast
 from edgec.ir.types import DTYPES, NARROW
 from edgec.onnx_import.importer import import_model
 from edgec.onnx_import.tensors import CODES

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgec.ir.encodings import nearest_steps
 from edgec.ir.errors import IRError
-from edgec.ir.ops.elementwise import operand
+from edgec.ir.ops.operands import operand
 from edgec.ir.ops.row import OpRow
 from edgec.ir.types import DTYPES, Type
 

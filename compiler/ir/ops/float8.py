@@ -10,7 +10,7 @@ import numpy as np
 from edgec.ir.encodings import FLOAT8, nearest_float8
 from edgec.ir.errors import IRError
 from edgec.ir.ops import row_rules
-from edgec.ir.ops.elementwise import operand
+from edgec.ir.ops.operands import operand
 from edgec.ir.ops.row import REQUIRED, OpRow
 from edgec.ir.types import Type
 

@@ -31,7 +31,7 @@ from edgec.ir.encodings import grouped_dims, nearest_steps, spread
 from edgec.ir.errors import IRError
 from edgec.ir.ops import row_rules
 from edgec.ir.ops.conv import conv_dims, conv_sum, from_channels_last, pool_dims, sliding, to_channels_last
-from edgec.ir.ops.elementwise import operand
+from edgec.ir.ops.operands import operand
 from edgec.ir.ops.row import REQUIRED, OpRow
 from edgec.ir.types import DTYPES, Type
 

@@ -41,8 +41,8 @@ import numpy as np
 
 from edgec.ir.errors import IRError
 from edgec.ir.ops import row_rules
-from edgec.ir.ops.elementwise import operand
 from edgec.ir.ops.integer import ACC, BYTES, MIDDLE, SHIFTS
+from edgec.ir.ops.operands import operand
 from edgec.ir.ops.row import REQUIRED, OpRow
 from edgec.ir.types import DTYPES, Type
 

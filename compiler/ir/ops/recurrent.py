@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgec.ir.errors import IRError
-from edgec.ir.ops.elementwise import operand
+from edgec.ir.ops.operands import operand
 from edgec.ir.ops.row import REQUIRED, OpRow
 from edgec.ir.types import FLOATS, Type
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from edgec.ir.errors import IRError
 from edgec.ir.ops import row_rules
-from edgec.ir.ops.elementwise import activate, check_activation, computed, operand
+from edgec.ir.ops.activation import activate, check_activation
+from edgec.ir.ops.operands import computed, operand
 from edgec.ir.ops.products import PRODUCTS, check_products, left_operand
 from edgec.ir.ops.row import REQUIRED, OpRow
 from edgec.ir.types import DTYPES, FLOATS, INTEGERS, Type

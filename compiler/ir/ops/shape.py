@@ -10,7 +10,7 @@ import numpy as np
 
 from edgec.ir.errors import IRError
 from edgec.ir.ops import row_rules
-from edgec.ir.ops.elementwise import computed, operand
+from edgec.ir.ops.operands import computed, operand
 from edgec.ir.ops.row import REQUIRED, OpRow
 from edgec.ir.types import Type
 

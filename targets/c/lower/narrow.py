@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgec.ir.graph import Op
-from edgec.ir.ops.elementwise import cast
+from edgec.ir.ops.cast import cast
 from edgec.ir.types import DTYPES, NARROW_FLOATS, bits_of
 from edgec.targets.c.lower.context import Lowering
 

@@ -82,7 +82,7 @@ SIMPLE: dict[str, Callable[[Emission, Var], Var]] = {
 
 
 def activated(e: Emission, x: Var, act: str) -> Var:
-    """A fused activation by its name (ir/ops/elementwise.py: activate)."""
+    """A fused activation by its name (ir/ops/activation.py: activate)."""
     if not act:
         return x
     name, *numbers = act.split(":")

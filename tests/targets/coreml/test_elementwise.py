@@ -10,7 +10,8 @@ from coreml_check import check, compare
 from coreml_run import evaluated, run_package
 from network import Network
 
-from edgec.ir.ops.elementwise import ACTIVATIONS, COMPARE, PARAMETRIC, UNARY
+from edgec.ir.ops.activation import ACTIVATIONS
+from edgec.ir.ops.functions import COMPARE, PARAMETRIC, UNARY
 from edgec.ir.types import FLOATS
 from edgec.targets.coreml.deployment import choose
 from edgec.targets.coreml.program import emit
