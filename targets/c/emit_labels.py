@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from edgec.targets.c.emit import Identity, c_string
+from edgec.targets.c.emit import Identity
+from edgec.targets.c.literals import c_string
 
 
 def emit_labels(name: str, labels: tuple[str, ...], identity: Identity) -> str:

@@ -44,7 +44,7 @@ def test_every_kernel_header_is_in_a_graph() -> None:
     from edgec.plan.plan import Block
     from edgec.targets.arm import target as arm
     from edgec.targets.c.build import make_plan
-    from edgec.targets.c.emit import kernel_text
+    from edgec.targets.c.emit_kernels import kernel_text
     from edgec.targets.host import target
 
     used: set[str] = set()
