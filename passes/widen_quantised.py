@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from edgec.ir.build import Builder
 from edgec.ir.graph import Graph, Op, Value
-from edgec.ir.types import Type
+from edgec.ir.types import Quant, Type
 from edgec.passes.widen_halves import HALVES
 
 
@@ -89,8 +89,8 @@ class _Widening:
         if value is None or value in self.floats or not _is_half(value):
             return self.floats.get(value, value) if value is not None else None
         if value.type.encodings:
-            stored = Type("f32", value.type.shape, value.type.encodings)
-            self.floats[value] = Value(value.name, stored, const=value.const)
+            wide = Value(value.name, Type("f32", value.type.shape, value.type.encodings), const=value.const)
+            self.floats[value] = wide if _is_plain(wide) else self.graph.constant(self.graph.array(wide), value.name)
         else:
             self.floats[value] = b.op("cast", value, to="f32")
         return self.floats[value]
@@ -110,6 +110,12 @@ class _Widening:
         kept = [op for op in self.graph.ops if op.kind != "cast" or op.result in read]
         self.changed |= len(kept) < len(self.graph.ops)
         self.graph.ops = kept
+
+
+def _is_plain(value: Value) -> bool:
+    """Stored in whole bytes by scales of tensors or channels. The model's other codes are floats for passes to move
+    about, and own_codes.py finds them again behind these."""
+    return all(isinstance(e, Quant) and e.format != "i4" and not e.group for e in value.type.encodings)
 
 
 def _is_half(value: Value | None) -> bool:

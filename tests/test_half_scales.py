@@ -282,6 +282,65 @@ def test_weights_alone_are_codes_of_a_model_in_halves(target: str, tmp_path: Pat
     assert receipt["verification"]["against_model"]["signal_to_noise_db"]["y"] > 60  # halves alone leave as much
 
 
+CODES = {
+    "int4": (TensorProto.INT4, -8, 7, 32, None), "uint4": (TensorProto.UINT4, 0, 15, 32, 8),
+    "int4 channels": (TensorProto.INT4, -8, 7, 0, None), "uint4 channels": (TensorProto.UINT4, 0, 15, 0, 5),
+    "int8": (TensorProto.INT8, -128, 127, 32, None), "uint8": (TensorProto.UINT8, 0, 255, 16, 128),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("target", ["host", "coreml"])
+@pytest.mark.parametrize("name", CODES)
+def test_weights_in_blocks_stay_codes(name: str, target: str, tmp_path: Path) -> None:
+    """By halves a block of products, or a channel; the transpose in front of the product moves them."""
+    code, low, high, block, zero = CODES[name]
+    rng = np.random.default_rng(6)
+    shape, scales = (96, 64), (96, 64 // block) if block else (96,)
+    weights = rng.integers(low, high + 1, shape)
+    constants = {"w": helper.make_tensor("w", code, shape, weights.ravel()),
+                 "s": rng.uniform(0.01, 0.03, scales).astype(np.float16)}  # fmt: skip
+    names = ["w", "s"]
+    if zero is not None:
+        constants["z"] = helper.make_tensor("z", code, scales, np.full(scales, zero).ravel())
+        names.append("z")
+    blocks = {"axis": 1, "block_size": block} if block else {"axis": 0}
+    nodes = [
+        node("DequantizeLinear", names, ["w1"], **blocks),
+        node("Transpose", ["w1"], ["w2"], perm=[1, 0]),
+        node("MatMul", ["x", "w2"], ["y"]),
+    ]
+    path = written(made(nodes, constants, {"x": (4, 64)}, {"y": HALF}, {"x": HALF}), tmp_path)
+    receipt = edgec.compile(path, target, tmp_path / "out")
+    assert receipt["verification"]["pass"]
+    assert receipt["verification"]["against_model"]["signal_to_noise_db"]["y"] > 60
+    codes = weights.size * (4 if "4" in name else 8) // 8
+    with_scales = codes + (96 if not block else 96 * 64 // block) * 8 + 1024
+    assert (receipt["package"] if target == "coreml" else receipt["memory"])["weights_bytes"] < with_scales
+    x = rng.standard_normal((4, 64)).astype(np.float16)
+    with edgec.load(tmp_path / "out") as session:
+        (found,) = session.run(None, {"x": x})
+    assert signal_to_noise(found, by_onnxruntime(path, {"x": x}, plain=True)[0]) > 60
+
+
+def test_four_bits_beside_bytes_are_multiplied_as_bytes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    constants = {"w": helper.make_tensor("w", TensorProto.INT4, (32, 12), rng.integers(-8, 8, (32, 12)).ravel()),
+                 "ws": rng.uniform(0.01, 0.05, 12).astype(np.float16), "xs": np.float16(0.03), "xz": np.uint8(128),
+                 "ys": np.float16(0.1), "yz": np.uint8(128)}  # fmt: skip
+    nodes = [*rounded("x", "x1", "xs", "xz"), node("DequantizeLinear", ["w", "ws"], ["w1"], axis=1),
+             node("MatMul", ["x1", "w1"], ["y1"]), *rounded("y1", "y", "ys", "yz")]  # fmt: skip
+    path = written(made(nodes, constants, {"x": (5, 32)}, {"y": HALF}, {"x": HALF}), tmp_path)
+    receipt = edgec.compile(path, "host", tmp_path / "out")
+    assert receipt["quantization"]["macs_share"] == 1.0
+    assert receipt["quantization"]["refused"] == []
+    x = rng.standard_normal((5, 32)).astype(np.float16)
+    with edgec.load(tmp_path / "out") as session:
+        (found,) = session.run(None, {"x": x})
+    (right,) = by_onnxruntime(path, {"x": x}, plain=True)
+    assert np.abs(np.rint((found - right) / np.float16(0.1))).max() <= 1
+    assert np.unique(right).size > 20
+
+
 def test_a_package_has_the_encodings_too(tmp_path: Path) -> None:
     nodes, constants = residual()
     nodes += rounded("y2", "y", "ys", "yz")

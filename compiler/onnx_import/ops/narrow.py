@@ -9,6 +9,7 @@ import numpy as np
 from edgec.ir.graph import Value
 from edgec.onnx_import.items import Item
 from edgec.onnx_import.node import Node, Table
+from edgec.onnx_import.ops.halves_of_codes import halves_of_codes
 from edgec.onnx_import.ops.matmul import product
 from edgec.onnx_import.signature import SPELLED
 
@@ -53,8 +54,9 @@ def dequantize_narrow(node: Node, x: Value, by: Value, shift: Value | None, to: 
                     "legal are equal shapes")  # fmt: skip
     node.room(stored.size)
     graph.module.narrow[SPELLED[dtype]] += stored.size
-    real = decoded(stored, scale, zero, *_placed(node, stored.shape, scale))
-    return [node.constant(real, to)]
+    axis, block = _placed(node, stored.shape, scale)
+    coded = halves_of_codes(node, x, scale, zero, axis, block, to)
+    return [coded or node.constant(decoded(stored, scale, zero, axis, block), to)]
 
 
 def _placed(node: Node, shape: tuple[int, ...], scale: Array) -> tuple[int, int]:

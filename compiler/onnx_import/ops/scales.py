@@ -16,6 +16,7 @@ from edgec.ir.encodings import nearest_steps
 from edgec.ir.graph import Value
 from edgec.ir.types import DTYPES, INTEGERS, NARROW_FLOATS, NARROW_INTEGERS, Quant, Type
 from edgec.onnx_import.node import Node
+from edgec.onnx_import.ops.halves_of_codes import halves_of_codes
 
 Array = np.ndarray[Any, Any]
 QUANTISED = ("i8", "u8", "i16", "u16")
@@ -122,6 +123,9 @@ def _dequantised(node: Node, x: Value, given: Scales, to: str) -> Value:
     number = x
     if x.const is not None and x.type.dtype in BYTES:
         node.walk.graph.module.narrow[BYTES[x.type.dtype]] += x.type.size
+        coded = _in_blocks(node, x, given, to)
+        if coded is not None:
+            return coded
     if given.zero is not None and not _is_nothing(node, given.zero):
         zero = fitted(node, given.zero, node.shape(x), given.axis, "zero point")
         if x.type.dtype in (*QUANTISED, *NARROW_INTEGERS):
@@ -130,6 +134,18 @@ def _dequantised(node: Node, x: Value, given: Scales, to: str) -> Value:
             number, zero = node.cast(x, "f32"), node.cast(zero, "f32")
         number = node.op("sub", number, zero)
     return node.cast(node.op("mul", node.cast(number, wide), node.cast(scale, wide)), to)
+
+
+def _in_blocks(node: Node, x: Value, given: Scales, to: str) -> Value | None:
+    """A constant of bytes with constant scales in blocks as encoded halves, where it is one."""
+    graph, rank = node.walk.graph, len(node.shape(x))
+    if given.scale.const is None or len(node.shape(given.scale)) < 2 or (given.zero and given.zero.const is None):
+        return None
+    axis, block = node.axis(given.axis, rank), node.integer("block_size", 0)
+    zero = None if given.zero is None else graph.array(given.zero)
+    if zero is not None and zero.shape != node.shape(given.scale):
+        return None
+    return halves_of_codes(node, x, graph.array(given.scale), zero, axis, block, to)
 
 
 def quantised(node: Node, x: Value, given: Scales, dtype: str, work: str = "f32", saturate: bool = True) -> Value:
