@@ -114,8 +114,9 @@ def settle_package(
         narrowed = Narrowed(graph, samples, meant, HALVES_DB)
     elif encode and not own:
         narrowed = Narrowed(graph, (), meant)
-    elif "widen_quantised" in effects:  # onnxruntime rounds to halves here and there what becomes bytes
-        narrowed = Narrowed(graph, (), SAME_INTEGERS, BYTES_DB)
+    elif "widen_quantised" in effects:  # onnxruntime rounds to halves here and there
+        on_bytes = any(v.type.encodings for op in graph.ops for v in op.results)
+        narrowed = Narrowed(graph, (), SAME_INTEGERS, BYTES_DB) if on_bytes else Narrowed(graph, (), meant)
     return SettledPackage(halves, wide, narrowed, facts)
 
 

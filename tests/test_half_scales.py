@@ -312,6 +312,7 @@ def test_weights_in_blocks_stay_codes(name: str, target: str, tmp_path: Path) ->
     path = written(made(nodes, constants, {"x": (4, 64)}, {"y": HALF}, {"x": HALF}), tmp_path)
     receipt = edgec.compile(path, target, tmp_path / "out")
     assert receipt["verification"]["pass"]
+    assert receipt["verification"]["reference"] == "edgec's interpreter with the same weights"
     assert receipt["verification"]["against_model"]["signal_to_noise_db"]["y"] > 60
     codes = weights.size * (4 if "4" in name else 8) // 8
     with_scales = codes + (96 if not block else 96 * 64 // block) * 8 + 1024

@@ -139,12 +139,12 @@ def _dequantised(node: Node, x: Value, given: Scales, to: str) -> Value:
 def _in_blocks(node: Node, x: Value, given: Scales, to: str) -> Value | None:
     """A constant of bytes with constant scales in blocks as encoded halves, where it is one."""
     graph, rank = node.walk.graph, len(node.shape(x))
-    if given.scale.const is None or len(node.shape(given.scale)) < 2 or (given.zero and given.zero.const is None):
+    if given.scale.const is None or len(node.shape(given.scale)) < 2:
+        return None
+    if given.zero is not None and (given.zero.const is None or node.shape(given.zero) != node.shape(given.scale)):
         return None
     axis, block = node.axis(given.axis, rank), node.integer("block_size", 0)
     zero = None if given.zero is None else graph.array(given.zero)
-    if zero is not None and zero.shape != node.shape(given.scale):
-        return None
     return halves_of_codes(node, x, graph.array(given.scale), zero, axis, block, to)
 
 
@@ -171,9 +171,9 @@ def quantised(node: Node, x: Value, given: Scales, dtype: str, work: str = "f32"
         return node.op("quantize", x, node.reshape(given.scale, ()), start)
     wide = "f32" if work in ("f16", "bf16") else work
     scale_ = node.cast(fitted(node, given.scale, shape, given.axis, given.label), wide)
-    steps = node.cast(node.cast(node.op("div", node.cast(x, wide), scale_), work), wide)
+    steps = node.op("div", node.cast(x, wide), scale_)
     if limits is not None:
-        steps = node.op("round", steps)
+        steps = node.op("round", node.cast(node.cast(steps, work), wide))
     if given.zero is not None and not _is_nothing(node, given.zero):
         steps = node.op("add", steps, node.cast(fitted(node, given.zero, shape, given.axis, "zero point"), wide))
     if limits is None:
