@@ -6,6 +6,7 @@ import math
 
 from edgec.ir.graph import Graph, Op
 from edgec.ir.ops.recurrent import GATES
+from edgec.ir.types import INTEGERS
 
 PRODUCTS_ON_BYTES = ("qconv", "qmatmul", "qattention")
 
@@ -25,6 +26,14 @@ def macs_of(op: Op) -> int:
         steps, batch, _ = op.arg(0).type.dims
         return steps * batch * sum(v.type.size for v in op.inputs[1:3] if v is not None)
     return 0
+
+
+def macs_on_bytes(op: Op) -> int:
+    """Of those, products of bytes."""
+    if op.kind in GATES:
+        (steps, batch, _), r = op.arg(0).type.dims, op.arg(2).type
+        return steps * batch * r.size if r.dtype in INTEGERS else 0
+    return macs_of(op) if op.kind in PRODUCTS_ON_BYTES else 0
 
 
 def macs_share(part: int, whole: int) -> float:
