@@ -42,9 +42,9 @@ SCORE: dict[tuple[bool, bool], tuple[float, float]] = {
     (False, False): (0.46, 10.0), (True, True): (0.09, 2.9), (True, False): (0.31, 2.9),
 }  # fmt: skip
 ENCODED, DECODED = 2.6, 1.8  # an element between floats and bytes
-# A unit of a recurrent state whose range is found and that becomes a byte, a row of them, and a gate unit's sum of bytes
-# that becomes a float, beside requantisation.
-STATE, STATE_ROW, GATE = 4.0, 80.0, 1.5
+# A unit of a recurrent state whose range is found and that becomes a byte, a row of them, a gate unit's sum of bytes that
+# becomes a float (beside what tiles take for requantisation), and a second product a step.
+STATE, STATE_ROW, GATE, SECOND = 4.0, 80.0, 2.1, 150.0
 CAST = 0.7  # and between floats and halves
 # What halves cost in a graph, to what they cost alone, but for Winograd's algorithm: padded copies are twice as large.
 PADDED = 1.2
@@ -108,6 +108,7 @@ def _state(op: Op, isa: Isa, on_bytes: bool) -> float:
     if on_bytes:
         rows = 1 if op.attrs.get("linear_before_reset", True) else 2
         spent += rows * (h * STATE * 4 / isa.lanes + STATE_ROW) + each * GATE * 4 / isa.lanes
+        spent += SECOND if seeing < each else 0.0
     return t * b * d * spent
 
 

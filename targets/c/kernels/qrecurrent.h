@@ -62,8 +62,8 @@ EDGEC_FN void edgec_byte_state_add(const void *part, int inner, const float *fro
                               .n = 0};
   const edgec_qgemm_lines l = {.lines = 1, .pixels = 1, .c_pixel = w->units, .r_pixel = w->units, .k = w->column};
   edgec_qgemm(&t, w->units, &l, w->tiles);
-  edgec_dequantize_rows(s->sums, s->scales + row, s->zeros + row, w->by, w->of, x ? x : w->bias, y, w->units, 0, 1);
-  for (ptrdiff_t j = 0; x && w->bias && j < w->units; j++) y[j] += w->bias[j];
+  edgec_dequantize_row(s->sums, s->scales[row], s->zeros[row], w->by, w->of, x && w->bias ? w->bias : 0, x ? x : w->bias,
+                       y, w->units);
 }
 
 /* As edgec_recurrent. r, r_column and inner_r, inner_column: panels, and bytes of a column of theirs; by, of [gates*h]:
