@@ -9,7 +9,7 @@ from typing import Any
 
 from edgec.ir.graph import Module, Op
 from edgec.ir.macs import macs_of, macs_on_bytes, macs_share, total_macs
-from edgec.ir.ops.recurrent import GATES
+from edgec.ir.ops.recurrent import BYTE_GATES, GATES
 from edgec.ir.verify import verify_module
 from edgec.passes.quantize_matmuls import quantize_matmuls, state_by_constants
 from edgec.targets.c.devices import Device
@@ -18,7 +18,7 @@ from edgec.targets.c.narrow_costs import state_in_floats, state_on_bytes
 REASONS = {
     "STATE_BOUND": "its state is so small that making bytes of it, each step, costs more than products of bytes save",
     "WEIGHTS_AT_RUN_TIME": "it multiplies by what is known at run time only, and constants become bytes",
-    "NO_DYNAMIC_FORM": "with scales found at run time, matmuls by one matrix and recurrent operators have a form on bytes",
+    "NO_DYNAMIC_FORM": "matmuls by a matrix and recurrent operators have forms with scales that are found at run time",
 }
 
 
@@ -31,7 +31,7 @@ def dynamic_int8(module: Module, device: Device, force: bool = False) -> dict[st
     quantize_matmuls(graph, isa.byte, slower)
     verify_module(module, after="quantize_matmuls")
     left = [op for op in graph.ops if macs_of(op) > macs_on_bytes(op)]
-    kept = []
+    kept: list[dict[str, Any]] = []
     for op in left:
         code = _code(op, slower)
         kept.append({"op": op.label, "code": code, "why": REASONS[code]})
@@ -51,5 +51,5 @@ def dynamic_int8(module: Module, device: Device, force: bool = False) -> dict[st
 def _code(op: Op, slower: list[Op]) -> str:
     if op in slower:
         return "STATE_BOUND"
-    weights = op.inputs[1:3] if op.kind in GATES else op.inputs[1:2] if op.kind == "matmul" else []
+    weights = {"matmul": op.inputs[1:2], **dict.fromkeys((*GATES, *BYTE_GATES), op.inputs[1:3])}.get(op.kind, [])
     return "WEIGHTS_AT_RUN_TIME" if any(v is not None and v.const is None for v in weights) else "NO_DYNAMIC_FORM"

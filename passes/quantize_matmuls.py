@@ -9,7 +9,7 @@ So does what the input adds to the gates of an LSTM, GRU or RNN, which is a matm
 adds, but for the operators of `floats`.
 
 %1, … = lstm %0, #w, #r, …            ->   %3 = dequantize_rows … of %0 and all directions of #w
-                                           %4, … = lstm %3, -, #r', …, #scales
+                                           %4, … = qlstm %3, -, #r', …, #scales
 
 Weights are int8 with a scale a result channel. `byte` is how the target stores bytes.
 """
@@ -24,7 +24,7 @@ import numpy as np
 
 from edgec.ir.build import Builder
 from edgec.ir.graph import Graph, Op, Value
-from edgec.ir.ops.recurrent import GATES, MOST_UNITS, STATE_SCALES
+from edgec.ir.ops.recurrent import GATES, MOST_UNITS, SCALES
 from edgec.passes.product_forms import activated
 from edgec.passes.requant import NotInIntegers
 
@@ -48,13 +48,13 @@ def quantize_matmuls(graph: Graph, byte: str = "i8", floats: Collection[Op] = ()
                 del graph.ops[at:]
                 rows.pop(op.arg(0), None)
         elif op.kind in GATES:
-            if state_by_constants(op) and op not in floats:
-                _state(op, b)
-                changed = True
             if _by_constants(op):
                 w = graph.array(op.arg(1))  # [directions, gates of units, k]
                 op.inputs[:2] = [_products(b, op.arg(0), w.reshape(-1, w.shape[-1]), None, rows, byte), None]
                 changed = True
+            if state_by_constants(op) and op not in floats:
+                renamed |= zip(op.results, _with_bytes(op, b), strict=True)
+                continue
         graph.ops.append(op)
     graph.replace_leaving(renamed)
     return changed or bool(renamed)
@@ -77,10 +77,13 @@ def state_by_constants(op: Op) -> bool:
     return r.const is not None and r.type.dtype == "f32" and not r.type.encodings and 0 < r.type.dims[-1] <= MOST_UNITS
 
 
-def _state(op: Op, b: Builder) -> None:
+def _with_bytes(op: Op, b: Builder) -> list[Value]:
+    """The operator with states of bytes."""
+    kind = f"q{op.kind}"
     stored, scale = _bytes_of(b.graph.array(op.arg(2)))  # [directions, gates of units, units]
-    op.inputs += [None] * (STATE_SCALES + 1 - len(op.inputs))
-    op.inputs[2], op.inputs[STATE_SCALES] = b.const(stored), b.const(scale)
+    operands = [*op.inputs, *[None] * (SCALES[kind] - len(op.inputs)), b.const(scale)]
+    operands[2] = b.const(stored)
+    return b.ops(kind, *operands, **op.attrs)
 
 
 def _matmul(op: Op, b: Builder, rows: dict[Value, list[Value]], byte: str) -> Value:

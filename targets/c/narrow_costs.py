@@ -42,8 +42,8 @@ SCORE: dict[tuple[bool, bool], tuple[float, float]] = {
     (False, False): (0.46, 10.0), (True, True): (0.09, 2.9), (True, False): (0.31, 2.9),
 }  # fmt: skip
 ENCODED, DECODED = 2.6, 1.8  # an element between floats and bytes
-# A unit of a recurrent state whose range is found and that becomes a byte, a row of them, a gate unit's sum of bytes that
-# becomes a float (beside what tiles take for requantisation), and a second product a step.
+# A unit of a recurrent state whose range is found and that becomes a byte, a row of them, a gate unit's sum of bytes
+# that becomes a float (beside what tiles take for requantisation), and a second product a step.
 STATE, STATE_ROW, GATE, SECOND = 4.0, 80.0, 2.1, 150.0
 CAST = 0.7  # and between floats and halves
 # What halves cost in a graph, to what they cost alone, but for Winograd's algorithm: padded copies are twice as large.

@@ -21,18 +21,18 @@ def add(
     net: Network, kind: str, h: int, t: int, b: int, *, most: int = 127, direction: str = "forward",
     bias: bool = True, lens: tuple[int, ...] = (), **attrs: Any,
 ) -> None:  # fmt: skip
-    """One operator with first states; weights of the state are integers up to `most`."""
+    """One of GATES with first states; weights of the state are integers up to `most`."""
     d, each = 2 if direction == "bidirectional" else 1, GATES[kind] * h
     r = net.rng.integers(-most, most + 1, (d, each, h)).astype(np.int8 if most < 128 else np.int16)
     r[0, 0, 0], r[0, -1, -1] = most, -most
     operands = [
         net.floats(t, b, 5), net.const(d, each, 5), net.build.const(r), net.const(d, 2 * each) if bias else None,
         net.source(np.array(lens), "i64") if lens else None, net.floats(d, b, h),
-        net.floats(d, b, h) if kind == "lstm" else None, None,
+        *([net.floats(d, b, h), None] if kind == "lstm" else []),
         net.build.const((net.rng.uniform(0.5, 1.5, (d, each)) / (most * h**0.5)).astype(np.float32)),
     ]  # fmt: skip
     made = {"activations": NAMES[kind] * d, "direction": direction, "clip": 0.0, **attrs}
-    net.done(*net.build.ops(kind, *operands, **made))
+    net.done(*net.build.ops(f"q{kind}", *operands, **made))
 
 
 def one_step() -> Network:

@@ -3,8 +3,9 @@
 Operand 1, the input's weights W, may be left out: operand 0 then is the input's part of the gates, x W^T of every
 direction beside each other, [t, b, directions * gates * h].
 
-Where operand 2, the state's weights R, are integers, operand 8 has their scales, a number a gate unit, and the state
-becomes bytes at each step, with a scale for each batch entry or (`together`) one for all entries that go on.
+In qlstm, qgru and qrnn operand 2, the state's weights R, are integers, the last operand has the scale of each gate
+unit, and products with the state are those of bytes: at each step, a state becomes bytes with a scale of its own, or
+(`together`) with one for all states that the step before made.
 """
 
 from __future__ import annotations
@@ -24,11 +25,10 @@ Array = np.ndarray[Any, Any]
 Product = Callable[[Array, int, int], Array]  # of states [b, h] by R's gate units from one to another
 Step = Callable[..., tuple[Array, ...]]
 
-STATE_SCALES = 8  # the operand
-MOST_STATE_WEIGHT = 255  # a byte less a zero point
-MOST_UNITS = 1 << 15  # products in a sum: they fit 32 bits
+MOST_UNITS = 1 << 15  # products of 255 by 255 in a sum: they fit 32 bits
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
-STATE_OPERANDS = {"lstm": 8, "gru": 6, "rnn": 6}  # operands in front of the scales
+BYTE_GATES = {f"q{kind}": gates for kind, gates in GATES.items()}  # of those whose state becomes bytes
+SCALES = {"qlstm": 8, "qgru": 6, "qrnn": 6}  # the operand with the scales
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "Sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "Tanh": np.tanh,
@@ -43,7 +43,16 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
 
 
 def _infer(kind: str) -> Callable[[Sequence[Type | None], Any], list[Type]]:
-    gates, per_direction = GATES[kind], {"lstm": 3, "gru": 2, "rnn": 1}[kind]
+    on_bytes = kind in BYTE_GATES
+    gates = (GATES | BYTE_GATES)[kind]
+    per_direction = {4: 3, 3: 2, 1: 1}[gates]
+
+    def check_bytes(types: Sequence[Type | None], x: Type, r: Type, units: tuple[int, int]) -> None:
+        scales = operand(types, SCALES[kind], kind)
+        if r.dtype not in ("i8", "i16") or scales != Type("f32", units):
+            raise IRError(f"{kind}: R {r} and its scales {scales} must be i8 or i16, and f32{list(units)}")
+        if x.dtype != "f32" or r.dims[2] > MOST_UNITS:
+            raise IRError(f"{kind} takes f32 and at most {MOST_UNITS} units, not {x} and {r.dims[2]}")
 
     def infer(types: Sequence[Type | None], a: Any) -> list[Type]:
         x, r = operand(types, 0, kind), operand(types, 2, kind)
@@ -59,18 +68,13 @@ def _infer(kind: str) -> Callable[[Sequence[Type | None], Any], list[Type]]:
         wanted: list[tuple[int, ...]] = [
             (t, b, i), (d, gates * h, i), (d, gates * h, h), (d, 2 * gates * h), (b,), (d, b, h), (d, b, h), (d, 3 * h),
         ]  # fmt: skip
-        on_bytes = r.dtype in ("i8", "i16")
+        if on_bytes:
+            check_bytes(types, x, r, (d, gates * h))
+            types = types[: SCALES[kind]]
         for at, (type, shape) in enumerate(zip(types, wanted, strict=False)):
             free = at == 4 or (at == 2 and on_bytes)
             if type is not None and (type.dims != shape or (not free and type.dtype != x.dtype)):
                 raise IRError(f"{kind}: operand {at} is {type} and must be {x.dtype}{list(shape)}")
-        if any(type is not None for type in types[STATE_OPERANDS[kind] : STATE_SCALES]):
-            raise IRError(f"{kind} takes no cell and no peepholes")
-        scales = types[STATE_SCALES] if len(types) > STATE_SCALES else None
-        if scales != (Type("f32", (d, gates * h)) if on_bytes else None):
-            raise IRError(f"{kind} of {r} has scales {scales}; integers, and only they, need f32{[d, gates * h]}")
-        if on_bytes and (x.dtype != "f32" or h > MOST_UNITS):
-            raise IRError(f"{kind} of bytes takes f32 and at most {MOST_UNITS} units, not {x} and {h}")
         if x.dtype not in FLOATS:
             raise IRError(f"{kind} does not take {x.dtype}")
         lens = types[4] if len(types) > 4 else None
@@ -80,7 +84,7 @@ def _infer(kind: str) -> Callable[[Sequence[Type | None], Any], list[Type]]:
         if len(names) != d * per_direction or not set(names) <= set(ACTIVATIONS):
             raise IRError(f"{kind}: activations {names} are not {d * per_direction} of {', '.join(ACTIVATIONS)}")
         last = Type(x.dtype, (d, b, h))
-        return [Type(x.dtype, (t, d, b, h)), *[last] * (2 if kind == "lstm" else 1)]
+        return [Type(x.dtype, (t, d, b, h)), *[last] * (2 if gates == 4 else 1)]
 
     return infer
 
@@ -141,17 +145,17 @@ def _product_of_bytes(r: Array, by: Array, together: bool) -> Product:
 
 
 def _evaluate(kind: str, step: Step) -> Callable[[Sequence[Any], Any], list[Array]]:
-    gates = GATES[kind]
+    gates, on_bytes = (GATES | BYTE_GATES)[kind], kind in BYTE_GATES
 
     def evaluate(v: Sequence[Any], a: Any) -> list[Array]:
         narrow = v[0].dtype
-        full = list(v) + [None] * (9 - len(v))
-        on_bytes = full[STATE_SCALES] is not None
+        given, by = (v[:-1], v[-1]) if on_bytes else (v, None)
+        full = list(given) + [None] * (8 - len(given))
         kept = (2, 4) if on_bytes else (4,)
         wide = [
             x if x is None or i in kept or x.dtype.itemsize > 2 else x.astype(np.float32) for i, x in enumerate(full)
         ]
-        x, w, r, bias, lens, h0, c0, peephole, by = wide
+        x, w, r, bias, lens, h0, c0, peephole = wide
         t, b, _ = x.shape
         d, each, n = r.shape
         ends, entries = np.full(b, t) if lens is None else np.minimum(lens, t), np.arange(b)
@@ -167,31 +171,36 @@ def _evaluate(kind: str, step: Step) -> Callable[[Sequence[Any], Any], list[Arra
             c = c0[k] if c0 is not None else cs[k]
             p = peephole[k] if peephole is not None else np.zeros(3 * n, x.dtype)
             backwards = a["direction"] == "reverse" or k == 1
-            by_r = _product_of_bytes(r[k], by[k], a["together"]) if on_bytes else _product(r[k])
+            by_r = _product_of_bytes(r[k], by[k], a["together"]) if by is not None else _product(r[k])
             for count in range(t):
-                goes_on = count < ends
-                alive = goes_on[:, None]
-                at = np.where(goes_on & backwards, ends - 1 - count, count)  # each entry begins at its own end
+                alive = (count < ends)[:, None]
+                at = np.where(alive[:, 0] & backwards, ends - 1 - count, count)  # each entry begins at its own end
                 row = x[at, entries]
                 with np.errstate(all="ignore"):
                     g = (row @ w[k].T if w is not None else row[:, k * each : (k + 1) * each]) + wb
-                    h2, c2 = step(g, np.where(alive, h, 0), c, by_r, rb, p, f, a)
+                    h2, c2 = step(g, np.where((count <= ends)[:, None], h, 0), c, by_r, rb, p, f, a)
                 h, c = np.where(alive, h2, h), np.where(alive, c2, c)
                 ys[at, k, entries] = np.where(alive, h2, 0)
             hs[k], cs[k] = h, c
-        return [y.astype(narrow, copy=False) for y in ([ys, hs, cs] if kind == "lstm" else [ys, hs])]
+        return [y.astype(narrow, copy=False) for y in ([ys, hs, cs] if gates == 4 else [ys, hs])]
 
     return evaluate
 
 
-_ATTRS: dict[str, Any] = {"direction": "forward", "activations": REQUIRED, "clip": 0.0, "together": False}
+_ATTRS: dict[str, Any] = {"direction": "forward", "activations": REQUIRED, "clip": 0.0}
+
+
+def _rows(kind: str, operands: int, step: Step, attrs: dict[str, Any]) -> list[OpRow]:
+    """In floats, and with states of bytes."""
+    q, attrs = f"q{kind}", {**_ATTRS, **attrs}
+    return [
+        OpRow(kind, "recurrent", (3, operands), _infer(kind), _evaluate(kind, step), attrs),
+        OpRow(q, "integer", (operands + 1, operands + 1), _infer(q), _evaluate(q, step), {**attrs, "together": False}),
+    ]
+
 
 ROWS: list[OpRow] = [
-    OpRow(
-        "lstm", "recurrent", (3, 9), _infer("lstm"), _evaluate("lstm", _lstm_step), {**_ATTRS, "input_forget": False}
-    ),
-    OpRow(
-        "gru", "recurrent", (3, 9), _infer("gru"), _evaluate("gru", _gru_step), {**_ATTRS, "linear_before_reset": False}
-    ),
-    OpRow("rnn", "recurrent", (3, 9), _infer("rnn"), _evaluate("rnn", _rnn_step), _ATTRS),
+    *_rows("lstm", 8, _lstm_step, {"input_forget": False}),
+    *_rows("gru", 6, _gru_step, {"linear_before_reset": False}),
+    *_rows("rnn", 6, _rnn_step, {}),
 ]

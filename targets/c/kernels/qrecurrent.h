@@ -21,7 +21,7 @@ typedef struct {
 
 typedef struct {
   edgec_byte_panels of[2];
-  ptrdiff_t h, runs, together; /* together: one scale for all entries that go on */
+  ptrdiff_t h, runs, together; /* together: one scale for all states of the step before */
   edgec_q8 *bytes;             /* [b + 1][h]: of states, and of one row more; read up to 15 bytes behind */
   float *scales, *copy;        /* [b + 1]; [b][h] */
   int32_t *zeros, *sums;       /* [b + 1]; the gates' */
@@ -37,8 +37,8 @@ EDGEC_FN void edgec_byte_state_start(const void *part, const float *states, cons
     return;
   }
   for (ptrdiff_t b = 0; b < d->b; b++) {
-    const int goes_on = step < edgec_steps_of(lens, b, d);
-    for (ptrdiff_t j = b * d->h; j < (b + 1) * d->h; j++) s->copy[j] = goes_on ? states[j] : 0.0f;
+    const int made = step <= edgec_steps_of(lens, b, d);
+    for (ptrdiff_t j = b * d->h; j < (b + 1) * d->h; j++) s->copy[j] = made ? states[j] : 0.0f;
   }
   edgec_quantize_rows(s->copy, s->bytes, s->scales, s->zeros, d->b * d->h, 0, 1);
   for (ptrdiff_t b = 1; b < d->b; b++) s->scales[b] = s->scales[0], s->zeros[b] = s->zeros[0];

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from edgec.ir.graph import Op, Value
-from edgec.ir.ops.recurrent import GATES
+from edgec.ir.ops.integer import terms_of_bytes
+from edgec.ir.ops.recurrent import BYTE_GATES, GATES
 from edgec.plan.plan import Arg, Pointer, Struct
 from edgec.targets.c.lower.context import CTYPES, Lowering, LowerOp, NotLowered
 from edgec.targets.c.lower.matmul import packed_matmul, run_time_matmul
@@ -30,9 +31,6 @@ ACTIVATIONS = (
 )
 
 
-MOST_BYTE = 127  # of a weight in the GEMM of bytes
-
-
 def _at(pointer: Pointer | None, floats: int) -> Pointer | None:
     return None if pointer is None else replace(pointer, offset=pointer.offset + 4 * floats)
 
@@ -42,23 +40,21 @@ def _recurrent(op: Op, ctx: Lowering) -> None:
     x = op.arg(0)
     if x.type.dtype != "f32":
         raise NotLowered(f"{op.kind} of {x.type.dtype} has no kernel")
-    gates = GATES[op.kind]
-    operands: list[Value | None] = [*op.inputs, *[None] * (9 - len(op.inputs))]
-    w, r, bias, lens, h0, c0, p, by = operands[1:]
+    gates = (GATES | BYTE_GATES)[op.kind]
+    given, by = (op.inputs[:-1], op.arg(-1)) if op.kind in BYTE_GATES else (op.inputs, None)
+    operands: list[Value | None] = [*given, *[None] * (8 - len(given))]
+    w, r, bias, lens, h0, c0, p = operands[1:]
     assert r is not None
     t, b, _ = x.type.dims
     d, _, h = r.type.dims
     each = gates * h
-    seeing = 2 * h if op.kind == "gru" else each  # gate units that see the state as it is
+    seeing = 2 * h if gates == 3 else each  # gate units that see the state as it is
     names = a["activations"]
     per = len(names) // d
     pointers = {n: ctx.read(v) if v is not None else None for n, v in (("b", bias), ("h0", h0), ("c0", c0), ("p", p))}
     for k in range(d):
         gx = _at(ctx.read(x), k * each) if w is None else _input_part(ctx, x, w, k)
-        if by is None:
-            state = _state_in_floats(ctx, r, k, seeing)
-        else:
-            state = _state_on_bytes(ctx, op, r, by, k, seeing)
+        state = _in_floats(ctx, r, k, seeing) if by is None else _on_bytes(ctx, op, r, by, k, seeing)
         kinds = [ACTIVATIONS.index(n) for n in names[k * per : (k + 1) * per]] + [1, 1]
         option = a.get("input_forget") or a.get("linear_before_reset")
         fields = {"gates": gates, "t": t, "b": b, "h": h, "y_step": d * b * h,
@@ -71,8 +67,9 @@ def _recurrent(op: Op, ctx: Lowering) -> None:
             state.header, state.function, gx, *state.weights, _at(pointers["b"], k * 2 * each),
             _at(pointers["p"], k * 3 * h), ctx.read(lens, "void") if lens is not None else None,
             _at(pointers["h0"], k * b * h), _at(pointers["c0"], k * b * h), results[0], results[1],
-            results[2] if len(results) > 2 else None, *state.room, Struct("edgec_recurrent_shape", tuple(fields.items())),
-            *state.tiles, macs=t * b * each * h, instances=state.instances,
+            results[2] if len(results) > 2 else None, *state.room,
+            Struct("edgec_recurrent_shape", tuple(fields.items())), *state.tiles, macs=t * b * each * h,
+            instances=state.instances,
         )  # fmt: skip
 
 
@@ -88,24 +85,25 @@ class _State:
     instances: tuple[str, ...]
 
 
-def _state_in_floats(ctx: Lowering, r: Value, k: int, seeing: int) -> _State:
+def _in_floats(ctx: Lowering, r: Value, k: int, seeing: int) -> _State:
     _, each, h = r.type.dims
     tiles = [choose_tiles(ctx.element("f32"), 1, n, h) for n in (seeing, each - seeing) if n]
     columns = sum(f.packed_columns(n) for f, n in zip(tiles, (seeing, each - seeing), strict=False))
     return _State(
         "recurrent.h", "edgec_recurrent", (_recurrence(ctx, r, k, tiles, seeing),),
-        (ctx.temp(4 * (each + 2 * h + columns), "float"),), (tiles[0].struct(), tiles[1].struct() if tiles[1:] else None),
+        (ctx.temp(4 * (each + 2 * h + columns), "float"),),
+        (tiles[0].struct(), tiles[1].struct() if tiles[1:] else None),
         tuple(i for f in tiles for i in f.instances()),
     )  # fmt: skip
 
 
-def _state_on_bytes(ctx: Lowering, op: Op, r: Value, by: Value, k: int, seeing: int) -> _State:
+def _on_bytes(ctx: Lowering, op: Op, r: Value, by: Value, k: int, seeing: int) -> _State:
     if r.const is None or by.const is None:
         raise NotLowered(f"{op.kind} with bytes needs weights that are known at compile time")
     _, b, _ = op.arg(0).type.dims
     weights = ctx.graph.array(r)[k].astype(np.int32)
     each, h = weights.shape
-    runs = runs_of(weights)
+    runs = np.stack(terms_of_bytes(weights))
     parts = [(0, seeing), (seeing, each)] if seeing < each else [(0, each)]
     chosen = [choose_qtiles(ctx.isa, 1, end - first, h, 1, len(runs), "sums") for first, end in parts]
     panels: list[Arg] = []
@@ -125,15 +123,6 @@ def _state_on_bytes(ctx: Lowering, op: Op, r: Value, by: Value, k: int, seeing: 
         (structs[0], structs[1] if structs[1:] else None),
         (laid_out(ctx.isa), *(i for f in chosen for i in f.instances())),
     )  # fmt: skip
-
-
-def runs_of(weights: np.ndarray) -> np.ndarray:
-    """Weights as a sum of as few as can be that the GEMM of bytes takes, [run][…]."""
-    runs, rest = [], weights.astype(np.int32)
-    while not runs or np.any(rest):
-        runs.append(np.clip(rest, -MOST_BYTE, MOST_BYTE))
-        rest = rest - runs[-1]
-    return np.stack(runs)
 
 
 def _input_part(ctx: Lowering, x: Value, w: Value, k: int) -> Pointer:
@@ -168,4 +157,4 @@ def _recurrence(ctx: Lowering, r: Value, k: int, tiles: list[Tiles], seeing: int
     return replace(to, write=False)
 
 
-RECURRENT: dict[str, LowerOp] = dict.fromkeys(GATES, _recurrent)
+RECURRENT: dict[str, LowerOp] = dict.fromkeys((*GATES, *BYTE_GATES), _recurrent)
