@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgec.ir.graph import Graph, Module, Op, Value
-from edgec.ir.macs import macs_on_bytes, macs_share, total_macs
+from edgec.ir.macs import macs_of, macs_on_bytes, macs_share, total_macs
 from edgec.ir.types import FLOATS
 from edgec.ir.verify import verify_module
 from edgec.own_codes import bytes_of_codes, count_bytes, keep_codes
@@ -94,8 +94,9 @@ def _coded(module: Module) -> dict[str, Any]:
 
 
 def _facts(graph: Graph, precision: str, macs: int) -> dict[str, Any]:
-    """What the receipt says of any graph with products of bytes; `macs` are the model's."""
-    on_bytes = sum(macs_on_bytes(op) for op in graph.ops)
+    """What the receipt says of any graph with products of bytes; `macs` are the model's, and those of weights that are
+    sums of bytes count once."""
+    on_bytes = macs - sum(macs_of(op) - macs_on_bytes(op) for op in graph.ops)
     share = macs_share(on_bytes, macs)
     return {"precision": precision, "calibration": None, "refused": [], "kept_in_floats": [], "layers": [],
             "macs_on_bytes": on_bytes, "macs_share": share}  # fmt: skip

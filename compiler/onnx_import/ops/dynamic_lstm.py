@@ -8,14 +8,12 @@ a product of integers, and the LSTM is left without W.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from edgec.ir.graph import Value
-from edgec.ir.ops.integer import terms_of_bytes
 from edgec.onnx_import.items import Item
 from edgec.onnx_import.node import Node, Table
 from edgec.onnx_import.ops.matmul import product
@@ -105,24 +103,14 @@ def _first_steps(node: Node, x: Value, lens: Value) -> Value:
 
 
 def _input_part(node: Node, x: Value, w: Weights) -> Value:
-    """x W of both directions beside each other, in floats; W is a sum of bytes."""
+    """x W of both directions beside each other, in floats."""
     narrow, scale, zero = dynamic_quantize(inner(node, x))
     assert isinstance(narrow, Value)
     assert isinstance(scale, Value)
     assert isinstance(zero, Value)
-    matrix = np.concatenate(list(w.codes), axis=1)
-    sums: list[Value] = [
-        product(node, centred(node, narrow, zero, None), node.constant(term)) for term in terms_of_bytes(matrix)
-    ]
+    total = product(node, centred(node, narrow, zero, None), node.constant(np.concatenate(list(w.codes), axis=1)))
     step = node.op("mul", scale, node.constant(w.scales.reshape(-1)))
-    return node.op("mul", node.cast(_total(node, sums), "f32"), step)
-
-
-def _total(node: Node, sums: Sequence[Value]) -> Value:
-    total = sums[0]
-    for more in sums[1:]:
-        total = node.op("add", total, more)
-    return total
+    return node.op("mul", node.cast(total, "f32"), step)
 
 
 def _state_weights(node: Node, r: Weights) -> Value:
