@@ -1,7 +1,8 @@
 """LSTM, GRU and RNN over a sequence, with ONNX's gate orders (iofc, zrh) and lengths per batch entry.
 
 Operand 1, the input's weights W, may be left out: operand 0 then is the input's part of the gates, x W^T of every
-direction beside each other, [t, b, directions * gates * h].
+direction beside each other, [t, b, directions * gates * h]. The last state of an entry of length 0 is zeros, whatever
+its first one is, as onnxruntime has it.
 
 In qlstm, qgru and qrnn operand 2, the state's weights R, are integers, the last operand has the scale of each gate
 unit, and products with the state are those of bytes: at each step, a state becomes bytes with a scale of its own, or
@@ -181,7 +182,7 @@ def _evaluate(kind: str, step: Step) -> Callable[[Sequence[Any], Any], list[Arra
                     h2, c2 = step(g, np.where((count <= ends)[:, None], h, 0), c, by_r, rb, p, f, a)
                 h, c = np.where(alive, h2, h), np.where(alive, c2, c)
                 ys[at, k, entries] = np.where(alive, h2, 0)
-            hs[k], cs[k] = h, c
+            hs[k], cs[k] = (np.where((ends > 0)[:, None], last, 0) for last in (h, c))
         return [y.astype(narrow, copy=False) for y in ([ys, hs, cs] if gates == 4 else [ys, hs])]
 
     return evaluate

@@ -77,7 +77,7 @@ EDGEC_FN void edgec_recurrent_bias(const float *bias, float *to, ptrdiff_t colum
 
 /* gx [t][b] rows of [gates*h]; bias: input then recurrent [2*gates*h], or null; p: LSTM peepholes [3*h] (i, o, f), or
    null; h0, c0 [b][h] or null; y: step 0 of [t] steps of [b][h]; hn, cn [b][h]: the last state (cn is LSTM's alone); work:
-   (gates + 2) * h floats. Backwards, each entry begins at its own end. */
+   (gates + 2) * h floats. Backwards, each entry begins at its own end. The last state of an entry without steps is zeros. */
 EDGEC_INLINE void edgec_recurrent_steps(const float *gx, const float *bias, const float *p, const void *lens,
                                         const float *h0, const float *c0, float *y, float *hn, float *cn, float *work,
                                         const edgec_recurrent_shape *d, edgec_state_start *start, edgec_state_add *add,
@@ -125,6 +125,11 @@ EDGEC_INLINE void edgec_recurrent_steps(const float *gx, const float *bias, cons
       }
       for (ptrdiff_t j = 0; j < n; j++) out[j] = h[j];
     }
+  }
+  for (ptrdiff_t b = 0; lens && b < d->b; b++) {
+    if (edgec_steps_of(lens, b, d) > 0) continue;
+    for (ptrdiff_t j = b * n; j < (b + 1) * n; j++) hn[j] = 0.0f;
+    for (ptrdiff_t j = b * n; d->gates == 4 && j < (b + 1) * n; j++) cn[j] = 0.0f;
   }
 }
 
