@@ -1,30 +1,55 @@
 """`--precision int8-dynamic`: matmuls by constant weights on bytes, with scales that each row finds at run time; so is
-what the input adds to the gates of recurrent operators."""
+what inputs and states add to the gates of recurrent operators, states where that is predicted to be faster or `force`.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import Any
 
-from edgec.ir.graph import Module
-from edgec.ir.macs import macs_of, macs_share, total_macs
+from edgec.ir.graph import Module, Op
+from edgec.ir.macs import macs_of, macs_on_bytes, macs_share, total_macs
+from edgec.ir.ops.recurrent import BYTE_GATES, GATES
 from edgec.ir.verify import verify_module
-from edgec.passes.quantize_matmuls import quantize_matmuls
+from edgec.passes.quantize_matmuls import quantize_matmuls, state_by_constants
 from edgec.targets.c.devices import Device
+from edgec.targets.c.narrow_costs import state_in_floats, state_on_bytes
+
+REASONS = {
+    "STATE_BOUND": "its state is so small that making bytes of it, each step, costs more than products of bytes save",
+    "WEIGHTS_AT_RUN_TIME": "it multiplies by what is known at run time only, and constants become bytes",
+    "NO_DYNAMIC_FORM": "matmuls by a matrix and recurrent operators have forms with scales that are found at run time",
+}
 
 
-def dynamic_int8(module: Module, device: Device) -> dict[str, Any]:
+def dynamic_int8(module: Module, device: Device, force: bool = False) -> dict[str, Any]:
     """Changes the module's graph, which stands behind all passes; what the receipt says of it. No data is needed."""
     (graph,) = module.entries.values()
-    macs = total_macs(graph)
-    quantize_matmuls(graph, device.isa.byte)
+    macs, isa = total_macs(graph), device.isa
+    predicted = {op: (state_in_floats(op, isa), state_on_bytes(op, isa)) for op in graph.ops if state_by_constants(op)}
+    slower = [op for op, (wide, narrow) in predicted.items() if narrow >= wide and not force]
+    quantize_matmuls(graph, isa.byte, slower)
     verify_module(module, after="quantize_matmuls")
-    on_bytes = [op for op in graph.ops if op.kind == "qmatmul"]
+    left = [op for op in graph.ops if macs_of(op) > macs_on_bytes(op)]
+    kept: list[dict[str, Any]] = []
+    for op in left:
+        code = _code(op, slower)
+        kept.append({"op": op.label, "code": code, "why": REASONS[code]})
+        if op in slower:
+            wide, narrow = predicted[op]
+            kept[-1] |= {"instructions_in_floats": round(wide), "instructions_on_bytes": round(narrow)}
     return {
         "precision": "int8-dynamic",
         "calibration": None,
-        "operators_on_bytes": len(on_bytes),
-        "multiply_adds_in_floats": dict(sorted(Counter(op.kind for op in graph.ops if op.kind != "qmatmul" and
-                                                       macs_of(op)).items())),
-        "macs_share": macs_share(sum(macs_of(op) for op in on_bytes), macs),
-    }  # fmt: skip
+        "operators_on_bytes": sum(macs_on_bytes(op) > 0 for op in graph.ops),
+        "multiply_adds_in_floats": dict(sorted(Counter(op.kind for op in left).items())),
+        "kept_in_floats": kept,
+        "macs_share": macs_share(sum(macs_on_bytes(op) for op in graph.ops), macs),
+    }
+
+
+def _code(op: Op, slower: list[Op]) -> str:
+    if op in slower:
+        return "STATE_BOUND"
+    weights = {"matmul": op.inputs[1:2], **dict.fromkeys((*GATES, *BYTE_GATES), op.inputs[1:3])}.get(op.kind, [])
+    return "WEIGHTS_AT_RUN_TIME" if any(v is not None and v.const is None for v in weights) else "NO_DYNAMIC_FORM"

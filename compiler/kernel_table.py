@@ -44,11 +44,18 @@ _ATTRS: dict[str, dict[str, Any]] = {
     )},
     **{kind: {"direction": "forward", "activations": names} for kind, names in (
         ("lstm", ("Sigmoid", "Tanh", "Tanh")), ("gru", ("Sigmoid", "Tanh")), ("rnn", ("Tanh",)),
+        ("qlstm", ("Sigmoid", "Tanh", "Tanh")), ("qgru", ("Sigmoid", "Tanh")), ("qrnn", ("Tanh",)),
     )},
 }  # fmt: skip
 _IMAGE: Operand = ("*", (1, 2, 5, 5))
 _STEPS: Operand = ("*", (3, 1, 5))
 _OPERANDS: dict[str, list[Operand]] = {
+    "qlstm": [_STEPS, ("f32", (1, 16, 5)), ("i8", (1, 16, 4)), ("f32", (1, 32)), ("i64", (1,)), ("f32", (1, 1, 4)),
+              ("f32", (1, 1, 4)), ("f32", (1, 12)), ("f32", (1, 16))],
+    "qgru": [_STEPS, ("f32", (1, 12, 5)), ("i8", (1, 12, 4)), ("f32", (1, 24)), ("i64", (1,)), ("f32", (1, 1, 4)),
+             ("f32", (1, 12))],
+    "qrnn": [_STEPS, ("f32", (1, 4, 5)), ("i8", (1, 4, 4)), ("f32", (1, 8)), ("i64", (1,)), ("f32", (1, 1, 4)),
+             ("f32", (1, 4))],
     "where": [("bool", (4, 6)), *_MATRIX, *_MATRIX], "matmul": [*_MATRIX, ("*", (6, 3))], "concat": _MATRIX,
     "conv": [_IMAGE, ("*", (3, 2, 2, 2))], "conv_transpose": [_IMAGE, ("*", (2, 3, 2, 2))],
     "max_pool": [_IMAGE], "avg_pool": [_IMAGE], "attention": [("*", (1, 2, 3, 4))] * 3,
@@ -64,7 +71,8 @@ _OPERANDS: dict[str, list[Operand]] = {
     "dequantize_rows": [*_MATRIX, ("f32", (4, 1)), ("i32", (4, 1)), ("f32", (6,)), ("i32", (6,))],
 }  # fmt: skip
 # operands that may be unknown when an op is compiled, of those with fewer than all
-_UNKNOWN = {"qconv": 1, "qmatmul": 1, "qnorm": 1, "qprelu": 1, "qsoftmax": 1, "qattention": 3}
+_UNKNOWN = {"qconv": 1, "qmatmul": 1, "qnorm": 1, "qprelu": 1, "qsoftmax": 1, "qattention": 3, "qlstm": 2,
+            "qgru": 2, "qrnn": 2}  # fmt: skip
 _ROWS = ("qnorm", "qprelu", "qsoftmax", "qattention")
 # ops on quantised values, which are of one kind of bytes on each target
 _ONE_BYTE = ("qconv", "qmatmul", "qadd", "qmul", "qsum", "qsum_pool", "qresize", *_ROWS)

@@ -13,6 +13,7 @@ import numpy as np
 
 from edgec.ir import interp
 from edgec.ir.graph import Graph
+from edgec.ir.ops.recurrent import BYTE_GATES
 from edgec.islands import Open, has_halves, island_ends, islands_of
 from edgec.paired import signal_to_noise
 from edgec.receipt import compare
@@ -52,7 +53,10 @@ class Narrowed:
 
 
 def on_integers(graph: Graph, samples: Sequence[Mapping[str, Array]]) -> Narrowed:
-    """Bit for bit, but for floats and what becomes of them (edgec.islands); halves are judged as such."""
+    """Bit for bit, but for floats and what becomes of them (edgec.islands); halves are judged as such, and so are
+    recurrent operators where the last bit of a state may decide a byte."""
+    if any(op.kind in BYTE_GATES for op in graph.ops):
+        return Narrowed(graph, samples, SAME_INTEGERS, BYTES_DB)
     return Narrowed(graph, samples, SAME_INTEGERS, HALVES_DB if has_halves(graph) else math.inf)
 
 

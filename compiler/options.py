@@ -87,9 +87,10 @@ def check_options(options: BuildOptions, family: str) -> None:
         raise UsageError(f"--calib gives samples to {', '.join(CALIBRATED)}: give --precision with one of them")
     if options.observer != "auto" and options.precision not in OBSERVED:
         raise UsageError(f"--observer finds ranges for {', '.join(OBSERVED)}: give --precision with one of them")
-    for name, is_given in (("--integers-only", options.whole), ("--force", options.force and family != "coreml")):
-        if is_given and options.precision != "int8":
-            raise UsageError(f"{name} is for operators on bytes: give --precision int8 with it")
+    if options.whole and options.precision != "int8":
+        raise UsageError("--integers-only is for operators on bytes: give --precision int8 with it")
+    if options.force and family != "coreml" and options.precision not in ("int8", "int8-dynamic"):
+        raise UsageError("--force is for operators on bytes: give --precision int8 or int8-dynamic with it")
     if options.low_rank and options.precision not in LOW_RANK:
         raise UsageError(f"--low-rank is for {', '.join(LOW_RANK)}: give --precision with one of them")
     if not 0 <= options.low_rank <= MOST_RANK:

@@ -75,7 +75,7 @@ def settle(
         return _coded_weights(module, options, images, progress)
     if options.precision == "int8-dynamic":
         effects = run_pipeline(module, CPU_FLOAT)
-        return Settled(effects, {"quantization": dynamic_int8(module, device)}, on_rows(graph))
+        return Settled(effects, {"quantization": dynamic_int8(module, device, options.force)}, on_rows(graph))
     data = _calibration(module, options, images, progress)
     data.check_varied()
     if options.precision in FORMATS:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgec.ir.graph import Graph, Module, Op, Value
-from edgec.ir.macs import macs_of, macs_share, total_macs
+from edgec.ir.macs import macs_of, macs_on_bytes, macs_share, total_macs
 from edgec.ir.types import FLOATS
 from edgec.ir.verify import verify_module
 from edgec.own_codes import bytes_of_codes, count_bytes, keep_codes
@@ -27,7 +27,6 @@ from edgec.targets.c.devices import Device
 PRECISION = "int8, the model's own"
 WIDE = "16 bits, the model's own"  # products are those of floats
 DYNAMIC = "int8, dynamic, the model's own"
-_PRODUCTS = ("qconv", "qmatmul")
 _NAMING = ("encode", "quantize", "dequantize")
 
 
@@ -55,7 +54,7 @@ def _by_scales_at_run_time(
     macs = total_macs(graph)
     run_pipeline(module, (f"lower_integer_matmul{{byte={device.isa.byte}}}", "remove_dead_code"))
     left = Counter(op.kind for op in graph.ops if op.kind in ("conv", "matmul"))
-    products = sum(op.kind in _PRODUCTS for op in graph.ops)
+    products = sum(macs_on_bytes(op) > 0 for op in graph.ops)
     return effects, {**_facts(graph, DYNAMIC, macs), "operators_on_bytes": products,
                      "operators_in_floats": {}, "operators_in_plain_integers": dict(sorted(left.items())),
                      **_coded(module)}  # fmt: skip
@@ -95,8 +94,9 @@ def _coded(module: Module) -> dict[str, Any]:
 
 
 def _facts(graph: Graph, precision: str, macs: int) -> dict[str, Any]:
-    """What the receipt says of any graph with products of bytes; `macs` are the model's."""
-    on_bytes = sum(macs_of(op) for op in graph.ops if op.kind in _PRODUCTS)
+    """What the receipt says of any graph with products of bytes; `macs` are the model's, and those of weights that are
+    sums of bytes count once."""
+    on_bytes = macs - sum(macs_of(op) - macs_on_bytes(op) for op in graph.ops)
     share = macs_share(on_bytes, macs)
     return {"precision": precision, "calibration": None, "refused": [], "kept_in_floats": [], "layers": [],
             "macs_on_bytes": on_bytes, "macs_share": share}  # fmt: skip

@@ -105,12 +105,13 @@ def quantization_lines(q: Facts) -> Iterator[str]:
     data = q["calibration"]
     if "multiply_adds_in_floats" in q:
         yield (
-            f"  {q['precision']}: {q['operators_on_bytes']} matmuls with {q['macs_share']:.1%} of the multiply-adds "
+            f"  {q['precision']}: {q['operators_on_bytes']} products with {q['macs_share']:.1%} of the multiply-adds "
             "work on bytes, with scales found at run time"
         )
         kept = ", ".join(f"{n} {kind}" for kind, n in q["multiply_adds_in_floats"].items())
         if kept:
             yield f"  in floats: {kept}"
+        yield from _kept(q)
         return
     if "weights" in q:
         yield from _coded_weights(q)
@@ -143,14 +144,18 @@ def quantization_lines(q: Facts) -> Iterator[str]:
     plain = ", ".join(f"{n} {kind}" for kind, n in q.get("operators_in_plain_integers", {}).items())
     if plain:
         yield f"  in plain loops: {plain}"
-    for (code, why), count in Counter((row["code"], row["why"]) for row in q["kept_in_floats"]).most_common():
-        yield f"  not on bytes: {code}: {count}, {why}"
+    yield from _kept(q)
     for (code, why), count in Counter((row["code"], row["why"]) for row in q["refused"]).most_common():
         yield f"  in floats between bytes: {code}: {count}, {why}"
     known = [layer for layer in q["layers"] if layer["signal_to_noise_db"] is not None]
     if known:
         worst = min(known, key=lambda layer: float(layer["signal_to_noise_db"]))
         yield f"  noisiest operator: {worst['op']}, {worst['signal_to_noise_db']} dB"
+
+
+def _kept(q: Facts) -> Iterator[str]:
+    for (code, why), count in Counter((row["code"], row["why"]) for row in q["kept_in_floats"]).most_common():
+        yield f"  not on bytes: {code}: {count}, {why}"
 
 
 def _halves(h: Facts) -> Iterator[str]:

@@ -5,8 +5,9 @@
 %5 = matmul %4, #w                              %7 = sub %5, %6
 
 So are convolutions. Where they pad, the sums of weights differ from pixel to pixel, and are a constant image, if that
-is small; otherwise the bytes are padded with their zero point first. `byte` is how the target stores bytes; those of
-the other kind move by 128, and their zero point with them.
+is small; otherwise the bytes are padded with their zero point first. Weights of u8 less a zero point may go beyond a
+byte, and then are a sum of two or three terms that do not, with a product each. `byte` is how the target stores bytes;
+those of the other kind move by 128, and their zero point with them.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ import numpy as np
 from edgec.ir.build import Builder
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.ops import OPS
+from edgec.ir.ops.integer import terms_of_bytes
 from edgec.passes.lower_requant import turned
 from edgec.passes.sweep import sweep
 
 Array = np.ndarray[Any, Any]
-LARGEST = 127
+LARGEST = 255  # of a weight: a byte less another
 MOST = 1 << 18  # sums of weights of a convolution that pads
 MOVES = ("reshape", "transpose")
 BYTES = ("i8", "u8")
@@ -42,7 +44,8 @@ def _lowered(graph: Graph, b: Builder, op: Op, byte: str) -> Value | None:
     if source is None or w is None or any(v is not None for v in op.inputs[2:]) or op.attrs["act"]:
         return None
     x, zero = source
-    if w.min(initial=0) < -LARGEST or w.max(initial=0) > LARGEST or w[0].size * 255 * LARGEST > np.iinfo(np.int32).max:
+    largest = max(int(w.max(initial=0)), -int(w.min(initial=0)))
+    if largest > LARGEST or w[0].size * 255 * max(largest, 127) > np.iinfo(np.int32).max:
         return None
     moved = {("u8", "i8"): 128, ("i8", "u8"): -128}.get((x.type.dtype, byte), 0)
     attrs: Any = dict(op.attrs)
@@ -57,15 +60,22 @@ def _lowered(graph: Graph, b: Builder, op: Op, byte: str) -> Value | None:
         made = _padded(b, made, turned(b, own, byte), attrs["pads"])
         attrs["pads"] = (0, 0, 0, 0)
     columns = _sums(op, w, attrs)
-    if op.kind == "matmul":
-        y = b.op("qmatmul", made, b.const(w.astype(np.int8)))
-    else:
-        names = ("strides", "pads", "dilations", "groups", "layout")
-        y = b.op("qconv", made, b.const(w.astype(np.int8)), **{n: attrs[n] for n in names})
+    y = _products(b, op.kind, made, w, attrs)
     if zero is None:
         return b.op("add", y, b.const(moved * columns)) if moved else y
     less = b.op("sub", zero, b.const(moved, "i32")) if moved else zero
     return b.op("sub", y, b.op("mul", less, b.const(columns)))
+
+
+def _products(b: Builder, kind: str, x: Value, w: Array, attrs: Any) -> Value:
+    """Of bytes by weights, a term of these at a time."""
+    names = ("strides", "pads", "dilations", "groups", "layout") if kind == "conv" else ()
+    total: Value | None = None
+    for term in terms_of_bytes(w):
+        y = b.op(f"q{kind}", x, b.const(term.astype(np.int8)), **{n: attrs[n] for n in names})
+        total = y if total is None else b.op("add", total, y)
+    assert total is not None
+    return total
 
 
 def _peeled(value: Value) -> tuple[list[Op], Value]:

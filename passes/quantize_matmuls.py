@@ -5,11 +5,11 @@
                                            %3 = dequantize_rows %2, %s, %z, #scales, #sums, #b
                                            %4 = relu %3
 
-So does what the input adds to the gates of an LSTM, GRU or RNN, which is a matmul over all steps. What the state adds
-comes a row a step, and stays in floats.
+So does what the input adds to the gates of an LSTM, GRU or RNN, which is a matmul over all steps, and what the state
+adds, but for the operators of `floats`.
 
 %1, … = lstm %0, #w, #r, …            ->   %3 = dequantize_rows … of %0 and all directions of #w
-                                           %4, … = lstm %3, -, #r, …
+                                           %4, … = qlstm %3, -, #r', …, #scales
 
 Weights are int8 with a scale a result channel. `byte` is how the target stores bytes.
 """
@@ -17,13 +17,14 @@ Weights are int8 with a scale a result channel. `byte` is how the target stores 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
 from edgec.ir.build import Builder
 from edgec.ir.graph import Graph, Op, Value
-from edgec.ir.ops.recurrent import GATES
+from edgec.ir.ops.recurrent import GATES, MOST_UNITS, SCALES
 from edgec.passes.product_forms import activated
 from edgec.passes.requant import NotInIntegers
 
@@ -31,7 +32,7 @@ Array = np.ndarray[Any, Any]
 LONGEST = 1 << 15  # products in a sum: they fit 32 bits with any zero point
 
 
-def quantize_matmuls(graph: Graph, byte: str = "i8") -> bool:
+def quantize_matmuls(graph: Graph, byte: str = "i8", floats: Collection[Op] = ()) -> bool:
     rows: dict[Value, list[Value]] = {}  # that are quantised already
     renamed: dict[Value, Value] = {}
     changed = False
@@ -46,10 +47,14 @@ def quantize_matmuls(graph: Graph, byte: str = "i8") -> bool:
             except NotInIntegers:  # an activation that has no operator of its own
                 del graph.ops[at:]
                 rows.pop(op.arg(0), None)
-        elif op.kind in GATES and _by_constants(op):
-            w = graph.array(op.arg(1))  # [directions, gates of units, k]
-            op.inputs[:2] = [_products(b, op.arg(0), w.reshape(-1, w.shape[-1]), None, rows, byte), None]
-            changed = True
+        elif op.kind in GATES:
+            if _by_constants(op):
+                w = graph.array(op.arg(1))  # [directions, gates of units, k]
+                op.inputs[:2] = [_products(b, op.arg(0), w.reshape(-1, w.shape[-1]), None, rows, byte), None]
+                changed = True
+            if state_by_constants(op) and op not in floats:
+                renamed |= zip(op.results, _with_bytes(op, b), strict=True)
+                continue
         graph.ops.append(op)
     graph.replace_leaving(renamed)
     return changed or bool(renamed)
@@ -62,6 +67,23 @@ def _by_constants(op: Op) -> bool:
     x = op.arg(0).type
     one = op.kind in GATES or (math.prod(w.type.dims[:-2]) == 1 and x.rank == op.result.type.rank)
     return one and x.is_static and x.dtype == "f32" and 0 < x.dims[-1] <= LONGEST and op.results[0].type.size > 0
+
+
+def state_by_constants(op: Op) -> bool:
+    """A recurrent operator whose products with the state may be those of bytes."""
+    if op.kind not in GATES or op.arg(0).type.dtype != "f32":
+        return False
+    r = op.arg(2)
+    return r.const is not None and r.type.dtype == "f32" and not r.type.encodings and 0 < r.type.dims[-1] <= MOST_UNITS
+
+
+def _with_bytes(op: Op, b: Builder) -> list[Value]:
+    """The operator with states of bytes."""
+    kind = f"q{op.kind}"
+    stored, scale = _bytes_of(b.graph.array(op.arg(2)))  # [directions, gates of units, units]
+    operands = [*op.inputs, *[None] * (SCALES[kind] - len(op.inputs)), b.const(scale)]
+    operands[2] = b.const(stored)
+    return b.ops(kind, *operands, **op.attrs)
 
 
 def _matmul(op: Op, b: Builder, rows: dict[Value, list[Value]], byte: str) -> Value:
@@ -81,16 +103,21 @@ def _products(
     b: Builder, x: Value, w: Array, bias: Array | None, rows: dict[Value, list[Value]], byte: str
 ) -> Value:
     """Of rows of x by weights [n, k]."""
-    weights = w.astype(np.float64)
-    scale = np.abs(weights).max(axis=1) / 127
-    scale = np.where(scale > 0, scale, 1.0).astype(np.float32)
-    stored = np.clip(np.rint(weights / scale[:, None]), -127, 127).astype(np.int8)
+    stored, scale = _bytes_of(w)
     if x not in rows:
         rows[x] = b.ops("quantize_rows", x, to=byte)
     narrow, row_scale, zero = rows[x]
     sums = b.op("qmatmul", narrow, b.const(stored), to=byte, **_whole(byte))
     operands = [scale, stored.sum(axis=1, dtype=np.int32), *([bias] if bias is not None else [])]
     return b.op("dequantize_rows", sums, row_scale, zero, *(b.const(v) for v in operands))
+
+
+def _bytes_of(w: Array) -> tuple[Array, Array]:
+    """Weights [..., k] as int8, and a scale for each row of them."""
+    weights = w.astype(np.float64)
+    scale = np.abs(weights).max(axis=-1) / 127
+    scale = np.where(scale > 0, scale, 1.0).astype(np.float32)
+    return np.clip(np.rint(weights / scale[..., None]), -127, 127).astype(np.int8), scale
 
 
 def _whole(byte: str) -> dict[str, int]:

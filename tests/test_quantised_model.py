@@ -386,11 +386,13 @@ def test_weights_alone_in_bytes_are_codes_of_a_float_model(tmp_path: Path) -> No
     assert receipt["verification"]["reference"].startswith("onnxruntime")
 
 
+@pytest.mark.parametrize("weights", [quantization.QuantType.QInt8, quantization.QuantType.QUInt8])
 @pytest.mark.parametrize("target", ["host", "arm:cortex-a72"])
-def test_dynamic_quantisation_multiplies_bytes(target: str, tmp_path: Path) -> None:
-    """Scales are found at run time: the integers are onnxruntime's, but where a float's last bit decides a byte."""
-    path = tmp_path / "dynamic.onnx"
-    quantization.quantize_dynamic(str(MODEL), str(path), op_types_to_quantize=["MatMul", "Gemm", "Conv"])
+def test_dynamic_quantisation_multiplies_bytes(target: str, weights: quantization.QuantType, tmp_path: Path) -> None:
+    """Scales are found at run time: the integers are onnxruntime's, but where a float's last bit decides a byte. A u8
+    less its zero point may take two bytes."""
+    path, kinds = tmp_path / "dynamic.onnx", ["MatMul", "Gemm", "Conv"]
+    quantization.quantize_dynamic(str(MODEL), str(path), op_types_to_quantize=kinds, weight_type=weights)
     receipt = edgec.compile(path, target, tmp_path / "out", shapes=SHAPES)
     assert receipt["quantization"]["precision"] == "int8, dynamic, the model's own"
     assert receipt["quantization"]["macs_share"] == 1.0

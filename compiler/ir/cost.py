@@ -43,7 +43,7 @@ def work(kind: str, types: Sequence[Type | None], results: Sequence[Type], a: An
         return moved + sum(y.size * d for d in given[0].dims if d > 1)
     if kind == "attention":
         return moved + 2 * math.prod(given[0].dims[:3]) * given[1].dims[2] * given[1].dims[3]
-    if kind in ("lstm", "gru", "rnn"):
+    if kind in ("lstm", "gru", "rnn", "qlstm", "qgru", "qrnn"):
         steps, batch, _ = given[0].dims
         return moved + steps * (STEP + batch * sum(t.size for t in types[1:3] if t is not None))
     return moved * SLOW.get(kind, 1)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from edgec.ir.graph import Graph, Op
-from edgec.ir.ops.recurrent import GATES
+from edgec.ir.ops.recurrent import BYTE_GATES, GATES
 
-PRODUCTS_ON_BYTES = ("qconv", "qmatmul", "qattention")
+PRODUCTS_ON_BYTES = ("qconv", "qmatmul", "qattention", *BYTE_GATES)
 
 
 def macs_of(op: Op) -> int:
@@ -21,10 +21,17 @@ def macs_of(op: Op) -> int:
     if op.kind in ("attention", "qattention"):
         q, k, v = (op.arg(i).type.dims for i in range(3))
         return math.prod(q[:3]) * k[2] * (q[3] + v[3])
-    if op.kind in GATES:
+    if op.kind in GATES or op.kind in BYTE_GATES:
         steps, batch, _ = op.arg(0).type.dims
         return steps * batch * sum(v.type.size for v in op.inputs[1:3] if v is not None)
     return 0
+
+
+def macs_on_bytes(op: Op) -> int:
+    """Of those, products of bytes."""
+    if op.kind in BYTE_GATES and op.inputs[1] is not None:
+        return macs_of(op) - op.arg(0).type.dims[0] * op.arg(0).type.dims[1] * op.arg(1).type.size
+    return macs_of(op) if op.kind in PRODUCTS_ON_BYTES else 0
 
 
 def macs_share(part: int, whole: int) -> float:

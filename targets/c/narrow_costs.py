@@ -42,6 +42,9 @@ SCORE: dict[tuple[bool, bool], tuple[float, float]] = {
     (False, False): (0.46, 10.0), (True, True): (0.09, 2.9), (True, False): (0.31, 2.9),
 }  # fmt: skip
 ENCODED, DECODED = 2.6, 1.8  # an element between floats and bytes
+# A unit of a recurrent state whose range is found and that becomes a byte, a row of them, a gate unit's sum of bytes
+# that becomes a float (beside what tiles take for requantisation), and a second product a step.
+STATE, STATE_ROW, GATE, SECOND = 4.0, 80.0, 2.1, 150.0
 CAST = 0.7  # and between floats and halves
 # What halves cost in a graph, to what they cost alone, but for Winograd's algorithm: padded copies are twice as large.
 PADDED = 1.2
@@ -87,6 +90,26 @@ def _wide(op: Op, isa: Isa, form: Form, size: int) -> float:
 
 def on_bytes(op: Op, isa: Isa) -> float:
     return _cost(op, isa, BYTES) + _weights(op, 1)
+
+
+def state_in_floats(op: Op, isa: Isa) -> float:
+    """What the state of a recurrent operator adds to its gates, in all steps."""
+    return _state(op, isa, False) + PER_BYTE * 4 * op.arg(2).type.size
+
+
+def state_on_bytes(op: Op, isa: Isa) -> float:
+    return _state(op, isa, True) + PER_BYTE * op.arg(2).type.size
+
+
+def _state(op: Op, isa: Isa, on_bytes: bool) -> float:
+    (t, b, _), (d, each, h) = op.arg(0).type.dims, op.arg(2).type.dims
+    seeing = 2 * h if op.kind == "gru" else each
+    spent = sum(_gemm(isa, on_bytes, 1, n, h, 0, 1) for n in (seeing, each - seeing) if n)
+    if on_bytes:
+        rows = 1 if op.attrs.get("linear_before_reset", True) else 2
+        spent += rows * (h * STATE * 4 / isa.lanes + STATE_ROW) + each * GATE * 4 / isa.lanes
+        spent += SECOND if seeing < each else 0.0
+    return t * b * d * spent
 
 
 def encoding(elements: int, isa: Isa) -> float:

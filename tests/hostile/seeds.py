@@ -115,6 +115,23 @@ def recurrent(kind: str, gates: int) -> Callable[[], ModelProto]:
     return make
 
 
+def dynamic_lstm() -> ModelProto:
+    """As onnxruntime's quantize_dynamic writes it: W and R are bytes with inputs first."""
+    rng = np.random.default_rng(3)
+    codes = {n: rng.integers(-127, 128, (2, k, 16)).astype(np.int8) for n, k in (("w", 3), ("r", 4))}
+    scales = {f"{n}s": np.full((2, 16), 0.01, np.float32) for n in codes}
+    zeros = {f"{n}z": np.zeros((2, 16), np.int8) for n in codes}
+    names = ["x", "w", "r", "b", "lens", "", "", "", "ws", "wz", "rs", "rz"]
+    node = helper.make_node("DynamicQuantizeLSTM", names, ["y", "h"], domain="com.microsoft", hidden_size=4,
+                            direction="bidirectional")  # fmt: skip
+    weights = [numpy_helper.from_array(a, n) for n, a in {**codes, **scales, **zeros}.items()]
+    lens = numpy_helper.from_array(np.array([4], np.int32), "lens")
+    outputs = [info("y", 6, 2, 1, 4), info("h", 2, 1, 4)]
+    made = model([node], [info("x", 6, 1, 3)], outputs, [*weights, lens, floats("b", 2, 32)])
+    made.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    return made
+
+
 def quantized() -> ModelProto:
     nodes = [
         helper.make_node("QuantizeLinear", ["x", "sx", "zx"], ["xq"]),
@@ -245,6 +262,7 @@ def functions() -> ModelProto:
 MADE: dict[str, Callable[[], ModelProto]] = {
     "attention": attention,
     "branches": branches,
+    "dynamic_lstm": dynamic_lstm,
     "few_bits": few_bits,
     "functions": functions,
     "gru": recurrent("GRU", 3),

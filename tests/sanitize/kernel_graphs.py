@@ -17,6 +17,7 @@ import test_integer_rows
 import test_q4gemm
 import test_qconv
 import test_qdepthwise
+import test_recurrent_bytes
 from compiled import assert_close
 from network import Array, Network
 from test_blocks import cut, network, sliced_image, sliced_tokens, squeeze_excite, transformer, upwards
@@ -285,6 +286,7 @@ GRAPHS: dict[str, Callable[[], Net]] = {
     "depthwise_of_bytes": lambda: of_bytes(test_qdepthwise.network),
     "weights_of_four_bits": lambda: of_bytes(test_q4gemm.network),
     "rows_with_scales": lambda: of_bytes(test_dynamic.network),
+    "states_of_bytes": lambda: of_bytes(lambda _: test_recurrent_bytes.one_step()),
     "coded_weights": lambda: of_bytes(lambda _: test_coded.network("i4")),
     "coded_weights_with_zero_points": lambda: of_bytes(lambda _: test_coded.network("i4z")),
     "weights_of_8_bit_floats": lambda: of_bytes(lambda _: test_coded.network("e4m3")),

@@ -27,17 +27,21 @@ def _infer_quantize(types: Sequence[Type | None], a: Any) -> list[Type]:
 
 
 def _evaluate_quantize(v: Sequence[Any], a: Any) -> list[Array]:
+    return rows_as_bytes(v[0], a["to"])
+
+
+def rows_as_bytes(x: Array, to: str) -> list[Array]:
     """Bytes, scale and zero point of each row: the range from its least to its largest number, with 0 in it. A NaN
     counts as 0; a row with an infinity has an infinite scale."""
-    number = np.where(np.isnan(v[0]), np.float32(0), v[0])
+    number = np.where(np.isnan(x), np.float32(0), x)
     lo, hi = (f(number, axis=-1, keepdims=True, initial=np.float32(0)) for f in (np.min, np.max))
     with np.errstate(all="ignore"):
         scale = (hi - lo) / np.float32(255)
         scale = np.where(scale == 0, np.float32(1), scale).astype(np.float32)
         steps = nearest_steps(-lo, scale, np.zeros((), np.uint8)).astype(np.int32)
-    dtype = DTYPES[a["to"]]
+    dtype = DTYPES[to]
     zero = steps + np.iinfo(dtype).min
-    return [nearest_steps(v[0], scale, zero.astype(dtype)), scale, zero.astype(np.int32)]
+    return [nearest_steps(x, scale, zero.astype(dtype)), scale, zero.astype(np.int32)]
 
 
 def _infer_dequantize(types: Sequence[Type | None], a: Any) -> list[Type]:

@@ -43,6 +43,7 @@ SHIFTS = (17, 31)  # least and largest s
 ACC = np.iinfo(np.int32)
 GROUP = 32  # weights of four bits that share a multiplier
 TOP_OF_FOUR, MOST_TIMES = 7, 17
+MOST_WEIGHT = 127
 
 
 def requantised(acc: Array, m: Any, s: Any, a: Any) -> Array:
@@ -50,6 +51,16 @@ def requantised(acc: Array, m: Any, s: Any, a: Any) -> Array:
     m, s = np.asarray(m, np.int64), np.asarray(s, np.int64)
     scaled = (acc.astype(np.int64) * m + (np.int64(1) << (s - 1))) >> s
     return np.asarray(np.clip(scaled + MIDDLE[a["to"]], a["lo"], a["hi"]).astype(DTYPES[a["to"]]))
+
+
+def terms_of_bytes(weights: Array) -> list[Array]:
+    """Weights that go beyond a byte as a sum of as few as can be that do not, i32 all."""
+    terms: list[Array] = []
+    rest = weights.astype(np.int32)
+    while not terms or np.any(rest):
+        terms.append(np.clip(rest, -MOST_WEIGHT, MOST_WEIGHT))
+        rest = rest - terms[-1]
+    return terms
 
 
 def _byte(types: Sequence[Type | None], i: int, kind: str) -> Type:

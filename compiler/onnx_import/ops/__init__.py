@@ -7,6 +7,7 @@ from edgec.onnx_import.ops.attention import ATTENTION
 from edgec.onnx_import.ops.control import CONTROL
 from edgec.onnx_import.ops.conv import CONV
 from edgec.onnx_import.ops.cut import CUT
+from edgec.onnx_import.ops.dynamic_lstm import DYNAMIC_LSTM
 from edgec.onnx_import.ops.elementwise import ELEMENTWISE
 from edgec.onnx_import.ops.gather_quantized import GATHER_QUANTIZED
 from edgec.onnx_import.ops.grams import GRAMS
@@ -32,6 +33,7 @@ TABLE: Table = {
     **CONTROL,
     **CONV,
     **CUT,
+    **DYNAMIC_LSTM,
     **ELEMENTWISE,
     **GATHER_QUANTIZED,
     **GRAMS,

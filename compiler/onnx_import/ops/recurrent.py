@@ -15,9 +15,9 @@ BETAS = {"HardSigmoid": 0.5}
 KNOWN = ("Sigmoid", "Tanh", "Relu", "LeakyRelu", "ThresholdedRelu", "HardSigmoid", "Elu", "Softsign", "Softplus")
 
 
-def activations_of(node: Node, directions: int) -> tuple[str, ...]:
-    """Activation names in ONNX spelling, one set per direction."""
-    default = DEFAULTS[node.op_type] * directions
+def activations_of(node: Node, kind: str, directions: int) -> tuple[str, ...]:
+    """Activation names in ONNX spelling, one set per direction; `kind` is one of DEFAULTS."""
+    default = DEFAULTS[kind] * directions
     given = node.texts("activations") or default
     spelled = {name.lower(): name for name in KNOWN}
     unknown = [name for name in given if name.lower() not in spelled]
@@ -60,7 +60,8 @@ def recurrent(node: Node) -> list[Item]:
         attrs["linear_before_reset"] = node.flag("linear_before_reset")
     while operands[-1] is None:
         operands.pop()
-    results = node.ops(kind, *operands, direction=direction, activations=activations_of(node, directions), **attrs)
+    names = activations_of(node, node.op_type, directions)
+    results = node.ops(kind, *operands, direction=direction, activations=names, **attrs)
     if batch_first:
         return [node.transpose(v, (2, 0, 1, 3) if i == 0 else (1, 0, 2)) for i, v in enumerate(results)]
     return list(results)

@@ -1,20 +1,23 @@
 """LSTM, GRU and RNN: the input's part of all steps as one matmul a direction, where it is not there already, then the
-recurrence (recurrent.h)."""
+recurrence, in floats (recurrent.h) or with the state as bytes (qrecurrent.h)."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from edgec.ir.graph import Op, Value
-from edgec.plan.plan import Pointer, Struct
-from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered
+from edgec.ir.ops.integer import terms_of_bytes
+from edgec.ir.ops.recurrent import BYTE_GATES, GATES
+from edgec.plan.plan import Arg, Pointer, Struct
+from edgec.targets.c.lower.context import CTYPES, Lowering, LowerOp, NotLowered
 from edgec.targets.c.lower.matmul import packed_matmul, run_time_matmul
+from edgec.targets.c.lower.qmatmul import READ_BEHIND, laid_out
+from edgec.targets.c.qtiles import choose_qtiles
 from edgec.targets.c.tiles import Tiles, choose_tiles
 
-GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 ACTIVATIONS = (
     "Sigmoid",
     "Tanh",
@@ -37,22 +40,21 @@ def _recurrent(op: Op, ctx: Lowering) -> None:
     x = op.arg(0)
     if x.type.dtype != "f32":
         raise NotLowered(f"{op.kind} of {x.type.dtype} has no kernel")
-    gates = GATES[op.kind]
-    operands: list[Value | None] = [*op.inputs, *[None] * (8 - len(op.inputs))]
-    w, r, bias, lens, h0, c0, p = operands[1:8]
+    gates = (GATES | BYTE_GATES)[op.kind]
+    given, by = (op.inputs[:-1], op.arg(-1)) if op.kind in BYTE_GATES else (op.inputs, None)
+    operands: list[Value | None] = [*given, *[None] * (8 - len(given))]
+    w, r, bias, lens, h0, c0, p = operands[1:]
     assert r is not None
     t, b, _ = x.type.dims
     d, _, h = r.type.dims
     each = gates * h
+    seeing = 2 * h if gates == 3 else each  # gate units that see the state as it is
     names = a["activations"]
     per = len(names) // d
     pointers = {n: ctx.read(v) if v is not None else None for n, v in (("b", bias), ("h0", h0), ("c0", c0), ("p", p))}
     for k in range(d):
         gx = _at(ctx.read(x), k * each) if w is None else _input_part(ctx, x, w, k)
-        seeing = 2 * h if op.kind == "gru" else each  # gate units that see the state as it is
-        tiles = [choose_tiles(ctx.element("f32"), 1, n, h) for n in (seeing, each - seeing) if n]
-        recurrence = _recurrence(ctx, r, k, tiles, seeing)
-        columns = sum(f.packed_columns(n) for f, n in zip(tiles, (seeing, each - seeing), strict=False))
+        state = _in_floats(ctx, r, k, seeing) if by is None else _on_bytes(ctx, op, r, by, k, seeing)
         kinds = [ACTIVATIONS.index(n) for n in names[k * per : (k + 1) * per]] + [1, 1]
         option = a.get("input_forget") or a.get("linear_before_reset")
         fields = {"gates": gates, "t": t, "b": b, "h": h, "y_step": d * b * h,
@@ -62,14 +64,65 @@ def _recurrent(op: Op, ctx: Lowering) -> None:
                   "o": kinds[2], "clip": float(a["clip"])}  # fmt: skip
         results = [_at(ctx.write(v), k * b * h) for v in op.results]
         ctx.call(
-            "recurrent.h", "edgec_recurrent", gx, recurrence, _at(pointers["b"], k * 2 * each),
+            state.header, state.function, gx, *state.weights, _at(pointers["b"], k * 2 * each),
             _at(pointers["p"], k * 3 * h), ctx.read(lens, "void") if lens is not None else None,
             _at(pointers["h0"], k * b * h), _at(pointers["c0"], k * b * h), results[0], results[1],
-            results[2] if len(results) > 2 else None, ctx.temp(4 * ((gates + 2) * h + columns), "float"),
-            Struct("edgec_recurrent_shape", tuple(fields.items())), tiles[0].struct(),
-            tiles[1].struct() if tiles[1:] else None, macs=t * b * each * h,
-            instances=tuple(i for f in tiles for i in f.instances()),
+            results[2] if len(results) > 2 else None, *state.room,
+            Struct("edgec_recurrent_shape", tuple(fields.items())), *state.tiles, macs=t * b * each * h,
+            instances=state.instances,
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _State:
+    """A form of the state's part of one direction: its kernel, and the arguments that are its own."""
+
+    header: str
+    function: str
+    weights: tuple[Arg, ...]
+    room: tuple[Arg, ...]
+    tiles: tuple[Struct | None, Struct | None]
+    instances: tuple[str, ...]
+
+
+def _in_floats(ctx: Lowering, r: Value, k: int, seeing: int) -> _State:
+    _, each, h = r.type.dims
+    tiles = [choose_tiles(ctx.element("f32"), 1, n, h) for n in (seeing, each - seeing) if n]
+    columns = sum(f.packed_columns(n) for f, n in zip(tiles, (seeing, each - seeing), strict=False))
+    return _State(
+        "recurrent.h", "edgec_recurrent", (_recurrence(ctx, r, k, tiles, seeing),),
+        (ctx.temp(4 * (each + 2 * h + columns), "float"),),
+        (tiles[0].struct(), tiles[1].struct() if tiles[1:] else None),
+        tuple(i for f in tiles for i in f.instances()),
+    )  # fmt: skip
+
+
+def _on_bytes(ctx: Lowering, op: Op, r: Value, by: Value, k: int, seeing: int) -> _State:
+    if r.const is None or by.const is None:
+        raise NotLowered(f"{op.kind} with bytes needs weights that are known at compile time")
+    _, b, _ = op.arg(0).type.dims
+    weights = ctx.graph.array(r)[k].astype(np.int32)
+    each, h = weights.shape
+    runs = np.stack(terms_of_bytes(weights))
+    parts = [(0, seeing), (seeing, each)] if seeing < each else [(0, each)]
+    chosen = [choose_qtiles(ctx.isa, 1, end - first, h, 1, len(runs), "sums") for first, end in parts]
+    panels: list[Arg] = []
+    for f, (first, end) in zip(chosen, parts, strict=True):
+        packed = f.pack(runs[:, first:end].transpose(0, 2, 1))
+        panels += [ctx.pack(packed, kind=f.kind), packed.size // f.tiles.packed_columns(end - first)]
+    columns = max(f.tiles.packed_columns(end - first) for f, (first, end) in zip(chosen, parts, strict=True))
+    scales = ctx.pack(ctx.graph.array(by)[k])
+    sums = ctx.pack(weights.sum(axis=1, dtype=np.int32))
+    work = ctx.temp(4 * (2 * each + (2 + b) * h + b + 1), "float")
+    bytes_ = ctx.temp((b + 1) * h + READ_BEHIND, CTYPES[ctx.isa.byte])
+    numbers = ctx.temp(4 * (b + 1 + each + columns), "int32_t")
+    structs = [f.struct() for f in chosen]
+    return _State(
+        "qrecurrent.h", "edgec_qrecurrent", (*panels, *[None, 0][: 4 - len(panels)], scales, sums),
+        (work, bytes_, numbers, columns, len(runs), int(bool(op.attrs["together"]) and b > 1)),
+        (structs[0], structs[1] if structs[1:] else None),
+        (laid_out(ctx.isa), *(i for f in chosen for i in f.instances())),
+    )  # fmt: skip
 
 
 def _input_part(ctx: Lowering, x: Value, w: Value, k: int) -> Pointer:
@@ -104,4 +157,4 @@ def _recurrence(ctx: Lowering, r: Value, k: int, tiles: list[Tiles], seeing: int
     return replace(to, write=False)
 
 
-RECURRENT: dict[str, LowerOp] = dict.fromkeys(GATES, _recurrent)
+RECURRENT: dict[str, LowerOp] = dict.fromkeys((*GATES, *BYTE_GATES), _recurrent)

@@ -228,6 +228,8 @@ def _unrolled(e: Emission, op: Op, to: Direction, alive: list[Var | None]) -> tu
         else:
             made[at] = e.mil("select", cond=here, a=new, b=e.const(0.0))
             h, c = (e.mil("select", cond=here, a=a, b=b) for a, b in ((new, h), (cell, c)))
+    if alive and alive[0] is not None:  # without a step, the last state is zeros
+        h, c = (e.mil("select", cond=alive[0], a=last, b=e.const(0.0)) for last in (h, c))
     return joined(e, made, axis=0), reshaped(e, h, shape[1:]), reshaped(e, c, shape[1:])
 
 
