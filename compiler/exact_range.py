@@ -16,6 +16,7 @@ Array = np.ndarray[Any, Any]
 Range = tuple[float, float]
 
 STEPS = 255
+FEWEST = 16  # levels: fewer numbers lie on some grid by chance
 GLANCE = 2048  # elements that tell most numbers that are on no grid
 OFF = 0.01  # of a step, that numbers may be beside theirs
 MOST_SHIFT = 0.4  # of a step, from the numbers' 0 to the bytes': at 0.5 it is open which way numbers are rounded
@@ -29,14 +30,15 @@ class Levels:
 
     def update(self, array: Array) -> None:
         """Float32 of any shape."""
-        for part in (array[:GLANCE], array):
+        flat = array.reshape(-1)
+        for part in (flat[:GLANCE], flat):
             if self._seen is not None:
                 found = np.union1d(self._seen, part)
                 self._seen = found if len(found) <= STEPS + 1 and np.isfinite(found).all() else None
 
     def range(self) -> Range | None:
         """The ends of 255 steps that hold 0 and on which all numbers lie, but for one shift; None if there are none."""
-        if self._seen is None or len(self._seen) < 2:
+        if self._seen is None or len(self._seen) < FEWEST:
             return None
         seen = self._seen.astype(np.float64)
         lo, hi = min(float(seen[0]), 0.0), max(float(seen[-1]), 0.0)

@@ -107,14 +107,14 @@ class Trials:
         self._judge(observer, None, module, twins)
 
     def settle(self, ways: Sequence[Way] = ()) -> None:
-        """Weights and biases settled in these ways on what the best ranges so far make. Without any given: where
-        rounding for the rows helps, weights are moved before as well; where it does not, it fits the samples only, and
-        biases are settled alone."""
+        """Weights and biases settled in these ways on what the best ranges so far make. Without any given: rounding for
+        the rows, with weights moved before and without; where neither helps, they fit the samples only, and biases are
+        settled alone."""
         start = self.best
-        for way in ways or ("rounding",):
+        for way in ways or ("rounding", "compensated"):
             self._settle(start, way)
-        if not ways:
-            self._settle(start, "biases" if self.best is start else "compensated")
+        if not ways and self.best is start:
+            self._settle(start, "biases")
 
     def _settle(self, start: Trial, way: Way) -> None:
         module, moved = copy_module(start.module)

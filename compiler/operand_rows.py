@@ -25,6 +25,12 @@ def group_count(op: Op) -> int:
     return int(op.attrs["groups"]) if op.kind == "conv" else 1  # type: ignore[arg-type]
 
 
+def result_rows(x: Array, most: int) -> Array:
+    """Of values [..., channels] that a result has, those in the places of `operand_rows`: [m, channels]."""
+    rows = x.reshape(-1, x.shape[-1])
+    return np.asarray(rows[_chosen(len(rows), most)])
+
+
 def operand_rows(op: Op, x: Array, most: int | None = None) -> Array:
     """Rows [groups, m, k] for the operand `x`; at most `most`, evenly spread over the results."""
     if op.kind == "matmul":
@@ -60,6 +66,13 @@ class Moments:
         self._squares += found.transpose(0, 2, 1) @ found
         self._sums += found.sum(axis=1, dtype=np.float64)
         self.rows += rows.shape[1]
+
+    def together(self, other: Moments) -> Moments:
+        """Both as one."""
+        made = Moments(*self._sums.shape)
+        made.rows = self.rows + other.rows
+        made._squares, made._sums = self._squares + other._squares, self._sums + other._sums
+        return made
 
     @property
     def hessian(self) -> Array:

@@ -3,8 +3,9 @@
 Rounding errors of activations are no noise with mean 0: clamps, and ReLU on noise, shift whole channels, and a global
 mean behind them keeps the shift when the noise is gone. Two copies of the graph are walked together, one in floats and
 one with encodings. Where a convolution or matmul comes, the rows that it will meet and those that it should meet are
-both at hand: its weights are rounded for the former (`adaround`), and its bias makes up for what is left between their
-means (M. Nagel et al., "Data-Free Quantization", 2019, section 4.2, and "Up or Down?", 2020, section 3.5).
+both at hand: its weights are rounded for the former (`gptq`, then `adaround`), and its bias makes up for what is left
+between their means (M. Nagel et al., "Data-Free Quantization", 2019, section 4.2, and "Up or Down?", 2020, section
+3.5). What goes with the rows may be made up for by the weights before they are rounded (`met_rows.py`).
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from edgec.ir.encodings import decode, encode
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.ops import OPS
 from edgec.ir.residual import residual_of
-from edgec.operand_rows import Moments, group_count, operand_rows
+from edgec.met_rows import MetRows, made_up_for
+from edgec.operand_rows import group_count, operand_rows, result_rows
 from edgec.quantize import heavy
-from edgec.weight_rounding import adaround, compensated, damping_for, trusted_mean
+from edgec.weight_rounding import adaround, damping_for, gptq, trusted_mean
 
 Array = np.ndarray[Any, Any]
 Feeds = Mapping[str, Array]
@@ -31,7 +33,6 @@ Way = Literal["biases", "rounding", "compensated"]
 MOST_SAMPLES = 64
 BYTES = 256 << 20  # of the largest value, in floats and rounded, of all samples together
 ROWS = 256  # of a sample
-CERTAIN = 1e-4  # of a mean square in float32: less is what rounding leaves of it
 
 
 def samples_to_walk(graph: Graph, samples: Sequence[Feeds]) -> list[Feeds]:
@@ -115,63 +116,38 @@ def _last_readers(narrow: Graph, meant: Mapping[Value, Op], twins: Mapping[Value
 
 def _settle(wide: Graph, narrow: Graph, wanted: Op, op: Op, walk: _Walk, way: Way) -> None:
     w = flat_weights(wide, wanted)
-    groups, x = group_count(op), op.arg(0)
+    groups, x, residual = group_count(op), op.arg(0), residual_of(op)
     each = w.reshape(groups, len(w) // groups, -1)
-    moments, missing = Moments(groups, w.shape[1]), _Missing(each)
+    halves = [MetRows(*each.shape) for _ in range(2)]
     means = []
-    for found, meant in zip(walk.found[x], walk.wanted[x], strict=True):
+    for i, (found, meant) in enumerate(zip(walk.found[x], walk.wanted[x], strict=True)):
         rows, should = operand_rows(op, found, ROWS), operand_rows(op, meant, ROWS)
-        if way != "biases":
-            moments.add(rows)
+        lacking = None
         if way == "compensated":
-            missing.add(rows, should)
+            lacking = (should - rows).astype(np.float32) @ each.astype(np.float32).transpose(0, 2, 1)
+            if residual is not None:
+                added = result_rows(walk.wanted[residual][i] - walk.found[residual][i], ROWS)
+                lacking += added.reshape(len(added), groups, -1).transpose(1, 0, 2)
+        if way != "biases":
+            halves[i % 2].add(rows, lacking)
         means.append((rows.mean(axis=1, dtype=np.float64), should.mean(axis=1, dtype=np.float64)))
     if way != "biases":
-        now = stored_weights(narrow, op)
+        now, both = stored_weights(narrow, op), halves[0].together(halves[1])
         steps = now.steps.reshape(*each.shape[:2], -1)
-        damping = damping_for(moments.rows, w.shape[1])
+        damping = damping_for(both.rows, w.shape[1])
         rounded = []
         for i in range(groups):
-            hessian = _around(moments.hessian[i], moments.mean[i])
-            aimed = each[i]
-            if way == "compensated":
-                aimed = compensated(aimed, hessian, missing.drift(i, moments.mean[i]), damping)
-            rounded.append(adaround(aimed, steps[i], hessian, damping=damping, top=now.top))
+            aimed = made_up_for(each[i], halves, i) if way == "compensated" else each[i]
+            hessian = both.hessian(i)
+            start = gptq(aimed, steps[i], hessian, damping, now.top)
+            rounded.append(adaround(aimed, steps[i], hessian, start, damping, now.top))
         set_weights(narrow, op, np.concatenate(rounded), op.arg(1).type)
     stored = flat_weights(narrow, op).reshape(each.shape)
     lost = np.stack([_sums(each, meant) - _sums(stored, found) for found, meant in means])
-    residual = residual_of(op)
     if residual is not None:
         pairs = zip(walk.found[residual], walk.wanted[residual], strict=True)
         lost += np.stack([(meant - found).reshape(-1, len(w)).mean(axis=0, dtype=np.float64) for found, meant in pairs])
     set_bias(narrow, op, (bias_of(wide, wanted, len(w)) + trusted_mean(lost)).astype(np.float32))
-
-
-def _around(hessian: Array, mean: Array) -> Array:
-    """Only what is around means counts, since the bias makes up for them. Where rows are all alike, the difference is
-    rounding, which may be below 0: then every column counts a little, and alike."""
-    found = hessian - np.outer(mean, mean)
-    least = CERTAIN * float(np.diagonal(hessian).mean())
-    found[np.diag_indices_from(found)] += max(least - float(np.diagonal(found).mean()), 0.0)
-    return np.asarray(found)
-
-
-class _Missing:
-    """How what sums lack, since their rows are not what they should be, goes with these rows."""
-
-    def __init__(self, w: Array) -> None:
-        self._w = w.astype(np.float32)
-        self._products, self._sums, self._rows = np.zeros(w.shape), np.zeros(w.shape[:2]), 0
-
-    def add(self, rows: Array, should: Array) -> None:
-        lacking = (should - rows).astype(np.float32) @ self._w.transpose(0, 2, 1)  # [groups, m, n]
-        self._products += lacking.transpose(0, 2, 1) @ rows.astype(np.float32)
-        self._sums += lacking.sum(axis=1, dtype=np.float64)
-        self._rows += rows.shape[1]
-
-    def drift(self, group: int, mean: Array) -> Array:
-        """Of a group, [n, k], around the means."""
-        return np.asarray((self._products[group] - np.outer(self._sums[group], mean)) / self._rows)
 
 
 def _sums(w: Array, rows: Array) -> Array:

@@ -22,6 +22,9 @@ from edgec.ir.copying import become
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.macs import PRODUCTS_ON_BYTES, macs_of, macs_share, total_macs
 from edgec.ir.verify import verify_module
+from edgec.last_rounding import LEAST_NOISE as LAST_NOISE
+from edgec.last_rounding import kept_facts as last_facts
+from edgec.last_rounding import last_products
 from edgec.layer_noise import noise_of_layers
 from edgec.observers import channel_maxima, observe, range_of, tried_by
 from edgec.operand_rows import row_means
@@ -110,6 +113,20 @@ def spare_inputs(seen: Seen, choice: Choice) -> Choice:
     fixed = {*first, *choice.fixed}
     spared = seen.tried(operators_on_bytes(graph, fixed), choice.trials.coded)
     return Choice(spared, fixed, [*choice.kept, *(input_facts(op, share) for op in first)])
+
+
+def spare_last(seen: Seen, choice: Choice) -> Choice:
+    """The last products in floats, where their bytes make much of the noise."""
+    graph, trials = seen.graph, choice.trials
+    last = last_products(graph, trials.chosen, choice.fixed, seen.device.isa)
+    if not last:
+        return choice
+    fixed = {*last, *choice.fixed}
+    spared = seen.tried(operators_on_bytes(graph, fixed), trials.coded)
+    share = 1.0 - spared.best.noise / (trials.best.noise or 1.0)
+    if share < LAST_NOISE:
+        return choice
+    return Choice(spared, fixed, [*choice.kept, *(last_facts(op, share) for op in last)])
 
 
 def on_bytes(module: Module, seen: Seen, choice: Choice) -> dict[str, Any]:

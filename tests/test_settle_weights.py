@@ -59,7 +59,7 @@ def encoded(net: Network, most: float) -> tuple[Any, Any]:
 
 def test_settled_in_order_is_nearer_to_floats() -> None:
     net = network()
-    fit, held = samples(net, 12), [{n: -a for n, a in one.items()} for one in samples(net, 8)]
+    fit, held = samples(net, 32), [{n: -a for n, a in one.items()} for one in samples(net, 8)]
     wide = outputs(net.graph, held)
     noise: dict[Way | None, float] = {}
     ways: tuple[Way | None, ...] = (None, "biases", "rounding", "compensated")
@@ -72,11 +72,12 @@ def test_settled_in_order_is_nearer_to_floats() -> None:
         noise[way] = signal_to_noise(outputs(graph, held), wide)
     assert noise["biases"] > noise[None] + 3
     assert noise["rounding"] > noise[None] + 3
-    assert noise["compensated"] > noise["rounding"] + 0.3, "what clamps take away goes with the rows"
+    assert noise["compensated"] > noise["rounding"] + 0.8, "what clamps take away goes with the rows"
 
 
 def test_rows_that_are_all_alike_leave_weights_where_they_are() -> None:
-    """Behind zeros every row is the bias: what is around its mean is rounding, and says nothing of weights."""
+    """Behind zeros every row is the bias: what is around its mean is rounding, and says nothing of weights. What the
+    rounding of one leaves may move another by a step more."""
     net = Network(8)
     x = net.build.op("conv", net.floats(1, 10, 10, 4), net.const(16, 4, 1, 1), net.const(16), **PLAIN, act="relu")
     net.named("y", net.build.op("conv", x, net.const(16, 16, 3, 3), net.const(16), **PLAIN))
@@ -88,7 +89,7 @@ def test_rows_that_are_all_alike_leave_weights_where_they_are() -> None:
         settle_weights(net.graph, module.entries["main"], twins, fit, way)
         after = [module.constants[v.const] for v in _weights(module.entries["main"])]
         for a, b in zip(before, after, strict=True):
-            assert np.abs(a.astype(int) - b).max() <= 1
+            assert np.abs(a.astype(int) - b).max() <= 2
         noise = signal_to_noise(outputs(module.entries["main"], fit[:1]), outputs(net.graph, fit[:1]))
         assert noise > 30
 

@@ -1,0 +1,44 @@
+"""The last operators' policy: rounding in front of the last products goes straight to the model's outputs.
+
+No later operator averages it out, and of a classifier's products there are few. Where floats there take away a good
+part of the noise and cost next to nothing in instructions and in bytes of weights, the last products stay in floats, and
+so does what only leads to them, such as a global mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from edgec.ir.graph import Graph, Op
+from edgec.no_regret import predicted
+from edgec.quantize import heavy, operators_on_bytes
+from edgec.targets.c.isa import Isa
+
+MOST_COST = 0.02  # of all instructions on bytes, that they may cost more in floats
+MOST_BYTES = 0.05  # of all weights on bytes, that theirs may take more in floats
+LEAST_NOISE = 0.1  # of all noise at the outputs, that they must make on bytes
+CODE, WHY = "LAST_ROUNDING", "bytes here would make much of the noise at the outputs, and floats cost next to nothing"
+
+
+def last_products(graph: Graph, chosen: Collection[Op], kept: Collection[Op], isa: Isa) -> list[Op]:
+    """Convolutions and matmuls on bytes that no other is behind, where all of them in floats cost next to nothing."""
+    users = graph.users()
+    leading: set[Op] = set()  # to products on bytes
+    for op in reversed(graph.ops):
+        readers = [user for result in op.results for user in users.get(result, ())]
+        if any(user in leading or (user in chosen and heavy(user)) for user in readers):
+            leading.add(op)
+    products = [op for op in graph.ops if op in chosen and heavy(op)]
+    found = [op for op in products if op not in leading]
+    more = sum(op.arg(1).type.nbytes - op.arg(1).type.size for op in found)
+    if not found or more > MOST_BYTES * sum(op.arg(1).type.size for op in products):
+        return []
+    every = operators_on_bytes(graph)
+    before, after = (predicted(graph, every, c, isa) for c in (chosen, operators_on_bytes(graph, {*kept, *found})))
+    return found if after <= (1.0 + MOST_COST) * before else []
+
+
+def kept_facts(op: Op, share: float) -> dict[str, Any]:
+    """For the receipt's `kept_in_floats`."""
+    return {"op": op.label, "code": CODE, "why": WHY, "share_of_noise": round(share, 3)}
