@@ -1,8 +1,8 @@
 """The last operators' policy: rounding in front of the last products goes straight to the model's outputs.
 
 No later operator averages it out, and of a classifier's products there are few. Where floats there take away a good
-part of the noise and cost next to nothing in instructions and in bytes of weights, the last products stay in floats, and
-so does what only leads to them, such as a global mean.
+part of the noise and cost next to nothing in instructions and in bytes of weights, the last products stay in floats,
+and so does what only leads to them, such as a global mean.
 """
 
 from __future__ import annotations

@@ -90,7 +90,11 @@ def _row(support: Support, kernels: dict[str, Kernels]) -> str:
 
 
 def _coverage(support: Support, kernels: dict[str, Kernels], target: str) -> str:
-    """`yes`, or the element types for which one of the operators it is made of has no kernel."""
+    """`yes`, or the element types for which one of the operators it is made of has no kernel; `no` where one has none
+    at all."""
+    lacking = [kernels[kind] for kind in support.kinds if kernels[kind].missing[target]]
+    if any(set(found.missing[target]) == set(found.legal) for found in lacking):
+        return "no"
     gaps = {d for kind in support.kinds for d in kernels[kind].missing[target] if d in support.dtypes}
     return f"not {_types(gaps)}" if gaps else "yes"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from edgec.ir.graph import Graph
 from edgec.ir.types import Type
 from edgec.islands import Open
 from edgec.labelled import Labelled, read_labelled
-from edgec.narrowed import Narrowed, Run, judged
+from edgec.narrowed import Narrowed, Run, judged, own_least_db
 from edgec.onnx_import.limits import VERIFY_BYTES
 from edgec.options import RUNNER, BuildOptions
 from edgec.paired import noise_db, paired
@@ -112,7 +111,7 @@ def verify_session(
     if states := session.manifest.raw.get("carried", {}):
         run = carried(run, graph, states)
     expect, expect_label = run, label
-    least_db = math.inf
+    least_db = own_least_db(graph)
     files: dict[str, bytes] = {}
     if narrowed is not None and meant is not None:
         expect, expect_label, least_db = meant, narrowed.label, narrowed.least_db
