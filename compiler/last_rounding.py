@@ -11,8 +11,8 @@ from collections.abc import Collection
 from typing import Any
 
 from edgec.ir.graph import Graph, Op
-from edgec.no_regret import predicted
-from edgec.quantize import heavy, operators_on_bytes
+from edgec.no_regret import share_of_cost
+from edgec.quantize import heavy
 from edgec.targets.c.isa import Isa
 
 MOST_COST = 0.02  # of all instructions on bytes, that they may cost more in floats
@@ -34,9 +34,7 @@ def last_products(graph: Graph, chosen: Collection[Op], kept: Collection[Op], is
     more = sum(op.arg(1).type.nbytes - op.arg(1).type.size for op in found)
     if not found or more > MOST_BYTES * sum(op.arg(1).type.size for op in products):
         return []
-    every = operators_on_bytes(graph)
-    before, after = (predicted(graph, every, c, isa) for c in (chosen, operators_on_bytes(graph, {*kept, *found})))
-    return found if after <= (1.0 + MOST_COST) * before else []
+    return found if share_of_cost(graph, chosen, kept, found, isa) <= MOST_COST else []
 
 
 def kept_facts(op: Op, share: float) -> dict[str, Any]:

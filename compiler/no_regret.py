@@ -15,7 +15,7 @@ from typing import Any
 import networkx
 
 from edgec.ir.graph import Graph, Op
-from edgec.quantize import heavy
+from edgec.quantize import heavy, operators_on_bytes
 from edgec.targets.c.isa import Isa
 from edgec.targets.c.narrow_costs import decoding, encoding, in_floats, in_halves, is_winograd, on_bytes
 
@@ -76,6 +76,16 @@ def predicted(graph: Graph, candidates: Collection[Op], chosen: Collection[Op], 
         if value.op not in chosen and any(narrow):
             spent += encoding(value.type.size, isa)
     return spent
+
+
+def share_of_cost(
+    graph: Graph, chosen: Collection[Op], kept: Collection[Op], spared: Collection[Op], isa: Isa
+) -> float:
+    """What it adds to the instructions of `chosen` on bytes that `spared` and what only leads to them are in floats, as
+    `kept` are already."""
+    every = operators_on_bytes(graph)
+    before, after = (predicted(graph, every, c, isa) for c in (chosen, operators_on_bytes(graph, {*kept, *spared})))
+    return after / before - 1.0 if before else 0.0
 
 
 def _network(graph: Graph, costs: Mapping[Op, tuple[float, float]], isa: Isa) -> Any:

@@ -50,8 +50,8 @@ class Extremes:
     def update(self, array: Array) -> None:
         if not array.size:
             return
-        self.levels.update(array.reshape(-1)[:: _stride(array.size)])
         lo, hi = float(array.min()), float(array.max())
+        self.levels.update(np.append(array.reshape(-1)[:: _stride(array.size)], np.array([lo, hi], array.dtype)))
         if not (math.isfinite(lo) and math.isfinite(hi)):
             finite = array[np.isfinite(array)]
             lo, hi = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)

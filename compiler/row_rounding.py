@@ -11,8 +11,8 @@ from collections.abc import Collection
 from typing import Any
 
 from edgec.ir.graph import Graph, Op
-from edgec.no_regret import predicted
-from edgec.quantize import ROWS, operators_on_bytes
+from edgec.no_regret import share_of_cost
+from edgec.quantize import ROWS
 from edgec.targets.c.isa import Isa
 
 MOST_COST = 0.05  # of all instructions on bytes, that they may cost more in floats
@@ -25,9 +25,7 @@ def rows_to_spare(graph: Graph, chosen: Collection[Op], kept: Collection[Op], is
     rows = [op for op in graph.ops if op in chosen and op.kind in ROWS]
     if not rows:
         return []
-    every = operators_on_bytes(graph)
-    before, after = (predicted(graph, every, c, isa) for c in (chosen, operators_on_bytes(graph, {*kept, *rows})))
-    return rows if after <= (1.0 + MOST_COST) * before else []
+    return rows if share_of_cost(graph, chosen, kept, rows, isa) <= MOST_COST else []
 
 
 def kept_facts(op: Op, share: float) -> dict[str, Any]:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,16 +91,28 @@ def measured(graph: Graph, chosen: Collection[Op], device: Device, data: Calibra
 
 def spare_rows(seen: Seen, choice: Choice) -> Choice:
     """Norms, softmax and attention in floats, where their bytes make most of the noise."""
-    graph, trials = seen.graph, choice.trials
-    rows = rows_to_spare(graph, trials.chosen, choice.fixed, seen.device.isa)
-    if not rows:
+    rows = rows_to_spare(seen.graph, choice.trials.chosen, choice.fixed, seen.device.isa)
+    return _spared(seen, choice, rows, ROW_NOISE, row_facts)
+
+
+def spare_last(seen: Seen, choice: Choice) -> Choice:
+    """The last products in floats, where their bytes make much of the noise."""
+    last = last_products(seen.graph, choice.trials.chosen, choice.fixed, seen.device.isa)
+    return _spared(seen, choice, last, LAST_NOISE, last_facts)
+
+
+def _spared(
+    seen: Seen, choice: Choice, ops: Sequence[Op], least_share: float, facts: Callable[[Op, float], dict[str, Any]]
+) -> Choice:  # fmt: skip
+    """These operators in floats, where that takes away this share of the noise."""
+    if not ops:
         return choice
-    fixed = {*rows, *choice.fixed}
-    spared = seen.tried(operators_on_bytes(graph, fixed), trials.coded)
+    fixed, trials = {*ops, *choice.fixed}, choice.trials
+    spared = seen.tried(operators_on_bytes(seen.graph, fixed), trials.coded)
     share = 1.0 - spared.best.noise / (trials.best.noise or 1.0)
-    if share < ROW_NOISE:
+    if share < least_share:
         return choice
-    return Choice(spared, fixed, [*choice.kept, *(row_facts(op, share) for op in rows)])
+    return Choice(spared, fixed, [*choice.kept, *(facts(op, share) for op in ops)])
 
 
 def spare_inputs(seen: Seen, choice: Choice) -> Choice:
@@ -113,20 +125,6 @@ def spare_inputs(seen: Seen, choice: Choice) -> Choice:
     fixed = {*first, *choice.fixed}
     spared = seen.tried(operators_on_bytes(graph, fixed), choice.trials.coded)
     return Choice(spared, fixed, [*choice.kept, *(input_facts(op, share) for op in first)])
-
-
-def spare_last(seen: Seen, choice: Choice) -> Choice:
-    """The last products in floats, where their bytes make much of the noise."""
-    graph, trials = seen.graph, choice.trials
-    last = last_products(graph, trials.chosen, choice.fixed, seen.device.isa)
-    if not last:
-        return choice
-    fixed = {*last, *choice.fixed}
-    spared = seen.tried(operators_on_bytes(graph, fixed), trials.coded)
-    share = 1.0 - spared.best.noise / (trials.best.noise or 1.0)
-    if share < LAST_NOISE:
-        return choice
-    return Choice(spared, fixed, [*choice.kept, *(last_facts(op, share) for op in last)])
 
 
 def on_bytes(module: Module, seen: Seen, choice: Choice) -> dict[str, Any]:
