@@ -1,12 +1,23 @@
 """Makes this folder and benchmarks importable from every test file: `compiled`, `sanitize.guarded`, `model_set` …"""
 
+import os
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE / "targets"), str(HERE.parent / "benchmarks")]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compilers_cache() -> Iterator[None]:
+    """Tests that call zig themselves leave nothing in its own cache, which nobody empties: a gigabyte a run."""
+    with tempfile.TemporaryDirectory(prefix="edgec-zig-", ignore_cleanup_errors=True) as folder:
+        os.environ["ZIG_LOCAL_CACHE_DIR"] = folder
+        yield
 
 
 @pytest.fixture
