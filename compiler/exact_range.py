@@ -28,6 +28,11 @@ class Levels:
     def __init__(self) -> None:
         self._seen: Array | None = np.zeros(0, np.float32)
 
+    @property
+    def few(self) -> bool:
+        """There may be a range; what is no more will not be again."""
+        return self._seen is not None
+
     def update(self, array: Array) -> None:
         """Float32 of any shape."""
         flat = array.reshape(-1)

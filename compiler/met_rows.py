@@ -49,7 +49,7 @@ class MetRows:
     def hessian(self, group: int) -> Array:
         """[k, k] around the means, since a bias makes up for these. Where rows are all alike, the difference is
         rounding, which may be below 0: then every column counts a little, and alike."""
-        raw, mean = self._moments.hessian[group], self._moments.mean[group]
+        raw, mean = self._moments.of_group(group)
         found = raw - np.outer(mean, mean)
         least = CERTAIN * float(np.diagonal(raw).mean())
         found[np.diag_indices_from(found)] += max(least - float(np.diagonal(found).mean()), 0.0)
@@ -57,13 +57,13 @@ class MetRows:
 
     def drift(self, group: int) -> Array:
         """[n, k]: how what is lacking goes with the rows, around the means."""
-        mean = self._moments.mean[group]
+        _, mean = self._moments.of_group(group)
         return np.asarray((self._products[group] - np.outer(self._sums[group], mean)) / max(self.rows, 1))
 
 
-def made_up_for(w: Array, halves: Sequence[MetRows], group: int) -> Array:
+def made_up_for(w: Array, halves: Sequence[MetRows], both: MetRows, group: int) -> Array:
     """Weights [n, k] of a group with which its sums lack less: as they are where each half of the samples would have
-    moved them so that the other lacks more."""
+    moved them so that the other lacks more. `both` are the two halves together."""
     parts = [(half.hessian(group), half.drift(group)) for half in halves]
     best, least = None, 0.0
     for damping in DAMPINGS:
@@ -74,5 +74,4 @@ def made_up_for(w: Array, halves: Sequence[MetRows], group: int) -> Array:
             change += float(np.sum((moved @ other) * moved) - 2.0 * np.sum(moved * asked))
         if change < least:
             best, least = damping, change
-    both = halves[0].together(halves[1])
     return w if best is None else compensated(w, both.hessian(group), both.drift(group), best)

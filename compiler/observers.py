@@ -51,7 +51,8 @@ class Extremes:
         if not array.size:
             return
         lo, hi = float(array.min()), float(array.max())
-        self.levels.update(np.append(array.reshape(-1)[:: _stride(array.size)], np.array([lo, hi], array.dtype)))
+        if self.levels.few:
+            self.levels.update(np.append(array.reshape(-1)[:: _stride(array.size)], np.array([lo, hi], array.dtype)))
         if not (math.isfinite(lo) and math.isfinite(hi)):
             finite = array[np.isfinite(array)]
             lo, hi = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)

@@ -137,7 +137,7 @@ def _settle(wide: Graph, narrow: Graph, wanted: Op, op: Op, walk: _Walk, way: Wa
         damping = damping_for(both.rows, w.shape[1])
         rounded = []
         for i in range(groups):
-            aimed = made_up_for(each[i], halves, i) if way == "compensated" else each[i]
+            aimed = made_up_for(each[i], halves, both, i) if way == "compensated" else each[i]
             hessian = both.hessian(i)
             start = gptq(aimed, steps[i], hessian, damping, now.top)
             rounded.append(adaround(aimed, steps[i], hessian, start, damping, now.top))
