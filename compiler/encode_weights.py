@@ -118,15 +118,12 @@ def _rounded(flat: Array, steps: Array, format: str, met: Met | None) -> Array:
     if met is None:
         numbers = nearest(flat / steps)
     else:
-        wide = np.broadcast_to(steps, flat.shape)
         hessian = met.stored.hessian
-        parts = len(flat) // len(hessian)
+        each = flat.reshape(len(hessian), -1, flat.shape[1])
         damping = damping_for(met.stored.rows, flat.shape[1])
-        numbers = np.concatenate([
-            gptq_to(nearest, compensated(w, h, w @ drift, damping), wide[g * parts : (g + 1) * parts], h, damping)
-            for g, (h, drift) in enumerate(zip(hessian, met.drift, strict=True))
-            for w in (flat[g * parts : (g + 1) * parts],)
-        ])  # fmt: skip
+        aimed = compensated(each, hessian, each @ met.drift, damping)
+        wide = np.broadcast_to(steps, flat.shape).reshape(each.shape)
+        numbers = gptq_to(nearest, aimed, wide, hessian, damping).reshape(flat.shape)
     return nearest_float8(numbers, ONE, format) if format in FLOAT8 else numbers.astype(np.int8)
 
 

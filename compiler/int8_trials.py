@@ -26,6 +26,7 @@ Array = np.ndarray[Any, Any]
 Feeds = Mapping[str, Array]
 
 MOST_JUDGED = 64
+MADE_UP_FOR = 2.0  # times the noise of the best ranges, that others may make before weights are settled
 SETTLED: dict[Way | None, str] = {
     None: "biases by means in floats",
     "biases": "biases settled in order",
@@ -107,14 +108,16 @@ class Trials:
         self._judge(observer, None, module, twins)
 
     def settle(self, ways: Sequence[Way] = ()) -> None:
-        """Weights and biases settled in these ways on what the best ranges so far make. Without any given: rounding for
-        the rows, with weights moved before and without; where neither helps, they fit the samples only, and biases are
+        """Weights and biases settled in these ways on what the best ranges so far make, and those that are not much
+        noisier, since weights make up for rounding better than for clamping. Without any way given: rounding for the
+        rows, with weights moved before and without; where neither helps, they fit the samples only, and biases are
         settled alone."""
-        start = self.best
-        for way in ways or ("rounding", "compensated"):
-            self._settle(start, way)
-        if not ways and self.best is start:
-            self._settle(start, "biases")
+        best = self.best
+        for start in [trial for trial in self.done if trial.noise <= MADE_UP_FOR * best.noise]:
+            for way in ways or ("rounding", "compensated"):
+                self._settle(start, way)
+        if not ways and self.best is best:
+            self._settle(best, "biases")
 
     def _settle(self, start: Trial, way: Way) -> None:
         module, moved = copy_module(start.module)

@@ -46,32 +46,39 @@ class MetRows:
         made._products, made._sums = self._products + other._products, self._sums + other._sums
         return made
 
-    def hessian(self, group: int) -> Array:
-        """[k, k] around the means, since a bias makes up for these. Where rows are all alike, the difference is
+    @property
+    def hessian(self) -> Array:
+        """[g, k, k] around the means, since a bias makes up for these. Where rows are all alike, the difference is
         rounding, which may be below 0: then every column counts a little, and alike."""
-        raw, mean = self._moments.of_group(group)
-        found = raw - np.outer(mean, mean)
-        least = CERTAIN * float(np.diagonal(raw).mean())
-        found[np.diag_indices_from(found)] += max(least - float(np.diagonal(found).mean()), 0.0)
+        raw, mean = self._moments.hessian, self._moments.mean
+        found = raw - mean[:, :, None] * mean[:, None, :]
+        columns = np.arange(found.shape[-1])
+        least = CERTAIN * raw[:, columns, columns].mean(axis=1)
+        found[:, columns, columns] += np.maximum(least - found[:, columns, columns].mean(axis=1), 0.0)[:, None]
         return np.asarray(found)
 
-    def drift(self, group: int) -> Array:
-        """[n, k]: how what is lacking goes with the rows, around the means."""
-        _, mean = self._moments.of_group(group)
-        return np.asarray((self._products[group] - np.outer(self._sums[group], mean)) / max(self.rows, 1))
+    @property
+    def drift(self) -> Array:
+        """[g, n, k]: how what is lacking goes with the rows, around the means."""
+        mean = self._moments.mean
+        return np.asarray((self._products - self._sums[:, :, None] * mean[:, None, :]) / max(self.rows, 1))
 
 
-def made_up_for(w: Array, halves: Sequence[MetRows], both: MetRows, group: int) -> Array:
-    """Weights [n, k] of a group with which its sums lack less: as they are where each half of the samples would have
-    moved them so that the other lacks more. `both` are the two halves together."""
-    parts = [(half.hessian(group), half.drift(group)) for half in halves]
-    best, least = None, 0.0
+def made_up_for(w: Array, halves: Sequence[MetRows], both: MetRows) -> Array:
+    """Weights [g, n, k] with which sums lack less: those of a group are as they were where each half of the samples
+    would have moved them so that the other lacks more. `both` are the two halves together."""
+    parts = [(half.hessian, half.drift) for half in halves]
+    best, least = np.zeros(len(w)), np.zeros(len(w))  # damping 0 for groups that stay
     for damping in DAMPINGS:
-        change = 0.0
+        change = np.zeros(len(w))
         for (hessian, drift), (other, asked) in zip(parts, parts[::-1], strict=True):
             moved = compensated(np.zeros_like(w), hessian, drift, damping)
             # of the mean square of what the other half lacks
-            change += float(np.sum((moved @ other) * moved) - 2.0 * np.sum(moved * asked))
-        if change < least:
-            best, least = damping, change
-    return w if best is None else compensated(w, both.hessian(group), both.drift(group), best)
+            change += np.sum((moved @ other) * moved - 2.0 * moved * asked, axis=(1, 2))
+        best, least = np.where(change < least, damping, best), np.minimum(change, least)
+    to_move = best > 0.0
+    if not to_move.any():
+        return w
+    made = w.copy()
+    made[to_move] = compensated(w[to_move], both.hessian[to_move], both.drift[to_move], best[to_move])
+    return made

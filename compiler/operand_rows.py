@@ -74,11 +74,6 @@ class Moments:
         made._squares, made._sums = self._squares + other._squares, self._sums + other._sums
         return made
 
-    def of_group(self, group: int) -> tuple[Array, Array]:
-        """Its hessian and mean, without those of the others: depthwise convolutions have as many groups as channels."""
-        count = max(self.rows, 1)
-        return self._squares[group] / count, self._sums[group] / count
-
     @property
     def hessian(self) -> Array:
         return self._squares / max(self.rows, 1)

@@ -133,15 +133,12 @@ def _settle(wide: Graph, narrow: Graph, wanted: Op, op: Op, walk: _Walk, way: Wa
         means.append((rows.mean(axis=1, dtype=np.float64), should.mean(axis=1, dtype=np.float64)))
     if way != "biases":
         now, both = stored_weights(narrow, op), halves[0].together(halves[1])
-        steps = now.steps.reshape(*each.shape[:2], -1)
+        steps, hessian = now.steps.reshape(*each.shape[:2], -1), both.hessian
         damping = damping_for(both.rows, w.shape[1])
-        rounded = []
-        for i in range(groups):
-            aimed = made_up_for(each[i], halves, both, i) if way == "compensated" else each[i]
-            hessian = both.hessian(i)
-            start = gptq(aimed, steps[i], hessian, damping, now.top)
-            rounded.append(adaround(aimed, steps[i], hessian, start, damping, now.top))
-        set_weights(narrow, op, np.concatenate(rounded), op.arg(1).type)
+        aimed = made_up_for(each, halves, both) if way == "compensated" else each
+        start = gptq(aimed, steps, hessian, damping, now.top)
+        rounded = adaround(aimed, steps, hessian, start, damping, now.top)
+        set_weights(narrow, op, rounded.reshape(w.shape), op.arg(1).type)
     stored = flat_weights(narrow, op).reshape(each.shape)
     lost = np.stack([_sums(each, meant) - _sums(stored, found) for found, meant in means])
     if residual is not None:
@@ -152,4 +149,4 @@ def _settle(wide: Graph, narrow: Graph, wanted: Op, op: Op, walk: _Walk, way: Wa
 
 def _sums(w: Array, rows: Array) -> Array:
     """Of a row [groups, k], what the weights [groups, n, k] make of it without a bias."""
-    return np.asarray(np.einsum("gnk,gk->gn", w, rows).ravel())
+    return np.asarray((w @ rows[..., None]).ravel())

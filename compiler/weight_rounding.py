@@ -1,5 +1,6 @@
 """Rounding of weights to int8 or fewer bits, as functions on arrays: w[n, k] of n result channels, one scale each, or
-scale[n, k] where groups of columns have their own; weights are in [-top, top].
+scale[n, k] where groups of columns have their own; weights are in [-top, top]. Groups of channels with rows of their
+own may be rounded together, as w[g, n, k] with scale[g, n, 1 or k]: a depthwise convolution has as many as channels.
 
 The error that counts is that of the products x w^T over real rows x[m, k]. With H = x^T x / m it is the sum of e H e^T
 over the channels' rounding errors e, so that rows are added up once and a layer of any number of them costs the same.
@@ -44,8 +45,8 @@ def choose_scale(w: Array, importance: Array | None = None, top: int = TOP) -> A
 
 
 def round_nearest(w: Array, scale: Array, top: int = TOP) -> Array:
-    """int8[n, k]."""
-    return np.clip(np.rint(_steps(w, scale)), -top, top).astype(np.int8)
+    """int8[.., n, k]."""
+    return np.clip(np.rint(np.asarray(w, np.float64) / _columns(scale, w)), -top, top).astype(np.int8)
 
 
 def damping_for(rows: int, k: int) -> float:
@@ -55,78 +56,86 @@ def damping_for(rows: int, k: int) -> float:
 
 
 def gptq(w: Array, scale: Array, hessian: Array, damping: float = DAMPING, top: int = TOP) -> Array:
-    """int8[n, k]."""
+    """int8[.., n, k]."""
     return gptq_to(lambda v: np.clip(np.rint(v), -top, top), w, scale, hessian, damping).astype(np.int8)
 
 
 def gptq_to(
     nearest: Callable[[Array], Array], w: Array, scale: Array, hessian: Array, damping: float = DAMPING
 ) -> Array:
-    """Numbers [n, k] of any format, in steps of the scale, of which `nearest` finds the one that is nearest. Columns
-    that count most are rounded first, while there are many left to make up for them."""
-    order = np.argsort(-np.diagonal(hessian), kind="stable")
-    upper = _inverse_root(_damped(hessian, damping)[np.ix_(order, order)])
-    left = np.asarray(w, np.float64).T[order]  # [k, n]: a column of weights is contiguous
-    steps = np.broadcast_to(_columns(scale), w.shape).T[order]
+    """Numbers [.., n, k] of any format, in steps of the scale, of which `nearest` finds the one that is nearest.
+    Columns that count most are rounded first, while there are many left to make up for them."""
+    order = np.argsort(-_diagonal(hessian), axis=-1, kind="stable")
+    h = np.take_along_axis(_damped(hessian, damping), order[..., :, None], axis=-2)
+    upper = _inverse_root(np.take_along_axis(h, order[..., None, :], axis=-1))
+    # [.., k, n]: a column of weights is contiguous
+    left = np.take_along_axis(_turned(np.asarray(w, np.float64)), order[..., None], axis=-2)
+    steps = np.take_along_axis(_turned(np.broadcast_to(_columns(scale, w), w.shape)), order[..., None], axis=-2)
     stored = np.empty_like(left)
-    for first in range(0, len(left), BLOCK):
-        last = min(first + BLOCK, len(left))
-        errors = np.empty((last - first, left.shape[1]))
+    k = left.shape[-2]
+    for first in range(0, k, BLOCK):
+        last = min(first + BLOCK, k)
+        errors = np.empty((*left.shape[:-2], last - first, left.shape[-1]))
         for j in range(first, last):
-            stored[j] = nearest(left[j] / steps[j])
-            errors[j - first] = (left[j] - stored[j] * steps[j]) / upper[j, j]
-            left[j + 1 : last] -= np.outer(upper[j, j + 1 : last], errors[j - first])
-        left[last:] -= upper[first:last, last:].T @ errors
+            stored[..., j, :] = nearest(left[..., j, :] / steps[..., j, :])
+            lost = (left[..., j, :] - stored[..., j, :] * steps[..., j, :]) / upper[..., j, j, None]
+            left[..., j + 1 : last, :] -= upper[..., j, j + 1 : last, None] * lost[..., None, :]
+            errors[..., j - first, :] = lost
+        left[..., last:, :] -= _turned(upper[..., first:last, last:]) @ errors
     back = np.empty_like(stored)
-    back[order] = stored
-    return np.ascontiguousarray(back.T)
+    np.put_along_axis(back, order[..., None], stored, axis=-2)
+    return np.ascontiguousarray(_turned(back))
 
 
 def adaround(
     w: Array, scale: Array, hessian: Array, start: Array | None = None, damping: float = DAMPING, top: int = TOP
 ) -> Array:
-    """int8[n, k], each the step below or above its weight, or that of `start` (if nothing else is given, the nearest)
-    where it is another one. The error, damping included, is at most that of `start`."""
+    """int8[.., n, k], each the step below or above its weight, or that of `start` (if nothing else is given, the
+    nearest) where it is another one. The error, damping included, is at most that of `start`."""
     h = _damped(hessian, damping)
-    wanted = _steps(w, scale).T
-    columns = _columns(scale)
-    sizes = np.broadcast_to(columns / columns.max(axis=1, keepdims=True), w.shape).T  # of steps, in a channel's largest
-    stored = (round_nearest(w, scale, top) if start is None else start).astype(np.float64).T.copy()
+    columns = _columns(scale, w)
+    wanted = _turned(np.asarray(w, np.float64) / columns)
+    # of steps, in a channel's largest
+    sizes = _turned(np.broadcast_to(columns / columns.max(axis=-1, keepdims=True), w.shape))
+    stored = _turned(round_nearest(w, scale, top) if start is None else start).astype(np.float64, order="C")
     low = np.clip(np.minimum(np.floor(wanted), stored), -top, top)
     high = np.clip(np.maximum(np.ceil(wanted), stored), -top, top)
     slope = h @ ((stored - wanted) * sizes)  # half of the derivative of the error, in the channel's largest steps
-    diagonal = np.diagonal(h)
+    diagonal = _diagonal(h)[..., None]
+    k = h.shape[-1]
     for _ in range(SWEEPS):
         moved = 0
-        for first in range(0, len(h), BLOCK):
-            block = slice(first, min(first + BLOCK, len(h)))
-            inside, before = slope[block].copy(), stored[block].copy()
+        for first in range(0, k, BLOCK):
+            block = slice(first, min(first + BLOCK, k))
+            inside, before = slope[..., block, :].copy(), stored[..., block, :].copy()
             for j in range(block.start, block.stop):
                 # the least of a parabola over whole steps is next to its real one
-                found = np.clip(np.rint(stored[j] - inside[j - first] / (diagonal[j] * sizes[j])), low[j], high[j])
-                change = (found - stored[j]) * sizes[j]
+                best = stored[..., j, :] - inside[..., j - first, :] / (diagonal[..., j, :] * sizes[..., j, :])
+                found = np.minimum(np.maximum(np.rint(best), low[..., j, :]), high[..., j, :])
+                change = (found - stored[..., j, :]) * sizes[..., j, :]
                 if change.any():
-                    inside += np.outer(h[block, j], change)
-                    stored[j] = found
-            change = (stored[block] - before) * sizes[block]
+                    inside += h[..., block, j, None] * change[..., None, :]
+                    stored[..., j, :] = found
+            change = (stored[..., block, :] - before) * sizes[..., block, :]
             if change.any():
-                slope += h[:, block] @ change
+                slope += h[..., :, block] @ change
                 moved += int(np.count_nonzero(change))
         if not moved:
             break
-    return np.ascontiguousarray(stored.T).astype(np.int8)
+    return np.ascontiguousarray(_turned(stored)).astype(np.int8)
 
 
 def output_error(w: Array, stored: Array, scale: Array, hessian: Array) -> Array:
     """Mean squared error of each channel's products."""
-    error = stored.astype(np.float64) * _columns(scale) - w
+    error = stored.astype(np.float64) * _columns(scale, w) - w
     return np.asarray(np.einsum("nk,nk->n", error @ hessian, error))
 
 
-def compensated(w: Array, hessian: Array, drift: Array, damping: float = DAMPING) -> Array:
+def compensated(w: Array, hessian: Array, drift: Array, damping: float | Array = DAMPING) -> Array:
     """Weights that make up for rows that are not what they should be: rows x are there instead of x', and
-    `drift`[n, k] is the mean of (x' w^T - x w^T)^T x. What `gptq` and `adaround` round then lies nearest to x' w^T."""
-    return np.asarray(w + np.linalg.solve(_damped(hessian, damping), np.asarray(drift, np.float64).T).T)
+    `drift`[.., n, k] is the mean of (x' w^T - x w^T)^T x. What `gptq` and `adaround` round then lies nearest to x' w^T.
+    `damping` may be one for each group."""
+    return np.asarray(w + _turned(np.linalg.solve(_damped(hessian, damping), _turned(np.asarray(drift, np.float64)))))
 
 
 def corrected_bias(
@@ -136,7 +145,7 @@ def corrected_bias(
     Quantization", 2019, section 4.2). `mean`, [k] or [n, k], is that of the rows that the stored weights meet,
     `wanted_mean` that of the rows in the float model, when they differ. Float32[n]."""
     should = (np.asarray(w, np.float64) * (mean if wanted_mean is None else wanted_mean)).sum(axis=1)
-    found = (stored.astype(np.float64) * _columns(scale) * mean).sum(axis=1)
+    found = (stored.astype(np.float64) * _columns(scale, w) * mean).sum(axis=1)
     return np.asarray((0.0 if bias is None else bias) + should - found, np.float32)
 
 
@@ -149,37 +158,41 @@ def trusted_mean(samples: Array) -> Array:
     return np.asarray(mean**3 / np.maximum(mean**2 + chance, TINY))
 
 
-def _steps(w: Array, scale: Array) -> Array:
-    """Weights in steps of their channel."""
-    return np.asarray(w, np.float64) / _columns(scale)
-
-
-def _columns(scale: Array) -> Array:
+def _columns(scale: Array, w: Array) -> Array:
     """One scale a channel, as a column beside the weights, or one a weight."""
     wide = np.asarray(scale, np.float64)
-    return wide if wide.ndim == 2 else wide[:, None]
+    return wide if wide.ndim == w.ndim else wide[..., None]
 
 
-def _damped(hessian: Array, damping: float) -> Array:
+def _damped(hessian: Array, damping: float | Array) -> Array:
     h = np.array(hessian, np.float64)
-    h[np.diag_indices_from(h)] += max(damping * float(np.diagonal(h).mean()), TINY)
+    k = np.arange(h.shape[-1])
+    h[..., k, k] += np.maximum(damping * _diagonal(h).mean(axis=-1), TINY)[..., None]
     return h
+
+
+def _diagonal(h: Array) -> Array:
+    return np.asarray(np.diagonal(h, axis1=-2, axis2=-1))
+
+
+def _turned(a: Array) -> Array:
+    return np.swapaxes(a, -1, -2)
 
 
 def _inverse_root(h: Array) -> Array:
     """Upper U with U^T U = H^-1: its rows say what the rounding of a column leaves to those behind it. Made from the
     Cholesky root of H in the opposite order, which needs no inverse but that of a triangle."""
-    return _triangle_inverse(np.linalg.cholesky(h[::-1, ::-1]))[::-1, ::-1]
+    return _triangle_inverse(np.linalg.cholesky(h[..., ::-1, ::-1]))[..., ::-1, ::-1]
 
 
 def _triangle_inverse(lower: Array) -> Array:
     """By halves, as products of matrices: a sixth of the work of an inverse that knows nothing of zeros."""
-    k = len(lower)
+    k = lower.shape[-1]
     if k <= BLOCK:
         return np.tril(np.linalg.inv(lower))
     half = k // 2
     inverse = np.zeros_like(lower)
-    inverse[:half, :half] = _triangle_inverse(lower[:half, :half])
-    inverse[half:, half:] = _triangle_inverse(lower[half:, half:])
-    inverse[half:, :half] = -inverse[half:, half:] @ (lower[half:, :half] @ inverse[:half, :half])
+    inverse[..., :half, :half] = _triangle_inverse(lower[..., :half, :half])
+    inverse[..., half:, half:] = _triangle_inverse(lower[..., half:, half:])
+    inverse[..., half:, :half] = -inverse[..., half:, half:] @ (lower[..., half:, :half] @ inverse[..., :half, :half])
     return inverse

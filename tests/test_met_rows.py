@@ -23,7 +23,7 @@ def halves(rows: int, asked: Array, chance: float, seed: int = 0) -> list[MetRow
 
 
 def moved(w: Array, made: list[MetRows]) -> Array:
-    return made_up_for(w, made, made[0].together(made[1]), 0)
+    return made_up_for(w[None], made, made[0].together(made[1]))[0]
 
 
 def test_what_goes_with_the_rows_is_made_up_for() -> None:
@@ -53,5 +53,19 @@ def test_halves_together_are_all_rows() -> None:
         every.add(x, (x @ np.ones((K, N)) + 0.5 * rng.standard_normal((1, 30, N))).astype(np.float32))
     both = one.together(other)
     assert both.rows == 60
-    np.testing.assert_allclose(both.hessian(0), every.hessian(0), rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(both.drift(0), every.drift(0), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(both.hessian, every.hessian, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(both.drift, every.drift, rtol=1e-4, atol=1e-4)
+
+
+def test_each_group_is_made_up_for_on_its_own() -> None:
+    rng = np.random.default_rng(2)
+    asked = np.stack([np.full((N, K), 0.5), np.zeros((N, K))])
+    w = rng.standard_normal((2, N, K))
+    made = [MetRows(2, N, K) for _ in range(2)]
+    for half in made:
+        x = 3.0 + rng.standard_normal((2, 400, K))
+        chance = np.array([0.0, 1.0])[:, None, None] * rng.standard_normal((2, 400, N))
+        half.add(x, (x @ asked.transpose(0, 2, 1) + chance).astype(np.float32))
+    found = made_up_for(w, made, made[0].together(made[1]))
+    np.testing.assert_allclose(found[0], w[0] + 0.5, atol=0.15)
+    np.testing.assert_allclose(found[1], w[1], atol=0.01)

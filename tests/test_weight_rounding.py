@@ -183,3 +183,16 @@ def test_gptq_with_scales_of_groups() -> None:
     assert np.abs(rounded).max() == 7
     errors = [output_error(w, stored, scale, hessian).sum() for stored in (near, rounded)]
     assert errors[1] < 0.6 * errors[0]
+
+
+def test_groups_together_are_rounded_as_each_alone() -> None:
+    """Each has its own order of columns, and sweeps until it is settled."""
+    layers = [Layer(3, 70, 200, 10, seed) for seed in range(3)]
+    w, h = np.stack([one.w for one in layers]), np.stack([one.hessian for one in layers])
+    steps = np.stack([one.scale for one in layers])[..., None]
+    start = gptq(w, steps, h)
+    found = adaround(w, steps, h, start)
+    for i, one in enumerate(layers):
+        alone = gptq(one.w, one.scale, one.hessian)
+        np.testing.assert_array_equal(start[i], alone)
+        np.testing.assert_array_equal(found[i], adaround(one.w, one.scale, one.hessian, alone))
