@@ -74,7 +74,7 @@ def read_calibration(
     if spec is None:
         made = [sample_inputs(list(inputs.items()), seed + i, ranges) for i in range(most)]
         warning = (
-            f"without --calib ranges are measured on {most} random inputs, which real ones may exceed or never fill: "
+            f"without --calib {most} random inputs are measured, which real ones may exceed or never fill: "
             "give --calib, or expect to lose accuracy"
         )
         return Calibration(made, "random", most, _hash(made), warning)

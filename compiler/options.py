@@ -19,7 +19,7 @@ PRECISIONS = ("float32", "fp16", "bf16", "int8", "int8-dynamic", "fp8-e4m3", "fp
 LOW_RANK = ("fp8-e4m3", "fp8-e5m2", "w8", "w4")  # those whose rounding errors floats may give back
 OBSERVED = ("int8", "w4a8")  # those whose ranges an observer finds
 CALIBRATED = ("int8", "fp16", "fp8-e4m3", "fp8-e5m2", "w4a8", "w4")  # those that look at samples
-BOUNDED = ("int8", "w4a8")  # those that keep to a bound
+BOUNDED = ("int8", "int8-dynamic", "w4a8")  # those that keep to a bound
 MOST_RANK = 256
 # --verify -> the runner; None chooses what fits, and `none` runs nothing
 RUNNER = {"auto": None, "host": "host", "emulate": "emulator", "qemu": "qemu", "none": None}
@@ -36,7 +36,7 @@ class BuildOptions:
     narrows operators even where that is predicted to be slower, `whole` all that have an integer form. `rebuild` builds
     although nothing changed.
     `encode` are passes that give weights of a package encodings; `fix` keeps in float32 what the fp16 doctor names.
-    `max_drop` and `max_error` bound what int8 and w4a8 lose (edgec.bounds): shares such as 0.5%."""
+    `max_drop` and `max_error` bound what int8, int8-dynamic and w4a8 lose (edgec.bounds): shares such as 0.5%."""
 
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     consts: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
@@ -66,6 +66,12 @@ class BuildOptions:
     fix: bool = False
     package: PackageOptions = PLAIN
 
+    @property
+    def bounds(self) -> dict[str, str]:
+        """What may be lost, by the option that says so."""
+        given = {"--max-drop": self.max_drop, "--max-error": self.max_error}
+        return {name: text for name, text in given.items() if text is not None}
+
 
 def check_options(options: BuildOptions, family: str) -> None:
     """UsageError for what is not legal, or not together, for a target of this name."""
@@ -83,8 +89,12 @@ def check_options(options: BuildOptions, family: str) -> None:
     if options.precision not in PRECISIONS:
         raise UsageError(f"--precision {options.precision} is not legal; legal: {', '.join(PRECISIONS)}")
     check_observer(options.observer, PERCENTILE)
-    if options.calib is not None and options.precision not in CALIBRATED and family != "coreml":
-        raise UsageError(f"--calib gives samples to {', '.join(CALIBRATED)}: give --precision with one of them")
+    measured = options.precision in CALIBRATED or (options.precision in BOUNDED and options.bounds)
+    if options.calib is not None and not measured and family != "coreml":
+        raise UsageError(
+            f"--calib gives samples to {', '.join(CALIBRATED)}, and to int8-dynamic with --max-drop or --max-error: "
+            "give --precision with one of them"
+        )
     if options.observer != "auto" and options.precision not in OBSERVED:
         raise UsageError(f"--observer finds ranges for {', '.join(OBSERVED)}: give --precision with one of them")
     if options.whole and options.precision != "int8":
@@ -95,15 +105,13 @@ def check_options(options: BuildOptions, family: str) -> None:
         raise UsageError(f"--low-rank is for {', '.join(LOW_RANK)}: give --precision with one of them")
     if not 0 <= options.low_rank <= MOST_RANK:
         raise UsageError(f"--low-rank {options.low_rank} is not legal; give 0 to {MOST_RANK}")
-    bounds = {"--max-drop": options.max_drop, "--max-error": options.max_error}
-    given = [(name, text) for name, text in bounds.items() if text is not None]
-    for name, text in given:
+    for name, text in options.bounds.items():
         share(name, text)
         if options.precision not in BOUNDED:
-            raise UsageError(f"{name} bounds what {' and '.join(BOUNDED)} lose: give --precision with one of them")
+            raise UsageError(f"{name} bounds what {', '.join(BOUNDED)} lose: give --precision with one of them")
         if options.whole:
             raise UsageError(f"{name} leaves operators in floats, and --integers-only none: give one of them")
-    if len(given) > 1:
+    if len(options.bounds) > 1:
         raise UsageError("--max-drop and --max-error are two bounds: give one of them")
     if options.max_drop is not None and not str(options.calib).endswith(".npz"):
         raise UsageError("--max-drop needs labelled items: give --calib an .npz file that has `labels` (or `y`) too")

@@ -74,8 +74,7 @@ def settle(
     if options.precision in WEIGHT_ONLY:
         return _coded_weights(module, options, images, progress)
     if options.precision == "int8-dynamic":
-        effects = run_pipeline(module, CPU_FLOAT)
-        return Settled(effects, {"quantization": dynamic_int8(module, device, options.force)}, on_rows(graph))
+        return _dynamic(module, device, options, images, progress)
     data = _calibration(module, options, images, progress)
     data.check_varied()
     if options.precision in FORMATS:
@@ -108,6 +107,21 @@ def _halves(
     facts = half_precision(module, device, samples)
     facts["calibration"] = data.facts() if data else None
     return Settled(effects, {"halves": facts}, in_halves(graph, data.samples if data else ()))
+
+
+def _dynamic(
+    module: Module, device: Device, options: BuildOptions, images: Mapping[str, Image], progress: Callable[[str], None]
+) -> Settled:
+    """Samples are for a bound, if there is one."""
+    graph = module.entries["main"]
+    effects = run_pipeline(module, CPU_FLOAT)
+    data, bounded = None, None
+    if options.bounds:
+        data = _calibration(module, options, images, progress)
+        progress(f"measuring what is lost on {len(data.samples)} samples")
+        bounded = _bound(options, [(v.name, v.type) for v in graph.inputs], data)
+    facts = {"quantization": dynamic_int8(module, device, options.force, data, bounded)}
+    return Settled(effects, facts, on_rows(graph))
 
 
 def _bound(options: BuildOptions, ports: Ports, data: Calibration) -> MakeBound | None:

@@ -111,6 +111,9 @@ def quantization_lines(q: Facts) -> Iterator[str]:
         kept = ", ".join(f"{n} {kind}" for kind, n in q["multiply_adds_in_floats"].items())
         if kept:
             yield f"  in floats: {kept}"
+        if data and data["warning"]:
+            yield f"  WARNING: {data['warning']}"
+        yield from _search(q)
         yield from _kept(q)
         return
     if "weights" in q:
@@ -136,11 +139,7 @@ def quantization_lines(q: Facts) -> Iterator[str]:
         yield from _coded_weights(q["coded"])
     if "halves" in q:
         yield from _halves(q["halves"])
-    if "search" in q:
-        found = q["search"]
-        facts = ", ".join(f"{name} {value}" for name, value in found["measured"].items())
-        eight = f"int8 weights of {found['weights_of_bytes']} and " if "weights_of_bytes" in found else ""
-        yield f"  {found['bound']}: met with {eight}{found['in_floats']} operators in floats: {facts}"
+    yield from _search(q)
     plain = ", ".join(f"{n} {kind}" for kind, n in q.get("operators_in_plain_integers", {}).items())
     if plain:
         yield f"  in plain loops: {plain}"
@@ -151,6 +150,14 @@ def quantization_lines(q: Facts) -> Iterator[str]:
     if known:
         worst = min(known, key=lambda layer: float(layer["signal_to_noise_db"]))
         yield f"  noisiest operator: {worst['op']}, {worst['signal_to_noise_db']} dB"
+
+
+def _search(q: Facts) -> Iterator[str]:
+    if "search" in q:
+        found = q["search"]
+        facts = ", ".join(f"{name} {value}" for name, value in found["measured"].items())
+        eight = f"int8 weights of {found['weights_of_bytes']} and " if "weights_of_bytes" in found else ""
+        yield f"  {found['bound']}: met with {eight}{found['in_floats']} operators in floats: {facts}"
 
 
 def _kept(q: Facts) -> Iterator[str]:

@@ -58,7 +58,7 @@ def least_steps(order: Sequence[Step], measure: Measure, bound: Bound) -> Found:
         return tried[-1][1].within
 
     low, high = -1, len(order)  # `low` is beyond the bound; `high` is within, or all: nothing on bytes
-    if not order or within(0):
+    if within(0) or not order:
         return Found(order, (), tried)
     low = 0
     while high - low > 1:

@@ -28,62 +28,67 @@ MOST_ELEMENTS = 1 << 16  # of an output that are looked at
 
 
 def interactions(graph: Graph, ops: Sequence[Op], narrow: Narrow, samples: Sequence[Feeds]) -> Array:
-    """Matrix [ops, ops] of <d_i, d_j>, each output relative to its size, averaged over samples and outputs. Each op
-    has one result in floats."""
+    """Matrix [ops, ops] of <d_i, d_j>, each output relative to its size, averaged over samples and outputs. The results
+    of each op are floats."""
     outputs = [v for _, v in graph.outputs if v.type.dtype in FLOATS and v.op is not None]
     total = np.zeros((len(ops), len(ops)))
     if not outputs or not ops:
         return total
     errors_graph, errors = _errors(graph, ops, narrow)
     probed, probes, ends = _probed(graph, ops, outputs)
-    with graph_values(errors_graph, errors) as local, graph_values(probed, ends) as run:
+    every = [error for of in errors for error in of]
+    with graph_values(errors_graph, every) as local, graph_values(probed, ends) as run:
         for feeds in samples:
             found = local(feeds)
-            silent = {p.name: np.zeros(p.type.dims, p.type.numpy) for p in probes}
+            silent = {p.name: np.zeros(p.type.dims, p.type.numpy) for of in probes for p in of}
             base = run({**feeds, **silent})
             moved = []
-            for probe, error in zip(probes, errors, strict=True):
-                out = run({**feeds, **silent, probe.name: found[error]})
+            for of, wrong in zip(probes, errors, strict=True):
+                out = run({**feeds, **silent, **{p.name: found[e] for p, e in zip(of, wrong, strict=True)}})
                 moved.append(np.concatenate([_change(out[v], base[v]) for v in ends]))
             d = np.stack(moved)
             total += d @ d.T / (len(samples) * len(ends))
     return total
 
 
-def _errors(graph: Graph, ops: Sequence[Op], narrow: Narrow) -> tuple[Graph, list[Value]]:
+def _errors(graph: Graph, ops: Sequence[Op], narrow: Narrow) -> tuple[Graph, list[list[Value]]]:
     """A copy in which each operator has a twin on bytes beside it, and the differences of their results."""
     module, values = copy_module(graph.module)
     copied = module.entries[graph.name]
     twins: dict[Op, Op] = {}
-    errors = []
+    copied.outputs = []  # what the twins read is read by others in floats: only the differences leave
     for op in ops:
-        wide = values[op.result]
-        assert wide.op is not None
-        twin = Op(op.kind, list(wide.op.inputs), dict(op.attrs), op.source)
-        at = copied.ops.index(wide.op) + 1
-        (result,) = copied.insert(at, twin, [wide.type])
-        errors += copied.insert(at + 1, Op("sub", [result, wide], {"act": ""}), [wide.type])
+        wide = [values[v] for v in op.results]
+        made = wide[0].op
+        assert made is not None
+        twin = Op(op.kind, list(made.inputs), dict(op.attrs), op.source)
+        at = copied.ops.index(made) + 1
+        narrower = copied.insert(at, twin, [v.type for v in wide])
+        for pair in zip(narrower, wide, strict=True):
+            (error,) = copied.insert(at + 1, Op("sub", list(pair), {"act": ""}), [pair[1].type])
+            copied.outputs.append((f"error_{len(copied.outputs)}", error))
         twins[op] = twin
-    # what the twins read is read by others in floats: only the differences leave
-    copied.outputs = [(f"error_{i}", v) for i, v in enumerate(errors)]
     narrow(copied, twins, values)
-    return copied, [v for _, v in copied.outputs]
+    errors = iter([v for _, v in copied.outputs])
+    return copied, [[next(errors) for _ in op.results] for op in ops]
 
 
-def _probed(graph: Graph, ops: Sequence[Op], outputs: Sequence[Value]) -> tuple[Graph, list[Value], list[Value]]:
-    """A copy in which an input is added to the result of each operator; these inputs, and the outputs."""
+def _probed(graph: Graph, ops: Sequence[Op], outputs: Sequence[Value]) -> tuple[Graph, list[list[Value]], list[Value]]:
+    """A copy in which an input is added to each result of each operator; these inputs, and the outputs."""
     module, values = copy_module(graph.module)
     copied = module.entries[graph.name]
-    probes = []
-    for i, op in enumerate(ops):
-        wide = values[op.result]
-        assert wide.op is not None
-        probe = copied.add_input(f"edgec_probe_{i}", wide.type)
-        added = Op("add", [wide, probe], {"act": ""})
-        (result,) = copied.insert(copied.ops.index(wide.op) + 1, added, [wide.type])
-        copied.replace(wide, result)
-        added.inputs = [wide, probe]
-        probes.append(probe)
+    probes: list[list[Value]] = []
+    for op in ops:
+        probes.append([])
+        for old in op.results:
+            wide = values[old]
+            assert wide.op is not None
+            probe = copied.add_input(f"edgec_probe_{len(probes)}_{len(probes[-1])}", wide.type)
+            added = Op("add", [wide, probe], {"act": ""})
+            (result,) = copied.insert(copied.ops.index(wide.op) + 1, added, [wide.type])
+            copied.replace(wide, result)
+            added.inputs = [wide, probe]
+            probes[-1].append(probe)
     ends = [v for (_, v), (_, old) in zip(copied.outputs, graph.outputs, strict=True) if old in outputs]
     return copied, probes, list(dict.fromkeys(ends))
 

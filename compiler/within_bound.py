@@ -45,7 +45,7 @@ def within_bound(seen: Seen, start: Choice, bounded: MakeBound | None) -> tuple[
         with answering(made[len(taken)].trials) as answer:
             return bound.loss(answer)
 
-    with _outputs(graph) as wide:
+    with answers_of(graph) as wide:
         bound = bounded(wide)
     found = least_steps([*(Step(op, "i8") for op in four), *(Step(op, "f32") for op in eight)], measure, bound)
     choice = made[len(found.taken)]
@@ -98,12 +98,13 @@ def _weights(op: Op, start: Choice, choice: Choice) -> dict[str, str]:
 @contextmanager
 def answering(trials: Trials) -> Iterator[Answer]:
     """The best trial, in the integers that ship."""
-    with _outputs(in_integers(trials.best.module, trials.graph.name)) as answer:
+    with answers_of(in_integers(trials.best.module, trials.graph.name)) as answer:
         yield answer
 
 
 @contextmanager
-def _outputs(graph: Graph) -> Iterator[Answer]:
+def answers_of(graph: Graph) -> Iterator[Answer]:
+    """What the graph answers, built for this machine."""
     values = [v for _, v in graph.outputs if v.const is None]
     with graph_values(graph, dict.fromkeys(values)) as taps:
 

@@ -6,12 +6,13 @@
                                            %4 = relu %3
 
 So does what the input adds to the gates of an LSTM, GRU or RNN, which is a matmul over all steps, and what the state
-adds, but for the operators of `floats`.
+adds, but for the operators of `states_in_floats`.
 
 %1, … = lstm %0, #w, #r, …            ->   %3 = dequantize_rows … of %0 and all directions of #w
                                            %4, … = qlstm %3, -, #r', …, #scales
 
-Weights are int8 with a scale a result channel. `byte` is how the target stores bytes.
+Weights are int8 with a scale a result channel. `byte` is how the target stores bytes. Operators that are not `chosen`
+stay as they are.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ Array = np.ndarray[Any, Any]
 LONGEST = 1 << 15  # products in a sum: they fit 32 bits with any zero point
 
 
-def quantize_matmuls(graph: Graph, byte: str = "i8", floats: Collection[Op] = ()) -> bool:
+def quantize_matmuls(
+    graph: Graph, byte: str = "i8", states_in_floats: Collection[Op] = (), chosen: Collection[Op] | None = None
+) -> bool:
+    taken = set(operators_on_rows(graph) if chosen is None else chosen)
     rows: dict[Value, list[Value]] = {}  # that are quantised already
     renamed: dict[Value, Value] = {}
     changed = False
@@ -40,24 +44,33 @@ def quantize_matmuls(graph: Graph, byte: str = "i8", floats: Collection[Op] = ()
     for op in old:
         op.inputs = [renamed.get(v, v) if v is not None else None for v in op.inputs]
         b, at = Builder(graph, source=op.source), len(graph.ops)
-        if op.kind == "matmul" and _by_constants(op):
+        if op not in taken:
+            pass
+        elif op.kind == "matmul":
             try:
                 renamed[op.result] = _matmul(op, b, rows, byte)
                 continue
             except NotInIntegers:  # an activation that has no operator of its own
                 del graph.ops[at:]
                 rows.pop(op.arg(0), None)
-        elif op.kind in GATES:
+        else:
             if _by_constants(op):
                 w = graph.array(op.arg(1))  # [directions, gates of units, k]
                 op.inputs[:2] = [_products(b, op.arg(0), w.reshape(-1, w.shape[-1]), None, rows, byte), None]
                 changed = True
-            if state_by_constants(op) and op not in floats:
+            if state_by_constants(op) and op not in states_in_floats:
                 renamed |= zip(op.results, _with_bytes(op, b), strict=True)
                 continue
         graph.ops.append(op)
     graph.replace_leaving(renamed)
     return changed or bool(renamed)
+
+
+def operators_on_rows(graph: Graph) -> list[Op]:
+    """Those that have such a form."""
+    return [
+        op for op in graph.ops if op.kind in ("matmul", *GATES) and (_by_constants(op) or state_by_constants(op))
+    ]
 
 
 def _by_constants(op: Op) -> bool:

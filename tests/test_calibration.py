@@ -134,7 +134,7 @@ def test_an_endless_generator_is_read_as_far_as_asked() -> None:
 def test_without_data_there_is_a_warning() -> None:
     found = read(None, X, ranges={"x": (5.0, 6.0)}, most=10, seed=3)
     assert all(5.0 <= one["x"].min() <= one["x"].max() <= 6.0 for one in found.samples)
-    assert "without --calib ranges are measured on 10 random inputs" in found.warning
+    assert "without --calib 10 random inputs are measured" in found.warning
     assert found.facts()["warning"] == found.warning
     assert found.sha256 == read(None, X, ranges={"x": (5.0, 6.0)}, most=10, seed=3).sha256
     assert found.sha256 != read(None, X, ranges={"x": (5.0, 6.0)}, most=10, seed=4).sha256

@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper, save_model
 
 import edgec
-from edgec.ir.errors import UsageError
+from edgec.ir.errors import UsageError, VerifyError
 
 STEPS, WIDTH = 12, 16
 
@@ -78,3 +78,40 @@ def test_force_is_for_bytes(model: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="give --precision int8 or int8-dynamic with it"):
         edgec.compile(model, "host", tmp_path / "out", precision="w8", force=True)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_bound_takes_floats(model: Path, tmp_path: Path) -> None:
+    """Half of what all on bytes lose; recurrent operators, with all of their results, are among what is searched."""
+    free = edgec.compile(model, "host", tmp_path / "free", precision="int8-dynamic", max_error="50%", calib_samples=8)
+    search = free["quantization"]["search"]
+    assert search["in_floats"] == 0
+    assert {row["op"].split()[0] for row in search["layers"]} == {"gru", "lstm"}
+    assert "random inputs" in free["quantization"]["calibration"]["warning"]
+    error = search["measured"]["error"]
+    bound = f"{0.5 * error:.6f}"
+    kept = edgec.compile(model, "host", tmp_path / "kept", precision="int8-dynamic", max_error=bound, calib_samples=8)
+    facts = kept["quantization"]
+    search = facts["search"]
+    assert search["measured"]["error"] <= 0.5 * error
+    assert search["in_floats"] == 1
+    beyond = [row["op"] for row in facts["kept_in_floats"] if row["code"] == "BEYOND_BOUND"]
+    assert beyond == [row["op"] for row in search["layers"] if not row["on_bytes"]]
+    assert 0 < facts["macs_share"] < free["quantization"]["macs_share"]
+    levels = [r["verification"]["against_model"]["signal_to_noise_db"]["y"] for r in (free, kept)]
+    assert levels[1] > levels[0] + 3
+
+
+def test_a_bound_that_nothing_meets(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(VerifyError, match="is not met with any operator on bytes: the closest was"):
+        edgec.compile(model, "host", tmp_path / "out", precision="int8-dynamic", max_error="0.0001%", calib_samples=4)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bound_where_nothing_has_a_form_of_bytes(tmp_path: Path) -> None:
+    ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 3]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", ports[:1], ports[1:])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    save_model(made, tmp_path / "m.onnx")
+    receipt = edgec.compile(tmp_path / "m.onnx", "host", tmp_path / "out", precision="int8-dynamic", max_error="1%")
+    assert receipt["quantization"]["search"]["in_floats"] == 0
+    assert receipt["quantization"]["search"]["measured"]["error"] == 0.0

@@ -49,7 +49,9 @@ def test_what_came_closest() -> None:
 
 def test_nothing_on_bytes_is_within() -> None:
     bound = Needs(0)
-    assert least_steps([], bound.measure, bound).taken == ()  # type: ignore[arg-type]
+    found = least_steps([], bound.measure, bound)  # type: ignore[arg-type]
+    assert found.taken == ()
+    assert found.facts(bound)["measured"] == {"error": 0}  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("count", "weights_of_bytes", "in_floats"), [(0, 0, 0), (3, 3, 0), (5, 5, 0), (7, 5, 2)])

@@ -47,6 +47,23 @@ def test_products_of_known_errors() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-9)
 
 
+def test_all_results_of_an_operator_are_disturbed_together() -> None:
+    """Without weights all states are 0, so that both outputs lose all that they are."""
+    net = Network(4)
+    weights = [net.const(1, 5, 3), net.const(1, 5, 5)]
+    made = net.build.ops("rnn", net.floats(4, 2, 3), *weights, direction="forward", activations=("Tanh",))
+    net.named("all", made[0])
+    net.named("last", made[1])
+    (op,) = (op for op in net.graph.ops if op.kind == "rnn")
+
+    def narrow(graph: Graph, twins: Mapping[Op, Op], values: Mapping[Value, Value]) -> None:
+        zeros = [graph.constant(np.zeros(shape, np.float32)) for shape in ((1, 5, 3), (1, 5, 5))]
+        twins[op].inputs[1:3] = zeros
+
+    found = interactions(net.graph, [op], narrow, [net.feeds])
+    np.testing.assert_allclose(found, [[1.0]], rtol=1e-6)
+
+
 def test_order_counts_what_cancels() -> None:
     """Two large errors that cancel stay; the one that nothing makes up for leaves first."""
     products = np.array([[9.0, -9.0, 0.0], [-9.0, 9.0, 0.0], [0.0, 0.0, 1.0]])
