@@ -121,7 +121,7 @@ def quantization_lines(q: Facts) -> Iterator[str]:
         return
     if data and data["warning"]:
         yield f"  WARNING: {data['warning']}"
-    source = f"ranges by {data['observer']} of {data['samples']} samples of {data['source']}" if data else "its scales"
+    source = f"ranges by {data['observer']} of {data['samples']} samples of {data['source']}" if data else "by its own scales"
     yield (
         f"  {q['precision']}: {q['operators_on_bytes']} operators with {q['macs_share']:.1%} of the multiply-adds work "
         f"on bytes; {source}"
