@@ -19,7 +19,7 @@ PRECISIONS = ("float32", "fp16", "bf16", "int8", "int8-dynamic", "fp8-e4m3", "fp
 LOW_RANK = ("fp8-e4m3", "fp8-e5m2", "w8", "w4")  # those whose rounding errors floats may give back
 OBSERVED = ("int8", "w4a8")  # those whose ranges an observer finds
 CALIBRATED = ("int8", "fp16", "fp8-e4m3", "fp8-e5m2", "w4a8", "w4")  # those that look at samples
-BOUNDED = ("int8", "int8-dynamic", "w4a8")  # those that keep to a bound
+BOUNDED = ("int8", "int8-dynamic", "w4a8", "w8", "w4")  # those that keep to a bound
 MOST_RANK = 256
 # --verify -> the runner; None chooses what fits, and `none` runs nothing
 RUNNER = {"auto": None, "host": "host", "emulate": "emulator", "qemu": "qemu", "none": None}
@@ -36,7 +36,7 @@ class BuildOptions:
     narrows operators even where that is predicted to be slower, `whole` all that have an integer form. `rebuild` builds
     although nothing changed.
     `encode` are passes that give weights of a package encodings; `fix` keeps in float32 what the fp16 doctor names.
-    `max_drop` and `max_error` bound what int8, int8-dynamic and w4a8 lose (edgec.bounds): shares such as 0.5%."""
+    `max_drop` and `max_error` bound what those of BOUNDED lose (edgec.bounds): shares such as 0.5%."""
 
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     consts: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
@@ -92,8 +92,8 @@ def check_options(options: BuildOptions, family: str) -> None:
     measured = options.precision in CALIBRATED or (options.precision in BOUNDED and options.bounds)
     if options.calib is not None and not measured and family != "coreml":
         raise UsageError(
-            f"--calib gives samples to {', '.join(CALIBRATED)}, and to int8-dynamic with --max-drop or --max-error: "
-            "give --precision with one of them"
+            f"--calib gives samples to {', '.join(CALIBRATED)}, and to int8-dynamic and w8 with --max-drop or "
+            "--max-error: give --precision with one of them"
         )
     if options.observer != "auto" and options.precision not in OBSERVED:
         raise UsageError(f"--observer finds ranges for {', '.join(OBSERVED)}: give --precision with one of them")

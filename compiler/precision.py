@@ -12,6 +12,7 @@ from edgec.bounds import MostDrop, MostError, share
 from edgec.calibration import Calibration, read_calibration
 from edgec.dynamic_int8 import dynamic_int8
 from edgec.float8_products import float8_products
+from edgec.forms_within import Wanted
 from edgec.half_precision import half_precision
 from edgec.image import Image
 from edgec.ir.errors import UsageError
@@ -74,7 +75,9 @@ def settle(
     if options.precision in WEIGHT_ONLY:
         return _coded_weights(module, options, images, progress)
     if options.precision == "int8-dynamic":
-        return _dynamic(module, device, options, images, progress)
+        effects = run_pipeline(module, CPU_FLOAT)
+        wanted = _wanted(module, options, images, progress)
+        return Settled(effects, {"quantization": dynamic_int8(module, device, options.force, wanted)}, on_rows(graph))
     data = _calibration(module, options, images, progress)
     data.check_varied()
     if options.precision in FORMATS:
@@ -109,19 +112,16 @@ def _halves(
     return Settled(effects, {"halves": facts}, in_halves(graph, data.samples if data else ()))
 
 
-def _dynamic(
-    module: Module, device: Device, options: BuildOptions, images: Mapping[str, Image], progress: Callable[[str], None]
-) -> Settled:
-    """Samples are for a bound, if there is one."""
-    graph = module.entries["main"]
-    effects = run_pipeline(module, CPU_FLOAT)
-    data, bounded = None, None
-    if options.bounds:
-        data = _calibration(module, options, images, progress)
-        progress(f"measuring what is lost on {len(data.samples)} samples")
-        bounded = _bound(options, [(v.name, v.type) for v in graph.inputs], data)
-    facts = {"quantization": dynamic_int8(module, device, options.force, data, bounded)}
-    return Settled(effects, facts, on_rows(graph))
+def _wanted(
+    module: Module, options: BuildOptions, images: Mapping[str, Image], progress: Callable[[str], None]
+) -> Wanted | None:
+    """The bound, if there is one, of formats that need no samples but for it."""
+    if not options.bounds:
+        return None
+    data = _calibration(module, options, images, progress)
+    progress(f"measuring what is lost on {len(data.samples)} samples")
+    bound = _bound(options, [(v.name, v.type) for v in module.entries["main"].inputs], data)
+    return None if bound is None else Wanted(data, bound)
 
 
 def _bound(options: BuildOptions, ports: Ports, data: Calibration) -> MakeBound | None:
@@ -141,7 +141,8 @@ def _coded_weights(
     """Samples are those of --calib; without them, weights are rounded to nearest."""
     effects = run_pipeline(module, CPU_FLOAT)
     data = _calibration(module, options, images, progress) if options.calib is not None else None
-    facts = {"quantization": weight_only(module, options.precision, data, options.low_rank)}
+    wanted = _wanted(module, options, images, progress)
+    facts = {"quantization": weight_only(module, options.precision, data, options.low_rank, wanted)}
     return Settled(effects, facts, with_coded_weights(module.entries["main"], data.samples if data else ()))
 
 

@@ -121,7 +121,9 @@ def quantization_lines(q: Facts) -> Iterator[str]:
         return
     if data and data["warning"]:
         yield f"  WARNING: {data['warning']}"
-    source = f"ranges by {data['observer']} of {data['samples']} samples of {data['source']}" if data else "by its own scales"
+    source = "by its own scales"
+    if data:
+        source = f"ranges by {data['observer']} of {data['samples']} samples of {data['source']}"
     yield (
         f"  {q['precision']}: {q['operators_on_bytes']} operators with {q['macs_share']:.1%} of the multiply-adds work "
         f"on bytes; {source}"
@@ -185,6 +187,7 @@ def _coded_weights(q: Facts) -> Iterator[str]:
         f"  {q['precision']}: weights of {q['coded_operators']} operators with {q['coded_macs_share']:.1%} of the "
         f"multiply-adds are coded ({formats})"
     )
+    yield from _search(q)
     if q.get("tables"):
         yield f"  rows of {len(q['tables'])} tables are gathered as codes"
     if "values_in_bytes" in q:

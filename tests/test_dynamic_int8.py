@@ -95,7 +95,7 @@ def test_a_bound_takes_floats(model: Path, tmp_path: Path) -> None:
     assert search["measured"]["error"] <= 0.5 * error
     assert search["in_floats"] == 1
     beyond = [row["op"] for row in facts["kept_in_floats"] if row["code"] == "BEYOND_BOUND"]
-    assert beyond == [row["op"] for row in search["layers"] if not row["on_bytes"]]
+    assert beyond == [row["op"] for row in search["layers"] if row["form"] == "f32"]
     assert 0 < facts["macs_share"] < free["quantization"]["macs_share"]
     levels = [r["verification"]["against_model"]["signal_to_noise_db"]["y"] for r in (free, kept)]
     assert levels[1] > levels[0] + 3

@@ -13,7 +13,7 @@ from test_build import EXAMPLES, MODEL, command
 import edgec
 from edgec.encode_weights import encodable, encode_weights, form_for, met_by
 from edgec.ir import interp
-from edgec.ir.errors import UsageError
+from edgec.ir.errors import UsageError, VerifyError
 from edgec.ir.types import Quant
 
 CALIB = EXAMPLES / "fashion_mnist_calib.npz"
@@ -91,7 +91,7 @@ def test_what_is_encoded() -> None:
 
 
 def test_calibration_data_where_nothing_looks_at_it(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"--calib gives samples to int8, fp16, .*w4: "):
+    with pytest.raises(UsageError, match=r"--calib gives samples to int8, fp16, .*w4, and to int8-dynamic and w8 with"):
         built("host", tmp_path / "out", "w8", calib=str(CALIB))
 
 
@@ -115,3 +115,30 @@ def test_low_rank_gives_back_what_rounding_takes(tmp_path: Path) -> None:
 def test_low_rank_where_it_means_nothing(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--low-rank is for fp8-e4m3"):
         built("host", tmp_path / "out", "int8", low_rank=4)
+
+
+def test_a_bound_takes_bytes_then_floats(tmp_path: Path) -> None:
+    """Between what four bits lose and what bytes lose, some weights are bytes; below both, some are floats."""
+    free, mixed, close = (
+        built("host", tmp_path / share, "w4", calib=str(CALIB), calib_samples=16, max_error=share)
+        for share in ("20%", "1.5%", "0.5%")
+    )
+    found = [receipt["quantization"]["search"] for receipt in (free, mixed, close)]
+    assert [(f["weights_of_bytes"] > 0, f["in_floats"] > 0) for f in found] == [(0, 0), (1, 0), (1, 1)]
+    errors = [f["measured"]["error"] for f in found]
+    assert errors[0] > 0.015 >= errors[1] > 0.005 >= errors[2]
+    levels = [r["verification"]["against_model"]["signal_to_noise_db"]["logits"] for r in (free, mixed, close)]
+    assert levels[0] + 2 < levels[1] < levels[2] - 2
+    forms = [{row["op"]: row["form"] for row in f["layers"]} for f in found]
+    assert {"i4", "i8"} == set(forms[1].values())
+    floats = [op for op, form in forms[2].items() if form == "f32"]
+    assert sorted(close["quantization"]["weights_in_floats"]) == sorted(floats)
+    assert sum(form == "i4" for form in forms[0].values()) == found[1]["weights_of_bytes"] + sum(
+        form == "i4" for form in forms[1].values()
+    )
+
+
+def test_a_bound_on_bytes(tmp_path: Path) -> None:
+    with pytest.raises(VerifyError, match="is not met with any operator on bytes: the closest was"):
+        built("host", tmp_path / "out", "w8", max_error="0.000001", calib_samples=4)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,79 @@
+"""Bounds on formats that are given operator by operator: int8-dynamic, w8 and w4.
+
+Operators that disturb the outputs most get their next wider form, and floats at last, until the bound holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from edgec.bounds import Loss
+from edgec.calibration import Calibration
+from edgec.ir.copying import copy_module
+from edgec.ir.graph import Graph, Op, Value
+from edgec.search import Step, least_steps
+from edgec.sensitivity import interactions, most_disturbing_first
+from edgec.within_bound import PROBED, MakeBound, answers_of
+
+Form = Literal["i4", "i8"]
+Forms = Mapping[Op, Form]
+Encode = Callable[[Graph, Forms], object]  # gives operators of a graph these forms, for this machine
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A bound, and the samples that it is measured on."""
+
+    data: Calibration
+    bound: MakeBound
+
+
+def forms_within(graph: Graph, forms: Forms, encode: Encode, wanted: Wanted) -> tuple[Forms, dict[str, Any]]:
+    """As many of these forms as the bound allows, i8 for some of i4, none for operators in floats; and what the receipt
+    says of the search. VerifyError where nothing keeps to the bound."""
+    four = _disturbing(graph, {op: form for op, form in forms.items() if form == "i4"}, encode, wanted)
+    eight = _disturbing(graph, dict.fromkeys(forms, "i8"), encode, wanted)
+
+    def measure(taken: Sequence[Step]) -> Loss:
+        module, values = copy_module(graph.module)
+        copied = module.entries[graph.name]
+        encode(copied, {_twin(op, values): form for op, form in _after(forms, taken).items()})
+        with answers_of(copied) as answer:
+            return bound.loss(answer)
+
+    with answers_of(graph) as wide:
+        bound = wanted.bound(wide)
+    found = least_steps([*(Step(op, "i8") for op in four), *(Step(op, "f32") for op in eight)], measure, bound)
+    left = _after(forms, found.taken)
+    layers = [
+        {"op": op.label, "form": left.get(op, "f32"), "disturbs": float(f"{four.get(op, size):.4g}")}
+        for op, size in eight.items()
+    ]
+    return left, {"search": {**found.facts(bound), "layers": layers}}
+
+
+def _disturbing(graph: Graph, forms: Forms, encode: Encode, wanted: Wanted) -> dict[Op, float]:
+    """The operators, the most disturbing first, and what each alone changes the outputs by."""
+    ops = list(forms)
+
+    def narrow(copied: Graph, twins: Mapping[Op, Op], values: Mapping[Value, Value]) -> None:
+        encode(copied, {twins[op]: form for op, form in forms.items()})
+
+    products = interactions(graph, ops, narrow, wanted.data.samples[:PROBED])
+    return {ops[i]: float(np.sqrt(max(products[i, i], 0.0))) for i in most_disturbing_first(products)}
+
+
+def _after(forms: Forms, taken: Sequence[Step]) -> Forms:
+    """What the steps leave."""
+    wider: dict[Op, Form | Literal["f32"]] = {**forms, **{step.op: step.to for step in taken}}
+    return {op: form for op, form in wider.items() if form != "f32"}
+
+
+def _twin(op: Op, values: Mapping[Value, Value]) -> Op:
+    made = values[op.results[0]].op
+    assert made is not None
+    return made
