@@ -113,12 +113,13 @@ def _halves(
 
 
 def _wanted(
-    module: Module, options: BuildOptions, images: Mapping[str, Image], progress: Callable[[str], None]
-) -> Wanted | None:
-    """The bound, if there is one, of formats that need no samples but for it."""
+    module: Module, options: BuildOptions, images: Mapping[str, Image], progress: Callable[[str], None],
+    read: Calibration | None = None,
+) -> Wanted | None:  # fmt: skip
+    """The bound, if there is one, of formats that need no samples but for it; `read` are those that are there."""
     if not options.bounds:
         return None
-    data = _calibration(module, options, images, progress)
+    data = read or _calibration(module, options, images, progress)
     progress(f"measuring what is lost on {len(data.samples)} samples")
     bound = _bound(options, [(v.name, v.type) for v in module.entries["main"].inputs], data)
     return None if bound is None else Wanted(data, bound)
@@ -141,7 +142,7 @@ def _coded_weights(
     """Samples are those of --calib; without them, weights are rounded to nearest."""
     effects = run_pipeline(module, CPU_FLOAT)
     data = _calibration(module, options, images, progress) if options.calib is not None else None
-    wanted = _wanted(module, options, images, progress)
+    wanted = _wanted(module, options, images, progress, data)
     facts = {"quantization": weight_only(module, options.precision, data, options.low_rank, wanted)}
     return Settled(effects, facts, with_coded_weights(module.entries["main"], data.samples if data else ()))
 

@@ -55,7 +55,7 @@ def test_the_same_bits_on_every_target(tmp_path: Path) -> None:
     found = []
     for target in targets:
         folder = tmp_path / target.replace(":", "-")
-        built(target, folder, verify_inputs=1, force=True)
+        built(target, folder, verify_inputs=1, force=True, observer="mse", calib_samples=32)
         with edgec.load(folder) as session:
             found.append([session.run(None, {"input": image[None]})[0] for image in images])
     for target, outputs in zip(targets[1:], found[1:], strict=True):
@@ -67,7 +67,7 @@ def test_the_same_bytes_twice(tmp_path: Path) -> None:
     for folder in ("one", "two"):
         done = command(
             "build", str(MODEL), "-t", "arm:cortex-a76", "-o", folder, "--shape", "input=1x1x28x28",
-            "--precision", "int8", "--calib", str(CALIB), cwd=tmp_path,
+            "--precision", "int8", "--calib", str(CALIB), "--calib-samples", "32", cwd=tmp_path,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         said = re.findall(r"([0-9.]+)% of the multiply-adds work on (?:bytes|halves)", done.stdout)
@@ -82,7 +82,7 @@ def test_the_same_bytes_twice(tmp_path: Path) -> None:
 def test_random_calibration_is_loud(tmp_path: Path) -> None:
     done = command(
         "build", str(MODEL), "-t", "host", "-o", "out", "--shape", "input=1x1x28x28", "--precision", "int8",
-        cwd=tmp_path,
+        "--observer", "minmax", "--calib-samples", "8", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "WARNING" in done.stdout
@@ -105,7 +105,7 @@ def test_wrong_options(options: dict[str, Any], message: str, tmp_path: Path) ->
 
 
 def test_calibration_of_another_shape_leaves_the_old_artifact(tmp_path: Path) -> None:
-    built("host", tmp_path / "out", verify="none")
+    built("host", tmp_path / "out", verify="none", observer="minmax", calib_samples=8)
     before = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
     np.savez(tmp_path / "wrong.npz", input=np.zeros((4, 3, 28, 28), np.float32))
     with pytest.raises(UsageError, match="input"):

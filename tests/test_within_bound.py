@@ -18,8 +18,8 @@ DATA = EXAMPLES / "fashion_mnist_200.npz"
 
 def built(folder: Path, calib: Path = CALIB, **options: Any) -> dict[str, Any]:
     given = {"shapes": {"input": (1, 1, 28, 28)}, "precision": "int8", "calib": str(calib), "force": True,
-             "observer": "mse", "verify_inputs": 1}  # fmt: skip
-    receipt: dict[str, Any] = edgec.compile(MODEL, "host", folder, **given, **options)
+             "observer": "mse", "verify_inputs": 1, "calib_samples": 32}  # fmt: skip
+    receipt: dict[str, Any] = edgec.compile(MODEL, "host", folder, **{**given, **options})
     return receipt
 
 
@@ -67,7 +67,7 @@ def test_a_drop(tmp_path: Path) -> None:
     """Two hundred labels that the float model gives: none can be won, and a small bound takes floats."""
     calib = labelled(tmp_path, answers=True)
     searches = [
-        built(tmp_path / f"out{i}", calib, max_drop=most, calib_samples=32)["quantization"]["search"]
+        built(tmp_path / f"out{i}", calib, max_drop=most)["quantization"]["search"]
         for i, most in enumerate(("2%", "0.1%"))
     ]
     for search, most in zip(searches, (0.02, 0.001), strict=True):
