@@ -16,6 +16,7 @@ from edgec.paired import items_to_show, score_interval
 
 Array = np.ndarray[Any, Any]
 Answer = Callable[[Mapping[str, Array]], Sequence[Array]]  # a sample -> the model's outputs in order
+MakeBound = Callable[[Answer], "Bound"]  # of what the float model answers
 
 
 def share(option: str, text: str) -> float:

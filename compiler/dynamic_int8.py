@@ -16,14 +16,13 @@ from edgec.ir.macs import macs_of, macs_on_bytes, macs_share, total_macs
 from edgec.ir.ops.recurrent import BYTE_GATES, GATES
 from edgec.ir.verify import verify_module
 from edgec.passes.quantize_matmuls import operators_on_rows, quantize_matmuls, state_by_constants
-from edgec.search import REASON as BEYOND
+from edgec.search import CODE, REASON
 from edgec.targets.c.devices import Device
 from edgec.targets.c.isa import Isa
 from edgec.targets.c.narrow_costs import state_in_floats, state_on_bytes
-from edgec.within_bound import CODE as BEYOND_BOUND
 
 REASONS = {
-    BEYOND_BOUND: BEYOND,
+    CODE: REASON,
     "STATE_BOUND": "its state is so small that making bytes of it, each step, costs more than products of bytes save",
     "WEIGHTS_AT_RUN_TIME": "it multiplies by what is known at run time only, and constants become bytes",
     "NO_DYNAMIC_FORM": "matmuls by a matrix and recurrent operators have forms with scales that are found at run time",
@@ -36,14 +35,14 @@ def dynamic_int8(
     """Changes the module's graph, which stands behind all passes; what the receipt says of it."""
     (graph,) = module.entries.values()
     macs, isa = total_macs(graph), device.isa
-    slower = {} if force else _slower(graph.ops, isa)
+    slower = _slower(graph.ops, isa, force)
     every = operators_on_rows(graph)
     forms: Forms = dict.fromkeys(every, "i8")
     searched: dict[str, Any] = {}
     if wanted is not None:
 
         def encode(copied: Graph, forms: Forms) -> None:
-            quantize_matmuls(copied, byte_here(), {} if force else _slower(forms, isa), list(forms))
+            quantize_matmuls(copied, byte_here(), _slower(forms, isa, force), list(forms))
 
         forms, searched = forms_within(graph, forms, encode, wanted)
     beyond = [op for op in every if op not in forms]
@@ -68,15 +67,16 @@ def dynamic_int8(
     }
 
 
-def _slower(ops: Iterable[Op], isa: Isa) -> dict[Op, tuple[float, float]]:
-    """Recurrent operators whose states do not pay as bytes, with the instructions of both that are predicted."""
+def _slower(ops: Iterable[Op], isa: Isa, force: bool) -> dict[Op, tuple[float, float]]:
+    """Recurrent operators whose states do not pay as bytes, with the instructions of both that are predicted; none
+    with `force`."""
     predicted = {op: (state_in_floats(op, isa), state_on_bytes(op, isa)) for op in ops if state_by_constants(op)}
-    return {op: (wide, narrow) for op, (wide, narrow) in predicted.items() if narrow >= wide}
+    return {op: (wide, narrow) for op, (wide, narrow) in predicted.items() if narrow >= wide and not force}
 
 
 def _code(op: Op, slower: Collection[Op], beyond: Collection[Op]) -> str:
     if op in beyond:
-        return BEYOND_BOUND
+        return CODE
     if op in slower:
         return "STATE_BOUND"
     weights = {"matmul": op.inputs[1:2], **dict.fromkeys((*GATES, *BYTE_GATES), op.inputs[1:3])}.get(op.kind, [])

@@ -9,15 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-
-from edgec.bounds import Loss
+from edgec.bounds import Loss, MakeBound
 from edgec.calibration import Calibration
-from edgec.ir.copying import copy_module
+from edgec.ir.copying import copy_module, twin_of
 from edgec.ir.graph import Graph, Op, Value
 from edgec.search import Step, least_steps
-from edgec.sensitivity import interactions, most_disturbing_first
-from edgec.within_bound import PROBED, MakeBound, answers_of
+from edgec.sensitivity import disturbing
+from edgec.within_bound import answers_of
 
 Form = Literal["i4", "i8"]
 Forms = Mapping[Op, Form]
@@ -41,7 +39,7 @@ def forms_within(graph: Graph, forms: Forms, encode: Encode, wanted: Wanted) -> 
     def measure(taken: Sequence[Step]) -> Loss:
         module, values = copy_module(graph.module)
         copied = module.entries[graph.name]
-        encode(copied, {_twin(op, values): form for op, form in _after(forms, taken).items()})
+        encode(copied, {twin_of(op, values): form for op, form in _after(forms, taken).items()})
         with answers_of(copied) as answer:
             return bound.loss(answer)
 
@@ -58,22 +56,14 @@ def forms_within(graph: Graph, forms: Forms, encode: Encode, wanted: Wanted) -> 
 
 def _disturbing(graph: Graph, forms: Forms, encode: Encode, wanted: Wanted) -> dict[Op, float]:
     """The operators, the most disturbing first, and what each alone changes the outputs by."""
-    ops = list(forms)
 
     def narrow(copied: Graph, twins: Mapping[Op, Op], values: Mapping[Value, Value]) -> None:
         encode(copied, {twins[op]: form for op, form in forms.items()})
 
-    products = interactions(graph, ops, narrow, wanted.data.samples[:PROBED])
-    return {ops[i]: float(np.sqrt(max(products[i, i], 0.0))) for i in most_disturbing_first(products)}
+    return disturbing(graph, list(forms), narrow, wanted.data.samples)
 
 
 def _after(forms: Forms, taken: Sequence[Step]) -> Forms:
     """What the steps leave."""
     wider: dict[Op, Form | Literal["f32"]] = {**forms, **{step.op: step.to for step in taken}}
     return {op: form for op, form in wider.items() if form != "f32"}
-
-
-def _twin(op: Op, values: Mapping[Value, Value]) -> Op:
-    made = values[op.results[0]].op
-    assert made is not None
-    return made

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from edgec.graph_values import byte_here, graph_values
-from edgec.ir.copying import copy_module
+from edgec.ir.copying import copy_module, twin_of
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.passes import FUSED
 from edgec.passes.lower_requant import requantise
@@ -99,11 +99,11 @@ class Trials:
     def ranges(self, observer: str, ranges: Mapping[Value, Range], means: Mapping[Op, Array]) -> None:
         """Encodings by these ranges; weights to the nearest."""
         module, twins = copy_module(self.graph.module)
-        chosen = {_twin(op, twins) for op in self.chosen}
+        chosen = {twin_of(op, twins) for op in self.chosen}
         encode_values(
             module.entries[self.graph.name], chosen, {twins[v]: r for v, r in ranges.items() if v in twins},
-            self.byte, nearest, {_twin(op, twins): mean for op, mean in means.items()},
-            {_twin(op, twins): encode for op, encode in self.coded.items()},
+            self.byte, nearest, {twin_of(op, twins): mean for op, mean in means.items()},
+            {twin_of(op, twins): encode for op, encode in self.coded.items()},
         )  # fmt: skip
         self._judge(observer, None, module, twins)
 
@@ -137,9 +137,3 @@ def in_integers(module: Module, name: str) -> Graph:
     requantise(graph, byte_here())
     run_pipeline(made, FUSED)
     return graph
-
-
-def _twin(op: Op, twins: Mapping[Value, Value]) -> Op:
-    made = twins[op.results[0]].op
-    assert made is not None
-    return made

@@ -90,9 +90,10 @@ def check_options(options: BuildOptions, family: str) -> None:
         raise UsageError(f"--precision {options.precision} is not legal; legal: {', '.join(PRECISIONS)}")
     check_observer(options.observer, PERCENTILE)
     measured = options.precision in CALIBRATED or (options.precision in BOUNDED and options.bounds)
+    others = [precision for precision in BOUNDED if precision not in CALIBRATED]
     if options.calib is not None and not measured and family != "coreml":
         raise UsageError(
-            f"--calib gives samples to {', '.join(CALIBRATED)}, and to int8-dynamic and w8 with --max-drop or "
+            f"--calib gives samples to {', '.join(CALIBRATED)}, and to {' and '.join(others)} with --max-drop or "
             "--max-error: give --precision with one of them"
         )
     if options.observer != "auto" and options.precision not in OBSERVED:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgec.bf16_products import bf16_products
-from edgec.bounds import MostDrop, MostError, share
+from edgec.bounds import MakeBound, MostDrop, MostError, share
 from edgec.calibration import Calibration, read_calibration
 from edgec.dynamic_int8 import dynamic_int8
 from edgec.float8_products import float8_products
@@ -32,7 +32,6 @@ from edgec.static_w4a8 import static_w4a8
 from edgec.targets.c.devices import Device
 from edgec.verify_artifact import ranges_of
 from edgec.weight_only import WEIGHT_ONLY, weight_only
-from edgec.within_bound import MakeBound
 
 RANDOM_SAMPLES = 3  # where no --calib is given to fp16
 
@@ -88,7 +87,7 @@ def settle(
         return Settled(effects, facts, on_float8(graph, data.samples))
     effects = run_pipeline(module, BEFORE_ENCODING)
     progress(f"calibrating on {len(data.samples)} samples")
-    bounded = _bound(options, [(v.name, v.type) for v in graph.inputs], data)
+    bounded = _bound(options, [(v.name, v.type) for v in graph.inputs], data) if options.bounds else None
     if options.precision == "w4a8":
         facts = {"quantization": static_w4a8(module, device, data, options.observer, bounded)}
         return Settled(effects, facts, on_integers(graph, data.samples))
@@ -121,19 +120,16 @@ def _wanted(
         return None
     data = read or _calibration(module, options, images, progress)
     progress(f"measuring what is lost on {len(data.samples)} samples")
-    bound = _bound(options, [(v.name, v.type) for v in module.entries["main"].inputs], data)
-    return None if bound is None else Wanted(data, bound)
+    return Wanted(data, _bound(options, [(v.name, v.type) for v in module.entries["main"].inputs], data))
 
 
-def _bound(options: BuildOptions, ports: Ports, data: Calibration) -> MakeBound | None:
+def _bound(options: BuildOptions, ports: Ports, data: Calibration) -> MakeBound:
     """What --max-drop or --max-error asks for; labelled items are those of --calib."""
     if options.max_drop is not None:
         most, items = share("--max-drop", options.max_drop), read_labelled(Path(str(options.calib)), ports)
         return lambda wide: MostDrop(most, items, wide)
-    if options.max_error is not None:
-        allowed = share("--max-error", options.max_error)
-        return lambda wide: MostError(allowed, data.samples, wide)
-    return None
+    allowed = share("--max-error", str(options.max_error))
+    return lambda wide: MostError(allowed, data.samples, wide)
 
 
 def _coded_weights(

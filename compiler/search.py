@@ -15,6 +15,7 @@ from edgec.bounds import Bound, Loss
 from edgec.ir.errors import VerifyError
 from edgec.ir.graph import Op
 
+CODE = "BEYOND_BOUND"
 REASON = "on bytes, it would take the model beyond the bound"
 
 

@@ -24,7 +24,14 @@ Feeds = Mapping[str, Array]
 # puts operators of a copied graph on bytes, each between encodings of its own; the mappings are from the original
 Narrow = Callable[[Graph, Mapping[Op, Op], Mapping[Value, Value]], None]
 
+PROBED = 8  # samples on which operators are disturbed
 MOST_ELEMENTS = 1 << 16  # of an output that are looked at
+
+
+def disturbing(graph: Graph, ops: Sequence[Op], narrow: Narrow, samples: Sequence[Feeds]) -> dict[Op, float]:
+    """The operators, the most disturbing first, and what each alone changes the outputs by."""
+    products = interactions(graph, ops, narrow, samples[:PROBED])
+    return {ops[i]: float(np.sqrt(max(products[i, i], 0.0))) for i in most_disturbing_first(products)}
 
 
 def interactions(graph: Graph, ops: Sequence[Op], narrow: Narrow, samples: Sequence[Feeds]) -> Array:

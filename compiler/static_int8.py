@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgec.bounds import MakeBound
 from edgec.calibration import Calibration
 from edgec.halves_beside_bytes import halves_beside_bytes, held_by_halves
 from edgec.int8_trials import in_integers
@@ -12,7 +13,7 @@ from edgec.no_regret import slower_on_bytes
 from edgec.quantize import operators_on_bytes
 from edgec.static_steps import Choice, measured, on_bytes, spare_inputs, spare_last, spare_rows
 from edgec.targets.c.devices import Device
-from edgec.within_bound import MakeBound, within_bound
+from edgec.within_bound import within_bound
 
 
 def static_int8(

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from edgec.bounds import MakeBound
 from edgec.calibration import Calibration
 from edgec.encode_weights import encodable, encode_weights, form_for
 from edgec.ir.graph import Graph, Module, Op
 from edgec.quantize import Legal, operators_on_bytes
 from edgec.static_steps import Choice, measured, on_bytes, spare_inputs, spare_rows
 from edgec.targets.c.devices import Device
-from edgec.within_bound import MakeBound, within_bound
+from edgec.within_bound import within_bound
 
 Array = np.ndarray[Any, Any]
 

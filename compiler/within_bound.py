@@ -5,28 +5,24 @@ Weights of four bits become bytes first; where that is not enough, operators sta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from edgec.bounds import Answer, Bound, Loss
+from edgec.bounds import Answer, Loss, MakeBound
 from edgec.graph_values import byte_here, graph_values
 from edgec.int8_trials import Trials, in_integers
 from edgec.ir.graph import Graph, Op, Value
 from edgec.passes.lower_requant import requantise
 from edgec.quantize import EncodeWeights, encode_values, heavy, nearest, operators_on_bytes
-from edgec.search import REASON, Step, least_steps
-from edgec.sensitivity import interactions, most_disturbing_first
+from edgec.search import CODE, REASON, Step, least_steps
+from edgec.sensitivity import disturbing
 from edgec.static_steps import Choice, Seen
 
 Array = np.ndarray[Any, Any]
 Feeds = Mapping[str, Array]
-MakeBound = Callable[[Answer], Bound]  # of what the float model answers
-
-PROBED = 8  # samples on which operators are disturbed
-CODE = "BEYOND_BOUND"
 
 
 def within_bound(seen: Seen, start: Choice, bounded: MakeBound | None) -> tuple[Choice, dict[str, Any]]:
@@ -69,8 +65,7 @@ def _disturbing(
         )  # fmt: skip
         requantise(copied, byte)
 
-    products = interactions(seen.graph, ops, narrow, seen.data.samples[:PROBED])
-    return {ops[i]: float(np.sqrt(max(products[i, i], 0.0))) for i in most_disturbing_first(products)}
+    return disturbing(seen.graph, ops, narrow, seen.data.samples)
 
 
 def _wider(seen: Seen, start: Choice, taken: Sequence[Step]) -> Choice:

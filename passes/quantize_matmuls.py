@@ -44,16 +44,14 @@ def quantize_matmuls(
     for op in old:
         op.inputs = [renamed.get(v, v) if v is not None else None for v in op.inputs]
         b, at = Builder(graph, source=op.source), len(graph.ops)
-        if op not in taken:
-            pass
-        elif op.kind == "matmul":
+        if op in taken and op.kind == "matmul":
             try:
                 renamed[op.result] = _matmul(op, b, rows, byte)
                 continue
             except NotInIntegers:  # an activation that has no operator of its own
                 del graph.ops[at:]
                 rows.pop(op.arg(0), None)
-        else:
+        elif op in taken:
             if _by_constants(op):
                 w = graph.array(op.arg(1))  # [directions, gates of units, k]
                 op.inputs[:2] = [_products(b, op.arg(0), w.reshape(-1, w.shape[-1]), None, rows, byte), None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from edgec.ir.graph import Graph, Module, Op, State, Value
 
 
@@ -12,6 +14,13 @@ def copy_module(module: Module) -> tuple[Module, dict[Value, Value]]:
     for name, graph in module.entries.items():
         _copy_graph(graph, Graph(made, name), values)
     return made, values
+
+
+def twin_of(op: Op, values: Mapping[Value, Value]) -> Op:
+    """What stands for an operator in the copy, by its values there."""
+    made = values[op.results[0]].op
+    assert made is not None
+    return made
 
 
 def _copy_graph(graph: Graph, made: Graph, values: dict[Value, Value]) -> None:
