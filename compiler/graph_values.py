@@ -24,7 +24,7 @@ from edgec.options import BuildOptions
 from edgec.plan.plan import Plan
 from edgec.runtime.session import Session, load
 from edgec.target_table import TARGETS
-from edgec.targets.c.build import Platform, make_files, make_plan
+from edgec.targets.c.build import Platform, make_loadable, make_plan
 from edgec.targets.c.devices import Device
 from edgec.targets.c.emit import Identity
 
@@ -135,9 +135,9 @@ def session_of(
     plan: Plan, device: Device, platform: Platform, identity: Identity, manifest: Mapping[str, Any],
     runner: str | None, threads: int = 1,
 ) -> Iterator[Session]:  # fmt: skip
-    """An artifact made of the plan, in a folder that is gone afterwards."""
-    built = make_files(plan, device, identity, platform, lambda _: None)
-    with staged(built.files, manifest) as folder, load(folder, runner=runner, threads=threads) as session:
+    """What runs the plan, in a folder that is gone afterwards."""
+    files = make_loadable(plan, device, identity, platform)
+    with staged(files, manifest) as folder, load(folder, runner=runner, threads=threads) as session:
         yield session
 
 

@@ -7,11 +7,14 @@ each way is built for this machine and run in the integers that ship, on samples
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from edgec.graph_values import byte_here, graph_values
 from edgec.ir.copying import copy_module, twin_of
@@ -96,8 +99,35 @@ class Trials:
         """The first of the least noisy."""
         return min(self.done, key=lambda trial: trial.noise)
 
-    def ranges(self, observer: str, ranges: Mapping[Value, Range], means: Mapping[Op, Array]) -> None:
-        """Encodings by these ranges; weights to the nearest."""
+    def encoded(self, ranges: Mapping[str, Mapping[Value, Range]], means: Mapping[Op, Array]) -> None:
+        """Encodings by the ranges of each observer; weights to the nearest."""
+        self._beside([partial(self._encoded, observer, found, means) for observer, found in ranges.items()])
+
+    def settle(self) -> None:
+        """Weights and biases settled on what the best ranges so far make, and those that are not much noisier, since
+        weights make up for rounding better than for clamping; on the ranges that this serves best, rounding for the
+        rows without weights moved before, too. Where neither helps, they fit the samples only, and biases are settled
+        alone."""
+        plain = self.best
+        starts = {trial.observer: trial for trial in self.done if trial.noise <= MADE_UP_FOR * plain.noise}
+        settled = self._beside([partial(self._settled, "compensated", start) for start in starts.values()])
+        self.settle_as("rounding", starts[min(settled, key=lambda trial: trial.noise).observer])
+        if self.best is plain:
+            self.settle_as("biases", plain)
+
+    def settle_as(self, way: Way, start: Trial) -> None:
+        """Settled in this way on the ranges of `start`."""
+        self._beside([partial(self._settled, way, start)])
+
+    def _beside(self, makers: Sequence[Callable[[], Trial]]) -> list[Trial]:
+        """The trials in order, two at a time, and linear algebra on one thread each: its own threads would wait for one
+        another, and sums would depend on how many there are."""
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(2) as pool:
+            made = list(pool.map(lambda make: make(), makers))
+        self.done += made
+        return made
+
+    def _encoded(self, observer: str, ranges: Mapping[Value, Range], means: Mapping[Op, Array]) -> Trial:
         module, twins = copy_module(self.graph.module)
         chosen = {twin_of(op, twins) for op in self.chosen}
         encode_values(
@@ -105,29 +135,16 @@ class Trials:
             self.byte, nearest, {twin_of(op, twins): mean for op, mean in means.items()},
             {twin_of(op, twins): encode for op, encode in self.coded.items()},
         )  # fmt: skip
-        self._judge(observer, None, module, twins)
+        return self._judged(observer, None, module, twins)
 
-    def settle(self, ways: Sequence[Way] = ()) -> None:
-        """Weights and biases settled in these ways on what the best ranges so far make, and those that are not much
-        noisier, since weights make up for rounding better than for clamping. Without any way given: rounding for the
-        rows, with weights moved before and without; where neither helps, they fit the samples only, and biases are
-        settled alone."""
-        best = self.best
-        for start in [trial for trial in self.done if trial.noise <= MADE_UP_FOR * best.noise]:
-            for way in ways or ("rounding", "compensated"):
-                self._settle(start, way)
-        if not ways and self.best is best:
-            self._settle(best, "biases")
-
-    def _settle(self, start: Trial, way: Way) -> None:
+    def _settled(self, way: Way, start: Trial) -> Trial:
         module, moved = copy_module(start.module)
         twins = {v: moved[twin] for v, twin in start.twins.items() if twin in moved}
         settle_weights(self.graph, module.entries[self.graph.name], twins, self.samples, way)
-        self._judge(start.observer, way, module, twins)
+        return self._judged(start.observer, way, module, twins)
 
-    def _judge(self, observer: str, way: Way | None, module: Module, twins: Mapping[Value, Value]) -> None:
-        graph = in_integers(module, self.graph.name)
-        self.done.append(Trial(observer, way, module, twins, self.judge.noise(graph)))
+    def _judged(self, observer: str, way: Way | None, module: Module, twins: Mapping[Value, Value]) -> Trial:
+        return Trial(observer, way, module, twins, self.judge.noise(in_integers(module, self.graph.name)))
 
 
 def in_integers(module: Module, name: str) -> Graph:

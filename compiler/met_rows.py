@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edgec.operand_rows import Moments
+from edgec.operand_rows import Moments, row_sums
 from edgec.weight_rounding import compensated
 
 Array = np.ndarray[Any, Any]
@@ -37,7 +37,7 @@ class MetRows:
         self._moments.add(rows)
         if lacking is not None:
             self._products += lacking.transpose(0, 2, 1) @ rows.astype(np.float32, copy=False)
-            self._sums += lacking.sum(axis=1, dtype=np.float64)
+            self._sums += row_sums(lacking)
 
     def together(self, other: MetRows) -> MetRows:
         """Both as one."""

@@ -21,7 +21,7 @@ from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.ops import OPS
 from edgec.ir.residual import residual_of
 from edgec.met_rows import MetRows, made_up_for
-from edgec.operand_rows import group_count, operand_rows, result_rows
+from edgec.operand_rows import group_count, operand_rows, result_rows, row_sums
 from edgec.quantize import heavy
 from edgec.weight_rounding import adaround, damping_for, gptq, trusted_mean
 
@@ -130,7 +130,7 @@ def _settle(wide: Graph, narrow: Graph, wanted: Op, op: Op, walk: _Walk, way: Wa
                 lacking += added.reshape(len(added), groups, -1).transpose(1, 0, 2)
         if way != "biases":
             halves[i % 2].add(rows, lacking)
-        means.append((rows.mean(axis=1, dtype=np.float64), should.mean(axis=1, dtype=np.float64)))
+        means.append((row_sums(rows) / rows.shape[1], row_sums(should) / rows.shape[1]))
     if way != "biases":
         now, both = stored_weights(narrow, op), halves[0].together(halves[1])
         steps, hessian = now.steps.reshape(*each.shape[:2], -1), both.hessian

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,15 +57,14 @@ class Seen:
     def tried(self, chosen: Collection[Op], coded: Mapping[Op, EncodeWeights]) -> Trials:
         """The ranges of each observer."""
         trials = Trials(self.graph, chosen, self.device.isa.byte, self.data.samples[::2], self.judge, coded)
-        for observer in self.ranges:
-            self.try_ranges(trials, observer)
+        self.encode(trials, self.ranges)
         return trials
 
-    def try_ranges(self, trials: Trials, observer: str) -> None:
-        found = self.ranges[observer]
+    def encode(self, trials: Trials, observers: Iterable[str]) -> None:
+        """Adds what the ranges of these make."""
         observed = values_to_observe(self.graph, trials.chosen)
         means = {op: mean for op, mean in self.means.items() if op in trials.chosen}
-        trials.ranges(observer, {v: found[v] for v in observed}, means)
+        trials.encoded({name: {v: self.ranges[name][v] for v in observed} for name in observers}, means)
 
 
 @dataclass(frozen=True)

@@ -76,9 +76,9 @@ def _wider(seen: Seen, start: Choice, taken: Sequence[Step]) -> Choice:
     eight = {step.op for step in taken if step.to == "i8"}
     coded = {op: encode for op, encode in trials.coded.items() if op in chosen and op not in eight}
     made = Trials(seen.graph, chosen, trials.byte, trials.samples, trials.judge, coded)
-    seen.try_ranges(made, trials.best.observer)
+    seen.encode(made, [trials.best.observer])
     if trials.best.way is not None:
-        made.settle((trials.best.way,))
+        made.settle_as(trials.best.way, made.best)
     rows = [{"op": op.label, "code": CODE, "why": REASON} for op in floats]
     return Choice(made, start.fixed, [*start.kept, *rows])
 

@@ -85,6 +85,12 @@ def is_e2m1(constants: Constants, palette: Palette) -> bool:
 def nearest_steps(real: Array, scale: Array, zero: Array) -> Array:
     """saturate(round(real / scale) + zero), half to even, in the zero points' dtype; a NaN becomes the zero point."""
     info = np.iinfo(zero.dtype)
+    if info.bits <= 16:  # floats hold all that is left after clamping
+        least, most = (np.asarray(end - zero.astype(np.int32), np.float32) for end in (info.min, info.max))
+        with np.errstate(all="ignore"):
+            near = np.asarray(np.clip(np.rint(real / scale), least, most))
+        np.copyto(near, 0.0, where=np.isnan(near))
+        return np.asarray((near + zero).astype(zero.dtype))
     with np.errstate(all="ignore"):
         steps = np.nan_to_num(np.clip(np.rint(real / scale), -(2.0**33), 2.0**33), nan=0.0).astype(np.int64)
     return np.asarray(np.clip(steps + zero.astype(np.int64), info.min, info.max).astype(zero.dtype))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -108,10 +109,7 @@ def make_files(
         progress(f"compiling {name}.c for {platform.triple}")
         # without -ffreestanding, copies may become calls of memcpy: every system has it, and edgec_mem.c is there
         toolchain.compile_c(folder, f"{name}.c", f"{name}.o", platform.triple, flags)
-        objects = [f"{name}.o"]
-        if weights and storage == "linked":
-            toolchain.assemble(folder, f"{name}_weights.S", f"{name}_weights.o", platform.triple)
-            objects.append(f"{name}_weights.o")
+        objects = [f"{name}.o", *_weights_object(folder, name, platform.triple, out)]
         toolchain.archive(folder, f"lib{name}.a", objects)
         out[f"lib{name}.a"] = (folder / f"lib{name}.a").read_bytes()
         if platform.shared:
@@ -126,6 +124,42 @@ def make_files(
         # the source does not read the bound, so that it may be known after compiling
         out[f"{name}.h"] = emit_header(plan, identity, storage, stack).encode()
     return Built(out, size, stack)
+
+
+def make_loadable(plan: Plan, device: Device, identity: Identity, platform: Platform) -> dict[str, bytes]:
+    """The library or image alone, for a session of something that does not ship. Plans that differ in nothing but
+    their weights are compiled once."""
+    name = plan.name
+    sources = make_sources(plan, device, identity, platform)
+    flags = (*device.flags, "-fPIC", "-O2")
+    read = {file: content for file, content in sources.items() if file.endswith((".c", ".h"))}
+    compiled = _compiled(f"{name}.c", tuple(read.items()), platform.triple, flags)
+    with tempfile.TemporaryDirectory(prefix="edgec-") as temporary:
+        folder = Path(temporary)
+        for file, content in {**sources, f"{name}.o": compiled}.items():
+            (folder / file).write_bytes(content)
+        objects = [f"{name}.o", *_weights_object(folder, name, platform.triple, sources)]
+        if platform.shared:
+            return {f"lib{name}.so": link_library(folder, name, platform.triple, objects)}
+        return {f"{name}.elf": link_image(folder, name, device, objects, None)}
+
+
+@lru_cache(maxsize=16)
+def _compiled(source: str, sources: tuple[tuple[str, bytes], ...], triple: str, flags: tuple[str, ...]) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="edgec-") as temporary:
+        folder = Path(temporary)
+        for file, content in sources:
+            (folder / file).write_bytes(content)
+        toolchain.compile_c(folder, source, "compiled.o", triple, flags)
+        return (folder / "compiled.o").read_bytes()
+
+
+def _weights_object(folder: Path, name: str, triple: str, sources: Mapping[str, bytes]) -> list[str]:
+    """The object that holds the weights, where they are linked in and there are any."""
+    if not sources.get(f"{name}_weights.bin") or f"{name}_weights.S" not in sources:
+        return []
+    toolchain.assemble(folder, f"{name}_weights.S", f"{name}_weights.o", triple)
+    return [f"{name}_weights.o"]
 
 
 def link_library(folder: Path, name: str, triple: str, objects: Sequence[str]) -> bytes:
