@@ -1,6 +1,6 @@
 """Whether `--max-drop 0.5%` holds on data that the search never saw.
 
-    python benchmarks/bound.py MODELS DATA [--target TARGET] [--max-drop SHARE]
+    python benchmarks/bound.py MODELS DATA [--target TARGET] [--precision NAME] [--max-drop SHARE]
 
 The search has the labelled items that models are calibrated on, 512, 256 and 221; what is held out is the test set of
 2,000, 200 and 1,000. The drop there is measured in both ways: by items near a tie (edgec.near_ties), as the search
@@ -37,7 +37,7 @@ def class_numbers(truths: Array, answers: Array) -> Array:
     return np.array([likeliest[n] for n in truths.tolist()])
 
 
-def held(of: Labelled, models: Path, data: Path, target: str, most: str, work: Path) -> bool:
+def held(of: Labelled, models: Path, data: Path, target: str, precision: str, most: str, work: Path) -> bool:
     (model,) = read_models(models, [of.model])
     shape = next(iter(model.shapes.values()))
     with np.load(data / f"{TRUTHS[of.model]}.npz") as f:
@@ -45,7 +45,7 @@ def held(of: Labelled, models: Path, data: Path, target: str, most: str, work: P
     labels = class_numbers(truths, reference_scores(model.path, of.calib, shape).argmax(1))
     calib = work / f"{of.model}.npz"
     np.savez(calib, **{next(iter(model.shapes)): of.calib, "labels": labels})  # type: ignore[arg-type]
-    options = model.options(precision="int8", calib=str(calib), calib_samples=CALIBRATED_ON, max_drop=most)
+    options = model.options(precision=precision, calib=str(calib), calib_samples=CALIBRATED_ON, max_drop=most)
     result = build(model.path, target, work / of.model, replace(options, verify_inputs=1))
     search = result.receipt["quantization"]["search"]
     wide, narrow = reference_scores(model.path, of.x, shape), scores(result.directory, of.x)
@@ -68,11 +68,12 @@ def main() -> None:
     parser.add_argument("models", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("--target", default="host")
+    parser.add_argument("--precision", default="int8")
     parser.add_argument("--max-drop", default="0.5%")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="edgec-bound-") as work:
         results = [
-            held(of, chosen.models, chosen.data, chosen.target, chosen.max_drop, Path(work))
+            held(of, chosen.models, chosen.data, chosen.target, chosen.precision, chosen.max_drop, Path(work))
             for of in labelled(chosen.data)
         ]
     print(f"{sum(results)} of {len(results)} hold")

@@ -1,4 +1,4 @@
-"""Bounds on formats that are given operator by operator: int8-dynamic, w8 and w4.
+"""Bounds on formats that are given operator by operator: int8-dynamic, fp8-e4m3, fp8-e5m2, w8 and w4.
 
 Operators that disturb the outputs most get their next wider form, and floats at last, until the bound holds.
 """
@@ -17,7 +17,7 @@ from edgec.search import Step, least_steps
 from edgec.sensitivity import disturbing
 from edgec.within_bound import answers_of
 
-Form = Literal["i4", "i8"]
+Form = Literal["i4", "i8", "e4m3", "e5m2"]
 Forms = Mapping[Op, Form]
 Encode = Callable[[Graph, Forms], object]  # gives operators of a graph these forms, for this machine
 
@@ -34,7 +34,7 @@ def forms_within(graph: Graph, forms: Forms, encode: Encode, wanted: Wanted) -> 
     """As many of these forms as the bound allows, i8 for some of i4, none for operators in floats; and what the receipt
     says of the search. VerifyError where nothing keeps to the bound."""
     four = _disturbing(graph, {op: form for op, form in forms.items() if form == "i4"}, encode, wanted)
-    eight = _disturbing(graph, dict.fromkeys(forms, "i8"), encode, wanted)
+    eight = _disturbing(graph, {op: "i8" if form == "i4" else form for op, form in forms.items()}, encode, wanted)
 
     def measure(taken: Sequence[Step]) -> Loss:
         module, values = copy_module(graph.module)

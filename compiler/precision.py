@@ -82,7 +82,8 @@ def settle(
     if options.precision in FORMATS:
         effects = run_pipeline(module, CPU_FLOAT)
         progress(f"calibrating on {len(data.samples)} samples")
-        facts = {"quantization": static_float8(module, options.precision, data, options.low_rank)}
+        wanted = _wanted(module, options, images, progress, data)
+        facts = {"quantization": static_float8(module, options.precision, data, options.low_rank, wanted)}
         facts["quantization"] |= float8_products(module, device)
         return Settled(effects, facts, on_float8(graph, data.samples))
     effects = run_pipeline(module, BEFORE_ENCODING)

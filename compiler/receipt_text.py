@@ -163,7 +163,7 @@ def _search(q: Facts) -> Iterator[str]:
 
 
 def _kept(q: Facts) -> Iterator[str]:
-    for (code, why), count in Counter((row["code"], row["why"]) for row in q["kept_in_floats"]).most_common():
+    for (code, why), count in Counter((row["code"], row["why"]) for row in q.get("kept_in_floats", ())).most_common():
         yield f"  not on bytes: {code}: {count}, {why}"
 
 
@@ -199,6 +199,7 @@ def _coded_weights(q: Facts) -> Iterator[str]:
         yield f"  {q['code']}: {q['why']}"
     if q["low_rank"]:
         yield f"  floats of rank {q['low_rank']} give back what rounding takes from the weights of matmuls"
+    yield from _kept(q)
     for (code, why), count in Counter((row["code"], row["why"]) for row in q.get("refused", ())).most_common():
         yield f"  weights in floats: {code}: {count}, {why}"
     if q["weights_in_floats"]:

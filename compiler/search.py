@@ -7,7 +7,7 @@ whole model, as it would be built, measured by the bound.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,6 +17,11 @@ from edgec.ir.graph import Op
 
 CODE = "BEYOND_BOUND"
 REASON = "on bytes, it would take the model beyond the bound"
+
+
+def beyond_bound(ops: Iterable[Op]) -> list[dict[str, Any]]:
+    """What the receipt says of operators that a bound keeps in floats."""
+    return [{"op": op.label, "code": CODE, "why": REASON} for op in ops]
 
 
 @dataclass(frozen=True)

@@ -3,20 +3,21 @@
 Values are stored as bytes, with one scale each; arithmetic is float32, on what decoding gives. Weights have a scale a
 result channel. Scales are powers of two (X. Wu et al., "ZeroQuant-FP", 2023, section 4): a format of four or five bits
 of exponent loses nothing by them but a part of a step at its ends, and scaling is exact. What reads no weights stays in
-floats: sums, normalisation, softmax.
+floats: sums, normalisation, softmax; with a bound on what may be lost, so do the products that disturb most.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from edgec.calibration import Calibration
 from edgec.encode_weights import ROWS, decoded, encodable, encode_weights, largest_of, products_of
+from edgec.forms_within import Form, Forms, Wanted, forms_within
 from edgec.graph_values import GraphValues, graph_values
 from edgec.ir.encodings import nearest_float8
 from edgec.ir.graph import Graph, Module, Op, Value
@@ -29,50 +30,87 @@ from edgec.observers import measure_ranges
 from edgec.operand_rows import Met, group_count, operand_rows
 from edgec.passes.lower_float8 import lower_float8
 from edgec.quantize import HEAVY
+from edgec.search import beyond_bound
 from edgec.weight_only import MULTIPLIED
 
 Array = np.ndarray[Any, Any]
 BATCHES = 8  # of operators whose weights are rounded together, each of which costs a build
-FORMATS = {"fp8-e4m3": "e4m3", "fp8-e5m2": "e5m2"}
+FORMATS: Mapping[str, Form] = {"fp8-e4m3": "e4m3", "fp8-e5m2": "e5m2"}
 
 
-def static_float8(module: Module, precision: str, data: Calibration, rank: int = 0) -> dict[str, Any]:
-    """Makes the module's graph, which stands behind all passes, one on 8-bit floats; what the receipt says of it."""
+def static_float8(
+    module: Module, precision: str, data: Calibration, rank: int = 0, wanted: Wanted | None = None
+) -> dict[str, Any]:
+    """Makes the module's graph, which stands behind all passes, one on 8-bit floats; what the receipt says of it. What
+    takes the model beyond a bound stays in floats."""
     (graph,) = module.entries.values()
     format = FORMATS[precision]
     before = Counter(op.kind for op in graph.ops)
-    readers = [op for op in graph.ops if reads_float8(op)]
-    chosen = [op for op in readers if encodable(op)]
-    values = list(dict.fromkeys(op.arg(0) for op in readers))
-    narrowed = [v for v in values if computed(v)]  # an input is there as floats: bytes of it would be there besides
+    every = [op for op in graph.ops if reads_float8(op)]
+    forms: Forms = dict.fromkeys(every, format)
+    searched: dict[str, Any] = {}
+    if wanted is not None:
+
+        def encode(copied: Graph, forms: Forms) -> None:
+            _encode(copied, list(forms), format, data, rank)
+
+        forms, searched = forms_within(graph, forms, encode, wanted)
+    readers = list(forms)
+    values_in_bytes = len(_stored(readers))
     results = [op.result for op in readers]
-    weights = []
-    with graph_values(graph, values) as wide, graph_values(graph, results) as made:
-        ranges = measure_ranges(lambda: (found for _, found in wide.stream(data.samples)), "minmax")
-        scales = {v: scale_of(max(abs(end) for end in ranges[v]), format) for v in narrowed}
+    with graph_values(graph, results) as made:
         first = made(data.samples[0])
-        operands = {op: op.arg(0) for op in readers}
-        for batch in _batches(readers):
-            met = _met(graph, [op for op in batch if op in chosen], operands, scales, format, wide, data)
-            weights += [encode_weights(graph, op, format, met[op], rank=rank) for op in batch if op in met]
-            encode_values(graph, batch, {op.arg(0): scales[op.arg(0)] for op in batch if op.arg(0) in scales}, format)
-            lower_float8(graph)
+    weights = _encode(graph, readers, format, data, rank)
     verify_module(module, after="lower_float8")
     layers = noise_of_layers(graph, results, [first[v] for v in results], data.samples[0])
     left = before - Counter(op.kind for op in readers)
-    kept = [op for op in graph.ops if op.kind in MULTIPLIED and op not in chosen and op.arg(1).const is not None]
+    kept = [op for op in graph.ops if op.kind in MULTIPLIED and op not in weights and op.arg(1).const is not None]
     return {
         "precision": precision,
         "calibration": {**data.facts(), "observer": "minmax"},
+        **searched,
         "low_rank": rank,
-        "values_in_bytes": len(narrowed),
-        "coded_operators": len(chosen),
+        "values_in_bytes": values_in_bytes,
+        "coded_operators": len(weights),
         "coded_macs_share": macs_share(sum(macs_of(op) for op in readers), total_macs(graph)),
         "operators_in_floats": dict(sorted(left.items())),
+        "kept_in_floats": beyond_bound(op for op in every if op not in forms),
         "weights_in_floats": [op.label for op in kept],
-        "weights": weights,
+        "weights": list(weights.values()),
         "layers": layers,
     }
+
+
+def _encode(
+    graph: Graph, readers: Sequence[Op], format: str, data: Calibration, rank: int
+) -> dict[Op, dict[str, Any]]:
+    """Makes operands and weights of these operators, in a graph of floats, 8-bit floats; what the receipt says of
+    weights."""
+    operands = {op: op.arg(0) for op in readers}
+    beside = _floats_beside(graph, readers)
+    weights: dict[Op, dict[str, Any]] = {}
+    with graph_values(graph, operands.values()) as wide:
+        ranges = measure_ranges(lambda: (found for _, found in wide.stream(data.samples)), "minmax")
+        scales = {v: scale_of(max(abs(end) for end in ranges[v]), format) for v in _stored(readers)}
+        for batch in _batches(readers):
+            met = _met(graph, [op for op in batch if encodable(op)], operands, scales, format, wide, data)
+            weights |= {op: encode_weights(graph, op, format, met[op], rank=rank) for op in batch if op in met}
+            stored = {op.arg(0): scales[op.arg(0)] for op in batch if op.arg(0) in scales}
+            encode_values(graph, batch, stored, format, beside)
+            lower_float8(graph)
+    return weights
+
+
+def _stored(readers: Sequence[Op]) -> list[Value]:
+    """Operands that become bytes. An input is there as floats: bytes of it would be there besides."""
+    return [v for v in dict.fromkeys(op.arg(0) for op in readers) if computed(v)]
+
+
+def _floats_beside(graph: Graph, readers: Collection[Op]) -> set[Value]:
+    """What is needed as floats even where one of the readers takes bytes: outputs, and operands of products that are in
+    floats for accuracy. Sums and what else reads no weights take what there is."""
+    wide = {op.arg(0) for op in graph.ops if reads_float8(op) and op not in readers}
+    return wide | graph.output_values()
 
 
 def _batches(ops: Sequence[Op]) -> list[Sequence[Op]]:
@@ -114,14 +152,16 @@ def scale_of(largest: float, format: str) -> float:
     return float(2.0 ** min(max(math.ceil(math.log2(largest / largest_of(format))), -100), 100))
 
 
-def encode_values(graph: Graph, readers: Sequence[Op], scales: dict[Value, float], format: str) -> None:
-    """Sets the encodings of results, and encodes what comes from elsewhere in front of its first reader."""
-    leaving = graph.output_values()
+def encode_values(
+    graph: Graph, readers: Sequence[Op], scales: Mapping[Value, float], format: str, beside: Collection[Value]
+) -> None:  # fmt: skip
+    """Sets the encodings of results, and encodes what comes from elsewhere, or is needed as floats `beside`, in front
+    of its first reader."""
     outside: dict[Value, Value] = {}
     for value, scale in scales.items():
         key = graph.module.intern(np.array(scale, np.float32))
         encoded = Type("f32", value.type.shape, (Float8(format, key),))
-        if value.op is not None and value not in leaving:
+        if value.op is not None and value not in beside:
             value.type = encoded
             continue
         at = min(graph.ops.index(op) for op in readers if op.arg(0) is value)

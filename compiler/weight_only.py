@@ -17,6 +17,7 @@ from edgec.ir.graph import Graph, Module, Op
 from edgec.ir.macs import macs_of, macs_share, total_macs
 from edgec.ir.ops.recurrent import GATES
 from edgec.ir.verify import verify_module
+from edgec.search import beyond_bound
 
 WEIGHT_ONLY: Mapping[str, Form] = {"w8": "i8", "w4": "i4"}
 MULTIPLIED = ("conv", "conv_transpose", "matmul", *GATES)
@@ -46,6 +47,7 @@ def weight_only(
         "low_rank": rank,
         "coded_operators": len(layers),
         "coded_macs_share": macs_share(sum(macs_of(op) for op in layers), total_macs(graph)),
+        "kept_in_floats": beyond_bound(op for op in chosen if op not in forms),
         "weights_in_floats": [op.label for op in left],
         "weights": list(layers.values()),
     }

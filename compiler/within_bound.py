@@ -17,7 +17,7 @@ from edgec.int8_trials import Trials, in_integers
 from edgec.ir.graph import Graph, Op, Value
 from edgec.passes.lower_requant import requantise
 from edgec.quantize import EncodeWeights, encode_values, heavy, nearest, operators_on_bytes
-from edgec.search import CODE, REASON, Step, least_steps
+from edgec.search import Step, beyond_bound, least_steps
 from edgec.sensitivity import disturbing
 from edgec.static_steps import Choice, Seen
 
@@ -79,8 +79,7 @@ def _wider(seen: Seen, start: Choice, taken: Sequence[Step]) -> Choice:
     seen.encode(made, [trials.best.observer])
     if trials.best.way is not None:
         made.settle_as(trials.best.way, made.best)
-    rows = [{"op": op.label, "code": CODE, "why": REASON} for op in floats]
-    return Choice(made, start.fixed, [*start.kept, *rows])
+    return Choice(made, start.fixed, [*start.kept, *beyond_bound(floats)])
 
 
 def _weights(op: Op, start: Choice, choice: Choice) -> dict[str, str]:

@@ -13,11 +13,17 @@ from test_build import EXAMPLES, MODEL
 
 import edgec
 from edgec import driver
-from edgec.ir.errors import ToolError
+from edgec.bounds import MostError
+from edgec.calibration import Calibration
+from edgec.forms_within import Wanted
+from edgec.ir import interp
+from edgec.ir.errors import ToolError, VerifyError
+from edgec.ir.graph import Graph
+from edgec.ir.text import print_module
 from edgec.receipt_text import render
 from edgec.runtime import session
 from edgec.runtime.errors import RunError
-from edgec.static_float8 import encode_values, scale_of
+from edgec.static_float8 import encode_values, scale_of, static_float8
 from edgec.targets.arm import target as arm
 
 CALIB = EXAMPLES / "fashion_mnist_calib.npz"
@@ -41,7 +47,7 @@ def test_receipt_of_the_example(precision: str, least: float, tmp_path: Path) ->
     facts = receipt["quantization"]
     assert facts["coded_macs_share"] == 1.0
     assert facts["values_in_bytes"] == 7, "what convolutions and the matmul read, but for the input"
-    assert facts["weights_in_floats"] == []
+    assert facts["weights_in_floats"] == facts["kept_in_floats"] == []
     assert {row["format"] for row in facts["weights"]} == {precision[-4:]}
     assert all(layer["signal_to_noise_db"] > least - 6 for layer in facts["layers"])
     assert receipt["memory"]["weights_bytes"] < 0.28 * wide["memory"]["weights_bytes"]
@@ -75,11 +81,59 @@ def test_a_value_that_leaves_stays_float() -> None:
     y = net.op("exp", net.floats(3, 8))
     z = net.op("matmul", y, net.const(8, 4))
     assert z.op is not None
-    encode_values(net.graph, [z.op], {y: 0.5}, "e4m3")
+    encode_values(net.graph, [z.op], {y: 0.5}, "e4m3", net.graph.output_values())
     assert not y.type.encodings
     assert z.op.arg(0).op is not None
     assert z.op.arg(0).op.kind == "encode"
     assert z.op.arg(0).type.encodings
+
+
+def products(seed: int) -> Graph:
+    """Two matmuls by the same value, which is added to what they make, and a third behind them."""
+    net = Network(seed)
+    x = net.build.op("tanh", net.floats(6, 32))
+    one, two = (net.build.op("matmul", x, net.const(32, 32), act=act) for act in ("relu", ""))
+    net.named("y", net.build.op("matmul", net.build.op("add", net.build.op("add", one, two), x), net.const(32, 8)))
+    for op in net.graph.ops:
+        op.source = f"'{net.graph.ops.index(op)}'"
+    return net.graph
+
+
+def narrowed(graph: Graph, most: float) -> dict[str, Any]:
+    """Within this error."""
+    rng = np.random.default_rng(1)
+    samples = [{"x0": rng.standard_normal((6, 32)).astype(np.float32)} for _ in range(4)]
+    data = Calibration(samples, "random", 4, "")
+    wanted = Wanted(data, lambda wide: MostError(most, samples, wide))
+    wide = [interp.run(graph, feeds)["y"] for feeds in samples]
+    facts = static_float8(graph.module, "fp8-e4m3", data, wanted=wanted)
+    found = [interp.run(graph, feeds)["y"] for feeds in samples]
+    error = np.linalg.norm(np.subtract(found, wide)) / np.linalg.norm(wide)
+    assert facts["search"]["measured"]["error"] == pytest.approx(error, abs=2e-6), "what ships is what was tried"
+    return facts
+
+
+def test_a_bound_takes_floats() -> None:
+    graph, again = products(3), products(3)
+    facts = narrowed(graph, 0.015)
+    search = facts["search"]
+    assert [(trial["in_floats"], trial["within"]) for trial in search["tried"]] == [(0, False), (1, False), (2, True)]
+    errors = [trial["error"] for trial in search["tried"]]
+    assert errors[0] > errors[1] > 0.015 >= errors[2] == search["measured"]["error"]
+    floats = [row["op"] for row in search["layers"] if row["form"] == "f32"]
+    assert floats == ["matmul '5'", "matmul '2'"], "most disturbing first"
+    assert sorted(row["op"] for row in facts["kept_in_floats"]) == sorted(facts["weights_in_floats"]) == sorted(floats)
+    assert {row["code"] for row in facts["kept_in_floats"]} == {"BEYOND_BOUND"}
+    assert facts["coded_operators"] == len(facts["weights"]) == facts["values_in_bytes"] == 1
+    read = [op.arg(0).op for op in graph.ops if op.kind == "matmul"]
+    assert [op.kind for op in read if op] == ["from_float8", "tanh", "add"], "what is in floats reads no bytes"
+    narrowed(again, 0.015)
+    assert print_module(again.module) == print_module(graph.module)
+
+
+def test_a_bound_that_nothing_meets() -> None:
+    with pytest.raises(VerifyError, match=r"0.0001% is not met with any operator on bytes: the closest .* 2 of 3 in"):
+        narrowed(products(3), 1e-6)
 
 
 def test_a_core_with_the_products_reads_codes(tmp_path: Path) -> None:

@@ -133,6 +133,8 @@ def test_a_bound_takes_bytes_then_floats(tmp_path: Path) -> None:
     assert {"i4", "i8"} == set(forms[1].values())
     floats = [op for op, form in forms[2].items() if form == "f32"]
     assert sorted(close["quantization"]["weights_in_floats"]) == sorted(floats)
+    kept = close["quantization"]["kept_in_floats"]
+    assert sorted((row["op"], row["code"]) for row in kept) == [(op, "BEYOND_BOUND") for op in sorted(floats)]
     assert sum(form == "i4" for form in forms[0].values()) == found[1]["weights_of_bytes"] + sum(
         form == "i4" for form in forms[1].values()
     )
