@@ -13,7 +13,7 @@ from edgec.bounds import Loss, MakeBound
 from edgec.calibration import Calibration
 from edgec.ir.copying import copy_module, twin_of
 from edgec.ir.graph import Graph, Op, Value
-from edgec.search import Step, least_steps
+from edgec.search import Step, least_steps, verdicts
 from edgec.sensitivity import disturbing
 from edgec.within_bound import answers_of
 
@@ -47,11 +47,7 @@ def forms_within(graph: Graph, forms: Forms, encode: Encode, wanted: Wanted) -> 
         bound = wanted.bound(wide)
     found = least_steps([*(Step(op, "i8") for op in four), *(Step(op, "f32") for op in eight)], measure, bound)
     left = _after(forms, found.taken)
-    layers = [
-        {"op": op.label, "form": left.get(op, "f32"), "disturbs": float(f"{four.get(op, size):.4g}")}
-        for op, size in eight.items()
-    ]
-    return left, {"search": {**found.facts(bound), "layers": layers}}
+    return left, {"search": {**found.facts(bound), "layers": verdicts(eight | four, left)}}
 
 
 def _disturbing(graph: Graph, forms: Forms, encode: Encode, wanted: Wanted) -> dict[Op, float]:

@@ -7,7 +7,7 @@ whole model, as it would be built, measured by the bound.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,6 +22,15 @@ REASON = "on bytes, it would take the model beyond the bound"
 def beyond_bound(ops: Iterable[Op]) -> list[dict[str, Any]]:
     """What the receipt says of operators that a bound keeps in floats."""
     return [{"op": op.label, "code": CODE, "why": REASON} for op in ops]
+
+
+def verdicts(disturbs: Mapping[Op, float], forms: Mapping[Op, str]) -> list[dict[str, Any]]:
+    """What the receipt says of all operators of a search: what each changes the outputs by, and its form after all;
+    without one it is in floats."""
+    return [
+        {"op": op.label, "form": forms.get(op, "f32"), "disturbs": float(f"{size:.4g}")}
+        for op, size in disturbs.items()
+    ]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from edgec.int8_trials import Trials, in_integers
 from edgec.ir.graph import Graph, Op, Value
 from edgec.passes.lower_requant import requantise
 from edgec.quantize import EncodeWeights, encode_values, heavy, nearest, operators_on_bytes
-from edgec.search import Step, beyond_bound, least_steps
+from edgec.search import Step, beyond_bound, least_steps, verdicts
 from edgec.sensitivity import disturbing
 from edgec.static_steps import Choice, Seen
 
@@ -45,11 +45,8 @@ def within_bound(seen: Seen, start: Choice, bounded: MakeBound | None) -> tuple[
         bound = bounded(wide)
     found = least_steps([*(Step(op, "i8") for op in four), *(Step(op, "f32") for op in eight)], measure, bound)
     choice = made[len(found.taken)]
-    layers = [
-        {"op": op.label, "on_bytes": op in choice.trials.chosen, **_weights(op, start, choice),
-         "disturbs": float(f"{four.get(op, eight[op]):.4g}")} for op in eight
-    ]  # fmt: skip
-    return choice, {"search": {**found.facts(bound), "layers": layers}}
+    forms = {op: "i4" if op in choice.trials.coded else "i8" for op in choice.trials.chosen}
+    return choice, {"search": {**found.facts(bound), "layers": verdicts(eight | four, forms)}}
 
 
 def _disturbing(
@@ -80,13 +77,6 @@ def _wider(seen: Seen, start: Choice, taken: Sequence[Step]) -> Choice:
     if trials.best.way is not None:
         made.settle_as(trials.best.way, made.best)
     return Choice(made, start.fixed, [*start.kept, *beyond_bound(floats)])
-
-
-def _weights(op: Op, start: Choice, choice: Choice) -> dict[str, str]:
-    """Where weights may have four bits: which they have."""
-    if not start.trials.coded or op not in choice.trials.chosen:
-        return {}
-    return {"weights": "i4" if op in choice.trials.coded else "i8"}
 
 
 @contextmanager

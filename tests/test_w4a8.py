@@ -86,8 +86,7 @@ def test_a_bound_takes_weights_of_bytes_before_floats() -> None:
         assert {op.kind for op in net.graph.ops} & {"matmul", "qmatmul"} == kinds
         in_groups = sum(op.kind == "qmatmul" and len(op.inputs) > 5 for op in net.graph.ops)
         assert in_groups == facts["weights_of_four_bits"] == 4 - search["weights_of_bytes"]
-        rows = [row for row in search["layers"] if row["on_bytes"]]
-        assert [row["weights"] for row in rows].count("i4") == in_groups
+        assert [row["form"] for row in search["layers"]].count("i4") == in_groups
         assert [row["code"] for row in facts["kept_in_floats"]] == ["BEYOND_BOUND"] * search["in_floats"]
         if "matmul" in kinds:
             assert search["weights_of_bytes"] == 4, "all of them before the first operator in floats"

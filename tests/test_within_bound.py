@@ -47,7 +47,7 @@ def test_an_error_that_asks_for_floats(tmp_path: Path) -> None:
     assert search["measured"]["error"] <= bound < error
     assert 0 < search["in_floats"] < len(search["layers"])
     beyond = [row["op"] for row in facts["kept_in_floats"] if row["code"] == "BEYOND_BOUND"]
-    assert beyond == [row["op"] for row in search["layers"] if not row["on_bytes"]]
+    assert beyond == [row["op"] for row in search["layers"] if row["form"] == "f32"]
     assert 0 < facts["macs_share"] < 1
     noise = receipt["verification"]["against_model"]["signal_to_noise_db"]["logits"]
     assert noise > -20 * np.log10(2 * bound)
