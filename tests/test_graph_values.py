@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from edgec.ir.graph import Graph, Module, State, Value
 from edgec.ir.text import print_module
 from edgec.ir.types import Type
 from edgec.ir.verify import verify_module
+from edgec.targets.c import toolchain
 
 Array = np.ndarray[Any, Any]
 
@@ -51,6 +53,28 @@ def by_interpreter(graph: Graph, values: list[Value], feeds: dict[str, Array]) -
     found = interp.run(graph, feeds)
     graph.outputs = outputs
     return list(found.values())
+
+
+def test_what_differs_in_weights_alone_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[str] = []
+
+    def compile_c(folder: Path, source: str, *rest: Any) -> None:
+        compiled.append(source)
+        as_it_is(folder, source, *rest)
+
+    as_it_is = toolchain.compile_c
+    monkeypatch.setattr(toolchain, "compile_c", compile_c)
+    for scale in (1.0, -3.0, 0.25):
+        graph = Graph(Module())
+        b = Builder(graph)
+        # a name of its own, so that no other test has compiled the same
+        x = graph.add_input("compiled_once", Type("f32", (5, 7)))
+        y = b.op("matmul", x, b.const(scale * np.eye(7, 3), "f32"))
+        graph.outputs = [("y", y)]
+        (feeds,) = samples(graph, 1)
+        with graph_values(graph, [y]) as taps:
+            np.testing.assert_array_equal(taps(feeds)[y], np.float32(scale) * feeds["compiled_once"][:, :3])
+    assert compiled.count("values.c") == 1
 
 
 @pytest.mark.parametrize("group_bytes", [1, 5000, 1 << 20])

@@ -164,3 +164,7 @@ def test_steps_between_two_are_the_even_one() -> None:
     real = np.array([0.25, 0.75, 1.25, -0.25, -0.75, 99.0, -99.0, np.nan], np.float32)
     found = nearest_steps(real, np.array(0.5, np.float32), np.array(3, np.int8))
     assert found.tolist() == [3, 5, 5, 3, 1, 127, -128, 3]
+    far = nearest_steps(np.array([-6e4, 6e4], np.float16), np.array(0.5, np.float16), np.array(32000, np.int16))
+    assert far.tolist() == [-(2**15), 2**15 - 1], "what overflows halves saturates, too"
+    wide = nearest_steps(np.array([2.0**20, -1e30], np.float32), np.array(1.0, np.float32), np.array(-5, np.int32))
+    assert wide.tolist() == [2**20 - 5, -(2**31)]
