@@ -56,7 +56,8 @@ def row_sums(rows: Array) -> Array:
     """The sum [groups, k] over rows [groups, m, k], of floats as a product: reductions over the axis in the middle take
     ten times as long where k is small."""
     ones = np.ones((1, rows.shape[1]), np.float32)
-    return np.asarray((ones @ rows.astype(np.float32, copy=False))[:, 0].astype(np.float64))
+    with np.errstate(all="ignore"):  # infinities are refused with a sentence of their own
+        return np.asarray((ones @ rows.astype(np.float32, copy=False))[:, 0].astype(np.float64))
 
 
 class Moments:

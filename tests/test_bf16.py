@@ -85,6 +85,18 @@ def test_floats_for_a_core_with_bf16_run_in_the_emulator(tmp_path: Path) -> None
     assert receipt["verification"]["instructions"] > 500_000
 
 
+def test_casts_of_halves_are_none_of_its_instructions(tmp_path: Path) -> None:
+    value = helper.make_tensor_value_info
+    cast = helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT16)
+    ports = value("x", TensorProto.FLOAT, [5]), value("y", TensorProto.FLOAT16, [5])
+    path = tmp_path / "cast.onnx"
+    onnx.save(helper.make_model(helper.make_graph([cast], "g", [ports[0]], [ports[1]]), ir_version=10), path)
+    edgec.compile(path, "arm:neoverse-n2", tmp_path / "out", verify="none")
+    with load(tmp_path / "out", runner="emulator") as session:
+        (y,) = session.run(None, {"x": np.array([1, -2, 0.1, 7e4, 1e-8], np.float32)})
+    np.testing.assert_array_equal(y, np.array([1, -2, 0.1, np.inf, 0], np.float16))
+
+
 def model_of(folder: Path, weight: float) -> Path:
     """y = (x w) b, where b is an input."""
     value = helper.make_tensor_value_info

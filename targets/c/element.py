@@ -62,7 +62,7 @@ def section_of(header: str) -> str:
 def extensions_of(plan: Plan, isa: Isa) -> list[str]:
     """Instructions of a core that the plan's kernels use and emulators may not have."""
     bf16 = (SECTIONS["b"], SECTIONS["t"])
-    uses = {"bf16" for call in plan.calls if section_of(call.header) in bf16 or call.header == "cast.h"}
+    uses = {"bf16" for call in plan.calls if section_of(call.header) in bf16 or call.function == "edgec_to_bf16"}
     uses |= {"fp8" for call in plan.calls if section_of(call.header) == SECTIONS["f"]}
     there = {"bf16": isa.bf16_products, "fp8": isa.float8_products}
     return sorted(name for name in uses if there[name])
