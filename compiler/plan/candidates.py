@@ -33,7 +33,7 @@ STEPS = (1, 2, 4, 8, 16)  # result rows made at a time, in units of the most tha
 CODE_CYCLES = 12.0  # what a byte of code costs: it comes from far memory, and takes the place of other code
 STAGE_BYTES = 170  # code and tables of a stage
 BUSY = 0.5  # how much it counts that all threads have something to do: the plan may also run on one
-STAGE_CYCLES = 40.0  # for a stage to be called
+STAGE_CYCLES = 150.0  # for a stage to be called, measured on host: pointers of rows, the first and last tile
 BLOCK_CYCLES = 100.0  # for a block to find out which rows to make
 ROW_CYCLES = 30.0  # for a kernel that is called once a row
 

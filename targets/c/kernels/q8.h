@@ -221,6 +221,29 @@ EDGEC_INLINE void edgec_store_q_n(edgec_q8 *p, edgec_vq x, ptrdiff_t n) {
 #endif
 }
 
+#if !defined(EDGEC_SCALAR) && EDGEC_LANES == 16
+/* The i-th 16 * `count` bytes of x, or the first n of them; all but n is known when it is compiled. */
+EDGEC_INLINE void edgec_store_q_part(edgec_q8 *p, edgec_vq x, int i, int count, ptrdiff_t n) {
+  const __m512i v = (__m512i)x;
+  if (count == 2) {
+    const __m256i half = i ? _mm512_extracti64x4_epi64(v, 1) : _mm512_castsi512_si256(v);
+    if (n >= 32)
+      _mm256_storeu_si256((__m256i *)(void *)p, half);
+    else
+      _mm256_mask_storeu_epi8(p, ~(__mmask32)0 >> (32 - n), half);
+  } else {
+    const __m128i quarter = i == 0   ? _mm512_castsi512_si128(v)
+                            : i == 1 ? _mm512_extracti32x4_epi32(v, 1)
+                            : i == 2 ? _mm512_extracti32x4_epi32(v, 2)
+                                     : _mm512_extracti32x4_epi32(v, 3);
+    if (n >= 16)
+      _mm_storeu_si128((__m128i *)(void *)p, quarter);
+    else
+      _mm_mask_storeu_epi8(p, (__mmask16)(0xffff >> (16 - n)), quarter);
+  }
+}
+#endif
+
 /* As many bytes as `count` vectors of sums have; count is known when it is compiled. */
 EDGEC_INLINE void edgec_store_q(edgec_q8 *p, edgec_vq x, int count) {
   if (count == 4) {

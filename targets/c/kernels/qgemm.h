@@ -187,7 +187,36 @@ EDGEC_NOINLINE void edgec_qgemm_store_part(const void *rows, ptrdiff_t count, pt
    they are clamped, as they do in nearly all layers; that saves instructions. */
 #define EDGEC_QGEMM_FINISH_BYTES(MR, NV) EDGEC_QGEMM_FINISH(MR, NV, edgec_narrow_middle)
 #define EDGEC_QGEMM_FINISH_SHORT(MR, NV) EDGEC_QGEMM_FINISH(MR, NV, edgec_narrow_short)
+#if !defined(EDGEC_SCALAR) && EDGEC_LANES == 16
+/* Where columns are few, rows become bytes together, as many as fill a register. */
 #define EDGEC_QGEMM_FINISH(MR, NV, NARROW)                                                              \
+  if ((NV) <= 2) {                                                                                      \
+    EDGEC_QGEMM_FINISH_FEW(MR, NV, NARROW)                                                              \
+    continue;                                                                                           \
+  }                                                                                                     \
+  EDGEC_QGEMM_FINISH_ROWS(MR, NV, NARROW)
+#define EDGEC_QGEMM_FINISH_FEW(MR, NV, NARROW)                                                          \
+  enum { TOGETHER = (NV) == 1 ? 4 : 2 };                                                                \
+  edgec_vi by[NV];                                                                                      \
+  edgec_vq q[((MR) + TOGETHER - 1) / TOGETHER];                                                         \
+  EDGEC_UNROLL for (int v = 0; v < (NV); v++) by[v] = edgec_load_i(t->by + v * EDGEC_LANES);            \
+  EDGEC_UNROLL for (int m = 0; m < (MR); m += TOGETHER) {                                               \
+    edgec_vi sums[4];                                                                                   \
+    const int rows = (MR)-m < TOGETHER ? (MR)-m : TOGETHER;                                             \
+    EDGEC_UNROLL for (int i = 0; i < rows * (NV); i++)                                                  \
+      sums[i] = edgec_requant(acc[m + i / (NV)][i % (NV)], by[i % (NV)]);                               \
+    q[m / TOGETHER] = NARROW(sums, rows * (NV));                                                        \
+  }                                                                                                     \
+  if (clamp) {                                                                                          \
+    const edgec_vq lo = edgec_splat_q(t->lo), hi = edgec_splat_q(t->hi);                                \
+    EDGEC_UNROLL for (int i = 0; i < ((MR) + TOGETHER - 1) / TOGETHER; i++) q[i] = edgec_clamp_q(q[i], lo, hi); \
+  }                                                                                                     \
+  EDGEC_UNROLL for (int m = 0; m < (MR); m++)                                                           \
+    edgec_store_q_part((edgec_q8 *)to + t->c_at[m], q[m / TOGETHER], m % TOGETHER, (NV), part ? columns : 16 * (NV));
+#else
+#define EDGEC_QGEMM_FINISH(MR, NV, NARROW) EDGEC_QGEMM_FINISH_ROWS(MR, NV, NARROW)
+#endif
+#define EDGEC_QGEMM_FINISH_ROWS(MR, NV, NARROW)                                                         \
   enum { PARTS = ((NV) + 3) / 4 };                                                                      \
   edgec_vi by[NV];                                                                                      \
   edgec_vq q[MR][PARTS];                                                                                \
