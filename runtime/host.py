@@ -46,6 +46,7 @@ class HostRunner:
         init = self._function("init", ctypes.c_int, ctypes.c_void_p, *more)
         check_code(f"{manifest.name}_init", init(self._state, *self._extra))
         self.threads, self._parallel = self._start_pool(threads)
+        self._ports = _Ports(*([aligned_tensor(t) for t in side] for side in (manifest.inputs, manifest.outputs)))
 
     def _function(self, suffix: str, result: Any, *arguments: Any) -> Any:
         name = f"{self._manifest.name}_{suffix}"
@@ -72,21 +73,21 @@ class HostRunner:
         return library.edgec_pool_threads(ctypes.c_void_p(pool)), library.edgec_pool_parallel(ctypes.c_void_p(pool))
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
-        return self.bound(arrays)()
+        for kept, array in zip(self._ports.inputs, arrays, strict=True):
+            np.copyto(kept, array)
+        return [output.copy() for output in self._call(self._ports)]
 
     def bound(self, arrays: Sequence[Array]) -> Callable[[], list[Array]]:
         """A call of the model on these inputs, which writes the same output arrays each time: for timing."""
         self._check_open()
-        inputs = [aligned_copy(array) for array in arrays]
         outputs = [aligned_tensor(tensor) for tensor in self._manifest.outputs]
-        return partial(self._call, inputs, outputs, _pointers(inputs), _pointers(outputs))
+        return partial(self._call, _Ports([aligned_copy(array) for array in arrays], outputs))
 
-    def _call(self, inputs: list[Array], outputs: list[Array], given: Any, to: Any) -> list[Array]:
-        """`given` and `to` point into the arrays, which stay alive with the call."""
+    def _call(self, ports: _Ports) -> list[Array]:
         self._check_open()
-        code = self._run(given, to, self._state, self._scratch, self._parallel, *self._extra)
+        code = self._run(ports.given, ports.to, self._state, self._scratch, self._parallel, *self._extra)
         check_code(f"{self._manifest.name}_run", code)
-        return outputs
+        return ports.outputs
 
     def watch(self, watcher: Watcher) -> None:
         """Only of a library that was compiled with hooks, and on one thread."""
@@ -117,13 +118,22 @@ class HostRunner:
         self._finish()
 
 
+class _Ports:
+    """Arrays that a call reads and writes, and where the library finds their addresses."""
+
+    def __init__(self, inputs: list[Array], outputs: list[Array]) -> None:
+        self.inputs, self.outputs = inputs, outputs
+        self._addresses = [_addresses(inputs), _addresses(outputs)]
+        self.given, self.to = (ctypes.addressof(each) for each in self._addresses)
+
+
 # numpy moves the address of an empty view; the library wants an aligned one for tensors of 0 bytes too
 _NOTHING = aligned_bytes(ALIGNMENT)
 
 
-def _pointers(arrays: Sequence[Array]) -> Any:
-    addresses = [(array if array.size else _NOTHING).ctypes.data for array in arrays]
-    return (ctypes.c_void_p * max(1, len(arrays)))(*addresses)
+def _addresses(arrays: Sequence[Array]) -> Any:
+    found = [(array if array.size else _NOTHING).ctypes.data for array in arrays]
+    return (ctypes.c_void_p * max(1, len(arrays)))(*found)
 
 
 def _open_library(manifest: Manifest) -> tuple[ctypes.CDLL, int]:

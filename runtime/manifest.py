@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ class TensorInfo:
     dtype: str
     shape: tuple[int, ...]
 
-    @property
+    @cached_property
     def numpy(self) -> np.dtype[Any]:
         return numpy_dtype(self.dtype)
 

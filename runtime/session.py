@@ -55,16 +55,16 @@ class Session:
         self.executed_on = executed_on
         self.inputs: tuple[TensorInfo, ...] = manifest.inputs
         self.outputs: tuple[TensorInfo, ...] = manifest.outputs
+        self._known = {tensor.name for tensor in self.inputs}
+        self._order = {tensor.name: i for i, tensor in enumerate(self.outputs)}
 
     def run(self, names: Sequence[str] | None, feeds: Mapping[str, Array]) -> list[Array]:
         """The outputs called `names` (None: all, in order) for the input arrays by name."""
-        order = {tensor.name: i for i, tensor in enumerate(self.outputs)}
         for name in names or ():
-            if name not in order:
+            if name not in self._order:
                 raise RunError(f"the model has no output '{name}'; it has {_listed(self.outputs)}")
-        known = {tensor.name for tensor in self.inputs}
         for name in feeds:
-            if name not in known:
+            if name not in self._known:
                 raise RunError(f"the model has no input '{name}'; it has {_listed(self.inputs)}")
         feeds = {**getattr(self.runner, "defaults", {}), **feeds}
         takes = getattr(self.runner, "takes", None)  # of runners whose inputs may have several shapes
@@ -73,7 +73,7 @@ class Session:
             for i, tensor in enumerate(self.inputs)
         ]
         results = self.runner.run(arrays)
-        return results if names is None else [results[order[name]] for name in names]
+        return results if names is None else [results[self._order[name]] for name in names]
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -139,7 +139,7 @@ def _checked(
         raise RunError(f"input '{tensor.name}' is {array.dtype}, but the model takes {tensor} ({tensor.numpy}){known}")
     if array.shape != tensor.shape if takes is None else not takes(array.shape):
         raise RunError(f"input '{tensor.name}' has shape {list(array.shape)}, but the model takes {tensor}")
-    return np.require(array, requirements="C")
+    return array if array.flags.c_contiguous else array.copy()
 
 
 def load(

@@ -17,7 +17,8 @@ from edgec.ir.graph import Op
 from edgec.plan.candidates import Candidate, Choice, Facts, choices, left_in_scratch
 
 PARTITIONS = 16  # to choose among
-PEAK_CYCLES = 3.0  # what a byte of the peak may cost in time
+# What a byte of the peak may cost in time: as far as the peak fits into a core's own cache, and beyond
+PEAK_CYCLES, FAR_PEAK_CYCLES = 1.0, 3.0
 FORBIDDEN = 1e6  # cycles a byte for a value that is too large to be stored, should there be no other way
 
 
@@ -57,7 +58,7 @@ def make_schedule(facts: Facts) -> list[Segment]:
             continue
         parts = _partition(possible, caps)
         peak, rings, stored = _peak(parts, facts)
-        found[caps] = sum(part.way.cost for part in parts) + PEAK_CYCLES * peak, parts
+        found[caps] = sum(part.way.cost for part in parts) + _price(peak, facts), parts
         waiting += [replace(caps, rings=rings)] if 0 < rings < caps.rings else []
         waiting += [replace(caps, stored=stored)] if 0 < stored < caps.stored else []
     best = min(found.values(), key=lambda f: f[0])[1]
@@ -83,6 +84,11 @@ def _partition(possible: Sequence[Sequence[Choice]], caps: Caps) -> list[Part]:
         parts.append(last)
         last = best[last.choice.start][1]
     return parts[::-1]
+
+
+def _price(peak: int, facts: Facts) -> float:
+    near = min(peak, facts.memory.l2 * 3 // 4)
+    return PEAK_CYCLES * near + FAR_PEAK_CYCLES * (peak - near)
 
 
 def _peak(parts: Sequence[Part], facts: Facts) -> tuple[int, int, int]:
