@@ -192,7 +192,7 @@ def tile_instructions(isa: Isa, form: Form, mr: int, nv: int, length: int, segme
         groups = -(-length // 4)
         dot, split_a, split_b = (1, 1, 1) if isa.dot else (4, 3, 4)
         group = dot * mr * nv + split_a * mr + split_b * nv + (-(-mr // 3) + 3) / 4
-        finish = mr * (7 * nv + sum(4 + p for p in parts))
+        finish = mr * (4 * nv + sum(6 + p for p in parts))
         if form == "amx":  # products hide the loads of B
             steps = -(-groups // 16) * (AMX_PRODUCT * nv + AMX_MOVE)
             return segments * (steps + 8) + finish + nv * (2 * AMX_MOVE + mr) + 100

@@ -21,6 +21,13 @@ def packed_multipliers(isa: Isa, m: np.ndarray, s: np.ndarray) -> np.ndarray:
     return packed
 
 
+def doubled(isa: Isa, by: np.ndarray) -> np.ndarray | None:
+    """Packed multipliers as edgec_requant_short takes them: on x86 twice as much, None where that is beyond 32 bits."""
+    if isa.byte != "u8":
+        return by
+    return by * 2 if int(by.max(initial=0)) < 1 << 30 else None
+
+
 def scale_fields(op: Op, isa: Isa, prefix: str = "") -> dict[str, int]:
     """The fields of edgec_qscale: an op's one multiplier (kernels/qlanes.h)."""
     attrs: Any = op.attrs

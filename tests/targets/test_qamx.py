@@ -60,7 +60,7 @@ VECTORS = [device.flags for device in native() if device.name == "avx512vnni"]
 @pytest.mark.parametrize("vectors", VECTORS)
 def test_against_interpreter(vectors: tuple[str, ...], tmp_path: Path) -> None:
     modelled(network(AMX.isa), tmp_path, vectors)
-    assert "edgec_qamx_16x4" in (tmp_path / "unit.c").read_text()
+    assert "edgec_qamx_short_16x4" in (tmp_path / "unit.c").read_text()
 
 
 @pytest.mark.parametrize("vectors", VECTORS)

@@ -11,6 +11,7 @@ from network import Network
 
 FORMS = [
     ((1, 3, 9, 15), (0, 2, 3, 1), "f32"),  # three planes to pixels
+    ((2, 3, 4, 53), (0, 2, 3, 1), "f32"),  # of rows longer than a vector
     ((2, 9, 15, 3), (0, 3, 1, 2), "f32"),  # and back, twice
     ((1, 3, 30, 40), (0, 2, 3, 1), "i32"),  # more than a chunk
     ((1, 4, 5, 7), (0, 2, 3, 1), "f32"),

@@ -179,11 +179,29 @@ EDGEC_INLINE edgec_vf edgec_load_strided(const float *p, ptrdiff_t step, ptrdiff
   return v;
 }
 
-/* p[3i + j] = lane i of vector j. */
+/* p[3i + j] = lane i of vector j. On x86, each vector is brought into an order in which every lane is in its place in
+   one of the three that are stored, since 3 and the number of lanes have no common divisor. */
 EDGEC_INLINE void edgec_store_3(float *p, edgec_vf a, edgec_vf b, edgec_vf c) {
 #if !defined(EDGEC_SCALAR) && defined(__ARM_NEON)
   const float32x4x3_t v = {{(float32x4_t)a, (float32x4_t)b, (float32x4_t)c}};
   vst3q_f32(p, v);
+#elif !defined(EDGEC_SCALAR) && EDGEC_LANES == 16
+  const __m512i order = _mm512_setr_epi32(0, 11, 6, 1, 12, 7, 2, 13, 8, 3, 14, 9, 4, 15, 10, 5); /* 11p is i at 3i */
+  const __m512 x = _mm512_permutexvar_ps(order, (__m512)a);
+  const __m512 y = _mm512_permutexvar_ps(_mm512_add_epi32(order, _mm512_set1_epi32(-11)), (__m512)b);
+  const __m512 z = _mm512_permutexvar_ps(_mm512_add_epi32(order, _mm512_set1_epi32(-22)), (__m512)c);
+  const __mmask16 second = 0x2492, third = 0x4924; /* of three lanes */
+  _mm512_storeu_ps(p, _mm512_mask_mov_ps(_mm512_mask_mov_ps(x, second, y), third, z));
+  _mm512_storeu_ps(p + 16, _mm512_mask_mov_ps(_mm512_mask_mov_ps(y, second, z), third, x));
+  _mm512_storeu_ps(p + 32, _mm512_mask_mov_ps(_mm512_mask_mov_ps(z, second, x), third, y));
+#elif !defined(EDGEC_SCALAR) && EDGEC_LANES == 8
+  const __m256i order = _mm256_setr_epi32(0, 3, 6, 1, 4, 7, 2, 5); /* 3p is i at 3i */
+  const __m256 x = _mm256_permutevar8x32_ps((__m256)a, order);
+  const __m256 y = _mm256_permutevar8x32_ps((__m256)b, _mm256_add_epi32(order, _mm256_set1_epi32(-3)));
+  const __m256 z = _mm256_permutevar8x32_ps((__m256)c, _mm256_add_epi32(order, _mm256_set1_epi32(-6)));
+  _mm256_storeu_ps(p, _mm256_blend_ps(_mm256_blend_ps(x, y, 0x92), z, 0x24));
+  _mm256_storeu_ps(p + 8, _mm256_blend_ps(_mm256_blend_ps(z, x, 0x92), y, 0x24));
+  _mm256_storeu_ps(p + 16, _mm256_blend_ps(_mm256_blend_ps(y, z, 0x92), x, 0x24));
 #else
   for (int i = 0; i < EDGEC_LANES; i++) {
     p[3 * i] = a[i];

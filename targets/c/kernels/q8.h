@@ -109,6 +109,23 @@ EDGEC_INLINE edgec_vi edgec_requant(edgec_vi acc, edgec_vi by) {
 #endif
 }
 
+/* The same for results that become bytes by way of 16 bits (edgec_narrow_short). On x86 `by` is twice that of
+   edgec_requant, so that rounding is left for 16 bits, where it is one instruction for two registers of sums; lanes of
+   AVX2 are 0, 2, 1, 3 of each 128 bits. */
+EDGEC_INLINE edgec_vi edgec_requant_short(edgec_vi acc, edgec_vi by) {
+#if defined(EDGEC_SCALAR) || EDGEC_LANES == 4
+  return edgec_requant(acc, by);
+#elif EDGEC_LANES == 16
+  const __m512i x = (__m512i)acc, m = (__m512i)by, even = _mm512_mul_epi32(x, m);
+  const __m512i odd = _mm512_mul_epi32(_mm512_srli_epi64(x, 32), _mm512_srli_epi64(m, 32));
+  return (edgec_vi)_mm512_mask_shuffle_epi32(odd, 0x5555, even, _MM_PERM_DDBB);
+#else
+  const __m256i x = (__m256i)acc, m = (__m256i)by, even = _mm256_mul_epi32(x, m);
+  const __m256i odd = _mm256_mul_epi32(_mm256_srli_epi64(x, 32), _mm256_srli_epi64(m, 32));
+  return (edgec_vi)_mm256_shuffle_ps((__m256)even, (__m256)odd, _MM_SHUFFLE(3, 1, 3, 1));
+#endif
+}
+
 /* Adds bytes from p on, times `steps` below 2^15, to `count` vectors of sums: 1 <= count <= 4, known when it is compiled.
    Lanes of AVX-512 from the n-th on add nothing, and their bytes are not read; others read all. */
 EDGEC_INLINE void edgec_add_steps(edgec_vi *acc, const edgec_q8 *p, const int32_t *steps, int count, ptrdiff_t n) {
@@ -155,6 +172,18 @@ EDGEC_INLINE edgec_vq edgec_clamp_q(edgec_vq x, edgec_vq lo, edgec_vq hi) {
 #endif
 }
 
+#if !defined(EDGEC_SCALAR) && EDGEC_LANES > 4
+/* Bytes of four registers, of each 128 bits four of the first, four of the second …, one register after the other. */
+EDGEC_INLINE edgec_vq edgec_in_order(edgec_vq x) {
+#if EDGEC_LANES == 16
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  return (edgec_vq)_mm512_permutexvar_epi32(order, (__m512i)x);
+#else
+  return (edgec_vq)_mm256_permutevar8x32_epi32((__m256i)x, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+#endif
+}
+#endif
+
 /* `count` vectors of sums as bytes, saturated, side by side; what follows them is any. 1 <= count <= 4, and known when
    it is compiled. `middle` is 0, or EDGEC_Q8_MIDDLE: that is added, as the first bit of signed bytes turned over. */
 EDGEC_INLINE edgec_vq edgec_narrow_by(const edgec_vi *v, int count, int middle) {
@@ -171,15 +200,13 @@ EDGEC_INLINE edgec_vq edgec_narrow_by(const edgec_vi *v, int count, int middle) 
 #elif EDGEC_LANES == 16
   const __m512i ab = _mm512_packs_epi32((__m512i)a, (__m512i)b);
   const __m512i cd = count > 2 ? _mm512_packs_epi32((__m512i)c, (__m512i)d) : ab;
-  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   const __m512i bytes = middle ? _mm512_packs_epi16(ab, cd) : _mm512_packus_epi16(ab, cd);
-  return (edgec_vq)_mm512_permutexvar_epi32(order, bytes) ^ edgec_splat_q(middle);
+  return edgec_in_order((edgec_vq)bytes) ^ edgec_splat_q(middle);
 #elif EDGEC_LANES == 8
   const __m256i ab = _mm256_packs_epi32((__m256i)a, (__m256i)b);
   const __m256i cd = count > 2 ? _mm256_packs_epi32((__m256i)c, (__m256i)d) : ab;
-  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
   const __m256i bytes = middle ? _mm256_packs_epi16(ab, cd) : _mm256_packus_epi16(ab, cd);
-  return (edgec_vq)_mm256_permutevar8x32_epi32(bytes, order) ^ edgec_splat_q(middle);
+  return edgec_in_order((edgec_vq)bytes) ^ edgec_splat_q(middle);
 #else
   (void)middle;
   const int16x4_t a16 = vqmovn_s32((int32x4_t)a);
@@ -196,13 +223,35 @@ EDGEC_INLINE edgec_vq edgec_narrow_middle(const edgec_vi *v, int count) {
   return edgec_narrow_by(v, count, EDGEC_Q8_MIDDLE);
 }
 
-/* The same for sums that are known to fit 16 bits. */
+#if !defined(EDGEC_SCALAR) && EDGEC_LANES > 4
+/* Results of edgec_requant_short as signed bytes, saturated: of each 128 bits four of a, four of b … */
+EDGEC_INLINE edgec_vq edgec_round_short(edgec_vi a, edgec_vi b, edgec_vi c, edgec_vi d) {
+#if EDGEC_LANES == 16
+  const __m512i half = _mm512_set1_epi16(1 << 14); /* (x + 1) >> 1 */
+  const __m512i ab = _mm512_mulhrs_epi16(_mm512_packs_epi32((__m512i)a, (__m512i)b), half);
+  const __m512i cd = _mm512_mulhrs_epi16(_mm512_packs_epi32((__m512i)c, (__m512i)d), half);
+  return (edgec_vq)_mm512_packs_epi16(ab, cd);
+#else
+  const __m256i half = _mm256_set1_epi16(1 << 14);
+  const __m256i ab = _mm256_mulhrs_epi16(_mm256_packs_epi32((__m256i)a, (__m256i)b), half);
+  const __m256i cd = _mm256_mulhrs_epi16(_mm256_packs_epi32((__m256i)c, (__m256i)d), half);
+  const __m256i order = _mm256_set1_epi32(0x03010200) + _mm256_setr_epi32(0, 0x04040404, 0x08080808, 0x0c0c0c0c, 0,
+                                                                         0x04040404, 0x08080808, 0x0c0c0c0c);
+  return (edgec_vq)_mm256_shuffle_epi8(_mm256_packs_epi16(ab, cd), order);
+#endif
+}
+#endif
+
+/* As edgec_narrow_middle, of results of edgec_requant_short. On A64 they are known to fit 16 bits. */
 EDGEC_INLINE edgec_vq edgec_narrow_short(const edgec_vi *v, int count) {
 #if !defined(EDGEC_SCALAR) && EDGEC_LANES == 4
   const int16x8_t ab = vuzp1q_s16((int16x8_t)v[0], (int16x8_t)v[count > 1 ? 1 : 0]);
   const int8x8_t low = vqmovn_s16(ab);
   if (count < 3) return (edgec_vq)vcombine_s8(low, low);
   return (edgec_vq)vqmovn_high_s16(low, vuzp1q_s16((int16x8_t)v[2], (int16x8_t)v[count > 3 ? 3 : 2]));
+#elif !defined(EDGEC_SCALAR)
+  const edgec_vi a = v[0], b = v[count > 1 ? 1 : 0], c = count > 2 ? v[2] : a, d = count > 2 ? v[count - 1] : b;
+  return edgec_in_order(edgec_round_short(a, b, c, d)) ^ edgec_splat_q(EDGEC_Q8_MIDDLE);
 #else
   return edgec_narrow(v, count);
 #endif

@@ -52,13 +52,18 @@ EDGEC_INLINE void edgec_qamx_begin(int rows, ptrdiff_t groups) {
     b += (groups & 15) * 64 * (NV);                                                                     \
   }
 #define EDGEC_QGEMM_FINISH_TILES_BYTES(MR, NV) EDGEC_QAMX_EACH_##NV(EDGEC_QAMX_SUMS_OUT) EDGEC_QGEMM_FINISH_BYTES(MR, NV)
+#define EDGEC_QGEMM_FINISH_TILES_SHORT(MR, NV) EDGEC_QAMX_EACH_##NV(EDGEC_QAMX_SUMS_OUT) EDGEC_QGEMM_FINISH_SHORT(MR, NV)
 #define EDGEC_QGEMM_FINISH_TILES_ONTO_BYTES(MR, NV) \
   EDGEC_QAMX_EACH_##NV(EDGEC_QAMX_SUMS_OUT) EDGEC_QGEMM_FINISH_ONTO_BYTES(MR, NV)
+#define EDGEC_QGEMM_FINISH_TILES_ONTO_SHORT(MR, NV) \
+  EDGEC_QAMX_EACH_##NV(EDGEC_QAMX_SUMS_OUT) EDGEC_QGEMM_FINISH_ONTO_SHORT(MR, NV)
 #define EDGEC_QGEMM_FINISH_TILES_SUMS(MR, NV) EDGEC_QAMX_EACH_##NV(EDGEC_QAMX_SUMS_OUT) EDGEC_QGEMM_FINISH_SUMS(MR, NV)
 
 #define EDGEC_QAMX_TILE(MR, NV) EDGEC_QAMX_OF(TILES_BYTES, edgec_qamx_##MR##x##NV, MR, NV)
+#define EDGEC_QAMX_SHORT(MR, NV) EDGEC_QAMX_OF(TILES_SHORT, edgec_qamx_short_##MR##x##NV, MR, NV)
 #define EDGEC_QAMX_SUMS(MR, NV) EDGEC_QAMX_OF(TILES_SUMS, edgec_qamx_sums_##MR##x##NV, MR, NV)
 #define EDGEC_QAMX_ONTO(MR, NV) EDGEC_QAMX_OF(TILES_ONTO_BYTES, edgec_qamx_onto_##MR##x##NV, MR, NV)
+#define EDGEC_QAMX_ONTO_SHORT(MR, NV) EDGEC_QAMX_OF(TILES_ONTO_SHORT, edgec_qamx_onto_short_##MR##x##NV, MR, NV)
 #define EDGEC_QAMX_OF(FINISH, NAME, MR, NV)                            \
   EDGEC_QGEMM_TILE_FROM(TILES, TILES, FINISH, NAME##_in_tiles, MR, NV) \
   EDGEC_NOINLINE void NAME(const edgec_qgemm_args *t) {                \
@@ -70,7 +75,9 @@ EDGEC_INLINE void edgec_qamx_begin(int rows, ptrdiff_t groups) {
 #else
 #define EDGEC_QAMX_TILE(MR, NV) \
   _Static_assert(0, "edgec: compile with the flags of CMakeLists.txt: this source uses tiles of AMX");
+#define EDGEC_QAMX_SHORT EDGEC_QAMX_TILE
 #define EDGEC_QAMX_SUMS EDGEC_QAMX_TILE
 #define EDGEC_QAMX_ONTO EDGEC_QAMX_TILE
+#define EDGEC_QAMX_ONTO_SHORT EDGEC_QAMX_TILE
 #endif
 #endif

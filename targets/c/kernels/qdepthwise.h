@@ -20,7 +20,7 @@ typedef struct {
   ptrdiff_t x_image, x_row, x_depth; /* rows.h */
   ptrdiff_t y_image, y_row, y_depth;
   ptrdiff_t together; /* pixels that a body takes for one, of so many times the channels */
-  int32_t exact, lo, hi; /* exact: multipliers are those of edgec_requant, else of edgec_requant_four */
+  int32_t exact, lo, hi; /* exact: multipliers are those of edgec_requant, else of edgec_requant_short */
 } edgec_qdw_shape;
 
 /* The bytes under one kernel row, and how far they are from column to column. */
@@ -125,8 +125,9 @@ enum { EDGEC_QDW_GROUP = EDGEC_QDW_WEIGHTS * EDGEC_Q8_BLOCK }; /* bytes of the w
   EDGEC_UNROLL for (int i_ = 0; i_ < EDGEC_QDW_WEIGHTS; i_++) (WV)[i_] = edgec_load_w((W) + i_ * EDGEC_Q8_BLOCK)
 
 /* Sums as bytes, channel by channel. */
-EDGEC_INLINE edgec_vq edgec_qdw_finish(const edgec_vi *acc, const int32_t *by, int clamp, const edgec_qdw_shape *d) {
-  const edgec_vq q = edgec_requant_four(acc, by);
+EDGEC_INLINE edgec_vq edgec_qdw_finish(const edgec_vi *acc, const int32_t *by, int clamp, int exact,
+                                       const edgec_qdw_shape *d) {
+  const edgec_vq q = edgec_requant_four(acc, by, exact);
   return clamp ? edgec_clamp_q(q, edgec_splat_q(d->lo), edgec_splat_q(d->hi)) : q;
 }
 
@@ -169,14 +170,9 @@ EDGEC_NOINLINE void edgec_qdw_any(const edgec_qdw_line *lines, const int8_t *w, 
         edgec_qdw_weave(in, EDGEC_QDW_ROWS);
         edgec_qdw_add(acc, wv, in, EDGEC_QDW_ROWS);
       }
-      if (by && d->exact) {
-        edgec_vi q[4];
-        for (int j = 0; j < 4; j++)
-          q[j] = edgec_requant(acc[j], edgec_load_i(by + j * EDGEC_LANES)) + edgec_splat_i(EDGEC_Q8_MIDDLE);
-        const edgec_vq lo = edgec_splat_q(d->lo), hi = edgec_splat_q(d->hi);
-        edgec_store_q_n((edgec_q8 *)y + p * d->c + at, edgec_clamp_q(edgec_narrow_lanes(q), lo, hi), n);
-      } else if (by) {
-        edgec_store_q_n((edgec_q8 *)y + p * d->c + at, edgec_qdw_finish(acc, by, 1, d), n);
+      if (by) {
+        const edgec_vq q = d->exact ? edgec_qdw_finish(acc, by, 1, 1, d) : edgec_qdw_finish(acc, by, 1, 0, d);
+        edgec_store_q_n((edgec_q8 *)y + p * d->c + at, q, n);
       } else { /* lane by lane: 16 bytes of a register are 16 channels */
         for (ptrdiff_t i = 0; i < n; i++)
           ((int32_t *)y)[p * d->c + at + i] = acc[i % 16 / 4][i / 16 * 4 + i % 4];
@@ -241,7 +237,7 @@ EDGEC_INLINE void edgec_qdw_column(edgec_vi (*acc)[4], edgec_qdw_line *lines, ed
    are stored. */
 EDGEC_INLINE void edgec_qdw_slide(const edgec_qdw_line *from, ptrdiff_t at, const int8_t *w, const int32_t *bias,
                                   const int32_t *by, edgec_q8 *y, ptrdiff_t pixels, ptrdiff_t y_step,
-                                  const edgec_qdw_shape *d, int kh, int kw, int sw, int clamp) {
+                                  const edgec_qdw_shape *d, int kh, int kw, int sw, int clamp, int exact) {
   const int slots = (kw + sw - 1) / sw, overlap = kw > sw ? kw - sw : 0;
   const int all = kw * edgec_qdw_groups(kh) + edgec_qdw_last(kh, kw), skips = sw > kw ? kh : 0;
   const int holds = all <= EDGEC_QDW_HELD ? all : 0;
@@ -262,7 +258,7 @@ EDGEC_INLINE void edgec_qdw_slide(const edgec_qdw_line *from, ptrdiff_t at, cons
     EDGEC_UNROLL for (int ky = 0; ky < skips; ky++) lines[ky].at += (sw - kw) * lines[ky].step;      \
     const int32_t *scales = by;                                                                              \
     EDGEC_OPAQUE(scales); /* registers are for weights and sums */                                           \
-    *(edgec_vq *)y = edgec_qdw_finish(acc[U], scales, clamp, d);                                             \
+    *(edgec_vq *)y = edgec_qdw_finish(acc[U], scales, clamp, exact, d);                                      \
     y += y_step;                                                                                             \
   }
   for (; pixels >= slots; pixels -= slots) EDGEC_UNROLL for (int u = 0; u < slots; u++) EDGEC_QDW_PIXEL(u)
@@ -276,17 +272,17 @@ EDGEC_INLINE void edgec_qdw_slide(const edgec_qdw_line *from, ptrdiff_t at, cons
 /* One result row, of as many pixels as may be stored in whole registers: their number is returned. */
 typedef ptrdiff_t (*edgec_qdw_fn)(const edgec_qdw_line *lines, const int8_t *w, const int32_t *bias, const int32_t *by,
                                   edgec_q8 *y, const edgec_qdw_shape *d);
-#define EDGEC_QDW_INNER(KH, KW, SW, CLAMP)                                                                   \
-  EDGEC_FN ptrdiff_t edgec_qdw_##KH##x##KW##s##SW##_##CLAMP(const edgec_qdw_line *lines, const int8_t *w,    \
-                                                            const int32_t *bias, const int32_t *by,          \
-                                                            edgec_q8 *y, const edgec_qdw_shape *d) {         \
+#define EDGEC_QDW_INNER(KH, KW, SW, CLAMP, EXACT)                                                            \
+  EDGEC_FN ptrdiff_t edgec_qdw_##KH##x##KW##s##SW##_##CLAMP##EXACT(const edgec_qdw_line *lines, const int8_t *w, \
+                                                                   const int32_t *bias, const int32_t *by,   \
+                                                                   edgec_q8 *y, const edgec_qdw_shape *d) {  \
     const ptrdiff_t groups = (KW) * edgec_qdw_groups(KH) + edgec_qdw_last(KH, KW);                           \
     const ptrdiff_t width = d->together * d->c, over = width < EDGEC_Q8_BLOCK ? (EDGEC_Q8_BLOCK - 1) / width : 0; \
     const ptrdiff_t pixels = d->ow / d->together - over;                                                     \
     if (pixels <= 0) return 0;                                                                               \
     for (ptrdiff_t c = 0; c < width; c += EDGEC_Q8_BLOCK) {                                                 \
       const ptrdiff_t last = width < EDGEC_Q8_BLOCK ? 0 : width - EDGEC_Q8_BLOCK, at = c < last ? c : last; \
-      edgec_qdw_slide(lines, at, w, bias, by, y + at, pixels, width, d, KH, KW, SW, CLAMP);                  \
+      edgec_qdw_slide(lines, at, w, bias, by, y + at, pixels, width, d, KH, KW, SW, CLAMP, EXACT);           \
       w += groups * EDGEC_QDW_GROUP;                                                          \
       bias += EDGEC_Q8_BLOCK;                                                                               \
       by += EDGEC_Q8_BLOCK;                                                                                 \

@@ -17,7 +17,7 @@ typedef struct {
   ptrdiff_t segments, groups, a_stride; /* groups of a segment */
   const int8_t *b;
   const int32_t *bias; /* packed like B's panels; never null */
-  const int32_t *by;   /* multipliers (edgec_requant), packed as well; null where sums are stored as they are */
+  const int32_t *by;   /* multipliers, packed as well; null where sums are stored as they are */
   char *c;             /* row m is at c + c_at[m] */
   const ptrdiff_t *c_at;
   const edgec_q8 *r;    /* row m at r + r_at[m]; looked at by tiles that add it */
@@ -183,19 +183,19 @@ EDGEC_NOINLINE void edgec_qgemm_store_part(const void *rows, ptrdiff_t count, pt
 #define EDGEC_QGEMM_FINISH_ONTO_BYTES(MR, NV) EDGEC_QGEMM_ADD(MR, NV) EDGEC_QGEMM_FINISH_BYTES(MR, NV)
 #define EDGEC_QGEMM_FINISH_ONTO_SHORT(MR, NV) EDGEC_QGEMM_ADD(MR, NV) EDGEC_QGEMM_FINISH_SHORT(MR, NV)
 
-/* Sums become bytes in registers, NV vectors of a row at most four at a time. SHORT: all results fit 16 bits before
-   they are clamped, as they do in nearly all layers; that saves instructions. */
-#define EDGEC_QGEMM_FINISH_BYTES(MR, NV) EDGEC_QGEMM_FINISH(MR, NV, edgec_narrow_middle)
-#define EDGEC_QGEMM_FINISH_SHORT(MR, NV) EDGEC_QGEMM_FINISH(MR, NV, edgec_narrow_short)
+/* Sums become bytes in registers, NV vectors of a row at most four at a time. SHORT: by way of edgec_requant_short, as
+   in nearly all layers; that saves instructions. */
+#define EDGEC_QGEMM_FINISH_BYTES(MR, NV) EDGEC_QGEMM_FINISH(MR, NV, edgec_requant, edgec_narrow_middle)
+#define EDGEC_QGEMM_FINISH_SHORT(MR, NV) EDGEC_QGEMM_FINISH(MR, NV, edgec_requant_short, edgec_narrow_short)
 #if !defined(EDGEC_SCALAR) && EDGEC_LANES == 16
 /* Where columns are few, rows become bytes together, as many as fill a register. */
-#define EDGEC_QGEMM_FINISH(MR, NV, NARROW)                                                              \
+#define EDGEC_QGEMM_FINISH(MR, NV, REQUANT, NARROW)                                                     \
   if ((NV) <= 2) {                                                                                      \
-    EDGEC_QGEMM_FINISH_FEW(MR, NV, NARROW)                                                              \
+    EDGEC_QGEMM_FINISH_FEW(MR, NV, REQUANT, NARROW)                                                     \
     continue;                                                                                           \
   }                                                                                                     \
-  EDGEC_QGEMM_FINISH_ROWS(MR, NV, NARROW)
-#define EDGEC_QGEMM_FINISH_FEW(MR, NV, NARROW)                                                          \
+  EDGEC_QGEMM_FINISH_ROWS(MR, NV, REQUANT, NARROW)
+#define EDGEC_QGEMM_FINISH_FEW(MR, NV, REQUANT, NARROW)                                                 \
   enum { TOGETHER = (NV) == 1 ? 4 : 2 };                                                                \
   edgec_vi by[NV];                                                                                      \
   edgec_vq q[((MR) + TOGETHER - 1) / TOGETHER];                                                         \
@@ -204,7 +204,7 @@ EDGEC_NOINLINE void edgec_qgemm_store_part(const void *rows, ptrdiff_t count, pt
     edgec_vi sums[4];                                                                                   \
     const int rows = (MR)-m < TOGETHER ? (MR)-m : TOGETHER;                                             \
     EDGEC_UNROLL for (int i = 0; i < rows * (NV); i++)                                                  \
-      sums[i] = edgec_requant(acc[m + i / (NV)][i % (NV)], by[i % (NV)]);                               \
+      sums[i] = REQUANT(acc[m + i / (NV)][i % (NV)], by[i % (NV)]);                                     \
     q[m / TOGETHER] = NARROW(sums, rows * (NV));                                                        \
   }                                                                                                     \
   if (clamp) {                                                                                          \
@@ -214,15 +214,15 @@ EDGEC_NOINLINE void edgec_qgemm_store_part(const void *rows, ptrdiff_t count, pt
   EDGEC_UNROLL for (int m = 0; m < (MR); m++)                                                           \
     edgec_store_q_part((edgec_q8 *)to + t->c_at[m], q[m / TOGETHER], m % TOGETHER, (NV), part ? columns : 16 * (NV));
 #else
-#define EDGEC_QGEMM_FINISH(MR, NV, NARROW) EDGEC_QGEMM_FINISH_ROWS(MR, NV, NARROW)
+#define EDGEC_QGEMM_FINISH(MR, NV, REQUANT, NARROW) EDGEC_QGEMM_FINISH_ROWS(MR, NV, REQUANT, NARROW)
 #endif
-#define EDGEC_QGEMM_FINISH_ROWS(MR, NV, NARROW)                                                         \
+#define EDGEC_QGEMM_FINISH_ROWS(MR, NV, REQUANT, NARROW)                                                \
   enum { PARTS = ((NV) + 3) / 4 };                                                                      \
   edgec_vi by[NV];                                                                                      \
   edgec_vq q[MR][PARTS];                                                                                \
   EDGEC_UNROLL for (int v = 0; v < (NV); v++) by[v] = edgec_load_i(t->by + v * EDGEC_LANES);            \
   EDGEC_UNROLL for (int m = 0; m < (MR); m++) {                                                         \
-    EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] = edgec_requant(acc[m][v], by[v]);            \
+    EDGEC_UNROLL for (int v = 0; v < (NV); v++) acc[m][v] = REQUANT(acc[m][v], by[v]);                  \
     EDGEC_UNROLL for (int j = 0; j < PARTS; j++)                                                        \
       q[m][j] = NARROW(acc[m] + 4 * j, (NV)-4 * j < 4 ? (NV)-4 * j : 4);                                \
   }                                                                                                     \

@@ -76,47 +76,18 @@ EDGEC_INLINE edgec_vq edgec_narrow_lanes(const edgec_vi *v) {
 #endif
 }
 
-/* Four registers of sums, requantised, as bytes. On x86 `by` is m << (33 - s), a bit more than edgec_requant's, so that
-   rounding is left for 16 bits, where it is one instruction for two registers of sums. */
-#if !defined(EDGEC_SCALAR) && EDGEC_LANES == 16
-EDGEC_INLINE __m512i edgec_requant_twice(edgec_vi acc, const int32_t *by) {
-  const __m512i m = _mm512_loadu_si512(by), even = _mm512_mul_epi32((__m512i)acc, m);
-  const __m512i odd = _mm512_mul_epi32(_mm512_srli_epi64((__m512i)acc, 32), _mm512_srli_epi64(m, 32));
-  return _mm512_mask_shuffle_epi32(odd, 0x5555, even, _MM_PERM_DDBB);
-}
-EDGEC_INLINE edgec_vq edgec_requant_four(const edgec_vi *acc, const int32_t *by) {
-  __m512i q[4];
-  EDGEC_UNROLL for (int j = 0; j < 4; j++) q[j] = edgec_requant_twice(acc[j], by + 16 * j);
-  const __m512i half = _mm512_set1_epi16(1 << 14); /* (x + 1) >> 1 */
-  const __m512i low = _mm512_mulhrs_epi16(_mm512_packs_epi32(q[0], q[1]), half);
-  const __m512i high = _mm512_mulhrs_epi16(_mm512_packs_epi32(q[2], q[3]), half);
-  return (edgec_vq)_mm512_xor_si512(_mm512_packs_epi16(low, high), _mm512_set1_epi8((char)EDGEC_Q8_MIDDLE));
-}
-#elif !defined(EDGEC_SCALAR) && EDGEC_LANES == 8
-/* Lanes 0, 2, 1, 3 of each 128 bits. */
-EDGEC_INLINE __m256i edgec_requant_twice(edgec_vi acc, const int32_t *by) {
-  const __m256i m = _mm256_loadu_si256((const __m256i *)by), even = _mm256_mul_epi32((__m256i)acc, m);
-  const __m256i odd = _mm256_mul_epi32(_mm256_srli_epi64((__m256i)acc, 32), _mm256_srli_epi64(m, 32));
-  return (__m256i)_mm256_shuffle_ps((__m256)even, (__m256)odd, _MM_SHUFFLE(3, 1, 3, 1));
-}
-EDGEC_INLINE edgec_vq edgec_requant_four(const edgec_vi *acc, const int32_t *by) {
-  __m256i q[4];
-  EDGEC_UNROLL for (int j = 0; j < 4; j++) q[j] = edgec_requant_twice(acc[j], by + 8 * j);
-  const __m256i half = _mm256_set1_epi16(1 << 14); /* (x + 1) >> 1 */
-  const __m256i low = _mm256_mulhrs_epi16(_mm256_packs_epi32(q[0], q[1]), half);
-  const __m256i high = _mm256_mulhrs_epi16(_mm256_packs_epi32(q[2], q[3]), half);
-  const __m256i order = _mm256_set1_epi32(0x03010200) + _mm256_setr_epi32(0, 0x04040404, 0x08080808, 0x0c0c0c0c, 0,
-                                                                         0x04040404, 0x08080808, 0x0c0c0c0c);
-  const __m256i packed = _mm256_shuffle_epi8(_mm256_packs_epi16(low, high), order);
-  return (edgec_vq)_mm256_xor_si256(packed, _mm256_set1_epi8((char)EDGEC_Q8_MIDDLE));
-}
-#else
-EDGEC_INLINE edgec_vq edgec_requant_four(const edgec_vi *acc, const int32_t *by) {
+/* Four registers of sums as bytes in their natural order, requantised as edgec_requant does, or edgec_requant_short. */
+EDGEC_INLINE edgec_vq edgec_requant_four(const edgec_vi *acc, const int32_t *by, int exact) {
   edgec_vi q[4];
-  EDGEC_UNROLL for (int j = 0; j < 4; j++) q[j] = edgec_requant(acc[j], edgec_load_i(by + j * EDGEC_LANES));
+  EDGEC_UNROLL for (int j = 0; j < 4; j++) {
+    const edgec_vi m = edgec_load_i(by + j * EDGEC_LANES);
+    q[j] = exact ? edgec_requant(acc[j], m) + edgec_splat_i(EDGEC_Q8_MIDDLE) : edgec_requant_short(acc[j], m);
+  }
+#if !defined(EDGEC_SCALAR) && EDGEC_LANES > 4
+  if (!exact) return edgec_round_short(q[0], q[1], q[2], q[3]) ^ edgec_splat_q(EDGEC_Q8_MIDDLE);
+#endif
   return edgec_narrow_lanes(q);
 }
-#endif
 
 /* The first n bytes, 0 < n <= EDGEC_Q8_BLOCK, by few copies; others are not touched. */
 EDGEC_INLINE void edgec_copy_few(void *to, const void *from, ptrdiff_t n) {

@@ -96,7 +96,7 @@ def _qgemm_rows(
     ]
     by, r_steps = (
         ctx.pack(tiles.pack_columns(v.reshape(groups, oc))) if v is not None else None
-        for v in (finish.by, finish.r_steps)
+        for v in (finish.multipliers(ctx.isa, result), finish.r_steps)
     )
     fields = {"h": h, "c": c, "ow": ow, "oc": oc, "kh": kh, "kw": kw, **sizes, "groups": groups, "gc": gc,
               **operand_strides("x", x), **operand_strides("y", y), "y_pixel": o,

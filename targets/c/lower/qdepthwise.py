@@ -12,6 +12,7 @@ from edgec.targets.c.isa import Isa
 from edgec.targets.c.lower.context import Lowering, Rows
 from edgec.targets.c.lower.conv import operand_strides
 from edgec.targets.c.lower.qmatmul import finish_of, laid_out
+from edgec.targets.c.requant import doubled
 
 # Kernel sizes and strides with a body of their own.
 _INNER = {(3, 3, 1), (3, 3, 2), (5, 5, 1), (5, 5, 2)}
@@ -27,8 +28,8 @@ def lower_qdepthwise(op: Op, ctx: Lowering, x: Rows, y: Rows) -> None:
     kh, kw = op.arg(1).type.dims[2:]
     weights = ctx.graph.array(op.arg(1)).reshape(c, kh, kw)
     (sh, sw), (dh, dw) = attrs["strides"], attrs["dilations"]
-    by = _multipliers(isa, finish.by)
-    fast = (kh, kw, sw) in _INNER and dw == 1 and by is not None
+    by = doubled(isa, finish.by) if finish.by is not None else None
+    fast = (kh, kw, sw) in _INNER and dw == 1 and finish.by is not None
     together = _together(isa, c, ow) if fast and sw == 1 else 1
     channels = _blocks(isa, c, together)
     groups, bias = _groups(isa, weights), finish.folded(weights.sum((1, 2)))
@@ -37,24 +38,17 @@ def lower_qdepthwise(op: Op, ctx: Lowering, x: Rows, y: Rows) -> None:
     fields = {"h": h, "c": c, "ow": ow, "kh": kh, "kw": kw, "sh": sh, "sw": sw, "dh": dh, "dw": dw,
               "top": attrs["pads"][0], "left": attrs["pads"][1], **operand_strides("x", x), **operand_strides("y", y),
               "together": together, "exact": int(by is None), "lo": finish.lo, "hi": finish.hi}  # fmt: skip
-    form = kh, kw, sw * together, int((finish.lo, finish.hi) != _LIMITS[isa.byte])
+    form = kh, kw, sw * together, int((finish.lo, finish.hi) != _LIMITS[isa.byte]), int(by is None)
     ctx.call(
         "qdepthwise.h", "edgec_qdepthwise", x.read(), ctx.pack(_pack(isa, groups[channels]), "int8_t"),
         ctx.pack(_by_lanes(bias[channels])),
         ctx.pack(_by_lanes(factors[channels])) if factors is not None else None, ctx.pack(zeros), y.write(),
         Struct("edgec_qdw_shape", tuple(fields.items())),
-        Symbol("edgec_qdw_{}x{}s{}_{}".format(*form)) if fast else None,
+        Symbol("edgec_qdw_{}x{}s{}_{}{}".format(*form)) if fast else None,
         macs=oh * ow * c * kh * kw, instances=(
-            laid_out(isa), *(("EDGEC_QDW_INNER({}, {}, {}, {})".format(*form),) if fast else ()),
+            laid_out(isa), *(("EDGEC_QDW_INNER({}, {}, {}, {}, {})".format(*form),) if fast else ()),
         ),
     )  # fmt: skip
-
-
-def _multipliers(isa: Isa, by: np.ndarray | None) -> np.ndarray | None:
-    """As edgec_requant_four takes them: on x86, twice those of edgec_requant. None where that is beyond 32 bits."""
-    if by is None or isa.byte != "u8":
-        return by
-    return by * 2 if int(by.max(initial=0)) < 1 << 30 else None
 
 
 def _together(isa: Isa, c: int, ow: int) -> int:

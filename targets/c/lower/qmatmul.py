@@ -18,7 +18,7 @@ from edgec.targets.c.isa import Isa
 from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered
 from edgec.targets.c.lower.matmul import task_count
 from edgec.targets.c.qtiles import FOUR_PRODUCTS, Result, choose_qtiles
-from edgec.targets.c.requant import check_bytes, packed_multipliers
+from edgec.targets.c.requant import check_bytes, doubled, packed_multipliers
 
 READ_BEHIND = 15  # bytes behind a run that qgemm.h may read
 
@@ -40,16 +40,20 @@ class Finish:
         if self.by is None:
             return "sums"
         if isa.name != "neon":
-            return "bytes"  # x86 narrows by way of 16 bits anyway
-        least, most = (0, 255) if isa.byte == "u8" else (-128, 127)
+            return "short" if doubled(isa, self.by) is not None else "bytes"
+        least, most = -128, 127
         low, high = least - self.x_zero, most - self.x_zero
         wide = weights.astype(np.int64)
         ends = np.stack([wide * low, wide * high, 0 * wide])  # a product with padding is 0
         sums = self.bias.astype(np.int64) + np.stack([ends.min(0).sum(1), ends.max(0).sum(1)])
         if self.r_steps is not None:
             sums = sums + np.stack([self.r_steps.astype(np.int64) * end for end in (least, most)])
-        scaled = sums * self.by >> (32 if isa.byte == "u8" else 31)
+        scaled = sums * self.by >> 31
         return "short" if scaled.min() > -(1 << 15) and scaled.max() < (1 << 15) - 1 else "bytes"
+
+    def multipliers(self, isa: Isa, result: Result) -> np.ndarray | None:
+        """As kernels take them to make such a result."""
+        return doubled(isa, self.by) if result == "short" and self.by is not None else self.by
 
     def folded(self, weight_sums: np.ndarray) -> np.ndarray:
         """The bias of sums of products that do not subtract x's zero point; int32 arithmetic is modulo 2^32."""
@@ -143,7 +147,8 @@ def packed_qmatmul(
     # whole tiles in every chunk but the last, which has the rows left over too
     chunk = max(1, rows // (task_count(rows, _work(ctx.isa, n * k)) * mr)) * mr
     bias = tiles.pack_columns(finish.folded(weights.sum(1, dtype=np.int64)))
-    by, r_steps = (ctx.pack(tiles.pack_columns(v)) if v is not None else None for v in (finish.by, finish.r_steps))
+    factors = finish.multipliers(ctx.isa, result), finish.r_steps
+    by, r_steps = (ctx.pack(tiles.pack_columns(v)) if v is not None else None for v in factors)
     runs = given.moved(lambda v: v.T[np.newaxis])
     packed = tiles.pack(runs.codes, runs.times)
     ctx.call(
