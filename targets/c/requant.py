@@ -12,6 +12,9 @@ from edgec.ir.ops.integer import SHIFTS
 from edgec.targets.c.isa import Isa
 from edgec.targets.c.lower.context import NotLowered
 
+EXACT = 1 << 24  # integers up to it are floats
+LARGEST = 1 << 21  # results that edgec_requant_short makes by way of floats are below it
+
 
 def packed_multipliers(isa: Isa, m: np.ndarray, s: np.ndarray) -> np.ndarray:
     """m and s as one int32 each: x86 keeps the upper 32 bits of a product, the others the upper 33."""
@@ -21,10 +24,15 @@ def packed_multipliers(isa: Isa, m: np.ndarray, s: np.ndarray) -> np.ndarray:
     return packed
 
 
-def doubled(isa: Isa, by: np.ndarray) -> np.ndarray | None:
-    """Packed multipliers as edgec_requant_short takes them: on x86 twice as much, None where that is beyond 32 bits."""
+def short_multipliers(isa: Isa, by: np.ndarray, sums: np.ndarray) -> np.ndarray | None:
+    """Packed multipliers as edgec_requant_short takes them, for sums [2][n] at their ends: on AVX-512 floats, as int32,
+    on other x86 twice as much. None where sums are not exact in floats, or multipliers beyond 32 bits."""
     if isa.byte != "u8":
         return by
+    if isa.lanes == 16:
+        largest = np.abs(sums).max(axis=0)
+        exact = np.all(largest <= EXACT) and np.all(largest * by < LARGEST << 32)
+        return np.ldexp(by, -32).astype(np.float32).view(np.int32) if exact else None
     return by * 2 if int(by.max(initial=0)) < 1 << 30 else None
 
 

@@ -63,10 +63,15 @@ def _zero(isa: Isa, part: float) -> int:
     return round(255 * part) - (0 if isa.byte == "u8" else 128)
 
 
-def _requant(net: Network, isa: Isa, n: int, k: int, times: float = 1) -> tuple[list[Value], dict[str, Any]]:
-    """Bias, multiplier and shift so that most results are inside the bounds and some are not, for `times` 1."""
+def _requant(
+    net: Network, isa: Isa, n: int, k: int, times: float = 1, wide: bool = False
+) -> tuple[list[Value], dict[str, Any]]:
+    """Bias, multiplier and shift so that most results are inside the bounds and some are not, for `times` 1. `wide`: a
+    sum is not exact in floats, and a multiplier large, so that results do not become bytes by way of 16 bits."""
     bias = net.rng.integers(-5000, 5000, n)
     scale = net.rng.uniform(0.3, 3.0, n) * times * 100 / (np.sqrt(k) * 74 * 74)
+    if wide:
+        bias[0], scale[1] = 1 << 25, 0.49
     s = np.clip(np.floor(15 - np.log2(scale)), 17, 31).astype(np.int64)
     m = np.clip(np.rint(scale * 2.0**s), 1, 65535)
     consts = [net.build.const(v, "i32") for v in (bias, m, s)]
@@ -146,9 +151,9 @@ def test_every_tile(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     every = [(form, nv, most) for form, table in qtiles.forms(isa).items() for nv, most in table.items()]
     odd = [(form, nv, most - 1) for form, nv, most in every if form == "mmla" and most > 1]  # its last pair is one row
     for form, nv, mr in every + odd:
-        for scale in (1, 1000):
+        for wide in (False, True):
             m, k, n = 2 * mr + 1, 43, (3 * nv - 1) * isa.lanes + 3
-            consts, bounds = _requant(net, isa, n, k, scale)
+            consts, bounds = _requant(net, isa, n, k, wide=wide)
             net.op("qmatmul", _bytes(net, isa, m, k), _weights(net, n, k), *consts, x_zero=_zero(isa, 0.4), **bounds)
             tiles.append(QTiles(Tiles(isa.lanes, mr, nv, max(1, nv - 1), 2), "bytes", form))
     results = forced(tiles, monkeypatch)
@@ -163,10 +168,10 @@ def test_every_tile_that_adds_bytes(target: str, tmp_path: Path, monkeypatch: py
     tiles: list[QTiles] = []
     for form, table in qtiles.forms(isa).items():
         for nv, mr in table.items():
-            for scale, rest in ((1, 0), (1000, 1 - isa.lanes)):
+            for wide, rest in ((False, 0), (True, 1 - isa.lanes)):
                 rows, k, n = 2 * mr + 1, 43, (3 * nv - 1) * isa.lanes + 3 + rest
-                consts, bounds = _requant(net, isa, n, k, scale)
-                added = _added(net, isa, 1, rows, 1, n, k=k, times=scale)
+                consts, bounds = _requant(net, isa, n, k, wide=wide)
+                added = _added(net, isa, 1, rows, 1, n, k=k, times=1000 if wide else 1)
                 attrs: Any = dict(strides=(1, 1), pads=(0,) * 4, dilations=(1, 1), layout="nhwc")
                 x, w = _bytes(net, isa, 1, rows, 1, k), _weights(net, n, k, 1, 1)
                 net.op("qconv", x, w, *consts, None, *added, x_zero=_zero(isa, 0.4), **attrs, **bounds)

@@ -49,10 +49,14 @@ def network(isa: Isa) -> Network:
 
 
 def _extremes(net: Network, isa: Isa) -> None:
-    """Sums at the ends of 32 bits, ties, and the least shift, with which multipliers are largest."""
+    """Sums at the ends of 32 bits and of what floats hold, ties, and the least shift, with which multipliers are
+    largest."""
     c, low = 80, 0 if isa.byte == "u8" else -128
-    limits = np.array([2**31 - 3 * 10**5, -(2**31) + 3 * 10**5, 0, 1, -1, 5, -700, 40000])
-    for m, s in ((65535, 17), (1, 17), (65535, 31), (1, 31), (32768, 18), (49152, 24)):
+    wide = 2**31 - 3 * 10**5, -(2**31) + 3 * 10**5, 0, 1, -1, 5, -700, 40000
+    exact = 2**24 - 2400, -(2**24) + 2400, 3 << 16, -3 << 16, 1 << 16, -1 << 16, 255 << 16, 4
+    every = [(wide, m, s) for m, s in ((65535, 17), (1, 17), (65535, 31), (1, 31), (32768, 18), (49152, 24))]
+    every += [(exact, m, s) for m, s in ((65535, 19), (1, 17), (32768, 18), (32768, 24), (40503, 23))]
+    for limits, m, s in every:
         consts = [net.build.const(np.resize(v, c), "i32") for v in (limits, [m, 1], [s, 31])]
         weights = net.build.const(net.rng.integers(-1, 1, (c, 1, 3, 3), endpoint=True), "i8")
         net.op("qconv", _bytes(net, isa, 1, 5, 6, c), weights, *consts, strides=(1, 1), pads=(1, 1, 1, 1),

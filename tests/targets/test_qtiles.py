@@ -13,7 +13,7 @@ from edgec.runtime.session import load
 from edgec.targets.arm import target as arm
 from edgec.targets.c.isa import NEON
 from edgec.targets.c.qtiles import ROWS, ROWS_MMLA, QTiles, choose_qtiles, tile_instructions
-from edgec.targets.c.requant import packed_multipliers
+from edgec.targets.c.requant import packed_multipliers, short_multipliers
 from edgec.targets.c.tiles import Tiles
 from edgec.targets.host import target as host
 
@@ -81,6 +81,21 @@ def test_multipliers() -> None:
     m, s = np.array([65535, 1, 40000]), np.array([17, 31, 20])
     np.testing.assert_array_equal(packed_multipliers(NEON, m, s), m << (31 - s))
     np.testing.assert_array_equal(packed_multipliers(host.choose("avx2").isa, m, s), m << (32 - s))
+
+
+def test_short_multipliers() -> None:
+    """Floats where these hold sums and what becomes of them, twice the multipliers where 32 bits do."""
+    wide, avx2 = host.choose("avx512").isa, host.choose("avx2").isa
+    m, s = np.array([65535, 1, 40001]), np.array([19, 31, 20])
+    by, sums = packed_multipliers(wide, m, s), np.array([[-(2**24), 0, -5], [7, 2**24, 2**24]])
+    floats = short_multipliers(wide, by, sums)
+    assert floats is not None
+    np.testing.assert_array_equal(floats.view(np.float32), m * 0.5**s)
+    assert short_multipliers(wide, by, sums - 1) is None
+    assert short_multipliers(wide, packed_multipliers(wide, m, s - 1), sums) is None  # a result of 2^22
+    np.testing.assert_array_equal(short_multipliers(avx2, by, sums), by * 2)
+    assert short_multipliers(avx2, packed_multipliers(avx2, m, s - 2), sums) is None
+    assert short_multipliers(NEON, by, sums) is by
 
 
 @pytest.mark.parametrize(("cpu", "share"), [("cortex-a76", 1.06), ("cortex-a72", 1.1), ("neoverse-n2", 1.06)])

@@ -109,16 +109,18 @@ EDGEC_INLINE edgec_vi edgec_requant(edgec_vi acc, edgec_vi by) {
 #endif
 }
 
-/* The same for results that become bytes by way of 16 bits (edgec_narrow_short). On x86 `by` is twice that of
-   edgec_requant, so that rounding is left for 16 bits, where it is one instruction for two registers of sums; lanes of
-   AVX2 are 0, 2, 1, 3 of each 128 bits. */
+/* The same for results that become bytes by way of 16 bits (edgec_narrow_short). On x86 a bit is left to be rounded away
+   there, where that is one instruction for two registers of sums: it is twice the result, on AVX-512 and one. With
+   AVX2, `by` is twice that of edgec_requant, and lanes are 0, 2, 1, 3 of each 128 bits. With AVX-512, `by` are floats:
+   sums are known to be exact in these and their results to be below 2^21, so that a multiply-add onto 1.5 * 2^22, where
+   floats are halves, makes a result with one rounding, and downwards. */
 EDGEC_INLINE edgec_vi edgec_requant_short(edgec_vi acc, edgec_vi by) {
 #if defined(EDGEC_SCALAR) || EDGEC_LANES == 4
   return edgec_requant(acc, by);
 #elif EDGEC_LANES == 16
-  const __m512i x = (__m512i)acc, m = (__m512i)by, even = _mm512_mul_epi32(x, m);
-  const __m512i odd = _mm512_mul_epi32(_mm512_srli_epi64(x, 32), _mm512_srli_epi64(m, 32));
-  return (edgec_vi)_mm512_mask_shuffle_epi32(odd, 0x5555, even, _MM_PERM_DDBB);
+  const __m512 x = _mm512_cvtepi32_ps((__m512i)acc), middle = _mm512_set1_ps(0x1.8p22f);
+  const __m512 y = _mm512_fmadd_round_ps(x, (__m512)by, middle + 0.5f, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+  return (edgec_vi)y - (edgec_vi)middle;
 #else
   const __m256i x = (__m256i)acc, m = (__m256i)by, even = _mm256_mul_epi32(x, m);
   const __m256i odd = _mm256_mul_epi32(_mm256_srli_epi64(x, 32), _mm256_srli_epi64(m, 32));
@@ -227,12 +229,11 @@ EDGEC_INLINE edgec_vq edgec_narrow_middle(const edgec_vi *v, int count) {
 /* Results of edgec_requant_short as signed bytes, saturated: of each 128 bits four of a, four of b … */
 EDGEC_INLINE edgec_vq edgec_round_short(edgec_vi a, edgec_vi b, edgec_vi c, edgec_vi d) {
 #if EDGEC_LANES == 16
-  const __m512i half = _mm512_set1_epi16(1 << 14); /* (x + 1) >> 1 */
-  const __m512i ab = _mm512_mulhrs_epi16(_mm512_packs_epi32((__m512i)a, (__m512i)b), half);
-  const __m512i cd = _mm512_mulhrs_epi16(_mm512_packs_epi32((__m512i)c, (__m512i)d), half);
+  const __m512i ab = _mm512_srai_epi16(_mm512_packs_epi32((__m512i)a, (__m512i)b), 1);
+  const __m512i cd = _mm512_srai_epi16(_mm512_packs_epi32((__m512i)c, (__m512i)d), 1);
   return (edgec_vq)_mm512_packs_epi16(ab, cd);
 #else
-  const __m256i half = _mm256_set1_epi16(1 << 14);
+  const __m256i half = _mm256_set1_epi16(1 << 14); /* (x + 1) >> 1 */
   const __m256i ab = _mm256_mulhrs_epi16(_mm256_packs_epi32((__m256i)a, (__m256i)b), half);
   const __m256i cd = _mm256_mulhrs_epi16(_mm256_packs_epi32((__m256i)c, (__m256i)d), half);
   const __m256i order = _mm256_set1_epi32(0x03010200) + _mm256_setr_epi32(0, 0x04040404, 0x08080808, 0x0c0c0c0c, 0,

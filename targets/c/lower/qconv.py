@@ -82,7 +82,7 @@ def _qgemm_rows(
     runs = given.moved(lambda v: v.reshape(kh, kw * gc, o) if one_run else v.reshape(kh * kw, gc, o))
     segments, length, _ = runs.shape
     merged = kh * kw == 1 and x.row == ow * sizes["sw"] * c  # edgec_qgemm
-    result = finish.result(ctx.isa, kernel.reshape(-1, o).T)
+    result, factors = finish.multipliers(ctx.isa, kernel.reshape(-1, o).T)
     four, onto = given.times is not None, r is not None
     tiles = choose_qtiles(ctx.isa, oh * ow if merged else ow, oc, length, line, segments, result, four, onto)
     of_groups = [runs.moved(lambda v, at=g * oc: v[..., at : at + oc]) for g in range(groups)]  # type: ignore[misc]
@@ -96,7 +96,7 @@ def _qgemm_rows(
     ]
     by, r_steps = (
         ctx.pack(tiles.pack_columns(v.reshape(groups, oc))) if v is not None else None
-        for v in (finish.multipliers(ctx.isa, result), finish.r_steps)
+        for v in (factors, finish.r_steps)
     )
     fields = {"h": h, "c": c, "ow": ow, "oc": oc, "kh": kh, "kw": kw, **sizes, "groups": groups, "gc": gc,
               **operand_strides("x", x), **operand_strides("y", y), "y_pixel": o,

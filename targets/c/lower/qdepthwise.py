@@ -12,7 +12,7 @@ from edgec.targets.c.isa import Isa
 from edgec.targets.c.lower.context import Lowering, Rows
 from edgec.targets.c.lower.conv import operand_strides
 from edgec.targets.c.lower.qmatmul import finish_of, laid_out
-from edgec.targets.c.requant import doubled
+from edgec.targets.c.requant import short_multipliers
 
 # Kernel sizes and strides with a body of their own.
 _INNER = {(3, 3, 1), (3, 3, 2), (5, 5, 1), (5, 5, 2)}
@@ -28,17 +28,19 @@ def lower_qdepthwise(op: Op, ctx: Lowering, x: Rows, y: Rows) -> None:
     kh, kw = op.arg(1).type.dims[2:]
     weights = ctx.graph.array(op.arg(1)).reshape(c, kh, kw)
     (sh, sw), (dh, dw) = attrs["strides"], attrs["dilations"]
-    by = doubled(isa, finish.by) if finish.by is not None else None
+    short = None
+    if finish.by is not None:
+        short = short_multipliers(isa, finish.by, finish.ends(isa, weights.reshape(c, -1)))
     fast = (kh, kw, sw) in _INNER and dw == 1 and finish.by is not None
     together = _together(isa, c, ow) if fast and sw == 1 else 1
     channels = _blocks(isa, c, together)
     groups, bias = _groups(isa, weights), finish.folded(weights.sum((1, 2)))
-    factors = by if by is not None else finish.by
+    factors = short if short is not None else finish.by
     zeros = np.full(4 * isa.lanes, finish.x_zero, np.uint8 if isa.byte == "u8" else np.int8)
     fields = {"h": h, "c": c, "ow": ow, "kh": kh, "kw": kw, "sh": sh, "sw": sw, "dh": dh, "dw": dw,
               "top": attrs["pads"][0], "left": attrs["pads"][1], **operand_strides("x", x), **operand_strides("y", y),
-              "together": together, "exact": int(by is None), "lo": finish.lo, "hi": finish.hi}  # fmt: skip
-    form = kh, kw, sw * together, int((finish.lo, finish.hi) != _LIMITS[isa.byte]), int(by is None)
+              "together": together, "exact": int(short is None), "lo": finish.lo, "hi": finish.hi}  # fmt: skip
+    form = kh, kw, sw * together, int((finish.lo, finish.hi) != _LIMITS[isa.byte]), int(short is None)
     ctx.call(
         "qdepthwise.h", "edgec_qdepthwise", x.read(), ctx.pack(_pack(isa, groups[channels]), "int8_t"),
         ctx.pack(_by_lanes(bias[channels])),

@@ -18,7 +18,7 @@ from edgec.targets.c.isa import Isa
 from edgec.targets.c.lower.context import Lowering, LowerOp, NotLowered
 from edgec.targets.c.lower.matmul import task_count
 from edgec.targets.c.qtiles import FOUR_PRODUCTS, Result, choose_qtiles
-from edgec.targets.c.requant import check_bytes, doubled, packed_multipliers
+from edgec.targets.c.requant import check_bytes, packed_multipliers, short_multipliers
 
 READ_BEHIND = 15  # bytes behind a run that qgemm.h may read
 
@@ -35,25 +35,25 @@ class Finish:
     hi: int
     r_steps: np.ndarray | None = None
 
-    def result(self, isa: Isa, weights: np.ndarray) -> Result:
-        """Of sums by weights [n][k]."""
-        if self.by is None:
-            return "sums"
-        if isa.name != "neon":
-            return "short" if doubled(isa, self.by) is not None else "bytes"
-        least, most = -128, 127
-        low, high = least - self.x_zero, most - self.x_zero
+    def ends(self, isa: Isa, weights: np.ndarray) -> np.ndarray:
+        """Least and largest sums [2][n] by weights [n][k] of any bytes; a product with padding is 0."""
+        span = (0, 255) if isa.byte == "u8" else (-128, 127)
         wide = weights.astype(np.int64)
-        ends = np.stack([wide * low, wide * high, 0 * wide])  # a product with padding is 0
-        sums = self.bias.astype(np.int64) + np.stack([ends.min(0).sum(1), ends.max(0).sum(1)])
+        ends = np.stack([*(wide * (byte - self.x_zero) for byte in span), 0 * wide])
+        sums: np.ndarray = self.bias.astype(np.int64) + np.stack([ends.min(0).sum(1), ends.max(0).sum(1)])
         if self.r_steps is not None:
-            sums = sums + np.stack([self.r_steps.astype(np.int64) * end for end in (least, most)])
-        scaled = sums * self.by >> 31
-        return "short" if scaled.min() > -(1 << 15) and scaled.max() < (1 << 15) - 1 else "bytes"
+            sums = sums + np.stack([self.r_steps.astype(np.int64) * byte for byte in span])
+        return sums
 
-    def multipliers(self, isa: Isa, result: Result) -> np.ndarray | None:
-        """As kernels take them to make such a result."""
-        return doubled(isa, self.by) if result == "short" and self.by is not None else self.by
+    def multipliers(self, isa: Isa, weights: np.ndarray) -> tuple[Result, np.ndarray | None]:
+        """What sums by weights [n][k] become, and by which multipliers, as kernels take them."""
+        if self.by is None:
+            return "sums", None
+        sums = self.ends(isa, weights)
+        short = short_multipliers(isa, self.by, sums)
+        if isa.name == "neon" and np.any(np.abs(sums * self.by >> 31) >= (1 << 15) - 1):
+            short = None
+        return ("bytes", self.by) if short is None else ("short", short)
 
     def folded(self, weight_sums: np.ndarray) -> np.ndarray:
         """The bias of sums of products that do not subtract x's zero point; int32 arithmetic is modulo 2^32."""
@@ -141,14 +141,13 @@ def packed_qmatmul(
     n, k = weights.shape
     if not rows or not n:
         return
-    result = finish.result(ctx.isa, weights)
+    result, factors = finish.multipliers(ctx.isa, weights)
     tiles = choose_qtiles(ctx.isa, rows, n, k, rows, 1, result, given.times is not None, r is not None)
     mr = tiles.tiles.mr
     # whole tiles in every chunk but the last, which has the rows left over too
     chunk = max(1, rows // (task_count(rows, _work(ctx.isa, n * k)) * mr)) * mr
     bias = tiles.pack_columns(finish.folded(weights.sum(1, dtype=np.int64)))
-    factors = finish.multipliers(ctx.isa, result), finish.r_steps
-    by, r_steps = (ctx.pack(tiles.pack_columns(v)) if v is not None else None for v in factors)
+    by, r_steps = (ctx.pack(tiles.pack_columns(v)) if v is not None else None for v in (factors, finish.r_steps))
     runs = given.moved(lambda v: v.T[np.newaxis])
     packed = tiles.pack(runs.codes, runs.times)
     ctx.call(
