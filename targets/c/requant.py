@@ -25,8 +25,8 @@ def packed_multipliers(isa: Isa, m: np.ndarray, s: np.ndarray) -> np.ndarray:
 
 
 def short_multipliers(isa: Isa, by: np.ndarray, sums: np.ndarray) -> np.ndarray | None:
-    """Packed multipliers as edgec_requant_short takes them, for sums [2][n] at their ends: on AVX-512 floats, as int32,
-    on other x86 twice as much. None where sums are not exact in floats, or multipliers beyond 32 bits."""
+    """Packed multipliers as edgec_requant_short takes them, for sums whose least and largest are [2][n]: on AVX-512
+    floats, as int32, on other x86 twice as much. None where floats do not hold sums or results, 32 bits not that."""
     if isa.byte != "u8":
         return by
     if isa.lanes == 16:
