@@ -121,7 +121,7 @@ def test_the_waterline() -> None:
 def test_codes() -> None:
     graph = Graph(Module())
     b = Builder(graph)
-    x = graph.add_input("x", Type("f32", (1, 16, 16, 4)))
+    x = graph.add_input("x", Type("f32", (1, 24, 24, 4)))
     first = b.op("relu", x)  # its operand is an input
     y = b.op("conv", first, weights(b, 4, 4, 3, 3), **UNIT)  # too small for Winograd
     shared = b.op("tanh", y)  # y leaves

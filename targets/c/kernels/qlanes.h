@@ -81,7 +81,8 @@ EDGEC_INLINE edgec_vq edgec_requant_four(const edgec_vi *acc, const int32_t *by,
   edgec_vi q[4];
   EDGEC_UNROLL for (int j = 0; j < 4; j++) {
     const edgec_vi m = edgec_load_i(by + j * EDGEC_LANES);
-    q[j] = exact ? edgec_requant(acc[j], m) + edgec_splat_i(EDGEC_Q8_MIDDLE) : edgec_requant_short(acc[j], m);
+    q[j] = exact ? edgec_requant(acc[j], m) : edgec_requant_short(acc[j], m);
+    if (exact) q[j] += edgec_splat_i(EDGEC_Q8_MIDDLE);
   }
 #if !defined(EDGEC_SCALAR) && EDGEC_LANES > 4
   if (!exact) return edgec_round_short(q[0], q[1], q[2], q[3]) ^ edgec_splat_q(EDGEC_Q8_MIDDLE);
