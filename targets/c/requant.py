@@ -25,8 +25,9 @@ def packed_multipliers(isa: Isa, m: np.ndarray, s: np.ndarray) -> np.ndarray:
 
 
 def short_multipliers(isa: Isa, by: np.ndarray, sums: np.ndarray) -> np.ndarray | None:
-    """Packed multipliers as edgec_requant_short takes them, for sums whose least and largest are [2][n]: on AVX-512
-    floats, as int32, on other x86 twice as much. None where floats do not hold sums or results, 32 bits not that."""
+    """Packed multipliers as edgec_requant_short takes them, for sums whose least and largest are [2][n]. On AVX-512 the
+    bits of floats, None where floats do not hold sums or results; on other x86 twice as much, None where that is beyond
+    32 bits."""
     if isa.byte != "u8":
         return by
     if isa.lanes == 16:

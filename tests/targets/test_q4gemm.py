@@ -71,9 +71,9 @@ def test_every_tile(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     tiles: list[QTiles] = []
     ((form, table),) = qtiles.forms(isa, four=True).items()
     for nv, mr in table.items():
-        for wide in (False, True):
+        for scale, wide in ((1, False), (1000, False), (1, True)):
             m, k, n = 2 * mr + 1, 75, (3 * nv - 1) * isa.lanes + 3
-            consts, bounds = _requant(net, isa, n, k, wide=wide)
+            consts, bounds = _requant(net, isa, n, k, scale, wide)
             w, times = _four(net, n, k)
             net.op("qmatmul", _bytes(net, isa, m, k), w, *consts, times, x_zero=_zero(isa, 0.4), **bounds)
             of = Tiles(isa.lanes, mr, nv, max(1, nv - 1), 2)

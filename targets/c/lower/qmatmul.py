@@ -37,13 +37,11 @@ class Finish:
 
     def ends(self, isa: Isa, weights: np.ndarray) -> np.ndarray:
         """Least and largest sums [2][n] by weights [n][k] of any bytes; a product with padding is 0."""
-        span = (0, 255) if isa.byte == "u8" else (-128, 127)
-        wide = weights.astype(np.int64)
-        ends = np.stack([*(wide * (byte - self.x_zero) for byte in span), 0 * wide])
-        sums: np.ndarray = self.bias.astype(np.int64) + np.stack([ends.min(0).sum(1), ends.max(0).sum(1)])
-        if self.r_steps is not None:
-            sums = sums + np.stack([self.r_steps.astype(np.int64) * byte for byte in span])
-        return sums
+        span = np.array([0, 255] if isa.byte == "u8" else [-128, 127])[:, np.newaxis]
+        up, down = (f(weights, 0).sum(1, dtype=np.int64) for f in (np.maximum, np.minimum))
+        far = span - self.x_zero  # from at most 0 to at least 0
+        sums: np.ndarray = self.bias.astype(np.int64) + far * up + far[::-1] * down
+        return sums if self.r_steps is None else sums + span * self.r_steps.astype(np.int64)
 
     def multipliers(self, isa: Isa, weights: np.ndarray) -> tuple[Result, np.ndarray | None]:
         """What sums by weights [n][k] become, and by which multipliers, as kernels take them."""
