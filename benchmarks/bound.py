@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from int8 import CALIBRATED_ON, Labelled, judge, labelled, reference_scores, scores
+from int8 import Labelled, judge, labelled, reference_scores, scores
 from model_set import read_models
 
 from edgec.bounds import share
@@ -45,7 +45,7 @@ def held(of: Labelled, models: Path, data: Path, target: str, precision: str, mo
     labels = class_numbers(truths, reference_scores(model.path, of.calib, shape).argmax(1))
     calib = work / f"{of.model}.npz"
     np.savez(calib, **{next(iter(model.shapes)): of.calib, "labels": labels})  # type: ignore[arg-type]
-    options = model.options(precision=precision, calib=str(calib), calib_samples=CALIBRATED_ON, max_drop=most)
+    options = model.options(precision=precision, calib=str(calib), max_drop=most)
     result = build(model.path, target, work / of.model, replace(options, verify_inputs=1))
     search = result.receipt["quantization"]["search"]
     wide, narrow = reference_scores(model.path, of.x, shape), scores(result.directory, of.x)

@@ -2,7 +2,7 @@
 
     python benchmarks/int8.py MODELS DATA BAR [MODEL ...] [--target TARGET] [--precision PRECISION]
 
-flips         answers lost and won on the labelled sets, calibrated on their `calib`; INT8 beside quantize_static
+flips         answers lost and won on the labelled sets, calibrated on all of their `calib`; INT8 beside quantize_static
 latency       one thread on this machine: our INT8, our float, onnxruntime's INT8 forms, in one interleaved run
 instructions  executed A64 instructions of an inference in INT8, fp16 and float, by the emulator
 agreement     top-1 of efficientnet_lite0 in INT8 and in float on crops of scikit-image's photographs (needs it)
@@ -46,7 +46,7 @@ SPEED = (
 )  # fmt: skip
 COUNTED = ("mobilenetv2_100", "mlperf_tiny_resnet8", "mlperf_tiny_mbv1_025_96", "mlperf_tiny_dscnn")
 OBSERVERS = {m.name.lower(): m for m in quantization.CalibrationMethod if m.name in ("MinMax", "Entropy", "Percentile")}
-CALIBRATED_ON = 128
+MADE_UP = 128  # random inputs to calibrate on, where there is no data
 HELD_OUT = 512  # of 32, two or three make most of the noise, and who is ahead is chance
 PER_CHANNEL = 13  # the first opset with scales a channel
 
@@ -129,15 +129,14 @@ def theirs(
 
 def samples(model: Model, calib: Array) -> list[dict[str, Array]]:
     (name,) = model.shapes or {"input": ()}
-    chosen = [i * len(calib) // CALIBRATED_ON for i in range(min(CALIBRATED_ON, len(calib)))]
-    return [{name: calib[i].reshape(model.shapes.get(name, (1, *calib.shape[1:])))} for i in chosen]
+    return [{name: one.reshape(model.shapes.get(name, (1, *one.shape)))} for one in calib]
 
 
 def built(model: Model, target: str, folder: Path, calib: Array | None, **options: Any) -> Path:
     if calib is not None:
         (name,) = model.shapes or {"input": ()}
         np.savez(folder / "calib.npz", **{name: calib})
-        options |= {"calib": str(folder / "calib.npz"), "calib_samples": CALIBRATED_ON}
+        options |= {"calib": str(folder / "calib.npz")}
     out = folder / f"{model.name}-{target.replace(':', '-')}-{options.get('precision', 'float32')}"
     return build(model.path, target, out, model.options(**options)).directory
 
@@ -260,13 +259,13 @@ def noise(folder: Path, data: Path, names: Sequence[str], target: str, work: Pat
     for model in read_models(folder, names or ("mtcnn_onet", "ppocr_v2_cls")):
         ((name, shape),) = model.shapes.items()
         low, high = model.ranges.get(name, (-1.0, 1.0))
-        x = rng.uniform(low, high, (CALIBRATED_ON + HELD_OUT, *shape[1:])).astype(np.float32)
-        wide = reference_scores(model.path, x[CALIBRATED_ON:], shape)
-        narrow = scores(built(model, target or "host", work, x[:CALIBRATED_ON], precision="int8"), x[CALIBRATED_ON:])
+        x = rng.uniform(low, high, (MADE_UP + HELD_OUT, *shape[1:])).astype(np.float32)
+        wide = reference_scores(model.path, x[MADE_UP:], shape)
+        narrow = scores(built(model, target or "host", work, x[:MADE_UP], precision="int8"), x[MADE_UP:])
         print(f"{model.name:24} edgec {signal_to_noise(narrow, wide):.2f} dB", flush=True)
         for observer in OBSERVERS:
-            path = theirs(model, samples(model, x[:CALIBRATED_ON]), work, observer, False)
-            found = reference_scores(path, x[CALIBRATED_ON:], shape)
+            path = theirs(model, samples(model, x[:MADE_UP]), work, observer, False)
+            found = reference_scores(path, x[MADE_UP:], shape)
             print(f"{model.name:24} onnxruntime {observer} {signal_to_noise(found, wide):.2f} dB", flush=True)
 
 

@@ -9,7 +9,8 @@ SPEC is one of
 
 A sample has the shape of the input; axes of length 1, such as that of the batch, may be missing. Numbers are taken
 where the input's type holds them: int16 tokens for an int32 input, float16 for float32. Of many samples
-`--calib-samples` are taken, evenly spread. Without SPEC inputs are random, as a last resort.
+`--calib-samples` are taken, evenly spread; unless that is said, 512, or as many as memory is meant for. Without SPEC
+inputs are random, as a last resort.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ Array = np.ndarray[Any, Any]
 Inputs = Mapping[str, Type]
 
 FEWEST = 2  # one input shows no range of anything that depends on the input
+MOST, MOST_BYTES = 512, 256 << 20  # of samples, unless their number is said
+MADE_UP = 128  # random ones say no more the more they are
 LEGAL = "FILE.npz, a folder of .npy files or images, or MODULE:FUNCTION"
 
 
@@ -63,14 +66,12 @@ class Calibration:
 
 
 def read_calibration(
-    spec: str | None, inputs: Inputs, most: int, seed: int, ranges: Mapping[str, tuple[float, float]],
+    spec: str | None, inputs: Inputs, most: int | None, seed: int, ranges: Mapping[str, tuple[float, float]],
     images: Mapping[str, Image] | None = None,
 ) -> Calibration:  # fmt: skip
     """At most `most` samples of `inputs`: the graph's by name, camera frames (`images`) included, states not.
     UsageError names what does not fit."""
-    if most < FEWEST:
-        raise UsageError(f"--calib-samples {most} is not legal; give {FEWEST} or more")
-    _check_memory(inputs, most)
+    most = _most(inputs, most, MADE_UP if spec is None else MOST)
     if spec is None:
         made = [sample_inputs(list(inputs.items()), seed + i, ranges) for i in range(most)]
         warning = (
@@ -158,13 +159,19 @@ def _cast(shown: str, found: Array, type: Type) -> Array:
     return made
 
 
-def _check_memory(inputs: Inputs, most: int) -> None:
+def _most(inputs: Inputs, said: int | None, plenty: int) -> int:
+    """How many samples are taken at most: what is said, or `plenty`, as far as memory is meant for them."""
     each = sum(type.nbytes for type in inputs.values())
+    most = max(FEWEST, min(plenty, MOST_BYTES // max(each, 1))) if said is None else said
+    if most < FEWEST:
+        raise UsageError(f"--calib-samples {most} is not legal; give {FEWEST} or more")
     if each * most > VERIFY_BYTES:
+        fit = VERIFY_BYTES // each
+        instead = f"--calib-samples {fit} fit" if fit >= FEWEST else "two are needed, and do not fit"
         raise UsageError(
-            f"{most} samples of {each} bytes are kept, and at most {VERIFY_BYTES} bytes are allowed: "
-            f"--calib-samples {max(FEWEST, VERIFY_BYTES // each)} fit"
+            f"{most} samples of {each} bytes are kept, and at most {VERIFY_BYTES} bytes are allowed: {instead}"
         )
+    return most
 
 
 def _hash(samples: Sequence[Mapping[str, Array]]) -> str:

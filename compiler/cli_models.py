@@ -39,7 +39,7 @@ from edgec.ir.errors import UsageError
 @click.option("--precision", default="float32", show_default=True,
               help="float32, fp16, bf16, int8, int8-dynamic, fp8-e4m3, fp8-e5m2, w4a8, w8 or w4.")
 @click.option("--calib", metavar="DATA", help="Samples: file.npz, a folder of .npy, or module:function.")
-@click.option("--calib-samples", default=128, show_default=True, type=click.IntRange(2), help="Most of --calib.")
+@click.option("--calib-samples", type=click.IntRange(2), show_default="512, or 256 MB", help="Most of --calib.")
 @click.option("--observer", default="auto", show_default=True,
               help="minmax, percentile, entropy or mse; auto tries them all.")  # fmt: skip
 @click.option("--low-rank", default=0, show_default=True, type=click.IntRange(0),
@@ -92,7 +92,7 @@ def build(model: Path, target: str, output: Path | None, shapes: tuple[str, ...]
 @bindings
 @click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help="Where sample inputs lie.")
 @click.option("--calib", metavar="DATA", help="Samples: file.npz, a folder of .npy, or module:function.")
-@click.option("--calib-samples", default=128, show_default=True, type=click.IntRange(2), help="Most of --calib.")
+@click.option("--calib-samples", type=click.IntRange(2), show_default="512, or 256 MB", help="Most of --calib.")
 @click.option("--data", type=click.Path(path_type=Path), help="Labelled data, as for build.")
 @click.option("--inputs", "verify_inputs", default=3, show_default=True, type=click.IntRange(1), help="Sample inputs.")
 @click.option("--format", "formats", multiple=True, help="One of --precision's; may be repeated [default: all].")

@@ -7,7 +7,7 @@ each way is built for this machine and run in the integers that ship, on samples
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +28,7 @@ from edgec.settle_weights import Way, samples_to_walk, settle_weights
 Array = np.ndarray[Any, Any]
 Feeds = Mapping[str, Array]
 
-MOST_JUDGED = 64
+MOST_JUDGED = 256
 MADE_UP_FOR = 2.0  # times the noise of the best ranges, that others may make before weights are settled
 SETTLED: dict[Way | None, str] = {
     None: "biases by means in floats",
@@ -60,26 +60,25 @@ class Judge:
     def __init__(self, graph: Graph, samples: Sequence[Feeds]) -> None:
         self.samples = [samples[i * len(samples) // MOST_JUDGED] for i in range(MOST_JUDGED)] \
             if len(samples) > MOST_JUDGED else list(samples)  # fmt: skip
-        self._expected = self._outputs(graph)
+        self._expected = list(self._outputs(graph))
 
     def noise(self, graph: Graph) -> float:
         """Mean over the outputs of their noise, relative to their power, over all samples."""
-        shares = []
+        sums = np.zeros((2, len(self._expected[0])))  # of squares: noise, and what is expected
         for found, expected in zip(self._outputs(graph), self._expected, strict=True):
-            power = float(np.sum(expected**2))
-            shares.append(float(np.sum((found - expected) ** 2)) / (power or 1.0))
-        return float(np.nan_to_num(np.mean(shares), nan=math.inf)) if shares else 0.0
+            for i, pair in enumerate(zip(found, expected, strict=True)):
+                narrow, wide = (np.nan_to_num(array.astype(np.float64)) for array in pair)
+                sums[:, i] += np.sum((narrow - wide) ** 2), np.sum(wide**2)
+        shares = sums[0] / np.where(sums[1] > 0, sums[1], 1.0)
+        return float(np.nan_to_num(np.mean(shares), nan=math.inf)) if shares.size else 0.0
 
-    def _outputs(self, graph: Graph) -> list[Array]:
-        """Of each output that is computed, all samples."""
+    def _outputs(self, graph: Graph) -> Iterator[list[Array]]:
+        """Of each sample, the outputs that are computed."""
         values = [v for _, v in graph.outputs if v.const is None]
-        rows: list[list[Array]] = [[] for _ in values]
         with graph_values(graph, values) as taps:
             for feeds in self.samples:
                 found = taps(feeds)
-                for value, row in zip(values, rows, strict=True):
-                    row.append(np.nan_to_num(found[value].astype(np.float64)))
-        return [np.stack(row) for row in rows]
+                yield [found[value] for value in values]
 
 
 class Trials:

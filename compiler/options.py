@@ -32,9 +32,9 @@ class BuildOptions:
     an input and `labels`), `images` makes inputs camera frames (see edgec.image), `labels` is a file with a name for
     each class, `weights` says where they live: linked, inline (in the C source) or file (the caller brings them),
     `layers` adds the error of every operator to the receipt. `precision` is one of PRECISIONS; the ranges of int8 come
-    from at most `calib_samples` samples of `calib` (edgec.calibration), by an `observer` (edgec.observers); `force`
-    narrows operators even where that is predicted to be slower, `whole` all that have an integer form. `rebuild` builds
-    although nothing changed.
+    from at most `calib_samples` samples of `calib` (None: 512, see edgec.calibration), by an `observer`
+    (edgec.observers); `force` narrows operators even where that is predicted to be slower, `whole` all that have an
+    integer form. `rebuild` builds although nothing changed.
     `encode` are passes that give weights of a package encodings; `fix` keeps in float32 what the fp16 doctor names.
     `max_drop` and `max_error` bound what those of BOUNDED lose (edgec.bounds): shares such as 0.5%."""
 
@@ -54,7 +54,7 @@ class BuildOptions:
     layers: bool = False
     precision: str = "float32"
     calib: str | None = None
-    calib_samples: int = 128
+    calib_samples: int | None = None
     observer: str = "auto"
     low_rank: int = 0
     force: bool = False

@@ -27,7 +27,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def read(spec: str | None, *inputs: tuple[str, Type], form: str = "", **rest: Any) -> Calibration:
     images = {"f": parse_image("f", form)} if form else {}
-    return read_calibration(spec, dict(inputs), **{"most": 128, "seed": 0, "ranges": {}, **rest}, images=images)
+    return read_calibration(spec, dict(inputs), **{"most": None, "seed": 0, "ranges": {}, **rest}, images=images)
 
 
 def module(text: str) -> str:
@@ -70,7 +70,16 @@ def test_many_samples_are_taken_evenly() -> None:
     found = read("a.npz", TOKENS, most=4)
     assert [int(one["t"][0, 0]) for one in found.samples] == [0, 250, 500, 750]
     assert found.facts() == {"source": "a.npz", "samples": 4, "given": 1000, "sha256": found.sha256, "warning": ""}
-    assert len(read("a.npz", TOKENS).samples) == 128
+    taken = read("a.npz", TOKENS).samples
+    assert [int(one["t"][0, 0]) for one in taken] == [i * 1000 // 512 for i in range(512)]
+
+
+def test_no_more_large_samples_than_memory_is_meant_for() -> None:
+    Path("large").mkdir()
+    for i in range(12):
+        np.lib.format.open_memmap(f"large/{i:02}.npy", "w+", np.uint8, (1, 25 << 20))  # a hole, which takes no disk
+    taken = read("large", ("x", Type("u8", (1, 25 << 20))))
+    assert (taken.given, len(taken.samples)) == (12, 10)
 
 
 def test_folders() -> None:
@@ -136,6 +145,7 @@ def test_without_data_there_is_a_warning() -> None:
     assert all(5.0 <= one["x"].min() <= one["x"].max() <= 6.0 for one in found.samples)
     assert "without --calib 10 random inputs are measured" in found.warning
     assert found.facts()["warning"] == found.warning
+    assert len(read(None, X).samples) == 128
     assert found.sha256 == read(None, X, ranges={"x": (5.0, 6.0)}, most=10, seed=3).sha256
     assert found.sha256 != read(None, X, ranges={"x": (5.0, 6.0)}, most=10, seed=4).sha256
 
@@ -204,6 +214,7 @@ def test_files_that_do_not_fit() -> None:
     refused("legal: FILE.npz, a folder of .npy files or images, or MODULE:FUNCTION", "data.csv", X)
     refused("--calib-samples 1 is not legal; give 2 or more", "one.npy", X, most=1)
     refused("--calib-samples 2 fit", None, ("x", Type("u8", (1 << 29,))), most=3)
+    refused("1073741824 bytes are allowed: two are needed, and do not fit", None, ("x", Type("u8", ((1 << 29) + 1,))))
 
 
 def test_folders_that_do_not_fit() -> None:

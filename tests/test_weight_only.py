@@ -17,7 +17,6 @@ from edgec.ir.errors import UsageError, VerifyError
 from edgec.ir.types import Quant
 
 CALIB = EXAMPLES / "fashion_mnist_calib.npz"
-DATA = EXAMPLES / "fashion_mnist_200.npz"
 SHAPES = {"input": (1, 1, 28, 28)}
 
 
@@ -27,9 +26,9 @@ def built(target: str, folder: Path, precision: str, **options: Any) -> dict[str
 
 
 @pytest.mark.parametrize("target", ["host", "arm:cortex-a72"])
-def test_bytes(target: str, tmp_path: Path) -> None:
+def test_bytes(target: str, labelled: Path, tmp_path: Path) -> None:
     """A byte a weight, and no flip; half of one and a scale for 32, the first layer and the biases apart."""
-    receipt = built(target, tmp_path / "w8", "w8", data=DATA)
+    receipt = built(target, tmp_path / "w8", "w8", data=labelled)
     assert receipt["verification"]["reference"] == "edgec's interpreter with the same weights"
     assert receipt["verification"]["against_model"]["signal_to_noise_db"]["logits"] > 30
     assert receipt["accuracy"]["newly_wrong"] <= 1
@@ -37,7 +36,7 @@ def test_bytes(target: str, tmp_path: Path) -> None:
     weights = 77_584
     assert weights < kinds["i8"] < 1.03 * weights
     assert sum(kinds.values()) <= receipt["memory"]["weights_bytes"] < 1.05 * weights
-    four = built(target, tmp_path / "w4", "w4", calib=str(CALIB), data=DATA)
+    four = built(target, tmp_path / "w4", "w4", calib=str(CALIB), data=labelled)
     kinds = four["memory"]["weights_by_kind"]
     assert kinds["i4"] < 4.6 / 8 * weights
     assert {row["format"] for row in four["quantization"]["weights"]} == {"i4", "i8"}
