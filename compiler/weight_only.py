@@ -1,7 +1,7 @@
 """`--precision w8` and `w4`: weights of bytes or of four bits in groups, everything else float32.
 
 Weights are decoded in registers, so that nothing but their bytes changes: the graph means what floats with the rounded
-weights mean. w4 with calibration data rounds by what the weights are multiplied with. With a bound on what may be lost,
+weights mean. With calibration data they are rounded by what they are multiplied with. With a bound on what may be lost,
 the weights that disturb most have eight bits for four, or are floats.
 """
 
@@ -34,7 +34,6 @@ def weight_only(
     searched: dict[str, Any] = {}
     if wanted is not None:
         forms, searched = forms_within(graph, forms, lambda copied, of: _encode(copied, of, data, rank), wanted)
-    four = any(form == "i4" for form in forms.values())
     layers = _encode(graph, forms, data, rank)
     verify_module(module, after="the choice of encodings")
     left = [op for op in graph.ops if op.kind in MULTIPLIED and op not in layers and op.arg(1).const is not None]
@@ -43,7 +42,7 @@ def weight_only(
         "precision": precision,
         "calibration": looked_at.facts() if looked_at is not None else None,
         **searched,
-        "rounding": "gptq" if data is not None and four else "nearest",
+        "rounding": "gptq" if data is not None else "nearest",
         "low_rank": rank,
         "coded_operators": len(layers),
         "coded_macs_share": macs_share(sum(macs_of(op) for op in layers), total_macs(graph)),
@@ -55,12 +54,7 @@ def weight_only(
 
 def _encode(graph: Graph, forms: Forms, data: Calibration | None, rank: int) -> dict[Op, dict[str, Any]]:
     """What the receipt says of each."""
-    layers = {}
-    if data is not None:
-        rounded = [op for op, form in forms.items() if form == "i4"]
-        for op, met in met_by(graph, rounded, data.samples):
-            layers[op] = encode_weights(graph, op, "i4", met, rank=rank)
-    for op, form in forms.items():
-        if op not in layers:
-            layers[op] = encode_weights(graph, op, form, rank=rank)
-    return {op: layers[op] for op in forms}
+    if data is None:
+        return {op: encode_weights(graph, op, form, rank=rank) for op, form in forms.items()}
+    met = met_by(graph, list(forms), data.samples)
+    return {op: encode_weights(graph, op, forms[op], found, rank=rank) for op, found in met}
