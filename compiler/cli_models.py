@@ -44,8 +44,8 @@ from edgec.ir.errors import UsageError
               help="minmax, percentile, entropy or mse; auto tries them all.")  # fmt: skip
 @click.option("--low-rank", default=0, show_default=True, type=click.IntRange(0),
               help="Rank of the floats that make up for rounded weights of matmuls: fp8-*, w8, w4.")  # fmt: skip
-@click.option("--max-drop", metavar="SHARE", help="Most accuracy that integers or FP8 may lose, such as 0.5%.")
-@click.option("--max-error", metavar="SHARE", help="Most error of outputs that integers or FP8 may make, such as 2%.")
+@click.option("--max-drop", metavar="SHARE", help="Most accuracy that narrower numbers may lose, such as 0.5%.")
+@click.option("--max-error", metavar="SHARE", help="Most error of outputs that narrower numbers may make, such as 2%.")
 @click.option("--force", is_flag=True, help="Narrow operators even where that is predicted to be slower.")
 @click.option("--integers-only", "whole", is_flag=True,
               help="int8 for all that has an integer form, up to the outputs, at any cost.")  # fmt: skip

@@ -2,7 +2,8 @@
 
 The graph is built for this machine with the chosen values as outputs, and run sample by sample. Where they are too
 large to be kept together, they are built in groups; a group takes only the operators that it depends on. What the
-target will compute differs from this in the last bits only, since its vectors may be of another width.
+target will compute differs from this in the last bits only, since its vectors may be of another width; that of a core
+with arithmetic on halves does where this machine computes the plan of that very core (`devices.computed_here`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from edgec.plan.plan import Plan
 from edgec.runtime.session import Session, load
 from edgec.target_table import TARGETS
 from edgec.targets.c.build import Platform, make_loadable, make_plan
-from edgec.targets.c.devices import Device
+from edgec.targets.c.devices import Device, computed_here
 from edgec.targets.c.emit import Identity
 
 Array = np.ndarray[Any, Any]
@@ -59,9 +60,12 @@ class GraphValues:
 
 
 @contextmanager
-def graph_values(graph: Graph, values: Iterable[Value], group_bytes: int = GROUP_BYTES) -> Iterator[GraphValues]:
+def graph_values(
+    graph: Graph, values: Iterable[Value], group_bytes: int = GROUP_BYTES, core: Device | None = None
+) -> Iterator[GraphValues]:  # fmt: skip
     """Builds once for all samples. `values` are inputs or results of `graph`, which is afterwards what it was; states
-    are at their beginning for each sample. Without a host target here the interpreter computes them, slowly."""
+    are at their beginning for each sample. `core`: the one whose arithmetic on halves is meant, if it has any. Without
+    a host target here the interpreter computes them, slowly."""
     wanted = set(values)
     ordered = [v for v in graph.values() if v in wanted]
     assert len(ordered) == len(wanted), f"{len(wanted) - len(ordered)} values are neither inputs nor results"
@@ -74,6 +78,8 @@ def graph_values(graph: Graph, values: Iterable[Value], group_bytes: int = GROUP
     except UsageError as refused:
         yield GraphValues([*groups, *(_interpreted(graph, part) for part in made)], f"edgec's interpreter ({refused})")
         return
+    if core is not None and core.isa.half_lanes:
+        device = computed_here(core, device)
     with ExitStack() as stack:
         groups += [stack.enter_context(_built(graph, part, device, platform)) for part in made]
         yield GraphValues(groups, f"host:{device.name}")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from edgec.forms_within import Forms, Wanted, forms_within
 from edgec.graph_values import graph_values
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.macs import macs_of, macs_share, total_macs
@@ -24,6 +25,8 @@ from edgec.passes.narrow_to_halves import (
     narrow,
 )
 from edgec.pipeline import run_pipeline
+from edgec.search import CODE as BEYOND
+from edgec.search import REASON as BEYOND_WHY
 from edgec.targets.c.devices import Device
 from edgec.targets.c.lower.halves import has_half_form
 from edgec.targets.c.lower.winograd import has_winograd_form
@@ -31,21 +34,37 @@ from edgec.targets.c.lower.winograd import has_winograd_form
 Array = np.ndarray[Any, Any]
 HEADROOM = 4.0  # other inputs may bring larger values than the samples
 WINOGRAD = 20.25  # what the transform of F(4) may make of the largest value of a tile: (1 + 2.5 + 1)^2
+WHY = {**REASONS, BEYOND: BEYOND_WHY}
 NO_ARITHMETIC = "NO_FP16_ARITHMETIC"
 STORED_ONLY = "this core has no arithmetic on halves: they are stored, and computed in float32"
 
 
-def half_precision(module: Module, device: Device, samples: Sequence[Mapping[str, Array]]) -> dict[str, Any]:
-    """Makes the module's graph, on which all passes have run, one of halves; what the receipt says of it."""
+def half_precision(
+    module: Module, device: Device, samples: Sequence[Mapping[str, Array]], wanted: Wanted | None = None
+) -> dict[str, Any]:  # fmt: skip
+    """Makes the module's graph, on which all passes have run, one of halves; what the receipt says of it. What takes
+    the model beyond a bound stays in floats."""
     (graph,) = module.entries.values()
     native = device.isa.half_lanes > 0
+    refusal = refusals(graph, largest_values(graph, samples))
+    forms: Forms = {op: "f16" for op in graph.ops if is_float(op) and not refusal(op)}
+    beyond: set[Op] = set()
+    searched: dict[str, Any] = {}
+    if wanted is not None:
+        left, searched = forms_within(graph, forms, _encode, wanted)
+        beyond = {op for op in forms if op not in left}
     return {
         "precision": "fp16",
         "arithmetic": "fp16" if native else "float32",
         "code": None if native else NO_ARITHMETIC,
         "why": None if native else STORED_ONLY,
-        **narrow_floats(module, refusals(graph, largest_values(graph, samples))),
+        **searched,
+        **narrow_floats(module, lambda op: BEYOND if op in beyond else refusal(op)),
     }
+
+
+def _encode(graph: Graph, forms: Forms) -> None:
+    narrow(graph, lambda op: "" if op in forms else BEYOND)
 
 
 def narrow_floats(module: Module, refusal: Callable[[Op], str]) -> dict[str, Any]:
@@ -60,7 +79,7 @@ def narrow_floats(module: Module, refusal: Callable[[Op], str]) -> dict[str, Any
     return {
         "operators_in_halves": len(halves),
         "operators_in_floats": dict(sorted(Counter(op.kind for op, _ in wide).items())),
-        "refused": [{"op": op.label, "code": code, "why": REASONS[code]} for op, code in wide],
+        "refused": [{"op": op.label, "code": code, "why": WHY[code]} for op, code in wide],
         "macs_in_halves": narrowed,
         "macs_share": macs_share(narrowed, macs),
     }

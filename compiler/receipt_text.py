@@ -171,6 +171,10 @@ def _halves(h: Facts) -> Iterator[str]:
     does = "multiply bf16 and add in float32" if h["precision"] == "bf16" else "work on halves"
     share = f"{h['operators_in_halves']} operators with {h['macs_share']:.1%} of the multiply-adds"
     yield f"  {h['precision']}: {share} {does}"
+    data = h.get("calibration")
+    if data and data["warning"]:
+        yield f"  WARNING: {data['warning']}"
+    yield from _search(h)
     if h["code"]:
         yield f"  {h['code']}: {h['why']}"
     for (code, why), count in Counter((row["code"], row["why"]) for row in h["refused"]).most_common():

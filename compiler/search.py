@@ -1,7 +1,7 @@
 """What must be wider than asked for so that a bound on what the model loses holds, and as little of it as possible.
 
 Steps are taken in the order of what operators disturb (edgec.sensitivity): first weights of four bits become bytes,
-where there are any, then operators leave the bytes. How many steps it takes is found by bisection. Every trial is the
+where there are any, then operators are in floats. How many steps it takes is found by bisection. Every trial is the
 whole model, as it would be built, measured by the bound.
 """
 
@@ -16,7 +16,7 @@ from edgec.ir.errors import VerifyError
 from edgec.ir.graph import Op
 
 CODE = "BEYOND_BOUND"
-REASON = "on bytes, it would take the model beyond the bound"
+REASON = "narrower than float32, it would take the model beyond the bound"
 
 
 def beyond_bound(ops: Iterable[Op]) -> list[dict[str, Any]]:
@@ -65,14 +65,14 @@ class Found:
 
 def least_steps(order: Sequence[Step], measure: Measure, bound: Bound) -> Found:
     """As few of the first steps as the bound needs. VerifyError, with what came closest, when the bound is not met
-    before the last, which leaves nothing on bytes."""
+    before the last, which leaves nothing narrower than float32."""
     tried: list[tuple[int, Loss]] = []
 
     def within(count: int) -> bool:
         tried.append((count, measure(order[:count])))
         return tried[-1][1].within
 
-    low, high = -1, len(order)  # `low` is beyond the bound; `high` is within, or all: nothing on bytes
+    low, high = -1, len(order)  # `low` is beyond the bound; `high` is within, or all: nothing narrower
     if within(0) or not order:
         return Found(order, (), tried)
     low = 0
@@ -85,7 +85,7 @@ def least_steps(order: Sequence[Step], measure: Measure, bound: Bound) -> Found:
     if high == len(order):
         count, closest = min(tried, key=lambda trial: trial[1].value)
         raise VerifyError(
-            f"{bound.shown} is not met with any operator on bytes: the closest was {closest.value:.3%}, with "
+            f"{bound.shown} is not met with any narrower operator: the closest was {closest.value:.3%}, with "
             f"{_count(order[:count], 'f32')} of {_count(order, 'f32')} in floats; give a larger bound, or build with "
             f"--precision float32"
         )

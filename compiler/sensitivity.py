@@ -18,6 +18,7 @@ from edgec.graph_values import graph_values
 from edgec.ir.copying import copy_module
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.types import FLOATS
+from edgec.targets.c.devices import Device
 
 Array = np.ndarray[Any, Any]
 Feeds = Mapping[str, Array]
@@ -28,13 +29,17 @@ PROBED = 8  # samples on which operators are disturbed
 MOST_ELEMENTS = 1 << 16  # of an output that are looked at
 
 
-def disturbing(graph: Graph, ops: Sequence[Op], narrow: Narrow, samples: Sequence[Feeds]) -> dict[Op, float]:
-    """The operators, the most disturbing first, and what each alone changes the outputs by."""
-    products = interactions(graph, ops, narrow, samples[:PROBED])
+def disturbing(
+    graph: Graph, ops: Sequence[Op], narrow: Narrow, samples: Sequence[Feeds], core: Device | None = None
+) -> dict[Op, float]:  # fmt: skip
+    """The operators, the most disturbing first, and what each alone changes the outputs by. `core`: graph_values'."""
+    products = interactions(graph, ops, narrow, samples[:PROBED], core)
     return {ops[i]: float(np.sqrt(max(products[i, i], 0.0))) for i in most_disturbing_first(products)}
 
 
-def interactions(graph: Graph, ops: Sequence[Op], narrow: Narrow, samples: Sequence[Feeds]) -> Array:
+def interactions(
+    graph: Graph, ops: Sequence[Op], narrow: Narrow, samples: Sequence[Feeds], core: Device | None = None
+) -> Array:  # fmt: skip
     """Matrix [ops, ops] of <d_i, d_j>, each output relative to its size, averaged over samples and outputs. The results
     of each op are floats."""
     outputs = [v for _, v in graph.outputs if v.type.dtype in FLOATS and v.op is not None]
@@ -44,7 +49,7 @@ def interactions(graph: Graph, ops: Sequence[Op], narrow: Narrow, samples: Seque
     errors_graph, errors = _errors(graph, ops, narrow)
     probed, probes, ends = _probed(graph, ops, outputs)
     every = [error for of in errors for error in of]
-    with graph_values(errors_graph, every) as local, graph_values(probed, ends) as run:
+    with graph_values(errors_graph, every, core=core) as local, graph_values(probed, ends) as run:
         for feeds in samples:
             found = local(feeds)
             silent = {p.name: np.zeros(p.type.dims, p.type.numpy) for of in probes for p in of}

@@ -20,6 +20,7 @@ from edgec.quantize import EncodeWeights, encode_values, heavy, nearest, operato
 from edgec.search import Step, beyond_bound, least_steps, verdicts
 from edgec.sensitivity import disturbing
 from edgec.static_steps import Choice, Seen
+from edgec.targets.c.devices import Device
 
 Array = np.ndarray[Any, Any]
 Feeds = Mapping[str, Array]
@@ -87,10 +88,10 @@ def answering(trials: Trials) -> Iterator[Answer]:
 
 
 @contextmanager
-def answers_of(graph: Graph) -> Iterator[Answer]:
-    """What the graph answers, built for this machine."""
+def answers_of(graph: Graph, core: Device | None = None) -> Iterator[Answer]:
+    """What the graph answers, built for this machine; `core`: graph_values'."""
     values = [v for _, v in graph.outputs if v.const is None]
-    with graph_values(graph, dict.fromkeys(values)) as taps:
+    with graph_values(graph, dict.fromkeys(values), core=core) as taps:
 
         def answer(feeds: Feeds) -> list[Array]:
             found = taps(feeds)

@@ -128,6 +128,19 @@ def test_a_weight_that_would_be_infinite(tmp_path: Path) -> None:
     assert receipt["halves"]["operators_in_halves"] == 0
 
 
+def test_a_bound_takes_floats(tmp_path: Path) -> None:
+    calib = str(EXAMPLES / "fashion_mnist_calib.npz")
+    receipt = built("host", tmp_path / "out", calib=calib, calib_samples=32, max_error="0.2%")
+    facts = receipt["halves"]
+    floats = [row["op"] for row in facts["search"]["layers"] if row["form"] == "f32"]
+    assert 0 < len(floats) < len(facts["search"]["layers"]) == 10
+    assert sorted(row["op"] for row in facts["refused"]) == sorted(floats)
+    assert {row["code"] for row in facts["refused"]} == {"BEYOND_BOUND"}
+    assert facts["search"]["measured"]["error"] <= 0.002
+    assert facts["calibration"]["samples"] == 32
+    assert facts["search"]["tried"][0]["error"] > 0.002
+
+
 def test_wrong_options(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--calib gives samples to int8, fp16, fp8"):
         built("host", tmp_path / "out", calib="calib.npz")

@@ -12,7 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 from test_build import EXAMPLES, MODEL
 
 import edgec
-from edgec.ir.errors import UsageError
+from edgec.ir.errors import UsageError, VerifyError
+from edgec.receipt_text import render
+from edgec.reference import fast_session
 
 CALIB = EXAMPLES / "fashion_mnist_calib.npz"
 SHAPES = {"input": (1, 1, 28, 28)}
@@ -55,6 +57,42 @@ def test_the_same_bytes_twice(tmp_path: Path) -> None:
         built("arm:cortex-a76", tmp_path / folder, verify="none")
     for path in sorted((tmp_path / "one").iterdir()):
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), f"{path.name} differs"
+
+
+def test_a_bound_takes_floats(tmp_path: Path) -> None:
+    """Of sums in halves: in sums of floats, as this machine has them, no operator would have to be wider."""
+    bound = {"calib": str(CALIB), "calib_samples": 32, "max_error": "0.1%", "verify_inputs": 2}
+    core = built("arm:cortex-a76", tmp_path / "core", **bound)
+    search = core["halves"]["search"]
+    assert 0 < search["in_floats"] < len(search["layers"]) == 10, "convolutions and matmuls"
+    assert search["measured"]["error"] <= 0.001
+    assert [trial["within"] for trial in search["tried"]].count(False) >= 1
+    with np.load(CALIB) as arrays, edgec.load(tmp_path / "core") as session:
+        samples = list(arrays["input"][::4, None].astype(np.float32))
+        found = np.stack([session.run(None, {"input": sample})[0] for sample in samples])
+    expected = np.stack([fast_session(MODEL, 1).run(None, {"input": sample})[0] for sample in samples])
+    error = np.linalg.norm(found - expected) / np.linalg.norm(expected)
+    assert error == pytest.approx(search["measured"]["error"], rel=0.1), "this machine finds what the core does"
+    floats = sorted(row["op"] for row in search["layers"] if row["form"] == "f32")
+    beyond = [row["op"] for row in core["halves"]["refused"] if row["code"] == "BEYOND_BOUND"]
+    assert sorted(op for op in beyond if op.split()[0] in ("conv", "matmul")) == floats
+    assert "operators in floats: error" in render(core)
+    stored = built("arm:cortex-a72", tmp_path / "stored", **bound)
+    assert stored["halves"]["search"]["in_floats"] == 0
+
+
+def test_a_bound_where_nothing_multiplies(tmp_path: Path) -> None:
+    value = helper.make_tensor_value_info
+    nodes = [helper.make_node("Tanh", ["x"], ["t"]), helper.make_node("Add", ["t", "x"], ["y"])]
+    ports = (value(name, TensorProto.FLOAT, [3, 8]) for name in "xy")
+    path = tmp_path / "sum.onnx"
+    onnx.save(helper.make_model(helper.make_graph(nodes, "sum", *([port] for port in ports)), ir_version=8), path)
+    free = edgec.compile(path, "arm:cortex-a76", tmp_path / "free", precision="fp16", max_error="1%", calib_samples=4)
+    assert [row["form"] for row in free["halves"]["search"]["layers"]] == ["f16", "f16"]
+    assert free["halves"]["calibration"]["warning"]
+    with pytest.raises(VerifyError, match=r"0.0001% is not met with any narrower operator: the closest was"):
+        edgec.compile(path, "arm:cortex-a76", tmp_path / "out", precision="fp16", max_error="0.0001%", calib_samples=4)
+    assert not (tmp_path / "out").exists()
 
 
 def chain(folder: Path, *factors: float) -> Path:

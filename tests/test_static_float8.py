@@ -25,6 +25,7 @@ from edgec.runtime import session
 from edgec.runtime.errors import RunError
 from edgec.static_float8 import encode_values, scale_of, static_float8
 from edgec.targets.arm import target as arm
+from edgec.targets.host import target as host
 
 CALIB = EXAMPLES / "fashion_mnist_calib.npz"
 DATA = EXAMPLES / "fashion_mnist_200.npz"
@@ -104,7 +105,7 @@ def narrowed(graph: Graph, most: float) -> dict[str, Any]:
     rng = np.random.default_rng(1)
     samples = [{"x0": rng.standard_normal((6, 32)).astype(np.float32)} for _ in range(4)]
     data = Calibration(samples, "random", 4, "")
-    wanted = Wanted(data, lambda wide: MostError(most, samples, wide))
+    wanted = Wanted(data, lambda wide: MostError(most, samples, wide), host.choose(""))
     wide = [interp.run(graph, feeds)["y"] for feeds in samples]
     facts = static_float8(graph.module, "fp8-e4m3", data, wanted=wanted)
     found = [interp.run(graph, feeds)["y"] for feeds in samples]
@@ -132,7 +133,7 @@ def test_a_bound_takes_floats() -> None:
 
 
 def test_a_bound_that_nothing_meets() -> None:
-    with pytest.raises(VerifyError, match=r"0.0001% is not met with any operator on bytes: the closest .* 2 of 3 in"):
+    with pytest.raises(VerifyError, match=r"0.0001% is not met with any narrower operator: the closest .* 2 of 3 in"):
         narrowed(products(3), 1e-6)
 
 

@@ -96,7 +96,7 @@ def test_what_is_encoded() -> None:
 
 
 def test_calibration_data_where_nothing_looks_at_it(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"--calib gives samples to int8, fp16, .*w4, and to int8-dynamic with"):
+    with pytest.raises(UsageError, match=r"gives samples to int8, fp16, .*w4, and to bf16 and int8-dynamic with"):
         built("host", tmp_path / "out", "int8-dynamic", calib=str(CALIB))
 
 
@@ -146,6 +146,6 @@ def test_a_bound_takes_bytes_then_floats(tmp_path: Path) -> None:
 
 
 def test_a_bound_on_bytes(tmp_path: Path) -> None:
-    with pytest.raises(VerifyError, match="is not met with any operator on bytes: the closest was"):
+    with pytest.raises(VerifyError, match="is not met with any narrower operator: the closest was"):
         built("host", tmp_path / "out", "w8", max_error="0.000001", calib_samples=4)
     assert not (tmp_path / "out").exists()

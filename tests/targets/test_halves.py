@@ -1,4 +1,5 @@
-"""Kernels of halves against the interpreter: computed in halves (cortex-a76), and stored as halves everywhere else."""
+"""Kernels of halves against the interpreter: computed in halves (cortex-a76, and its plans as this machine computes
+them), and stored as halves everywhere else."""
 
 from __future__ import annotations
 
@@ -18,16 +19,25 @@ from edgec.ir.graph import Graph
 from edgec.paired import signal_to_noise
 from edgec.passes.narrow_to_halves import NO_KERNEL, narrow
 from edgec.targets.arm import target as arm
+from edgec.targets.c.devices import computed_here
 from edgec.targets.c.element import element_of
 from edgec.targets.c.isa import NEON
 from edgec.targets.c.lower.halves import has_half_form
 from edgec.targets.c.tiles import ROWS, choose_tiles
+from edgec.targets.host import target as host
 
-COMPUTED = "arm:cortex-a76"
-TARGETS = [*HOSTS, "arm:cortex-a72", COMPUTED]
+COMPUTED, HERE = "arm:cortex-a76", "host:halves"
+TARGETS = [*HOSTS, "arm:cortex-a72", COMPUTED, HERE]
 # What kernels leave beside the interpreter, which rounds once an operator. Stored halves are rounded as it does, but
 # for values between two halves; sums in halves are rounded each time something is added, and F(4) magnifies that.
-NOISE_DB = {COMPUTED: 42.0}
+NOISE_DB = {COMPUTED: 42.0, HERE: 42.0}
+
+
+@pytest.fixture(autouse=True)
+def _here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`host:halves` is a target, too."""
+    made = {**host.devices(), "halves": computed_here(arm.choose("cortex-a76"), host.choose(""))}
+    monkeypatch.setattr(host, "devices", lambda: made)
 
 
 def narrowed(graph: Graph) -> list[str]:
@@ -100,13 +110,13 @@ def test_against_interpreter(make: Callable[[], Network], target: str, tmp_path:
     net = make()
     assert not narrowed(net.graph)
     check(net.graph, net.feeds, target, tmp_path)
-    if make is winograds and target == COMPUTED:
+    if make is winograds and target in (COMPUTED, HERE):
         text = (tmp_path / "unit.c").read_text()
         assert "edgec_hwinograd_input_4," in text
         assert "edgec_hwinograd_input_2," in text
 
 
-@pytest.mark.parametrize("target", [HOSTS[0], "arm:cortex-a72", COMPUTED])
+@pytest.mark.parametrize("target", [HOSTS[0], "arm:cortex-a72", COMPUTED, HERE])
 @pytest.mark.parametrize(("make", "floats"), [(squeeze_excite, []), (transformer, []), (upwards, ["resize", "resize"])])
 def test_in_blocks(make: Callable[[int], Graph], floats: list[str], target: str, tmp_path: Path) -> None:
     graph = make(2)
@@ -115,7 +125,7 @@ def test_in_blocks(make: Callable[[int], Graph], floats: list[str], target: str,
     check(graph, {v.name: rng.standard_normal(v.type.dims).astype(np.float32) for v in graph.inputs}, target, tmp_path)
 
 
-@pytest.mark.parametrize("target", [HOSTS[0], COMPUTED])
+@pytest.mark.parametrize("target", [HOSTS[0], COMPUTED, HERE])
 def test_the_same_bits_however_cut(target: str, tmp_path: Path) -> None:
     x = np.random.default_rng(1).standard_normal((1, 3, 23, 19)).astype(np.float32)
     results = []
@@ -139,7 +149,8 @@ def test_a_tile_fits_the_registers() -> None:
         assert most <= 12
 
 
-def test_every_tile(tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", [COMPUTED, HERE])
+def test_every_tile(target: str, tmp_path: Path) -> None:
     net = Network(4)
     a76 = element_of(arm.choose("cortex-a76").isa, "f16")
     used = set()
@@ -151,10 +162,10 @@ def test_every_tile(tmp_path: Path) -> None:
             net.op("matmul", net.floats(rows, k), net.const(k, columns), net.floats(rows, columns))
     assert used >= {(most, nv) for nv, most in ROWS["neon_halves"].items()}, "no case has this tile"
     narrowed(net.graph)
-    check(net.graph, net.feeds, COMPUTED, tmp_path)
+    check(net.graph, net.feeds, target, tmp_path)
 
 
-@pytest.mark.parametrize("target", [HOSTS[0], COMPUTED])
+@pytest.mark.parametrize("target", [HOSTS[0], COMPUTED, HERE])
 def test_long_sums_keep_what_they_add(target: str, tmp_path: Path) -> None:
     """A sum of ones in halves would end at 2048."""
     net = Network(5)
@@ -165,3 +176,19 @@ def test_long_sums_keep_what_they_add(target: str, tmp_path: Path) -> None:
     found = net.run(target, tmp_path)
     np.testing.assert_array_equal(found["y0"], 8000.0)
     np.testing.assert_array_equal(found["y1"], 4608.0)
+
+
+def test_this_machine_adds_as_the_core_does(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Sums in halves, in the same order: but for a multiply-add that is rounded twice, the same numbers."""
+    net = Network(6)
+    for rows, k in ((9, 40), (3, 700)):
+        net.op("matmul", net.floats(rows, k), net.const(k, 24), net.const(24))
+    x = net.floats(1, 8, 9, 16)
+    attrs: Any = dict(strides=(2, 2), pads=(1, 1, 1, 1), dilations=(1, 1), layout="nhwc")
+    net.op("conv", x, net.const(24, 16, 3, 3), net.const(24), **attrs, act="relu")
+    net.op("conv", x, net.const(16, 1, 3, 3), net.const(16), groups=16, **attrs)
+    narrowed(net.graph)
+    core, here, floats = (net.run(target, tmp_path_factory.mktemp("net")) for target in (COMPUTED, HERE, HOSTS[0]))
+    for name, array in core.items():
+        assert np.mean(here[name] == array) > 0.99, name
+        assert np.mean(floats[name] == array) < 0.9, f"{name}: sums in floats are others"

@@ -73,7 +73,7 @@ typedef struct {
   }
 
 /* acc += rows of A times rows of B, over one segment: `row` are pointers to A's rows. */
-#if !defined(EDGEC_SCALAR) && defined(__ARM_NEON)
+#ifdef EDGEC_BY_LANE
 /* Whether A comes in two vectors a row: half of the registers can be broadcast from where lanes are halves. */
 #define EDGEC_GEMM_PAIRS(MR, NV) ((MR) * (NV) + 2 * (MR) + 4 <= 32 && (MR) * EDGEC_LANES <= 32)
 /* K products of each sum. A comes in as vectors over k and is broadcast by lane inside the multiply-add, B four vectors

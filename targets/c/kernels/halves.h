@@ -76,7 +76,10 @@ EDGEC_INLINE void edgec_sstore_3(edgec_half *p, edgec_vf a, edgec_vf b, edgec_vf
   }
 }
 
-#if !defined(EDGEC_SCALAR) && defined(__ARM_FEATURE_FP16_VECTOR_ARITHMETIC)
+/* Under EDGEC_HALVES_IN_FLOATS the compiler makes floats of halves, computes, and rounds, operation by operation: what a
+   core with the arithmetic has, but that a multiply-add is rounded twice. No artifact is made so: it shows on another
+   machine what such a core loses (devices.py). */
+#if defined(EDGEC_HALVES_IN_FLOATS) || (!defined(EDGEC_SCALAR) && defined(__ARM_FEATURE_FP16_VECTOR_ARITHMETIC))
 #define EDGEC_HALF_LANES 8
 
 typedef edgec_half edgec_vf16 __attribute__((vector_size(16), aligned(2), may_alias));
@@ -86,7 +89,7 @@ EDGEC_INLINE edgec_vf16 edgec_hload(const edgec_half *p) { return *(const edgec_
 EDGEC_INLINE void edgec_hstore(edgec_half *p, edgec_vf16 v) { *(edgec_vf16 *)p = v; }
 
 EDGEC_INLINE void edgec_hload_run(edgec_vf16 *v, const edgec_half *p, int n) {
-#if defined(__clang__) /* gcc would not let these alias */
+#if defined(__clang__) && !defined(EDGEC_HALVES_IN_FLOATS) /* gcc would not let these alias */
   if (n == 4) {
     const uint16x8x4_t four = vld1q_u16_x4((const uint16_t *)p);
     EDGEC_UNROLL for (int i = 0; i < 4; i++) v[i] = (edgec_vf16)four.val[i];
@@ -106,7 +109,7 @@ EDGEC_INLINE void edgec_hload_run(edgec_vf16 *v, const edgec_half *p, int n) {
   EDGEC_UNROLL for (int i = 0; i < n; i++) v[i] = edgec_hload(p + 8 * i);
 }
 EDGEC_INLINE void edgec_hstore_run(edgec_half *p, const edgec_vf16 *v, int n) {
-#if defined(__clang__)
+#if defined(__clang__) && !defined(EDGEC_HALVES_IN_FLOATS)
   if (n == 4) {
     const uint16x8x4_t four = {{(uint16x8_t)v[0], (uint16x8_t)v[1], (uint16x8_t)v[2], (uint16x8_t)v[3]}};
     vst1q_u16_x4((uint16_t *)p, four);
@@ -126,17 +129,27 @@ EDGEC_INLINE void edgec_hstore_run(edgec_half *p, const edgec_vf16 *v, int n) {
   EDGEC_UNROLL for (int i = 0; i < n; i++) edgec_hstore(p + 8 * i, v[i]);
 }
 EDGEC_INLINE edgec_vf16 edgec_hsplat(edgec_half x) { return x - (edgec_vf16){0}; }
-#define EDGEC_MINUS_LANE_F16(x, a, k, LANE) \
-  ((edgec_vf16)vfmsq_laneq_f16((float16x8_t)(x), (float16x8_t)(a), (float16x8_t)(k), LANE))
 EDGEC_INLINE edgec_vf16 edgec_hselect(edgec_vi16 mask, edgec_vf16 a, edgec_vf16 b) {
   return (edgec_vf16)((mask & (edgec_vi16)a) | (~mask & (edgec_vi16)b));
 }
+#ifdef EDGEC_HALVES_IN_FLOATS
+#define EDGEC_MINUS_LANE_F16(x, a, k, LANE) ((x) - (a) * edgec_hsplat((k)[LANE]))
+EDGEC_INLINE edgec_vf16 edgec_hvmax(edgec_vf16 a, edgec_vf16 b) {
+  return edgec_hselect((edgec_vi16)(a > b) | (edgec_vi16)(a != a), a, b);
+}
+EDGEC_INLINE edgec_vf16 edgec_hvmin(edgec_vf16 a, edgec_vf16 b) {
+  return edgec_hselect((edgec_vi16)(a < b) | (edgec_vi16)(a != a), a, b);
+}
+#else
+#define EDGEC_MINUS_LANE_F16(x, a, k, LANE) \
+  ((edgec_vf16)vfmsq_laneq_f16((float16x8_t)(x), (float16x8_t)(a), (float16x8_t)(k), LANE))
 EDGEC_INLINE edgec_vf16 edgec_hvmax(edgec_vf16 a, edgec_vf16 b) {
   return (edgec_vf16)vmaxq_f16((float16x8_t)a, (float16x8_t)b);
 }
 EDGEC_INLINE edgec_vf16 edgec_hvmin(edgec_vf16 a, edgec_vf16 b) {
   return (edgec_vf16)vminq_f16((float16x8_t)a, (float16x8_t)b);
 }
+#endif
 EDGEC_INLINE edgec_vf16 edgec_hclamp(edgec_vf16 x, edgec_vf16 lo, edgec_vf16 hi) { return edgec_hvmin(hi, edgec_hvmax(lo, x)); }
 EDGEC_INLINE edgec_vf16 edgec_hvhard_sigmoid(edgec_vf16 x) {
   return edgec_hclamp(x * (edgec_half)(1.0f / 6.0f) + (edgec_half)0.5f, edgec_hsplat(0), edgec_hsplat(1));
@@ -161,8 +174,16 @@ EDGEC_INLINE edgec_vf16 edgec_hload_strided(const edgec_half *p, ptrdiff_t step,
   return v;
 }
 EDGEC_INLINE void edgec_hstore_3(edgec_half *p, edgec_vf16 a, edgec_vf16 b, edgec_vf16 c) {
+#ifndef EDGEC_HALVES_IN_FLOATS
   const uint16x8x3_t v = {{(uint16x8_t)a, (uint16x8_t)b, (uint16x8_t)c}};
   vst3q_u16((uint16_t *)p, v);
+#else
+  for (int i = 0; i < 8; i++) {
+    p[3 * i] = a[i];
+    p[3 * i + 1] = b[i];
+    p[3 * i + 2] = c[i];
+  }
+#endif
 }
 #endif
 

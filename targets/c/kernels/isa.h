@@ -23,6 +23,12 @@
 #endif
 #define EDGEC_LANES EDGEC_FLOAT_LANES
 
+/* A multiply-add takes its other factor from a lane of a register: kernels load that side, too, a vector at a time. So
+   they do where the plan is one for such a core (halves.h). */
+#if (!defined(EDGEC_SCALAR) && defined(__ARM_NEON)) || defined(EDGEC_HALVES_IN_FLOATS)
+#define EDGEC_BY_LANE
+#endif
+
 /* What a kernel's numbers are: in memory, and as a lane of a register. Kernels that keep to these words and to the loads
    and stores below are kernels of halves too (halves_on.inc, half_storage_on.inc); what they define is EDGEC_NAMED. */
 typedef float edgec_real;

@@ -69,23 +69,23 @@ typedef struct {
 } edgec_winograd_tiles;
 
 /* Most rows of a tile function: as winograd.py's ROWS. */
-#if defined(EDGEC_SCALAR)
-#define EDGEC_WINOGRAD_ROWS 4
+#if defined(EDGEC_BY_LANE) || EDGEC_LANES == 8
+#define EDGEC_WINOGRAD_ROWS 6
 #elif EDGEC_LANES == 16
 #define EDGEC_WINOGRAD_ROWS 14
 #else
-#define EDGEC_WINOGRAD_ROWS 6
+#define EDGEC_WINOGRAD_ROWS 4
 #endif
 
 /* Channels that one step of products takes: a vector where lanes of it are broadcast. */
-#if !defined(EDGEC_SCALAR) && defined(__ARM_NEON)
+#ifdef EDGEC_BY_LANE
 #define EDGEC_WINOGRAD_K EDGEC_LANES
 #else
 #define EDGEC_WINOGRAD_K 4
 #endif
 
 /* acc[m][v] (+)= a[m][k ..] * b[k ..][v], of a step's channels */
-#if !defined(EDGEC_SCALAR) && defined(__ARM_NEON)
+#ifdef EDGEC_BY_LANE
 #define EDGEC_WINOGRAD_STEP(MR, NV, FIRST)                                                                     \
   {                                                                                                            \
     edgec_vf av[MR];                                                                                           \
