@@ -47,7 +47,8 @@ def held(of: Labelled, models: Path, data: Path, target: str, precision: str, mo
     np.savez(calib, **{next(iter(model.shapes)): of.calib, "labels": labels})  # type: ignore[arg-type]
     options = model.options(precision=precision, calib=str(calib), max_drop=most)
     result = build(model.path, target, work / of.model, replace(options, verify_inputs=1))
-    search = result.receipt["quantization"]["search"]
+    facts = result.receipt.get("quantization") or result.receipt["halves"]
+    search = facts["search"]
     wide, narrow = reference_scores(model.path, of.x, shape), scores(result.directory, of.x)
     right = judge(of, wide)
     before, after = right(wide), right(narrow)
