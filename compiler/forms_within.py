@@ -27,11 +27,11 @@ Encode = Callable[[Graph, Forms], object]  # gives operators of a graph these fo
 
 @dataclass(frozen=True)
 class Wanted:
-    """A bound, the samples that it is measured on, and the core whose arithmetic on halves counts, if it has any."""
+    """A bound, and the samples that it is measured on. Of fp16, `core` is what adds halves (graph_values)."""
 
     data: Calibration
     bound: MakeBound
-    core: Device
+    core: Device | None = None
 
 
 def forms_within(graph: Graph, forms: Forms, encode: Encode, wanted: Wanted) -> tuple[Forms, dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,22 +68,22 @@ def settle(
         return Settled(effects, facts, with_coded_weights(graph, ()) if "widen_quantised" in effects else None)
     if options.precision == "bf16":
         effects = run_pipeline(module, CPU_FLOAT)
-        wanted = _wanted(module, device, options, images, progress)
+        wanted = _wanted(module, options, images, progress)
         return Settled(effects, {"halves": bf16_products(module, device, wanted)}, in_bf16(graph))
     if options.precision == "fp16":
         return _halves(module, device, options, images, progress)
     if options.precision in WEIGHT_ONLY:
-        return _coded_weights(module, device, options, images, progress)
+        return _coded_weights(module, options, images, progress)
     if options.precision == "int8-dynamic":
         effects = run_pipeline(module, CPU_FLOAT)
-        wanted = _wanted(module, device, options, images, progress)
+        wanted = _wanted(module, options, images, progress)
         return Settled(effects, {"quantization": dynamic_int8(module, device, options.force, wanted)}, on_rows(graph))
     data = _calibration(module, options, images, progress)
     data.check_varied()
     if options.precision in FORMATS:
         effects = run_pipeline(module, CPU_FLOAT)
         progress(f"calibrating on {len(data.samples)} samples")
-        wanted = _wanted(module, device, options, images, progress, data)
+        wanted = _wanted(module, options, images, progress, data)
         facts = {"quantization": static_float8(module, options.precision, data, options.low_rank, wanted)}
         facts["quantization"] |= float8_products(module, device)
         return Settled(effects, facts, on_float8(graph, data.samples))
@@ -108,15 +108,15 @@ def _halves(
     samples = data.samples if data else [sample_inputs(ports, options.seed + i, ranges) for i in range(RANDOM_SAMPLES)]
     effects = run_pipeline(module, CPU_FLOAT)
     progress(f"measuring values on {len(samples)} samples")
-    wanted = _wanted(module, device, options, images, progress, data)
-    facts = half_precision(module, device, samples, wanted)
+    wanted = _wanted(module, options, images, progress, data)
+    facts = half_precision(module, device, samples, replace(wanted, core=device) if wanted else None)
     looked_at = data or (wanted.data if wanted else None)
     facts["calibration"] = looked_at.facts() if looked_at else None
     return Settled(effects, {"halves": facts}, in_halves(graph, data.samples if data else ()))
 
 
 def _wanted(
-    module: Module, device: Device, options: BuildOptions, images: Mapping[str, Image], progress: Callable[[str], None],
+    module: Module, options: BuildOptions, images: Mapping[str, Image], progress: Callable[[str], None],
     read: Calibration | None = None,
 ) -> Wanted | None:  # fmt: skip
     """The bound, if there is one, of formats that need no samples but for it; `read` are those that are there."""
@@ -124,7 +124,7 @@ def _wanted(
         return None
     data = read or _calibration(module, options, images, progress)
     progress(f"measuring what is lost on {len(data.samples)} samples")
-    return Wanted(data, _bound(options, [(v.name, v.type) for v in module.entries["main"].inputs], data), device)
+    return Wanted(data, _bound(options, [(v.name, v.type) for v in module.entries["main"].inputs], data))
 
 
 def _bound(options: BuildOptions, ports: Ports, data: Calibration) -> MakeBound:
@@ -137,12 +137,12 @@ def _bound(options: BuildOptions, ports: Ports, data: Calibration) -> MakeBound:
 
 
 def _coded_weights(
-    module: Module, device: Device, options: BuildOptions, images: Mapping[str, Image], progress: Callable[[str], None]
+    module: Module, options: BuildOptions, images: Mapping[str, Image], progress: Callable[[str], None]
 ) -> Settled:
     """Samples are those of --calib; without them, weights are rounded to nearest."""
     effects = run_pipeline(module, CPU_FLOAT)
     data = _calibration(module, options, images, progress) if options.calib is not None else None
-    wanted = _wanted(module, device, options, images, progress, data)
+    wanted = _wanted(module, options, images, progress, data)
     facts = {"quantization": weight_only(module, options.precision, data, options.low_rank, wanted)}
     return Settled(effects, facts, with_coded_weights(module.entries["main"], data.samples if data else ()))
 

@@ -97,6 +97,9 @@ def test_a_bound_takes_floats(model: Path, tmp_path: Path) -> None:
     beyond = [row["op"] for row in facts["kept_in_floats"] if row["code"] == "BEYOND_BOUND"]
     assert beyond == [row["op"] for row in search["layers"] if row["form"] == "f32"]
     assert 0 < facts["macs_share"] < free["quantization"]["macs_share"]
+    core = edgec.compile(model, "arm:cortex-a76", tmp_path / "core", precision="int8-dynamic", max_error="50%",
+                         calib_samples=8, force=True, verify="none")  # fmt: skip
+    assert core["quantization"]["search"]["measured"]["error"] < 2 * error, "a core with halves has the same bytes"
     levels = [r["verification"]["against_model"]["signal_to_noise_db"]["y"] for r in (free, kept)]
     assert levels[1] > levels[0] + 3
 

@@ -25,7 +25,6 @@ from edgec.runtime import session
 from edgec.runtime.errors import RunError
 from edgec.static_float8 import encode_values, scale_of, static_float8
 from edgec.targets.arm import target as arm
-from edgec.targets.host import target as host
 
 CALIB = EXAMPLES / "fashion_mnist_calib.npz"
 DATA = EXAMPLES / "fashion_mnist_200.npz"
@@ -105,7 +104,7 @@ def narrowed(graph: Graph, most: float) -> dict[str, Any]:
     rng = np.random.default_rng(1)
     samples = [{"x0": rng.standard_normal((6, 32)).astype(np.float32)} for _ in range(4)]
     data = Calibration(samples, "random", 4, "")
-    wanted = Wanted(data, lambda wide: MostError(most, samples, wide), host.choose(""))
+    wanted = Wanted(data, lambda wide: MostError(most, samples, wide))
     wide = [interp.run(graph, feeds)["y"] for feeds in samples]
     facts = static_float8(graph.module, "fp8-e4m3", data, wanted=wanted)
     found = [interp.run(graph, feeds)["y"] for feeds in samples]
