@@ -47,19 +47,19 @@ def half_precision(
     (graph,) = module.entries.values()
     native = device.isa.half_lanes > 0
     refusal = refusals(graph, largest_values(graph, samples))
-    forms: Forms = {op: "f16" for op in graph.ops if is_float(op) and not refusal(op)}
-    beyond: set[Op] = set()
+    codes = {op: refusal(op) for op in graph.ops if is_float(op)}
     searched: dict[str, Any] = {}
     if wanted is not None:
+        forms: Forms = {op: "f16" for op, code in codes.items() if not code}
         left, searched = forms_within(graph, forms, _encode, wanted)
-        beyond = {op for op in forms if op not in left}
+        codes |= {op: BEYOND for op in forms if op not in left}
     return {
         "precision": "fp16",
         "arithmetic": "fp16" if native else "float32",
         "code": None if native else NO_ARITHMETIC,
         "why": None if native else STORED_ONLY,
         **searched,
-        **narrow_floats(module, lambda op: BEYOND if op in beyond else refusal(op)),
+        **narrow_floats(module, codes.__getitem__),
     }
 
 

@@ -70,7 +70,8 @@ def test_a_bound_takes_floats(tmp_path: Path) -> None:
     with np.load(CALIB) as arrays, edgec.load(tmp_path / "core") as session:
         samples = list(arrays["input"][::4, None].astype(np.float32))
         found = np.stack([session.run(None, {"input": sample})[0] for sample in samples])
-    expected = np.stack([fast_session(MODEL, 1).run(None, {"input": sample})[0] for sample in samples])
+    reference = fast_session(MODEL, 1)
+    expected = np.stack([reference.run(None, {"input": sample})[0] for sample in samples])
     error = np.linalg.norm(found - expected) / np.linalg.norm(expected)
     assert error == pytest.approx(search["measured"]["error"], rel=0.1), "this machine finds what the core does"
     floats = sorted(row["op"] for row in search["layers"] if row["form"] == "f32")

@@ -36,7 +36,8 @@ def test_bytes(target: str, labelled: Path, tmp_path: Path) -> None:
     calibrated = built(target, tmp_path / "calibrated", "w8", calib=str(CALIB))
     assert calibrated["verification"]["against_model"]["signal_to_noise_db"]["logits"] > level + 5
     assert calibrated["quantization"]["rounding"] == "gptq"
-    assert receipt["accuracy"]["newly_wrong"] <= 1
+    few = receipt["accuracy"]["images"] // 200  # none of those that an emulator computes
+    assert receipt["accuracy"]["newly_wrong"] <= few
     kinds = receipt["memory"]["weights_by_kind"]
     weights = 77_584
     assert weights < kinds["i8"] < 1.03 * weights
@@ -46,7 +47,7 @@ def test_bytes(target: str, labelled: Path, tmp_path: Path) -> None:
     assert kinds["i4"] < 4.6 / 8 * weights
     assert {row["format"] for row in four["quantization"]["weights"]} == {"i4", "i8"}
     assert four["quantization"]["rounding"] == "gptq"
-    assert four["accuracy"]["newly_wrong"] - four["accuracy"]["newly_right"] <= 3
+    assert four["accuracy"]["newly_wrong"] - four["accuracy"]["newly_right"] <= 3 * few
     assert four["verification"]["against_model"]["signal_to_noise_db"]["logits"] > 27
 
 
@@ -96,7 +97,8 @@ def test_what_is_encoded() -> None:
 
 
 def test_calibration_data_where_nothing_looks_at_it(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"gives samples to int8, fp16, .*w4, and to bf16 and int8-dynamic with"):
+    words = r"--calib gives samples to int8, fp16, .*w4, and to bf16 and int8-dynamic with"
+    with pytest.raises(UsageError, match=words):
         built("host", tmp_path / "out", "int8-dynamic", calib=str(CALIB))
 
 
