@@ -80,6 +80,11 @@ def _adds_floats(op: Op, chosen: Collection[Op]) -> bool:
     return False
 
 
+def from_floats(value: Value, chosen: Collection[Op]) -> bool:
+    """Whether chosen operators that read it as bytes find none, and it is encoded for them."""
+    return value.op is None or value.op not in chosen or _adds_floats(value.op, chosen)
+
+
 def operators_on_bytes(graph: Graph, kept: Collection[Op] = (), whole: bool = False) -> set[Op]:
     """The operators that work on bytes; those in `kept` stay float. `whole`: also those whose bytes leave the model,
     and those that move its inputs."""
@@ -187,7 +192,7 @@ def encode_values(
         if op not in chosen:
             continue
         for value in _read_as_bytes(op, chosen):
-            if value.op is None or value.op not in chosen or _adds_floats(value.op, chosen):
+            if from_floats(value, chosen):
                 if value not in outside:
                     outside[value] = _encoded(graph, op, value, _quant(graph, scales[value], byte))
                 op.inputs = [outside[value] if v is value else v for v in op.inputs]

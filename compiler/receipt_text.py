@@ -146,6 +146,7 @@ def quantization_lines(q: Facts) -> Iterator[str]:
     if plain:
         yield f"  in plain loops: {plain}"
     yield from _kept(q)
+    yield from _smoothed(q)
     for (code, why), count in Counter((row["code"], row["why"]) for row in q["refused"]).most_common():
         yield f"  in floats between bytes: {code}: {count}, {why}"
     known = [layer for layer in q["layers"] if layer["signal_to_noise_db"] is not None]
@@ -165,6 +166,12 @@ def _search(q: Facts) -> Iterator[str]:
 def _kept(q: Facts) -> Iterator[str]:
     for (code, why), count in Counter((row["code"], row["why"]) for row in q.get("kept_in_floats", ())).most_common():
         yield f"  not on bytes: {code}: {count}, {why}"
+
+
+def _smoothed(q: Facts) -> Iterator[str]:
+    if found := q.get("smoothed"):
+        most = max(float(row["less_noise_db"]) for row in found)
+        yield f"  scales of channels moved into weights: of {len(found)} values, for up to {most} dB less noise there"
 
 
 def _halves(h: Facts) -> Iterator[str]:

@@ -11,7 +11,7 @@ from edgec.int8_trials import in_integers
 from edgec.ir.graph import Module
 from edgec.no_regret import slower_on_bytes
 from edgec.quantize import operators_on_bytes
-from edgec.static_steps import Choice, measured, on_bytes, spare_inputs, spare_last, spare_rows
+from edgec.static_steps import Choice, measured, on_bytes, smoothed, spare_inputs, spare_last, spare_rows
 from edgec.targets.c.devices import Device
 from edgec.within_bound import within_bound
 
@@ -36,6 +36,7 @@ def static_int8(
     choice = Choice(seen.tried(chosen, {}), fixed, [k.facts() for k in slower])
     if not force:
         choice = spare_last(seen, spare_inputs(seen, spare_rows(seen, choice)))
+    seen, choice = smoothed(seen, choice, divided=not whole)
     choice.trials.settle()
     choice, searched = within_bound(seen, choice, bounded)
     here = in_integers(choice.trials.best.module, graph.name) if native else graph

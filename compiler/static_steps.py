@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from edgec.calibration import Calibration
+from edgec.channel_scales import Smoothing, channel_scales, values_to_smooth
 from edgec.graph_values import graph_values
 from edgec.input_rounding import LEAST_NOISE as INPUT_NOISE
 from edgec.input_rounding import kept_facts as input_facts
 from edgec.input_rounding import noise_of_inputs, readers_of_inputs
 from edgec.int8_trials import SETTLED, Judge, Trials
-from edgec.ir.copying import become
+from edgec.ir.copying import become, copy_module, twin_of
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.macs import PRODUCTS_ON_BYTES, macs_of, macs_share, total_macs
 from edgec.ir.verify import verify_module
@@ -32,6 +33,7 @@ from edgec.passes import FUSED
 from edgec.passes.equalize_ranges import equalize_ranges, values_that_bound, values_to_equalize
 from edgec.passes.lower_requant import requantise
 from edgec.passes.requant import REASONS
+from edgec.passes.smooth_channels import is_absorbed, smooth_channels
 from edgec.pipeline import run_pipeline
 from edgec.quantize import EncodeWeights, Range, heavy, operators_on_bytes, values_to_observe
 from edgec.row_rounding import LEAST_NOISE as ROW_NOISE
@@ -40,6 +42,8 @@ from edgec.row_rounding import rows_to_spare
 from edgec.targets.c.devices import Device
 
 Array = np.ndarray[Any, Any]
+
+LEAST_SMOOTHED = 0.1  # of all noise at the outputs, that scales of channels must take away
 
 
 @dataclass(frozen=True)
@@ -69,11 +73,13 @@ class Seen:
 
 @dataclass(frozen=True)
 class Choice:
-    """How operators on bytes are encoded; `fixed` stay in floats whatever comes, and `kept` says of all that do why."""
+    """How operators on bytes are encoded; `fixed` stay in floats whatever comes, and `kept` says of all that do why;
+    `smoothed`, which channels have scales."""
 
     trials: Trials
     fixed: Collection[Op] = ()
     kept: Sequence[Mapping[str, Any]] = ()
+    smoothed: Sequence[Mapping[str, Any]] = ()
 
 
 def measured(graph: Graph, chosen: Collection[Op], device: Device, data: Calibration, observer: str) -> Seen:
@@ -111,7 +117,7 @@ def _spared(
     share = 1.0 - spared.best.noise / (trials.best.noise or 1.0)
     if share < least_share:
         return choice
-    return Choice(spared, fixed, [*choice.kept, *(facts(op, share) for op in ops)])
+    return replace(choice, trials=spared, fixed=fixed, kept=[*choice.kept, *(facts(op, share) for op in ops)])
 
 
 def spare_inputs(seen: Seen, choice: Choice) -> Choice:
@@ -123,7 +129,46 @@ def spare_inputs(seen: Seen, choice: Choice) -> Choice:
         return choice
     fixed = {*first, *choice.fixed}
     spared = seen.tried(operators_on_bytes(graph, fixed), choice.trials.coded)
-    return Choice(spared, fixed, [*choice.kept, *(input_facts(op, share) for op in first)])
+    return replace(choice, trials=spared, fixed=fixed, kept=[*choice.kept, *(input_facts(op, share) for op in first)])
+
+
+def smoothed(seen: Seen, choice: Choice, divided: bool) -> tuple[Seen, Choice]:
+    """Scales of channels in the weights, where that takes away a good part of the noise. `divided`: of values that are
+    no norms', too, which takes a product in floats."""
+    graph, trials = seen.graph, choice.trials
+    values = values_to_smooth(graph, trials.chosen)
+    if not divided:
+        values = {v: ops for v, ops in values.items() if is_absorbed(graph, v, ops)}
+    if not values:
+        return seen, choice
+    with graph_values(graph, values) as taps:
+        found = channel_scales(graph, values, (found for _, found in taps.stream(seen.data.samples)))
+    if not found:
+        return seen, choice
+    made, ops = _with_scales(seen, found)
+    again = made.tried({ops[op] for op in trials.chosen}, {ops[op]: encode for op, encode in trials.coded.items()})
+    if again.best.noise > (1.0 - LEAST_SMOOTHED) * trials.best.noise:
+        return seen, choice
+    facts = [smoothing.facts() for smoothing in found.values()]
+    return made, replace(choice, trials=again, fixed={ops[op] for op in choice.fixed}, smoothed=facts)
+
+
+def _with_scales(seen: Seen, found: Mapping[Value, Smoothing]) -> tuple[Seen, dict[Op, Op]]:
+    """Of a copy with these scales, and what operators became there."""
+    module, twins = copy_module(seen.graph.module)
+    graph = module.entries[seen.graph.name]
+    ops = {op: twin_of(op, twins) for op in seen.graph.ops}
+    now = smooth_channels(graph, {twins[v]: (s.scales, [ops[op] for op in s.readers]) for v, s in found.items()})
+    readers = [ops[op] for smoothing in found.values() for op in smoothing.readers]
+    counted = set(seen.ranges) != {"minmax"}
+    with graph_values(graph, now.values()) as taps:
+        histograms = observe(lambda: (found for _, found in taps.stream(seen.data.samples)), counted)
+        means = row_means(readers, (found for _, found in taps.stream(seen.data.samples)))
+    ranges = {
+        name: {twins[v]: r for v, r in known.items()} | {v: range_of(h, name) for v, h in histograms.items()}
+        for name, known in seen.ranges.items()
+    }
+    return replace(seen, graph=graph, ranges=ranges, means={ops[op]: m for op, m in seen.means.items()} | means), ops
 
 
 def on_bytes(module: Module, seen: Seen, choice: Choice) -> dict[str, Any]:
@@ -136,6 +181,7 @@ def on_bytes(module: Module, seen: Seen, choice: Choice) -> dict[str, Any]:
     with graph_values(graph, results) as taps:
         wide = taps(sample)
     become(module, best.module)
+    (graph,) = module.entries.values()
     verify_module(module, after="the choice of encodings")
     layers = noise_of_layers(graph, [best.twins[v] for v in results], [wide[v] for v in results], sample)
     refused = requantise(graph, seen.device.isa.byte)
@@ -149,6 +195,7 @@ def on_bytes(module: Module, seen: Seen, choice: Choice) -> dict[str, Any]:
         "operators_on_bytes": len(trials.chosen),
         "operators_in_floats": dict(sorted(Counter(left).items())),
         "kept_in_floats": list(choice.kept),
+        "smoothed": list(choice.smoothed),
         "refused": [{"op": op, "code": code, "why": REASONS[code]} for op, code in refused],
         "macs_on_bytes": narrow,
         "macs_share": macs_share(narrow, macs),

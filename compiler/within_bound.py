@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,7 @@ def _wider(seen: Seen, start: Choice, taken: Sequence[Step]) -> Choice:
     seen.encode(made, [trials.best.observer])
     if trials.best.way is not None:
         made.settle_as(trials.best.way, made.best)
-    return Choice(made, start.fixed, [*start.kept, *beyond_bound(floats)])
+    return replace(start, trials=made, kept=[*start.kept, *beyond_bound(floats)])
 
 
 @contextmanager
