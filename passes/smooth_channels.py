@@ -34,7 +34,7 @@ def smooth_channels(graph: Graph, factors: Mapping[Value, tuple[Array, Collectio
     for value, (scales, readers) in factors.items():
         if is_absorbed(graph, value, readers):
             assert value.op is not None
-            value.op.inputs[1:] = [_divided(graph, v, scales) for v in value.op.inputs[1:]]
+            _divide(graph, value.op, scales)
             known = value.scaled or Scaled((1.0,))
             value.scaled, value.name = known.times(tuple(scales.tolist())), ""
             made[value] = value
@@ -47,12 +47,11 @@ def smooth_channels(graph: Graph, factors: Mapping[Value, tuple[Array, Collectio
 
 
 def is_absorbed(graph: Graph, value: Value, readers: Collection[Op]) -> bool:
-    """Whether a norm makes the value, whose own scales can be divided, and nothing else reads it."""
+    """Whether a norm of rows makes the value, whose own scales can be divided, and nothing else reads it."""
     op = value.op
     if op is None or op.kind not in ("layer_norm", "rms_norm") or value in graph.output_values():
         return False
-    own = [v for v in op.inputs[1:] if v is not None]
-    known = op.inputs[1:2] != [None] and bool(own) and all(v.const and v.type.dims == value.type.dims[-1:] for v in own)
+    known = op.attrs["axis"] in (-1, value.type.rank - 1) and all(v is None or v.const for v in op.inputs[1:])
     return known and all(user in readers for user in graph.users().get(value, ()))
 
 
@@ -69,5 +68,7 @@ def _multiplied(graph: Graph, op: Op, scales: Array) -> Array:
     return np.ascontiguousarray(back, np.float32)
 
 
-def _divided(graph: Graph, value: Value | None, scales: Array) -> Value | None:
-    return None if value is None else graph.constant((graph.array(value) / scales).astype(np.float32))
+def _divide(graph: Graph, norm: Op, scales: Array) -> None:
+    own = [None if v is None else graph.array(v) / scales for v in norm.inputs[1:]] or [None]
+    own[0] = 1.0 / scales if own[0] is None else own[0]
+    norm.inputs[1:] = [None if array is None else graph.constant(array.astype(np.float32)) for array in own]
