@@ -15,14 +15,15 @@ import numpy as np
 
 from edgec.flat_weights import flat_weights
 from edgec.ir.graph import Graph, Op, Value
+from edgec.observers import STEPS
 from edgec.passes.smooth_channels import by_channel, is_absorbed
-from edgec.quantize import from_floats, grid_of, heavy
+from edgec.quantize import from_floats, heavy
 from edgec.weight_rounding import TOP
 
 Array = np.ndarray[Any, Any]
 
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of the difference between channels, that may go into the weights
-LEAST_GAIN = 1.25  # times less noise, for which a value is divided in a pass of its own
+LEAST_GAIN = 1.25  # times less noise: what is predicted to gain less may as well lose
 ROOM = 1.25  # an enlarged channel may be so much larger than on the data
 MOST = 256.0  # times that a channel is enlarged or shrunk
 LEAST = 1e-20  # a channel below it is dead
@@ -76,27 +77,30 @@ def values_to_smooth(graph: Graph, chosen: Collection[Op]) -> dict[Value, list[O
 
 
 def channel_scales(
-    graph: Graph, values: Mapping[Value, Sequence[Op]], stream: Iterable[Mapping[Value, Array]]
+    graph: Graph, values: Mapping[Value, Sequence[Op]], stream: Iterable[Mapping[Value, Array]], by_row: bool = False
 ) -> dict[Value, Smoothing]:
-    """For the values where it pays. `stream`: these values, for each sample."""
+    """For the values where it pays. `stream`: these values, for each sample. `by_row`: bytes have a scale for each row,
+    not one for the tensor."""
     seen = {value: _Seen(value.type.dims[-1]) for value in values}
     for found in stream:
         for value, array in found.items():
             seen[value].add(array)
     made: dict[Value, Smoothing] = {}
     for value, readers in values.items():
-        best = _best(seen[value], [by_channel(op, flat_weights(graph, op)) for op in readers], readers)
-        if best.gain >= LEAST_GAIN or (best.gain > 1.0 and is_absorbed(graph, value, readers)):
+        best = _best(seen[value], [by_channel(op, flat_weights(graph, op)) for op in readers], readers, by_row)
+        if best.gain >= LEAST_GAIN:
             made[value] = best
     return made
 
 
-def _best(seen: _Seen, weights: Sequence[Array], readers: Sequence[Op]) -> Smoothing:
+def _best(seen: _Seen, weights: Sequence[Array], readers: Sequence[Op], by_row: bool) -> Smoothing:
     largest = np.abs(seen.ends).max(axis=0)
     shares = np.max([_shares(w) for w in weights], axis=0)
     none = np.ones(len(largest))
     tried = [none, *(_scales(largest, shares, part) for part in SHARES)] if largest.max(initial=0.0) > LEAST else [none]
-    noise = [_noise(seen.ends, seen.rows, weights, scales) for scales in tried]
+    rows = seen.rows
+    ends = np.stack([rows, rows]) if by_row else seen.ends[:, None]
+    noise = [_noise(ends, rows, weights, scales) for scales in tried]
     at = int(np.argmin(noise))
     return Smoothing(tried[at], readers, noise[0] / noise[at] if noise[at] > 0.0 else 1.0)
 
@@ -112,11 +116,12 @@ def _scales(largest: Array, shares: Array, part: float) -> Array:
 
 
 def _noise(ends: Array, rows: Array, weights: Sequence[Array], scales: Array) -> float:
-    """Of products of bytes, by the rounding of operand and weights, as if errors knew nothing of each other."""
-    lo, hi = ends / scales
-    step, zero = grid_of(float(lo.min()), float(hi.max()), "u8")
-    scaled = rows / scales
-    stored = np.clip(np.rint(scaled / step) + zero, 0, 255) - zero
+    """Of products of bytes, by the rounding of operand and weights, as if errors knew nothing of each other. `ends`
+    [2, 1 or m, channels]: between which values all rows [m, channels], or each, have their steps."""
+    lo, hi = np.minimum((ends[0] / scales).min(axis=1), 0.0), np.maximum((ends[1] / scales).max(axis=1), 0.0)
+    step = np.maximum((hi - lo)[:, None] / STEPS, LEAST)
+    least, scaled = np.rint(lo[:, None] / step), rows / scales
+    stored = np.clip(np.rint(scaled / step), least, least + STEPS)
     lost, power = np.mean((stored * step - scaled) ** 2, axis=0), np.mean(scaled**2, axis=0)
     total = 0.0
     for w in weights:

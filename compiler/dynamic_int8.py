@@ -1,6 +1,7 @@
 """`--precision int8-dynamic`: matmuls by constant weights on bytes, with scales that each row finds at run time; so is
 what inputs and states add to the gates of recurrent operators, states where that is predicted to be faster or `force`.
-No data is needed, but for a bound on what may be lost.
+No data is needed, but for a bound on what may be lost. With data, weights are rounded by what they are multiplied with,
+and norms have the scales of channels that suit bytes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from edgec.calibration import Calibration
+from edgec.dynamic_rounding import Fitted, fitted
 from edgec.forms_within import Forms, Wanted, forms_within
 from edgec.graph_values import byte_here
 from edgec.ir.graph import Graph, Module, Op
@@ -30,11 +33,17 @@ REASONS = {
 
 
 def dynamic_int8(
-    module: Module, device: Device, force: bool = False, wanted: Wanted | None = None
+    module: Module, device: Device, force: bool = False, wanted: Wanted | None = None, data: Calibration | None = None
 ) -> dict[str, Any]:
-    """Changes the module's graph, which stands behind all passes; what the receipt says of it."""
+    """Changes the module's graph, which stands behind all passes; what the receipt says of it. `data` is what weights
+    are fitted to."""
     (graph,) = module.entries.values()
     macs, isa = total_macs(graph), device.isa
+    fit = Fitted({}, {"rounding": "nearest"})
+    if data is not None:
+        fit = fitted(graph, data.samples, lambda copied, rounded: quantize_matmuls(
+            copied, byte_here(), _slower(copied.ops, isa, force), rounded=rounded
+        ))  # fmt: skip
     slower = _slower(graph.ops, isa, force)
     every = operators_on_rows(graph)
     forms: Forms = dict.fromkeys(every, "i8")
@@ -42,11 +51,11 @@ def dynamic_int8(
     if wanted is not None:
 
         def encode(copied: Graph, forms: Forms) -> None:
-            quantize_matmuls(copied, byte_here(), _slower(forms, isa, force), list(forms))
+            quantize_matmuls(copied, byte_here(), _slower(forms, isa, force), list(forms), fit.rounded)
 
         forms, searched = forms_within(graph, forms, encode, wanted)
     beyond = [op for op in every if op not in forms]
-    quantize_matmuls(graph, isa.byte, slower, list(forms))
+    quantize_matmuls(graph, isa.byte, slower, list(forms), fit.rounded)
     verify_module(module, after="quantize_matmuls")
     left = [op for op in graph.ops if macs_of(op) > macs_on_bytes(op)]
     kept: list[dict[str, Any]] = []
@@ -56,10 +65,12 @@ def dynamic_int8(
         if code == "STATE_BOUND":
             wide, narrow = slower[op]
             kept[-1] |= {"instructions_in_floats": round(wide), "instructions_on_bytes": round(narrow)}
+    looked_at = data or (wanted.data if wanted is not None else None)
     return {
         "precision": "int8-dynamic",
-        "calibration": wanted.data.facts() if wanted else None,
+        "calibration": looked_at.facts() if looked_at is not None else None,
         **searched,
+        **fit.facts,
         "operators_on_bytes": sum(macs_on_bytes(op) > 0 for op in graph.ops),
         "multiply_adds_in_floats": dict(sorted(Counter(op.kind for op in left).items())),
         "kept_in_floats": kept,

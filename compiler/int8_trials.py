@@ -49,9 +49,12 @@ class Trial:
     noise: float
 
     def facts(self) -> dict[str, Any]:
-        level = -10 * math.log10(self.noise) if self.noise > 0 else None
-        return {"observer": self.observer, "weights": SETTLED[self.way],
-                "signal_to_noise_db": None if level is None else round(level, 2)}  # fmt: skip
+        return {"observer": self.observer, "weights": SETTLED[self.way], **level(self.noise)}
+
+
+def level(noise: float) -> dict[str, float | None]:
+    """For the receipt; `noise` is relative to the power of the outputs."""
+    return {"signal_to_noise_db": round(-10 * math.log10(noise), 2) if noise > 0 else None}
 
 
 class Judge:

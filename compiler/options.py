@@ -18,7 +18,7 @@ from edgec.targets.c.weights import STORAGES, Storage
 PRECISIONS = ("float32", "fp16", "bf16", "int8", "int8-dynamic", "fp8-e4m3", "fp8-e5m2", "w4a8", "w8", "w4")
 LOW_RANK = ("fp8-e4m3", "fp8-e5m2", "w8", "w4")  # those whose rounding errors floats may give back
 OBSERVED = ("int8", "w4a8")  # those whose ranges an observer finds
-CALIBRATED = ("int8", "fp16", "fp8-e4m3", "fp8-e5m2", "w4a8", "w8", "w4")  # those that look at samples
+CALIBRATED = ("int8", "int8-dynamic", "fp16", "fp8-e4m3", "fp8-e5m2", "w4a8", "w8", "w4")  # those that look at samples
 BOUNDED = PRECISIONS[1:]  # those that keep to a bound
 MOST_RANK = 256
 # --verify -> the runner; None chooses what fits, and `none` runs nothing

@@ -75,9 +75,11 @@ def settle(
     if options.precision in WEIGHT_ONLY:
         return _coded_weights(module, options, images, progress)
     if options.precision == "int8-dynamic":
+        read = _calibration(module, options, images, progress) if options.calib is not None else None
         effects = run_pipeline(module, CPU_FLOAT)
-        wanted = _wanted(module, options, images, progress)
-        return Settled(effects, {"quantization": dynamic_int8(module, device, options.force, wanted)}, on_rows(graph))
+        wanted = _wanted(module, options, images, progress, read)
+        facts = {"quantization": dynamic_int8(module, device, options.force, wanted, read)}
+        return Settled(effects, facts, on_rows(graph))
     data = _calibration(module, options, images, progress)
     data.check_varied()
     if options.precision in FORMATS:

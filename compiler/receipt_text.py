@@ -100,6 +100,9 @@ def _library(receipt: Facts) -> Iterator[str]:
     yield from account_lines(receipt)
 
 
+_ROUNDING = {"gptq": "by what they are multiplied with", "nearest": "to the nearest"}
+
+
 def quantization_lines(q: Facts) -> Iterator[str]:
     """What works on bytes, and what does not."""
     data = q["calibration"]
@@ -113,8 +116,11 @@ def quantization_lines(q: Facts) -> Iterator[str]:
             yield f"  in floats: {kept}"
         if data and data["warning"]:
             yield f"  WARNING: {data['warning']}"
+        if q.get("trials"):
+            yield _trials(q["trials"], f"weights rounded {_ROUNDING[q['rounding']]}")
         yield from _search(q)
         yield from _kept(q)
+        yield from _smoothed(q)
         return
     if "weights" in q:
         yield from _coded_weights(q)
@@ -129,7 +135,7 @@ def quantization_lines(q: Facts) -> Iterator[str]:
         f"on bytes; {source}"
     )
     if q.get("trials"):
-        yield _trials(q["trials"], data)
+        yield _trials(q["trials"], data["weights"])
     if q.get("channels_rounded_again"):
         yield f"  weights beyond [-127, 127], rounded again: {q['channels_rounded_again']} channels"
     if q.get("weights_of_four_bits"):
@@ -221,10 +227,10 @@ def _coded_weights(q: Facts) -> Iterator[str]:
         yield f"  noisiest weights: {worst['op']}, {worst['signal_to_noise_db']} dB"
 
 
-def _trials(trials: Facts, data: Facts) -> str:
+def _trials(trials: Facts, weights: str) -> str:
     levels = [row["signal_to_noise_db"] for row in trials["tried"] if row["signal_to_noise_db"] is not None]
     heard = f", which heard {min(levels)} to {max(levels)} dB" if levels else ""
-    return f"  {data['weights']}; the best of {len(trials['tried'])} ways on {trials['samples']} other samples{heard}"
+    return f"  {weights}; the best of {len(trials['tried'])} ways on {trials['samples']} other samples{heard}"
 
 
 def checked_lines(receipt: Facts) -> Iterator[str]:

@@ -1,0 +1,117 @@
+"""What samples give `int8-dynamic`: weights rounded by the rows that they meet, and scales of channels for norms.
+
+What rounds the rows themselves at run time knows nothing of the samples, so that rows are those of the float model.
+Weights that several operators share are rounded to the nearest. Both are kept where outputs on the other half of the
+samples are less noisy by it, in the integers that ship.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgec.channel_scales import channel_scales, values_to_smooth
+from edgec.graph_values import graph_values
+from edgec.int8_trials import Feeds, Judge, level
+from edgec.ir.copying import become, copy_module
+from edgec.ir.graph import Graph, Op, Value
+from edgec.operand_rows import Moments
+from edgec.passes.quantize_matmuls import Rounded, by_constants, operators_on_rows, scales_of, weights_by_rows
+from edgec.passes.smooth_channels import is_absorbed, smooth_channels
+from edgec.weight_rounding import corrected_bias, damping_for, gptq
+
+Array = np.ndarray[Any, Any]
+
+AS_THEY_ARE, SCALED = "as they are", "with scales of channels"
+MOMENT_BYTES = 512 << 20  # of products of columns that are held at once
+ROWS = 512  # of a sample that moments are taken of
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Weights by the names of constants, and what the receipt says."""
+
+    rounded: Mapping[str, Rounded]
+    facts: Mapping[str, Any]
+
+
+def fitted(graph: Graph, samples: Sequence[Feeds], encode: Callable[[Graph, Mapping[str, Rounded]], object]) -> Fitted:
+    """The graph has the scales of channels that suit bytes. `encode` makes a copy one on bytes, for this machine."""
+    half, judge = samples[::2], Judge(graph, samples[1::2])
+
+    def noise(candidate: Graph, rounded: Mapping[str, Rounded]) -> float:
+        module, _ = copy_module(candidate.module)
+        encode(module.entries[graph.name], rounded)
+        return judge.noise(module.entries[graph.name])
+
+    plain = noise(graph, {})
+    tried = [{"rounding": "nearest", "norms": AS_THEY_ARE, **level(plain)}]
+    module, _ = copy_module(graph.module)
+    smoothed = _smooth(module.entries[graph.name], half)
+    if smoothed:
+        found = noise(module.entries[graph.name], {})
+        tried.append({"rounding": "nearest", "norms": SCALED, **level(found)})
+        if found < plain:
+            plain = found
+            become(graph.module, module)
+        else:
+            smoothed = []
+    rounded = rounded_by(graph, operators_on_rows(graph), half)
+    if rounded:
+        found = noise(graph, rounded)
+        tried.append({"rounding": "gptq", "norms": SCALED if smoothed else AS_THEY_ARE, **level(found)})
+        rounded = rounded if found < plain else {}
+    trials = {"samples": len(judge.samples), "tried": tried}
+    return Fitted(rounded, {"trials": trials, "smoothed": smoothed, "rounding": "gptq" if rounded else "nearest"})
+
+
+def _smooth(graph: Graph, samples: Sequence[Feeds]) -> list[dict[str, Any]]:
+    """Norms that only matmuls of rows read get scales of channels, which takes nothing at run time."""
+    products = [op for op in operators_on_rows(graph) if op.kind == "matmul"]
+    values = {v: ops for v, ops in values_to_smooth(graph, products).items() if is_absorbed(graph, v, ops)}
+    if not values:
+        return []
+    with graph_values(graph, values) as taps:
+        found = channel_scales(graph, values, (found for _, found in taps.stream(samples)), by_row=True)
+    smooth_channels(graph, {value: (smoothing.scales, smoothing.readers) for value, smoothing in found.items()})
+    return [smoothing.facts() for smoothing in found.values()]
+
+
+def rounded_by(graph: Graph, ops: Sequence[Op], samples: Sequence[Feeds]) -> dict[str, Rounded]:
+    """Of each of `ops` that multiplies rows by constants, by the name of the constant."""
+    uses = Counter(v.const for op in graph.ops for v in op.inputs if v is not None)
+    taken = [op for op in ops if by_constants(op) and uses[op.arg(1).const] == 1]
+    made: dict[str, Rounded] = {}
+    for part in _parts(list(dict.fromkeys(op.arg(0) for op in taken))):
+        met = {value: Moments(1, value.type.dims[-1]) for value in part}
+        with graph_values(graph, part) as taps:
+            for _, found in taps.stream(samples):
+                for value, array in found.items():
+                    rows = array.reshape(-1, array.shape[-1])
+                    count = min(len(rows), ROWS)
+                    met[value].add(rows[None, np.arange(count) * len(rows) // count])
+        for op in taken:
+            if op.arg(0) in met:
+                made[str(op.arg(1).const)] = _rounded(weights_by_rows(graph, op), met[op.arg(0)])
+    return made
+
+
+def _parts(values: Sequence[Value]) -> Iterator[list[Value]]:
+    part: list[Value] = []
+    for value in values:
+        if part and sum(16 * v.type.dims[-1] ** 2 for v in (*part, value)) > MOMENT_BYTES:
+            yield part
+            part = []
+        part.append(value)
+    if part:
+        yield part
+
+
+def _rounded(w: Array, met: Moments) -> Rounded:
+    weights, scale = w.astype(np.float64), scales_of(w)
+    numbers = gptq(weights, scale, met.hessian[0], damping_for(met.rows, w.shape[1]))
+    return Rounded(numbers, scale, corrected_bias(None, weights, numbers, scale, met.mean[0]))
