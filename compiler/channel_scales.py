@@ -1,4 +1,4 @@
-"""By which scales channels are smoothed (passes/smooth_channels.py), and where.
+"""By which scales channels are smoothed (smooth_channels.py), and where.
 
 A value that a few channels make wide has few steps left for all others, while weights with a scale for each result
 channel have steps to spare. How much of the difference between channels goes into the weights is chosen by what the
@@ -16,8 +16,8 @@ import numpy as np
 from edgec.flat_weights import flat_weights
 from edgec.ir.graph import Graph, Op, Value
 from edgec.observers import STEPS
-from edgec.passes.smooth_channels import by_channel, is_absorbed
 from edgec.quantize import from_floats, heavy
+from edgec.smooth_channels import by_channel, is_absorbed
 from edgec.weight_rounding import TOP
 
 Array = np.ndarray[Any, Any]

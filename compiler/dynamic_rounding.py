@@ -21,7 +21,7 @@ from edgec.ir.copying import become, copy_module
 from edgec.ir.graph import Graph, Op, Value
 from edgec.operand_rows import Moments
 from edgec.passes.quantize_matmuls import Rounded, by_constants, operators_on_rows, scales_of, weights_by_rows
-from edgec.passes.smooth_channels import is_absorbed, smooth_channels
+from edgec.smooth_channels import is_absorbed, smooth_channels
 from edgec.weight_rounding import corrected_bias, damping_for, gptq
 
 Array = np.ndarray[Any, Any]

@@ -33,12 +33,12 @@ from edgec.passes import FUSED
 from edgec.passes.equalize_ranges import equalize_ranges, values_that_bound, values_to_equalize
 from edgec.passes.lower_requant import requantise
 from edgec.passes.requant import REASONS
-from edgec.passes.smooth_channels import is_absorbed, smooth_channels
 from edgec.pipeline import run_pipeline
 from edgec.quantize import EncodeWeights, Range, heavy, operators_on_bytes, values_to_observe
 from edgec.row_rounding import LEAST_NOISE as ROW_NOISE
 from edgec.row_rounding import kept_facts as row_facts
 from edgec.row_rounding import rows_to_spare
+from edgec.smooth_channels import is_absorbed, smooth_channels
 from edgec.targets.c.devices import Device
 
 Array = np.ndarray[Any, Any]

@@ -10,7 +10,7 @@ from network import Network
 
 from edgec.ir.graph import Value
 from edgec.ir.verify import verify_module
-from edgec.passes.smooth_channels import is_absorbed, smooth_channels
+from edgec.smooth_channels import is_absorbed, smooth_channels
 
 PLAIN: dict[str, Any] = {"strides": (1, 1), "dilations": (1, 1), "layout": "nhwc"}
 SCALES = np.array([0.25, 0.5, 1.0, 2.0, 4.0, 8.0])
