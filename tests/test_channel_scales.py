@@ -130,3 +130,17 @@ def test_a_build_has_scales_and_less_noise(tmp_path: Path, monkeypatch: pytest.M
     assert noise(found["int8"]) > noise(found["plain"]) + 3
     assert found["whole"]["quantization"]["operators_in_floats"] == {}, "what is divided is the norm itself"
     assert len(found["whole"]["quantization"]["smoothed"]) == 1
+
+
+@pytest.mark.parametrize("smoothed", [True, False])
+def test_a_bound_is_searched_with_the_scales(smoothed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not smoothed:
+        monkeypatch.setattr("edgec.static_steps.values_to_smooth", lambda graph, chosen: {})
+    model = spiky(tmp_path)
+    rng = np.random.default_rng(3)
+    np.savez(tmp_path / "calib.npz", x=rng.standard_normal((32, 8, 32)).astype(np.float32))
+    options = BuildOptions(precision="int8", calib=str(tmp_path / "calib.npz"), observer="minmax", max_error="2%")
+    facts = build(model, "host", tmp_path / "out", options).receipt["quantization"]
+    assert len(facts["smoothed"]) == smoothed
+    assert (facts["search"]["in_floats"] == 0) == smoothed, "without scales, bytes lose more than that"
+    assert facts["search"]["measured"]["error"] <= 0.02
