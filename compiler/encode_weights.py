@@ -182,7 +182,7 @@ def met_by(graph: Graph, ops: Sequence[Op], samples: Sequence[Mapping[str, Array
     batch: list[Op] = []
     size = 0
     for op in ops:
-        cost = 16 * group_count(op) * products_of(op) ** 2
+        cost = moment_bytes(op)
         if batch and size + cost > MOMENT_BYTES:
             yield from _batch_of(graph, batch, samples)
             batch, size = [], 0
@@ -190,6 +190,11 @@ def met_by(graph: Graph, ops: Sequence[Op], samples: Sequence[Mapping[str, Array
         size += cost
     if batch:
         yield from _batch_of(graph, batch, samples)
+
+
+def moment_bytes(op: Op) -> int:
+    """Of what the weights of an op meet."""
+    return 16 * group_count(op) * products_of(op) ** 2
 
 
 def products_of(op: Op) -> int:

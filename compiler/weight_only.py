@@ -7,16 +7,19 @@ the weights that disturb most have eight bits for four, or are floats.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from edgec.calibration import Calibration
-from edgec.encode_weights import encodable, encode_weights, form_for, met_by
+from edgec.encode_weights import MOMENT_BYTES, encodable, encode_weights, form_for, met_by, moment_bytes
 from edgec.forms_within import Form, Forms, Wanted, forms_within
 from edgec.ir.graph import Graph, Module, Op
 from edgec.ir.macs import macs_of, macs_share, total_macs
 from edgec.ir.ops.recurrent import GATES
 from edgec.ir.verify import verify_module
+from edgec.operand_rows import Met
 from edgec.search import beyond_bound
 
 WEIGHT_ONLY: Mapping[str, Form] = {"w8": "i8", "w4": "i4"}
@@ -32,9 +35,10 @@ def weight_only(
     chosen = [op for op in graph.ops if encodable(op)]
     forms: Forms = {op: "i4" if form_for(op, WEIGHT_ONLY[precision]) == "i4" else "i8" for op in chosen}
     searched: dict[str, Any] = {}
+    met = _met_once(graph, chosen, data) if data is not None else {}
     if wanted is not None:
-        forms, searched = forms_within(graph, forms, lambda copied, of: _encode(copied, of, data, rank), wanted)
-    layers = _encode(graph, forms, data, rank)
+        forms, searched = forms_within(graph, forms, lambda copied, of: _encode(copied, of, data, met, rank), wanted)
+    layers = _encode(graph, forms, data, met, rank)
     verify_module(module, after="the choice of encodings")
     left = [op for op in graph.ops if op.kind in MULTIPLIED and op not in layers and op.arg(1).const is not None]
     looked_at = wanted.data if wanted is not None else data
@@ -52,9 +56,23 @@ def weight_only(
     }
 
 
-def _encode(graph: Graph, forms: Forms, data: Calibration | None, rank: int) -> dict[Op, dict[str, Any]]:
+def _met_once(graph: Graph, ops: Sequence[Op], data: Calibration) -> dict[str, Met]:
+    """What weights meet, by the name of the constant, for all trials of a search; none where that is too much to hold,
+    and none of constants that several operators share."""
+    uses = Counter(v.const for op in graph.ops for v in op.inputs if v is not None)
+    taken = [op for op in ops if uses[op.arg(1).const] == 1]
+    if sum(map(moment_bytes, taken)) > MOMENT_BYTES:
+        return {}
+    return {str(op.arg(1).const): met for op, met in met_by(graph, taken, data.samples)}
+
+
+def _encode(
+    graph: Graph, forms: Forms, data: Calibration | None, met: Mapping[str, Met], rank: int
+) -> dict[Op, dict[str, Any]]:  # fmt: skip
     """What the receipt says of each."""
     if data is None:
         return {op: encode_weights(graph, op, form, rank=rank) for op, form in forms.items()}
-    met = met_by(graph, list(forms), data.samples)
-    return {op: encode_weights(graph, op, forms[op], found, rank=rank) for op, found in met}
+    known = {op: met[str(op.arg(1).const)] for op in forms if op.arg(1).const in met}
+    rest = met_by(graph, [op for op in forms if op not in known], data.samples)
+    found = {op: encode_weights(graph, op, forms[op], of, rank=rank) for op, of in chain(rest, known.items())}
+    return {op: found[op] for op in forms}

@@ -81,7 +81,7 @@ def test_options_that_do_not_go_together(folder: Path) -> None:
     for given, words in (
         (["fp16", "--observer", "mse"], "--observer finds ranges for int8, w4a8: give --precision with one of them"),
         (["bf16", "--force"], "--force is for operators on bytes: give --precision int8 or int8-dynamic with it"),
-        (["int8-dynamic", "--calib", "one.npz"], "and to bf16 and int8-dynamic with --max-drop or --max-error"),
+        (["bf16", "--calib", "one.npz"], "and to bf16 with --max-drop or --max-error: give --precision"),
         (["int8", "--integers-only", "--max-error", "1%"], "leaves operators in floats, and --integers-only none"),
     ):
         fails(folder, 2, words, *INT8[:-1], *given)
