@@ -7,6 +7,7 @@ products lose: the rounding errors of operand and weights on real rows, each tim
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,12 +65,16 @@ class _Seen:
 
 
 def values_to_smooth(graph: Graph, chosen: Collection[Op]) -> dict[Value, list[Op]]:
-    """Floats that become bytes for products alone, and norms that only products read; with these products."""
+    """Floats that become bytes for products alone, and norms that only products read; with these products. Weights that
+    others share stay as they are, or there would be two of them."""
     users = graph.users()
+    uses = Counter(v.const for op in graph.ops for v in op.inputs if v is not None)
     found: dict[Value, list[Op]] = {}
     for value in graph.values():
         readers = [op for op in dict.fromkeys(users.get(value, ())) if op in chosen]
         if not readers or not all(heavy(op) and value not in op.inputs[1:] for op in readers):
+            continue
+        if any(uses[const] > count for const, count in Counter(op.arg(1).const for op in readers).items()):
             continue
         if from_floats(value, chosen) or is_absorbed(graph, value, readers):
             found[value] = readers

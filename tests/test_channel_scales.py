@@ -96,6 +96,15 @@ def test_only_what_products_alone_take_as_bytes() -> None:
     assert list(values_to_smooth(graph, operators_on_bytes(graph, [norm]))) == [x, normed, graph.ops[-2].arg(0)]
 
 
+def test_shared_weights_stay() -> None:
+    net = Network(3)
+    x, y, w = net.floats(4, 8), net.floats(4, 8), net.const(8, 8)
+    net.done(net.build.op("matmul", x, w), net.build.op("matmul", x, w), net.build.op("matmul", y, net.const(8, 8)))
+    assert list(values_to_smooth(net.graph, net.graph.ops)) == [x, y], "both readers get the same weights"
+    net.done(net.build.op("matmul", net.build.op("exp", y), w))
+    assert list(values_to_smooth(net.graph, operators_on_bytes(net.graph))) == [y]
+
+
 def spiky(folder: Path) -> Path:
     """A norm whose gain makes a few channels wide, and weights that take that away again."""
     rng = np.random.default_rng(0)
