@@ -17,6 +17,8 @@ import numpy as np
 from edgec.flat_weights import flat_weights
 from edgec.ir.graph import Graph, Op, Value
 from edgec.observers import STEPS
+from edgec.operand_rows import result_rows
+from edgec.passes.equalize_ranges import LEAST, MOST, ROOM
 from edgec.quantize import from_floats, heavy
 from edgec.smooth_channels import by_channel, is_absorbed
 from edgec.weight_rounding import TOP
@@ -25,9 +27,6 @@ Array = np.ndarray[Any, Any]
 
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of the difference between channels, that may go into the weights
 LEAST_GAIN = 1.25  # times less noise: what is predicted to gain less may as well lose
-ROOM = 1.25  # an enlarged channel may be so much larger than on the data
-MOST = 256.0  # times that a channel is enlarged or shrunk
-LEAST = 1e-20  # a channel below it is dead
 ROWS = 4096  # that errors are measured on, 256 of a sample
 ROWS_OF_SAMPLE = 256
 
@@ -56,8 +55,7 @@ class _Seen:
         self.ends[0] = np.minimum(self.ends[0], flat.min(axis=0, initial=0.0))
         self.ends[1] = np.maximum(self.ends[1], flat.max(axis=0, initial=0.0))
         if sum(map(len, self._rows)) < ROWS:
-            taken = min(len(flat), ROWS_OF_SAMPLE)
-            self._rows.append(flat[np.arange(taken) * len(flat) // max(taken, 1)].astype(np.float64))
+            self._rows.append(result_rows(array, ROWS_OF_SAMPLE).astype(np.float64))
 
     @property
     def rows(self) -> Array:
@@ -68,13 +66,13 @@ def values_to_smooth(graph: Graph, chosen: Collection[Op]) -> dict[Value, list[O
     """Floats that become bytes for products alone, and norms that only products read; with these products. Weights that
     others share stay as they are, or there would be two of them."""
     users = graph.users()
-    uses = Counter(v.const for op in graph.ops for v in op.inputs if v is not None)
+    uses = graph.constant_uses()
     found: dict[Value, list[Op]] = {}
     for value in graph.values():
         readers = [op for op in dict.fromkeys(users.get(value, ())) if op in chosen]
         if not readers or not all(heavy(op) and value not in op.inputs[1:] for op in readers):
             continue
-        if any(uses[const] > count for const, count in Counter(op.arg(1).const for op in readers).items()):
+        if any(uses[const] > count for const, count in Counter(str(op.arg(1).const) for op in readers).items()):
             continue
         if from_floats(value, chosen) or is_absorbed(graph, value, readers):
             found[value] = readers

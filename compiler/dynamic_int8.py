@@ -7,7 +7,7 @@ and norms have the scales of channels that suit bytes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from edgec.calibration import Calibration
@@ -18,7 +18,7 @@ from edgec.ir.graph import Graph, Module, Op
 from edgec.ir.macs import macs_of, macs_on_bytes, macs_share, total_macs
 from edgec.ir.ops.recurrent import BYTE_GATES, GATES
 from edgec.ir.verify import verify_module
-from edgec.passes.quantize_matmuls import operators_on_rows, quantize_matmuls, state_by_constants
+from edgec.passes.quantize_matmuls import Rounded, operators_on_rows, quantize_matmuls, state_by_constants
 from edgec.search import CODE, REASON
 from edgec.targets.c.devices import Device
 from edgec.targets.c.isa import Isa
@@ -39,21 +39,19 @@ def dynamic_int8(
     are fitted to."""
     (graph,) = module.entries.values()
     macs, isa = total_macs(graph), device.isa
+
+    def on_rows(copied: Graph, chosen: Collection[Op], rounded: Mapping[str, Rounded]) -> None:
+        quantize_matmuls(copied, byte_here(), _slower(chosen, isa, force), chosen, rounded)
+
     fit = Fitted({}, {"rounding": "nearest"})
     if data is not None:
-        fit = fitted(graph, data.samples, lambda copied, rounded: quantize_matmuls(
-            copied, byte_here(), _slower(copied.ops, isa, force), rounded=rounded
-        ))  # fmt: skip
+        fit = fitted(graph, data.samples, lambda copied, rounded: on_rows(copied, operators_on_rows(copied), rounded))
     slower = _slower(graph.ops, isa, force)
     every = operators_on_rows(graph)
     forms: Forms = dict.fromkeys(every, "i8")
     searched: dict[str, Any] = {}
     if wanted is not None:
-
-        def encode(copied: Graph, forms: Forms) -> None:
-            quantize_matmuls(copied, byte_here(), _slower(forms, isa, force), list(forms), fit.rounded)
-
-        forms, searched = forms_within(graph, forms, encode, wanted)
+        forms, searched = forms_within(graph, forms, lambda copied, of: on_rows(copied, list(of), fit.rounded), wanted)
     beyond = [op for op in every if op not in forms]
     quantize_matmuls(graph, isa.byte, slower, list(forms), fit.rounded)
     verify_module(module, after="quantize_matmuls")

@@ -7,19 +7,19 @@ samples are less noisy by it, in the integers that ship.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from edgec.channel_scales import channel_scales, values_to_smooth
+from edgec.encode_weights import ROWS, batches
 from edgec.graph_values import graph_values
 from edgec.int8_trials import Feeds, Judge, level
 from edgec.ir.copying import become, copy_module
-from edgec.ir.graph import Graph, Op, Value
-from edgec.operand_rows import Moments
+from edgec.ir.graph import Graph, Op
+from edgec.operand_rows import Moments, result_rows
 from edgec.passes.quantize_matmuls import Rounded, by_constants, operators_on_rows, scales_of, weights_by_rows
 from edgec.smooth_channels import is_absorbed, smooth_channels
 from edgec.weight_rounding import corrected_bias, damping_for, gptq
@@ -27,8 +27,6 @@ from edgec.weight_rounding import corrected_bias, damping_for, gptq
 Array = np.ndarray[Any, Any]
 
 AS_THEY_ARE, SCALED = "as they are", "with scales of channels"
-MOMENT_BYTES = 512 << 20  # of products of columns that are held at once
-ROWS = 512  # of a sample that moments are taken of
 
 
 @dataclass(frozen=True)
@@ -83,32 +81,19 @@ def _smooth(graph: Graph, samples: Sequence[Feeds]) -> list[dict[str, Any]]:
 
 def rounded_by(graph: Graph, ops: Sequence[Op], samples: Sequence[Feeds]) -> dict[str, Rounded]:
     """Of each of `ops` that multiplies rows by constants, by the name of the constant."""
-    uses = Counter(v.const for op in graph.ops for v in op.inputs if v is not None)
-    taken = [op for op in ops if by_constants(op) and uses[op.arg(1).const] == 1]
+    uses = graph.constant_uses()
+    taken = [op for op in ops if by_constants(op) and uses[str(op.arg(1).const)] == 1]
     made: dict[str, Rounded] = {}
-    for part in _parts(list(dict.fromkeys(op.arg(0) for op in taken))):
+    for part in batches(dict.fromkeys(op.arg(0) for op in taken), lambda v: 16 * v.type.dims[-1] ** 2):
         met = {value: Moments(1, value.type.dims[-1]) for value in part}
         with graph_values(graph, part) as taps:
             for _, found in taps.stream(samples):
                 for value, array in found.items():
-                    rows = array.reshape(-1, array.shape[-1])
-                    count = min(len(rows), ROWS)
-                    met[value].add(rows[None, np.arange(count) * len(rows) // count])
+                    met[value].add(result_rows(array, ROWS)[None])
         for op in taken:
             if op.arg(0) in met:
                 made[str(op.arg(1).const)] = _rounded(weights_by_rows(graph, op), met[op.arg(0)])
     return made
-
-
-def _parts(values: Sequence[Value]) -> Iterator[list[Value]]:
-    part: list[Value] = []
-    for value in values:
-        if part and sum(16 * v.type.dims[-1] ** 2 for v in (*part, value)) > MOMENT_BYTES:
-            yield part
-            part = []
-        part.append(value)
-    if part:
-        yield part
 
 
 def _rounded(w: Array, met: Moments) -> Rounded:

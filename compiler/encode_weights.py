@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from edgec.targets.c.lower.conv import SEGMENTS, conv_has_rows, is_depthwise
 from edgec.weight_rounding import TOP, choose_scale, compensated, damping_for, gptq_to
 
 Array = np.ndarray[Any, Any]
+T = TypeVar("T")
 ONE = np.ones((), np.float32)
 LEAST_PRODUCTS = 16  # a tap: fewer share no scale of four bits
 MOMENT_BYTES = 512 << 20  # of products of columns that are held at once
@@ -179,17 +180,22 @@ def _group_scales(op: Op, w: Array, legal: Legal | None) -> tuple[Array, Array]:
 
 def met_by(graph: Graph, ops: Sequence[Op], samples: Sequence[Mapping[str, Array]]) -> Iterator[tuple[Op, Met]]:
     """For each op, what its weights meet on all samples of a graph of floats, a few ops at a time."""
-    batch: list[Op] = []
-    size = 0
-    for op in ops:
-        cost = moment_bytes(op)
-        if batch and size + cost > MOMENT_BYTES:
-            yield from _batch_of(graph, batch, samples)
-            batch, size = [], 0
-        batch.append(op)
-        size += cost
-    if batch:
+    for batch in batches(ops, moment_bytes):
         yield from _batch_of(graph, batch, samples)
+
+
+def batches(items: Iterable[T], moments: Callable[[T], int]) -> Iterator[list[T]]:
+    """In order, each with as many bytes of moments as are held at once, or one item."""
+    batch: list[T] = []
+    size = 0
+    for item in items:
+        if batch and size + moments(item) > MOMENT_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(item)
+        size += moments(item)
+    if batch:
+        yield batch
 
 
 def moment_bytes(op: Op) -> int:

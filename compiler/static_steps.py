@@ -86,12 +86,19 @@ def measured(graph: Graph, chosen: Collection[Op], device: Device, data: Calibra
     """Channels are made alike first, so that ranges are those of what is encoded."""
     with graph_values(graph, {*values_to_equalize(graph), *values_that_bound(graph)}) as taps:
         equalize_ranges(graph, channel_maxima(lambda: (found for _, found in taps.stream(data.samples))))
-    with graph_values(graph, values_to_observe(graph, chosen)) as taps:
-        seen = observe(lambda: (found for _, found in taps.stream(data.samples)), histograms=observer != "minmax")
-        multiplied = [op for op in graph.ops if op in chosen and heavy(op)]
-        means = row_means(multiplied, (found for _, found in taps.stream(data.samples)))
-    ranges = {name: {v: range_of(h, name) for v, h in seen.items()} for name in tried_by(observer)}
+    multiplied = [op for op in graph.ops if op in chosen and heavy(op)]
+    ranges, means = _ranges(graph, values_to_observe(graph, chosen), multiplied, data, tried_by(observer))
     return Seen(graph, device, data, ranges, means, Judge(graph, data.samples[1::2]))
+
+
+def _ranges(
+    graph: Graph, values: Iterable[Value], products: Collection[Op], data: Calibration, observers: Collection[str]
+) -> tuple[dict[str, dict[Value, Range]], dict[Op, Array]]:
+    """Of values by each observer, and the mean rows of products that read them."""
+    with graph_values(graph, values) as taps:
+        seen = observe(lambda: (found for _, found in taps.stream(data.samples)), set(observers) != {"minmax"})
+        means = row_means(products, (found for _, found in taps.stream(data.samples)))
+    return {name: {v: range_of(h, name) for v, h in seen.items()} for name in observers}, means
 
 
 def spare_rows(seen: Seen, choice: Choice) -> Choice:
@@ -160,14 +167,8 @@ def _with_scales(seen: Seen, found: Mapping[Value, Smoothing]) -> tuple[Seen, di
     ops = {op: twin_of(op, twins) for op in seen.graph.ops}
     now = smooth_channels(graph, {twins[v]: (s.scales, [ops[op] for op in s.readers]) for v, s in found.items()})
     readers = [ops[op] for smoothing in found.values() for op in smoothing.readers]
-    counted = set(seen.ranges) != {"minmax"}
-    with graph_values(graph, now.values()) as taps:
-        histograms = observe(lambda: (found for _, found in taps.stream(seen.data.samples)), counted)
-        means = row_means(readers, (found for _, found in taps.stream(seen.data.samples)))
-    ranges = {
-        name: {twins[v]: r for v, r in known.items()} | {v: range_of(h, name) for v, h in histograms.items()}
-        for name, known in seen.ranges.items()
-    }
+    new, means = _ranges(graph, now.values(), readers, seen.data, seen.ranges)
+    ranges = {name: {twins[v]: r for v, r in known.items()} | new[name] for name, known in seen.ranges.items()}
     return replace(seen, graph=graph, ranges=ranges, means={ops[op]: m for op, m in seen.means.items()} | means), ops
 
 
@@ -181,14 +182,14 @@ def on_bytes(module: Module, seen: Seen, choice: Choice) -> dict[str, Any]:
     with graph_values(graph, results) as taps:
         wide = taps(sample)
     become(module, best.module)
-    (graph,) = module.entries.values()
+    (made,) = module.entries.values()
     verify_module(module, after="the choice of encodings")
-    layers = noise_of_layers(graph, [best.twins[v] for v in results], [wide[v] for v in results], sample)
-    refused = requantise(graph, seen.device.isa.byte)
+    layers = noise_of_layers(made, [best.twins[v] for v in results], [wide[v] for v in results], sample)
+    refused = requantise(made, seen.device.isa.byte)
     verify_module(module, after="lower_requant")
     run_pipeline(module, FUSED)
     # what was chosen and has no integer form after all is not counted
-    narrow = sum(macs_of(op) for op in graph.ops if op.kind in PRODUCTS_ON_BYTES)
+    narrow = sum(macs_of(op) for op in made.ops if op.kind in PRODUCTS_ON_BYTES)
     return {
         "calibration": {**seen.data.facts(), "observer": best.observer, "weights": SETTLED[best.way]},
         "trials": {"samples": len(seen.judge.samples), "tried": [trial.facts() for trial in trials.done]},

@@ -7,7 +7,6 @@ the weights that disturb most have eight bits for four, or are floats.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -59,8 +58,8 @@ def weight_only(
 def _met_once(graph: Graph, ops: Sequence[Op], data: Calibration) -> dict[str, Met]:
     """What weights meet, by the name of the constant, for all trials of a search; none where that is too much to hold,
     and none of constants that several operators share."""
-    uses = Counter(v.const for op in graph.ops for v in op.inputs if v is not None)
-    taken = [op for op in ops if uses[op.arg(1).const] == 1]
+    uses = graph.constant_uses()
+    taken = [op for op in ops if uses[str(op.arg(1).const)] == 1]
     if sum(map(moment_bytes, taken)) > MOMENT_BYTES:
         return {}
     return {str(op.arg(1).const): met for op, met in met_by(graph, taken, data.samples)}

@@ -28,12 +28,9 @@ def product(width: int = 48) -> tuple[Graph, Value]:
     return net.graph, x
 
 
-def samples(x: Value, spread: Array, levels: int = 0) -> list[dict[Value, Array]]:
+def samples(x: Value, spread: Array) -> list[dict[Value, Array]]:
     rng = np.random.default_rng(1)
-    found = [rng.uniform(-1, 1, (16, 32)) for _ in range(8)]
-    if levels:
-        found = [np.rint((array + 1) * levels / 2) / levels * 2 - 1 + 1 / levels for array in found]
-    return [{x: (array * spread).astype(np.float32)} for array in found]
+    return [{x: (rng.uniform(-1, 1, (16, 32)) * spread).astype(np.float32)} for _ in range(8)]
 
 
 def test_wide_channels_are_divided() -> None:
@@ -69,8 +66,12 @@ def test_channels_alike_and_bytes_stay() -> None:
     graph, x = product()
     assert channel_scales(graph, {x: graph.ops}, samples(x, np.ones(32))) == {}
     assert channel_scales(graph, {x: graph.ops}, samples(x, np.zeros(32))) == {}
-    # 256 levels are stored as they are; in some channels few of them occur, and scales would only lose
-    assert channel_scales(graph, {x: graph.ops}, samples(x, np.ones(32), 255)) == {}
+    # 256 levels are stored as they are, though few of them occur in most channels; beside them, scales gain a lot
+    levels = [{x: np.rint(255 * np.abs(array)) / 255} for s in samples(x, SPREAD) for array in s.values()]
+    levels[0][x][0, -1] = 1.0
+    assert channel_scales(graph, {x: graph.ops}, levels) == {}
+    between = [{x: array + np.float32(0.4 / 255)} for s in levels for array in s.values()]
+    assert len(channel_scales(graph, {x: graph.ops}, between)) == 1
 
 
 def test_dead_channels_stay_and_none_is_enlarged_without_end() -> None:

@@ -95,8 +95,8 @@ def test_a_build_is_less_noisy_with_samples(target: str, spiky: Path, tmp_path: 
     assert "weights rounded by what they are multiplied with; the best of 3 ways on 32 other samples" in text
     assert "scales of channels moved into weights: of 1 values" in text
     edgec.compile(spiky, target, tmp_path / "b", **options)
-    for made_there in (tmp_path / "a").rglob("*.[ac]"):
-        assert made_there.read_bytes() == (tmp_path / "b" / made_there.relative_to(tmp_path / "a")).read_bytes()
+    for path in sorted((tmp_path / "a").iterdir()):
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), f"{path.name} differs"
 
 
 def test_without_samples_nothing_is_tried(spiky: Path, tmp_path: Path) -> None:

@@ -185,6 +185,10 @@ class Graph:
                     table.setdefault(value, []).append(op)
         return table
 
+    def constant_uses(self) -> Counter[str]:
+        """How often operands are each constant, by its name."""
+        return Counter(v.const for op in self.ops for v in op.inputs if v is not None and v.const is not None)
+
     def output_values(self) -> set[Value]:
         """Values that leave the graph, states included."""
         return {v for _, v in self.outputs} | {s.output for s in self.states}
