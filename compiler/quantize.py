@@ -3,8 +3,9 @@
 Convolutions and matmuls by constant weights are what is asked for. An operator that moves, adds or scales elements
 works on bytes where all it reads are constants or results of such operators, and something behind it takes bytes; so
 do softmax, norms and attention. What only leads to a float operator or leaves the model stays float, since nothing is
-gained by rounding it. A value that comes from elsewhere, such as an input of the model, is encoded where it is first
-needed.
+gained by rounding it, but for sums of many elements, such as a global mean: they are floats without rounding of their
+own, and average out that of what they read. A value that comes from elsewhere, such as an input of the model, is
+encoded where it is first needed.
 
 Activations are asymmetric bytes, one scale a tensor; values that are moved or compared without arithmetic share theirs.
 Those of a softmax have scale 1/256. Weights are symmetric in [-127, 127], one scale a result channel.
@@ -48,6 +49,8 @@ MOVES = (
 ROWS = {"softmax": (), "layer_norm": (1, 2), "rms_norm": (1,), "attention": (3,)}
 PAIRS = ("add", "mul", "sub")  # two operands that vary
 HEAVY = ("conv", "matmul")
+SUMS = ("reduce_mean", "reduce_sum")
+MANY = 16  # elements in a sum, next to whose spread that of one's rounding is small
 LEAST_FACTOR = 2.0**-22  # of a sum's step to the result's: zero points in sums must fit 32 bits
 LARGEST_BIAS = 2.0**24  # steps of a sum
 MOST_STEPS = 2**15 - 1  # of a sum, that a step of what is added to it may be
@@ -98,9 +101,20 @@ def operators_on_bytes(graph: Graph, kept: Collection[Op] = (), whole: bool = Fa
     for op in reversed(graph.ops):
         if op not in found or heavy(op) or op.result in leaving:
             continue
+        if _averages(op) and all(user in found for user in users[op.arg(0)]):
+            continue
         if not any(user in found for user in users.get(op.result, ())):
             found.remove(op)
     return found
+
+
+def _averages(op: Op) -> bool:
+    return op.kind in SUMS and op.arg(0).type.size >= MANY * op.result.type.size
+
+
+def makes_floats(op: Op) -> bool:
+    """On bytes, with a result that is rounded only where it is stored in bytes."""
+    return op.kind in SUMS or heavy(op)
 
 
 def _light(op: Op, found: Collection[Op]) -> bool:
@@ -167,7 +181,7 @@ def _is_encoded(
         return False
     taken = any(user in chosen for user in users.get(op.result, ()))
     if op.result in leaving:
-        return taken or not heavy(op)
+        return taken or not makes_floats(op)
     return taken and not is_between(op, users)
 
 

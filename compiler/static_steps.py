@@ -25,7 +25,7 @@ from edgec.ir.macs import PRODUCTS_ON_BYTES, macs_of, macs_share, total_macs
 from edgec.ir.verify import verify_module
 from edgec.last_rounding import LEAST_NOISE as LAST_NOISE
 from edgec.last_rounding import kept_facts as last_facts
-from edgec.last_rounding import last_products
+from edgec.last_rounding import last_products, last_sums
 from edgec.layer_noise import noise_of_layers
 from edgec.observers import channel_maxima, observe, range_of, tried_by
 from edgec.operand_rows import row_means
@@ -108,9 +108,11 @@ def spare_rows(seen: Seen, choice: Choice) -> Choice:
 
 
 def spare_last(seen: Seen, choice: Choice) -> Choice:
-    """The last products in floats, where their bytes make much of the noise."""
-    last = last_products(seen.graph, choice.trials.chosen, choice.fixed, seen.device.isa)
-    return _spared(seen, choice, last, LAST_NOISE, last_facts)
+    """The last products in floats, then what sums behind products read, where their bytes make much of the noise."""
+    for last_of in (last_products, last_sums):
+        last = last_of(seen.graph, choice.trials.chosen, choice.fixed, seen.device.isa)
+        choice = _spared(seen, choice, last, LAST_NOISE, last_facts)
+    return choice
 
 
 def _spared(

@@ -1,11 +1,14 @@
-"""Cheaper ops for the same value: squares and roots for powers, a factor for a constant divisor, rsqrt for 1 / sqrt.
+"""Cheaper ops for the same value: squares and roots for powers, a factor for a constant divisor, rsqrt for 1 / sqrt, a
+mean for a pool with one window.
 
 pow x, 2.0  ->  mul x, x        div x, 4.0  ->  mul x, 0.25        div 1.0, (sqrt x)  ->  rsqrt x
+avg_pool x {kernel=(7, 7)}  ->  reduce_mean x {axes=(2, 3)}        for x: f32[1,8,7,7]
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from edgec.ir.build import Builder
 from edgec.ir.graph import Graph, Op, Value
@@ -25,6 +28,8 @@ def _form(graph: Graph, op: Op) -> Value | None:
     b = Builder(graph, before=op)
     if op.kind == "reciprocal" and (root := made_by(op.arg(0), "sqrt")) is not None:
         return b.op("rsqrt", root.arg(0))
+    if op.kind == "avg_pool" and (axes := _window_of_all(op)) is not None:
+        return b.op("reduce_mean", op.arg(0), axes=axes, keepdims=True)
     if op.kind not in ("pow", "div"):
         return None
     x, number = op.arg(0), scalar(graph, op.arg(1))
@@ -47,6 +52,16 @@ def _form(graph: Graph, op: Op) -> Value | None:
     if number == 0.5 and _square_or_sum(x):
         return b.op("sqrt", x)
     return x if number == 1.0 and not math.isnan(number) else None
+
+
+def _window_of_all(op: Op) -> tuple[int, ...] | None:
+    """The axes of a pool whose only window is the whole image, without padding."""
+    attrs: Any = op.attrs
+    dims, rank = op.arg(0).type.dims, len(attrs["kernel"])
+    first = 2 if attrs["layout"] == "nchw" else 1
+    axes = tuple(range(first, first + rank))
+    whole = tuple(dims[i] for i in axes) == attrs["kernel"] and not any(attrs["pads"])
+    return axes if whole else None
 
 
 def _square_or_sum(x: Value) -> bool:

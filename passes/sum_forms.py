@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from edgec.ir.graph import Value
 from edgec.passes.form import Form, clamped
 from edgec.passes.requant import NotInIntegers, check_sum, multiplier, zero_in_sum
@@ -58,13 +60,20 @@ def mul_form(f: Form) -> Value:
 
 
 def mean_form(f: Form) -> Value:
-    (x, grid), result = f.byte(0), f.target()
+    """Sums scaled to bytes, or to floats where the result is plain."""
+    (x, grid), b = f.byte(0), f.build
     count = math.prod(x.type.dims[i] for i in f.attrs["axes"])
-    m, s = multiplier(grid.scale / (result.scale * (count if f.op.kind == "reduce_mean" else 1)))
-    bias = zero_in_sum(result, m, s) - grid.zero * count
+    step = grid.scale / (count if f.op.kind == "reduce_mean" else 1)  # of the sums
+    bias = -grid.zero * count
+    attrs: dict[str, Any] = {"axes": tuple(sorted(f.attrs["axes"])), "keepdims": bool(f.attrs["keepdims"])}
+    if f.result is None:
+        check_sum(255 * count + abs(bias))
+        sums = b.op("qsum", x, bias=bias, **attrs)
+        return b.op("dequantize", sums, b.const(np.array(step, np.float32)), b.const(np.array(0, np.int32)))
+    m, s = multiplier(step / f.result.scale)
+    bias += zero_in_sum(f.result, m, s)
     check_sum(255 * count + abs(bias))
-    return f.build.op("qsum", x, axes=tuple(sorted(f.attrs["axes"])), keepdims=bool(f.attrs["keepdims"]), bias=bias,
-                      multiplier=m, shift=s, **clamped(result, ""))  # fmt: skip
+    return b.op("qsum", x, bias=bias, multiplier=m, shift=s, **attrs, **clamped(f.result, ""))
 
 
 def windows_count_alike(attrs: Any) -> bool:

@@ -12,7 +12,7 @@ from quantised import made, written
 
 from edgec.driver import build
 from edgec.ir.graph import Graph, Op
-from edgec.last_rounding import last_products
+from edgec.last_rounding import last_products, last_sums
 from edgec.options import BuildOptions
 from edgec.quantize import operators_on_bytes
 from edgec.targets.arm import target as arm
@@ -40,6 +40,15 @@ def test_only_small_last_products_are_spared() -> None:
     assert last_products(few, kept, classifiers, ISA) == [], "the convolutions cost more in floats"
 
 
+def test_what_sums_read_is_spared_next() -> None:
+    few, classifiers = network(3)
+    chosen = operators_on_bytes(few)
+    assert last_sums(few, chosen, (), ISA) == [], "products on bytes are behind the mean"
+    kept = operators_on_bytes(few, classifiers)
+    (mean,) = last_sums(few, kept, classifiers, ISA)
+    assert (mean.kind, mean in kept) == ("reduce_mean", True)
+
+
 def test_a_mean_of_one_large_channel_is_spared(tmp_path: Path) -> None:
     """Its range is that of a channel that the classifier hardly looks at."""
     rng = np.random.default_rng(0)
@@ -59,7 +68,9 @@ def test_a_mean_of_one_large_channel_is_spared(tmp_path: Path) -> None:
     for force in (False, True):
         options = BuildOptions(precision="int8", force=force, verify_inputs=1, observer="minmax")
         found[force] = build(written(model, tmp_path), "host", tmp_path / str(force), options).receipt["quantization"]
-    assert [(k["op"].split()[0], k["code"]) for k in found[False]["kept_in_floats"]] == [("matmul", "LAST_ROUNDING")]
+    assert [(k["op"].split()[0], k["code"]) for k in found[False]["kept_in_floats"]] == [
+        ("matmul", "LAST_ROUNDING"), ("reduce_mean", "LAST_ROUNDING"),
+    ]  # fmt: skip
     assert found[False]["operators_in_floats"].keys() >= {"matmul", "reduce_mean"}
     assert found[True]["kept_in_floats"] == []
     spared, forced = (found[force]["trials"]["tried"][0]["signal_to_noise_db"] for force in (False, True))

@@ -224,6 +224,38 @@ def test_nothing_is_rounded_between_functions_of_one_element() -> None:
     assert [op.kind for op in graph.ops] == ["quantize", "qconv", "table", "qadd", "qconv", "dequantize"]
 
 
+def mean_of(net: Network, **axes: Any) -> Graph:
+    """conv -> mean -> y."""
+    wide = net.build.op("conv", net.floats(1, 6, 6, 4), net.const(8, 4, 1, 1), **PLAIN)
+    net.named("y", net.build.op("reduce_mean", wide, **axes, keepdims=False))
+    return net.graph
+
+
+def test_a_mean_of_many_bytes_is_floats() -> None:
+    assert kinds(operators_on_bytes(mean_of(Network(5), axes=(2,)))) == ["conv"], "of six, their rounding is left"
+    net = Network(5)
+    graph = mean_of(net, axes=(1, 2))
+    chosen = operators_on_bytes(graph)
+    assert kinds(chosen) == ["conv", "reduce_mean"]
+    encode_values(graph, chosen, ranges(graph, values_to_observe(graph, chosen), net.feeds), "i8", nearest, {})
+    assert {op.kind for op in graph.ops if op.result.type.encodings} == {"encode", "conv"}
+    wide = interp.run(graph, net.feeds)["y"]
+    run_pipeline(graph.module, ("lower_requant", *FUSED))
+    assert [op.kind for op in graph.ops] == ["quantize", "qconv", "qsum", "dequantize"]
+    sums = graph.ops[-1].arg(0).type
+    assert (sums.dtype, sums.dims) == ("i32", (1, 8))
+    step = float(graph.array(graph.ops[-1].arg(1)))
+    assert np.abs(interp.run(graph, net.feeds)["y"] - wide).max() < 0.2 * 36 * step, "that of bytes is 0.5"
+
+
+def test_what_floats_read_too_is_not_rounded_for_a_mean() -> None:
+    net = Network(5)
+    wide = net.build.op("conv", net.floats(1, 6, 6, 4), net.const(8, 4, 1, 1), **PLAIN)
+    net.named("y", net.build.op("reduce_mean", wide, axes=(1, 2), keepdims=True))
+    net.named("z", net.build.op("sigmoid", wide))
+    assert kinds(operators_on_bytes(net.graph)) == ["conv"]
+
+
 def test_bytes_that_leave_the_model() -> None:
     net = Network(4)
     tokens = net.build.op("transpose", net.floats(4, 6), perm=(1, 0))

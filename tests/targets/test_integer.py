@@ -103,6 +103,7 @@ def _sums(net: Network, isa: Isa) -> None:
             net.op("qsum", x, axes=axes, keepdims=bool(i % 2), bias=17 * i * count, shift=17 + 2 * i,
                    multiplier=max(1, round(2 ** (17 + 2 * i) * (0.49 if i == 0 else 0.1) / count) & 0xFFFF),
                    **_bounds(isa, i))  # fmt: skip
+            net.op("qsum", x, axes=axes, keepdims=bool(i % 2), bias=17 * i * count - 9)
 
 
 # (image NHWC, kernel, strides, pads, dilations)

@@ -203,21 +203,27 @@ def _evaluate_mul(v: Sequence[Any], a: Any) -> list[Array]:
 
 def _infer_sum(types: Sequence[Type | None], a: Any) -> list[Type]:
     x = _byte(types, 0, "qsum")
-    _check_bounds("qsum", a)
-    _check_shift("qsum", a["multiplier"], a["shift"])
     axes = a["axes"]
     if list(axes) != sorted({i for i in axes if 0 <= i < x.rank}):
         raise IRError(f"qsum: the axes {axes} are not ascending axes of {x}")
     count = math.prod(x.dims[i] for i in axes)
     if count * 255 + abs(a["bias"]) > ACC.max:
         raise IRError(f"qsum: a sum of {count} elements does not fit 32 bits")
-    kept = [1 if i in axes else n for i, n in enumerate(x.dims)]
-    return [Type(a["to"], tuple(kept if a["keepdims"] else [n for i, n in enumerate(x.dims) if i not in axes]))]
+    dims = [1 if i in axes else n for i, n in enumerate(x.dims) if a["keepdims"] or i not in axes]
+    if not _is_scaled(a):
+        return [Type("i32", tuple(dims))]
+    _check_bounds("qsum", a)
+    _check_shift("qsum", a["multiplier"], a["shift"])
+    return [Type(a["to"], tuple(dims))]
+
+
+def _is_scaled(a: Any) -> bool:
+    return bool(a["multiplier"] or a["shift"])
 
 
 def _evaluate_sum(v: Sequence[Any], a: Any) -> list[Array]:
-    acc = v[0].astype(np.int64).sum(axis=tuple(a["axes"]), keepdims=a["keepdims"]) + a["bias"]
-    return [requantised(np.asarray(acc), a["multiplier"], a["shift"], a)]
+    acc = np.asarray(v[0].astype(np.int64).sum(axis=tuple(a["axes"]), keepdims=a["keepdims"]) + a["bias"])
+    return [requantised(acc, a["multiplier"], a["shift"], a) if _is_scaled(a) else acc.astype(np.int32)]
 
 
 def _infer_pool(types: Sequence[Type | None], a: Any) -> list[Type]:
@@ -297,6 +303,7 @@ def _evaluate_dequantize(v: Sequence[Any], a: Any) -> list[Array]:
 _WINDOW: dict[str, Any] = {"strides": REQUIRED, "pads": REQUIRED, "dilations": REQUIRED}
 _BOUNDS: dict[str, Any] = {"lo": -128, "hi": 127, "to": "i8"}
 _SCALED: dict[str, Any] = {"bias": 0, "multiplier": REQUIRED, "shift": REQUIRED, **_BOUNDS}
+_SUMMED: dict[str, Any] = {**_SCALED, "multiplier": 0, "shift": 0}  # without them, the result is the i32 sum
 
 ROWS: list[OpRow] = [
     # the same tensor: its result is stored in another way than its operand
@@ -321,7 +328,7 @@ ROWS: list[OpRow] = [
         "qmul", "integer", (2, 2), _infer_mul, _evaluate_mul, {"x_zero": 0, "y_zero": 0, **_SCALED},
         row_rules.elementwise,
     ),
-    OpRow("qsum", "integer", (1, 1), _infer_sum, _evaluate_sum, {"axes": REQUIRED, "keepdims": True, **_SCALED}),
+    OpRow("qsum", "integer", (1, 1), _infer_sum, _evaluate_sum, {"axes": REQUIRED, "keepdims": True, **_SUMMED}),
     OpRow(
         "qsum_pool", "integer", (1, 1), _infer_pool, _evaluate_pool,
         {"kernel": REQUIRED, **_WINDOW, "layout": "nchw", "x_zero": 0, **_SCALED}, row_rules.window,

@@ -174,6 +174,16 @@ EDGEC_INLINE edgec_vq edgec_sums_finish(edgec_byte_sums *s, const edgec_qscale *
   return edgec_requant_lanes(s->sum, scale);
 }
 
+/* The first n sums, in their natural order. */
+EDGEC_INLINE void edgec_store_sums(int32_t *y, edgec_byte_sums *s, ptrdiff_t n) {
+  int32_t all[EDGEC_Q8_BLOCK];
+  edgec_sums_flush(s);
+  EDGEC_UNROLL for (int lane = 0; lane < EDGEC_LANES / 4; lane++)
+    EDGEC_UNROLL for (int j = 0; j < 4; j++)
+      __builtin_memcpy(all + 16 * lane + 4 * j, (const char *)(s->sum + j) + 16 * lane, 16);
+  __builtin_memcpy(y, all, sizeof(int32_t) * (size_t)(n < EDGEC_Q8_BLOCK ? n : EDGEC_Q8_BLOCK));
+}
+
 /* x / scale as the nearest integer, the even one of two, within [lo, hi]; a NaN is 0. Bounds are below 2^22. */
 EDGEC_INLINE edgec_vi edgec_vsteps(edgec_vf x, edgec_vf scale, edgec_vf lo, edgec_vf hi) {
   const edgec_vf t = x / scale;

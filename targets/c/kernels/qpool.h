@@ -87,17 +87,29 @@ EDGEC_FN void edgec_qsum_pool_any(const edgec_q8 *x, edgec_q8 *y, const edgec_wi
   }
 }
 
-/* Sums over the middle axis of x [outer][size][inner]; a task is an outer index and a block of the inner ones. */
+/* For each outer index of x [outer][size][inner] and block of the inner ones, a task: DONE with the sums s, without what
+   is left in 16 bits, of n bytes, whose results are from number `at` on. */
+#define EDGEC_QSUM_BLOCKS(BIAS, DONE)                                                              \
+  const ptrdiff_t blocks = (inner + EDGEC_Q8_BLOCK - 1) / EDGEC_Q8_BLOCK;                          \
+  for (ptrdiff_t task = begin; task < end; task++) {                                               \
+    const ptrdiff_t outer = task / blocks, first = task % blocks * EDGEC_Q8_BLOCK;                 \
+    const ptrdiff_t n = inner - first, at = outer * inner + first;                                 \
+    const edgec_q8 *from = x + outer * size * inner + first;                                       \
+    edgec_byte_sums s = edgec_sums_start(BIAS);                                                    \
+    for (ptrdiff_t i = 0; i < size; i++, from += inner) edgec_sums_add(&s, edgec_load_few(from, n)); \
+    DONE;                                                                                          \
+  }
+
+/* Sums over the middle axis. */
 EDGEC_FN void edgec_qsum(const edgec_q8 *x, edgec_q8 *y, ptrdiff_t size, ptrdiff_t inner, const edgec_qscale *scale,
                          ptrdiff_t begin, ptrdiff_t end) {
-  const ptrdiff_t blocks = (inner + EDGEC_Q8_BLOCK - 1) / EDGEC_Q8_BLOCK;
-  for (ptrdiff_t task = begin; task < end; task++) {
-    const ptrdiff_t outer = task / blocks, at = task % blocks * EDGEC_Q8_BLOCK, n = inner - at;
-    const edgec_q8 *from = x + outer * size * inner + at;
-    edgec_byte_sums s = edgec_sums_start(scale->bias);
-    for (ptrdiff_t i = 0; i < size; i++, from += inner) edgec_sums_add(&s, edgec_load_few(from, n));
-    edgec_store_few(y + outer * inner + at, edgec_sums_finish(&s, scale), n);
-  }
+  EDGEC_QSUM_BLOCKS(scale->bias, edgec_store_few(y + at, edgec_sums_finish(&s, scale), n))
+}
+
+/* The sums themselves. */
+EDGEC_FN void edgec_qsum_wide(const edgec_q8 *x, int32_t *y, ptrdiff_t size, ptrdiff_t inner, int32_t bias,
+                              ptrdiff_t begin, ptrdiff_t end) {
+  EDGEC_QSUM_BLOCKS(bias, edgec_store_sums(y + at, &s, n))
 }
 
 /* Place number `index` of axes with these lengths and strides. */
@@ -111,15 +123,22 @@ EDGEC_INLINE ptrdiff_t edgec_place(ptrdiff_t index, const int64_t *dims, const i
 }
 
 /* Sums over any axes: `count` places along those that go. A task is an element of the result. */
+#define EDGEC_QSUM_PLACES(DONE)                                                                        \
+  for (ptrdiff_t task = begin; task < end; task++) {                                                   \
+    const edgec_q8 *from = x + edgec_place(task, kept, kept_strides, kept_rank);                       \
+    int32_t sum = 0;                                                                                   \
+    for (ptrdiff_t i = 0; i < count; i++) sum += from[edgec_place(i, gone, gone_strides, gone_rank)]; \
+    y[task] = DONE;                                                                                    \
+  }
 EDGEC_FN void edgec_qsum_any(const edgec_q8 *x, edgec_q8 *y, const int64_t *kept, const int64_t *kept_strides,
                              ptrdiff_t kept_rank, const int64_t *gone, const int64_t *gone_strides, ptrdiff_t gone_rank,
                              ptrdiff_t count, const edgec_qscale *scale, ptrdiff_t begin, ptrdiff_t end) {
-  for (ptrdiff_t task = begin; task < end; task++) {
-    const edgec_q8 *from = x + edgec_place(task, kept, kept_strides, kept_rank);
-    int32_t sum = 0;
-    for (ptrdiff_t i = 0; i < count; i++) sum += from[edgec_place(i, gone, gone_strides, gone_rank)];
-    y[task] = edgec_requant_one(sum, scale);
-  }
+  EDGEC_QSUM_PLACES(edgec_requant_one(sum, scale))
+}
+EDGEC_FN void edgec_qsum_any_wide(const edgec_q8 *x, int32_t *y, const int64_t *kept, const int64_t *kept_strides,
+                                  ptrdiff_t kept_rank, const int64_t *gone, const int64_t *gone_strides,
+                                  ptrdiff_t gone_rank, ptrdiff_t count, int32_t bias, ptrdiff_t begin, ptrdiff_t end) {
+  EDGEC_QSUM_PLACES(sum + bias)
 }
 
 #endif

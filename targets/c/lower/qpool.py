@@ -56,9 +56,11 @@ def lower_qsum_pool(op: Op, ctx: Lowering) -> None:
 def lower_qsum(op: Op, ctx: Lowering) -> None:
     attrs: Any = op.attrs
     x, axes = op.arg(0), attrs["axes"]
-    check_bytes(op, ctx.isa)
+    sums = op.result.type.dtype == "i32"
+    check_bytes(op, ctx.isa, (x,) if sums else None)
     if not op.result.type.size:
         return
+    wide, finish = ("_wide", int(attrs["bias"])) if sums else ("", _scale(op, ctx))
     dims = x.type.dims
     runs = axis_runs(axes, dims) or [(0, 0)]
     first, last = runs[0]
@@ -66,8 +68,8 @@ def lower_qsum(op: Op, ctx: Lowering) -> None:
     if len(runs) == 1 and inner >= FEW:
         blocks = -(-inner // (4 * ctx.isa.lanes))
         ctx.call(
-            "qpool.h", "edgec_qsum", ctx.read(x), ctx.write(op.result), math.prod(dims[first:last]), inner,
-            _scale(op, ctx), tasks=math.prod(dims[:first]) * blocks,
+            "qpool.h", f"edgec_qsum{wide}", ctx.read(x), ctx.write(op.result), math.prod(dims[first:last]), inner,
+            finish, tasks=math.prod(dims[:first]) * blocks,
         )  # fmt: skip
         return
     strides = dense(dims)
@@ -78,7 +80,7 @@ def lower_qsum(op: Op, ctx: Lowering) -> None:
         parts += [ctx.sizes(lengths), ctx.sizes(steps), len(lengths)]
     count = math.prod(dims[i] for i in axes)
     ctx.call(
-        "qpool.h", "edgec_qsum_any", ctx.read(x), ctx.write(op.result), *parts, count, _scale(op, ctx),
+        "qpool.h", f"edgec_qsum_any{wide}", ctx.read(x), ctx.write(op.result), *parts, count, finish,
         tasks=op.result.type.size,
     )  # fmt: skip
 
