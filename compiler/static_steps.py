@@ -18,7 +18,7 @@ from edgec.graph_values import graph_values
 from edgec.input_rounding import LEAST_NOISE as INPUT_NOISE
 from edgec.input_rounding import kept_facts as input_facts
 from edgec.input_rounding import noise_of_inputs, readers_of_inputs
-from edgec.int8_trials import SETTLED, Judge, Trials
+from edgec.int8_trials import SETTLED, Judge, Trial, Trials
 from edgec.ir.copying import become, copy_module, twin_of
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.macs import PRODUCTS_ON_BYTES, macs_of, macs_share, total_macs
@@ -60,9 +60,23 @@ class Seen:
 
     def tried(self, chosen: Collection[Op], coded: Mapping[Op, EncodeWeights]) -> Trials:
         """The ranges of each observer."""
-        trials = Trials(self.graph, chosen, self.device.isa.byte, self.data.samples[::2], self.judge, coded)
+        trials = self._trials(chosen, coded)
         self.encode(trials, self.ranges)
         return trials
+
+    def gaining(
+        self, chosen: Collection[Op], coded: Mapping[Op, EncodeWeights], known: Trial, least: float
+    ) -> Trials | None:
+        """The same where at least this share of the known noise goes away with the ranges of that trial's observer."""
+        trials = self._trials(chosen, coded)
+        self.encode(trials, [known.observer])
+        if trials.best.noise >= (1.0 - least) * known.noise:
+            return None
+        self.encode(trials, [name for name in self.ranges if name != known.observer])
+        return trials
+
+    def _trials(self, chosen: Collection[Op], coded: Mapping[Op, EncodeWeights]) -> Trials:
+        return Trials(self.graph, chosen, self.device.isa.byte, self.data.samples[::2], self.judge, coded)
 
     def encode(self, trials: Trials, observers: Iterable[str]) -> None:
         """Adds what the ranges of these make."""
@@ -122,10 +136,10 @@ def _spared(
     if not ops:
         return choice
     fixed, trials = {*ops, *choice.fixed}, choice.trials
-    spared = seen.tried(operators_on_bytes(seen.graph, fixed), trials.coded)
-    share = 1.0 - spared.best.noise / (trials.best.noise or 1.0)
-    if share < least_share:
+    spared = seen.gaining(operators_on_bytes(seen.graph, fixed), trials.coded, trials.best, least_share)
+    if spared is None:
         return choice
+    share = 1.0 - spared.best.noise / trials.best.noise
     return replace(choice, trials=spared, fixed=fixed, kept=[*choice.kept, *(facts(op, share) for op in ops)])
 
 
@@ -155,8 +169,9 @@ def smoothed(seen: Seen, choice: Choice, divided: bool) -> tuple[Seen, Choice]:
     if not found:
         return seen, choice
     made, ops = _with_scales(seen, found)
-    again = made.tried({ops[op] for op in trials.chosen}, {ops[op]: encode for op, encode in trials.coded.items()})
-    if again.best.noise > (1.0 - LEAST_SMOOTHED) * trials.best.noise:
+    chosen, coded = {ops[op] for op in trials.chosen}, {ops[op]: encode for op, encode in trials.coded.items()}
+    again = made.gaining(chosen, coded, trials.best, LEAST_SMOOTHED)
+    if again is None:
         return seen, choice
     facts = [smoothing.facts() for smoothing in found.values()]
     return made, replace(choice, trials=again, fixed={ops[op] for op in choice.fixed}, smoothed=facts)

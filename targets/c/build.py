@@ -26,7 +26,8 @@ from edgec.targets.c.stack_bound import FLAGS as STACK_FLAGS
 from edgec.targets.c.stack_bound import stack_bound
 from edgec.targets.c.weights import TAG_BYTES, Storage, check_inline, emit_weights, tagged
 
-RUNTIME_FILES = ("edgec.h", "edgec_pthread.h", "edgec_pthread.c", "edgec_mem.c")
+POOL_FILES = ("edgec.h", "edgec_pthread.h", "edgec_pthread.c")
+RUNTIME_FILES = (*POOL_FILES, "edgec_mem.c")
 # the entry of the image, which is not shipped as a source
 PROGRAM = "edgec_program.c"
 EMULATED = "aarch64-freestanding-none"
@@ -146,6 +147,7 @@ def make_loadable(plan: Plan, device: Device, identity: Identity, platform: Plat
 
 @lru_cache(maxsize=16)
 def _compiled(source: str, sources: tuple[tuple[str, bytes], ...], triple: str, flags: tuple[str, ...]) -> bytes:
+    """The object of `source`."""
     with tempfile.TemporaryDirectory(prefix="edgec-") as temporary:
         folder = Path(temporary)
         for file, content in sources:
@@ -164,7 +166,8 @@ def _weights_object(folder: Path, name: str, triple: str, sources: Mapping[str, 
 
 def link_library(folder: Path, name: str, triple: str, objects: Sequence[str]) -> bytes:
     """libNAME.so of these objects and the thread pool."""
-    toolchain.compile_c(folder, "edgec_pthread.c", "edgec_pthread.o", triple, ("-O2", "-fPIC"))
+    pool = tuple((file, (folder / file).read_bytes()) for file in POOL_FILES)
+    (folder / "edgec_pthread.o").write_bytes(_compiled("edgec_pthread.c", pool, triple, ("-O2", "-fPIC")))
     # the same bytes come out without -O2, but zig would first make itself a runtime of its sanitizer
     toolchain.link(
         folder, f"lib{name}.so", triple, [*objects, "edgec_pthread.o"],
