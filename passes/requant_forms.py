@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from edgec.ir.graph import Value
 from edgec.ir.ops.functions import PARAMETRIC, UNARY
@@ -10,7 +11,7 @@ from edgec.passes.form import Form, numbers_of
 from edgec.passes.move_forms import gather_form, move_form, resize_form
 from edgec.passes.product_forms import conv_form, matmul_form
 from edgec.passes.requant import NotInIntegers
-from edgec.passes.row_forms import attention_form, norm_form, prelu_form, shares, softmax_form
+from edgec.passes.row_forms import attention_form, norm_form, prelu_form, softmax_form
 from edgec.passes.sum_forms import add_form, avg_pool_form, mean_form, mul_form
 from edgec.passes.table_forms import number_form, rescaled, unary_form, with_number
 
@@ -18,7 +19,8 @@ from edgec.passes.table_forms import number_form, rescaled, unary_form, with_num
 def _softmax(f: Form) -> Value:
     result = f.target()
     x, grid = f.byte(0)
-    return rescaled(f.build, softmax_form(f.build, f.op, x, grid), shares(result.dtype), result)
+    made = softmax_form(f.build, f.op, x, grid, result)
+    return rescaled(f.build, made, replace(result, zero=result.least), result)
 
 
 def _norm(f: Form) -> Value:

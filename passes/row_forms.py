@@ -12,6 +12,8 @@ from edgec.ir.build import Builder
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.ops.integer import MIDDLE
 from edgec.ir.ops.integer_rows import (
+    COARSER,
+    FINER,
     HIDDEN,
     KEY_STEP,
     LONGEST_KEYS,
@@ -26,8 +28,9 @@ Array = np.ndarray[Any, Any]
 TOP = (1 << 15) - 1
 MOST_BITS = 6  # of a step of the result, that sums keep behind the point
 LARGEST_MASK = 1 << 20  # numbers of a mask that is spread over queries
+SAME_SCALE = 1e-6  # bits, that a scale in float32 may be beside a power of 2
 LEAST_SHARE = 512  # of a multiplier of values, for the most keys
-SHARES = 256.0  # a softmax's result is in steps of 1 / 256
+SHARES = 256.0  # a softmax's result is in steps of 1 / 256 where nothing says otherwise
 
 
 def refusal(op: Op) -> str:
@@ -52,16 +55,15 @@ def _check(op: Op) -> None:
         raise NotInIntegers(code)
 
 
-def shares(dtype: str) -> Grid:
-    """What a softmax's result is stored as."""
-    return Grid(dtype, 1 / SHARES, Grid(dtype, 1.0, 0).least)
-
-
-def softmax_form(b: Builder, op: Op, x: Value, grid: Grid) -> Value:
-    """To `shares`."""
+def softmax_form(b: Builder, op: Op, x: Value, grid: Grid, result: Grid) -> Value:
+    """To the result's scale, and 0 as the lowest byte."""
     _check(op)
     table = np.rint(65535 * np.exp(-grid.scale * np.arange(256.0))).astype(np.uint16)
-    return b.op("qsoftmax", x, b.const(table), axis=op.attrs["axis"], to=grid.dtype)
+    finer = math.ceil(math.log2(1 / (SHARES * result.scale)) - SAME_SCALE)
+    if not -COARSER <= finer <= FINER:
+        raise NotInIntegers("REQUANT_RANGE")
+    numerator = min(max(round(math.ldexp(1 / (SHARES * result.scale), 16 - finer)), 1 << 15), 1 << 16)
+    return b.op("qsoftmax", x, b.const(table), axis=op.attrs["axis"], numerator=numerator, finer=finer, to=grid.dtype)
 
 
 def _bits(largest: float, base: int) -> int:

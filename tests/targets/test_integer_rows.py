@@ -24,6 +24,10 @@ def _softmaxes(net: Network, isa: Isa) -> None:
         table = net.build.const(np.rint(65535 * np.exp(-scale * np.arange(256))), "u16")
         net.op("qsoftmax", _bytes(net, isa, 3, n, spread=i % 3), table, axis=1, to=isa.byte)
         net.op("qsoftmax", _bytes(net, isa, 2, n, 3, spread=i % 3), table, axis=1, to=isa.byte)
+        for numerator, finer in ((1 << 15, 6), (40000 + 1000 * i, i % 15 - 8)):
+            scaled: Any = {"numerator": numerator, "finer": finer, "axis": 1, "to": isa.byte}
+            net.op("qsoftmax", _bytes(net, isa, 3, n, spread=i % 3), table, **scaled)
+            net.op("qsoftmax", _bytes(net, isa, 2, n, 2, spread=i % 3), table, **scaled)
 
 
 def _norms(net: Network, isa: Isa) -> None:

@@ -5,10 +5,11 @@ I-BERT, S. Kim et al. 2021, and I-ViT, Z. Li and Q. Gu 2023, compute them by pol
 A row has one division, by integers, which truncates alike on every machine; the rest are multiplications whose upper
 half is kept. `r15(a, b)` is (a*b + 2^14) >> 15, what SQRDMULH and PMULHRSW make of 16-bit numbers.
 
-**qsoftmax** to scale 1/256 and the lowest byte, as TFLite has it. With d = max - q:
+**qsoftmax** to the lowest byte and a scale of 2^(16-finer) / (256 numerator), 1/256 as TFLite has it where nothing is
+said. With d = max - q:
 
-    e = table[d] (u16, from 65535), S = max(sum e, 2^15) < 2^b, R = min(2^(b+15) / S, 65535)
-    p = min(((((e * R) >> 16) >> (b - 10)) + 1) >> 1, 255)
+    e = table[d] (u16, from 65535), S = max(sum e, 2^15) < 2^b, R = min(numerator * 2^(b-1) / S, 65535)
+    p = min(((((e * R) >> 16) >> (b - 10 - finer)) + 1) >> 1, 255)
 
 **qnorm**, layer norm or (`centre` 0) RMS norm, over n bytes x. The row's mean and variance come from exact sums, as in
 I-BERT; 1/sqrt is three of Newton's steps from a line (`rsqrt30`):
@@ -48,6 +49,7 @@ from edgec.ir.types import DTYPES, Type
 
 Array = np.ndarray[Any, Any]
 LONGEST_SOFTMAX = 4096  # elements of a row; rounding of that many exponentials adds up to 1/32 at most
+COARSER, FINER = 8, 6  # bits: S has at least 16, of which 10 go
 LONGEST_NORM = 1 << 14
 LONGEST_KEYS = 1 << 15  # 255 * 255 times as many fits 32 bits
 HIDDEN = -(1 << 29)  # a mask's number for a key that is hidden; scores and other numbers are smaller
@@ -89,6 +91,8 @@ def _infer_softmax(types: Sequence[Type | None], a: Any) -> list[Type]:
     _within("qsoftmax", "length of a row", x.dims[a["axis"]], 0, LONGEST_SOFTMAX)
     if table != Type("u16", (256,)):
         raise IRError(f"qsoftmax: the table {table} must be u16[256]")
+    _within("qsoftmax", "numerator", a["numerator"], 1 << 15, 1 << 16)
+    _within("qsoftmax", "number of finer bits", a["finer"], -COARSER, FINER)
     return [Type(x.dtype, x.shape)]
 
 
@@ -99,8 +103,8 @@ def _evaluate_softmax(v: Sequence[Any], a: Any) -> list[Array]:
     e = v[1].astype(np.int64)[x.max(axis, keepdims=True) - x]
     total = np.maximum(e.sum(axis, keepdims=True), 1 << 15)
     b = np.frexp(total.astype(np.float64))[1].astype(np.int64)
-    by = np.minimum((np.int64(1) << (b + 15)) // total, 65535)
-    p = ((((e * by) >> 16) >> (b - 10)) + 1) >> 1
+    by = np.minimum((np.int64(a["numerator"]) << (b - 1)) // total, 65535)
+    p = ((((e * by) >> 16) >> (b - 10 - a["finer"])) + 1) >> 1
     return [_saturated(np.minimum(p, 255) + np.iinfo(v[0].dtype).min, a)]
 
 
@@ -229,8 +233,8 @@ def _evaluate_prelu(v: Sequence[Any], a: Any) -> list[Array]:
 
 
 ROWS: list[OpRow] = [
-    OpRow("qsoftmax", "integer", (2, 2), _infer_softmax, _evaluate_softmax, {"axis": REQUIRED, "to": "i8"},
-          row_rules.along_axis),
+    OpRow("qsoftmax", "integer", (2, 2), _infer_softmax, _evaluate_softmax,
+          {"axis": REQUIRED, "numerator": 1 << 16, "finer": 0, "to": "i8"}, row_rules.along_axis),
     OpRow("qnorm", "integer", (3, 3), _infer_norm, _evaluate_norm,
           {"axis": REQUIRED, "centre": 1, "x_zero": 0, "eps": 0, "shift": REQUIRED, "to": "i8"}, row_rules.along_axis),
     OpRow("qattention", "integer", (4, 5), _infer_attention, _evaluate_attention,

@@ -1,4 +1,4 @@
-/* Softmax of bytes, to scale 1/256 and the lowest byte (edgec.ir.ops.integer_rows). */
+/* Softmax of bytes, to the lowest byte and a scale of 2^(16-finer) / (256 numerator) (edgec.ir.ops.integer_rows). */
 #ifndef EDGEC_QSOFTMAX_H
 #define EDGEC_QSOFTMAX_H
 
@@ -7,15 +7,15 @@
 
 enum { EDGEC_SOFTMAX_HELD = 1024 }; /* exponentials of a row that are kept; of longer rows they are looked up twice */
 
-/* What a sum of exponentials makes of each: R and b of the definition. */
+/* What a sum of exponentials makes of each: R and b - finer of the definition. */
 typedef struct {
   int32_t by, bits;
 } edgec_share;
-EDGEC_INLINE edgec_share edgec_share_of(uint64_t exponentials) {
+EDGEC_INLINE edgec_share edgec_share_of(uint64_t exponentials, ptrdiff_t numerator, ptrdiff_t finer) {
   const uint64_t sum = exponentials < 1 << 15 ? 1 << 15 : exponentials;
   const int32_t bits = edgec_bits(sum);
-  const uint64_t by = (1ull << (bits + 15)) / sum;
-  return (edgec_share){by > 65535 ? 65535 : (int32_t)by, bits};
+  const uint64_t by = ((uint64_t)numerator << (bits - 1)) / sum;
+  return (edgec_share){by > 65535 ? 65535 : (int32_t)by, bits - (int32_t)finer};
 }
 EDGEC_INLINE edgec_q8 edgec_share_one(uint32_t e, edgec_share s) {
   const uint32_t p = ((e * (uint32_t)s.by >> 16 >> (s.bits - 10)) + 1) >> 1;
@@ -36,13 +36,13 @@ EDGEC_INLINE edgec_q8 edgec_largest(const edgec_q8 *x, ptrdiff_t n, ptrdiff_t st
 
 /* The same over any axis, one by one: x [outer][size][inner]; a task is an outer and an inner index. */
 EDGEC_FN void edgec_qsoftmax_any(const edgec_q8 *x, const uint8_t *table, edgec_q8 *y, ptrdiff_t size, ptrdiff_t inner,
-                                 ptrdiff_t begin, ptrdiff_t end) {
+                                 ptrdiff_t numerator, ptrdiff_t finer, ptrdiff_t begin, ptrdiff_t end) {
   for (ptrdiff_t task = begin; task < end; task++) {
     const ptrdiff_t at = task / inner * size * inner + task % inner;
     const edgec_q8 top = edgec_largest(x + at, size, inner);
     uint64_t sum = 0;
     for (ptrdiff_t i = 0; i < size; i++) sum += edgec_exponential(table, top, x[at + i * inner]);
-    const edgec_share share = edgec_share_of(sum);
+    const edgec_share share = edgec_share_of(sum, numerator, finer);
     for (ptrdiff_t i = 0; i < size; i++)
       y[at + i * inner] = edgec_share_one(edgec_exponential(table, top, x[at + i * inner]), share);
   }
@@ -137,8 +137,8 @@ EDGEC_INLINE void edgec_share_block(const edgec_exponentials *e, edgec_q8 *y, pt
 }
 
 /* A task is a row of n bytes. y may be x. */
-EDGEC_FN void edgec_qsoftmax(const edgec_q8 *x, const uint8_t *table, edgec_q8 *y, ptrdiff_t n, ptrdiff_t begin,
-                             ptrdiff_t end) {
+EDGEC_FN void edgec_qsoftmax(const edgec_q8 *x, const uint8_t *table, edgec_q8 *y, ptrdiff_t n, ptrdiff_t numerator,
+                             ptrdiff_t finer, ptrdiff_t begin, ptrdiff_t end) {
   edgec_exponentials held[EDGEC_SOFTMAX_HELD / EDGEC_SOFTMAX_BLOCK];
   for (ptrdiff_t task = begin; task < end; task++) {
     const edgec_q8 *from = x + task * n;
@@ -157,7 +157,7 @@ EDGEC_FN void edgec_qsoftmax(const edgec_q8 *x, const uint8_t *table, edgec_q8 *
         sum += edgec_sum_exponentials(e, count);
       }
     }
-    const edgec_share share = edgec_share_of(sum);
+    const edgec_share share = edgec_share_of(sum, numerator, finer);
     for (ptrdiff_t i = 0; i < n; i += EDGEC_SOFTMAX_BLOCK) {
       const ptrdiff_t count = n - i < EDGEC_SOFTMAX_BLOCK ? n - i : EDGEC_SOFTMAX_BLOCK;
       edgec_exponentials *e = held + step * (i / EDGEC_SOFTMAX_BLOCK);
@@ -170,9 +170,9 @@ EDGEC_FN void edgec_qsoftmax(const edgec_q8 *x, const uint8_t *table, edgec_q8 *
   }
 }
 #else
-EDGEC_FN void edgec_qsoftmax(const edgec_q8 *x, const uint8_t *table, edgec_q8 *y, ptrdiff_t n, ptrdiff_t begin,
-                             ptrdiff_t end) {
-  edgec_qsoftmax_any(x, table, y, n, 1, begin, end);
+EDGEC_FN void edgec_qsoftmax(const edgec_q8 *x, const uint8_t *table, edgec_q8 *y, ptrdiff_t n, ptrdiff_t numerator,
+                             ptrdiff_t finer, ptrdiff_t begin, ptrdiff_t end) {
+  edgec_qsoftmax_any(x, table, y, n, 1, numerator, finer, begin, end);
 }
 #endif
 

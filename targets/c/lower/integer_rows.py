@@ -46,11 +46,12 @@ def _qsoftmax(op: Op, ctx: Lowering) -> None:
     if not y.type.size:
         return
     parts = ctx.pack(np.stack([table & 255, table >> 8]).astype(np.uint8))
+    scale = int(op.attrs["numerator"]), int(op.attrs["finer"])  # type: ignore[arg-type]
     if inner == 1:
-        ctx.call("qsoftmax.h", "edgec_qsoftmax", ctx.read(x), parts, ctx.write(y), size, tasks=x.type.size // size,
-                 inplace=True)  # fmt: skip
+        ctx.call("qsoftmax.h", "edgec_qsoftmax", ctx.read(x), parts, ctx.write(y), size, *scale,
+                 tasks=x.type.size // size, inplace=True)  # fmt: skip
     else:
-        ctx.call("qsoftmax.h", "edgec_qsoftmax_any", ctx.read(x), parts, ctx.write(y), size, inner,
+        ctx.call("qsoftmax.h", "edgec_qsoftmax_any", ctx.read(x), parts, ctx.write(y), size, inner, *scale,
                  tasks=x.type.size // size, inplace=True)  # fmt: skip
 
 
