@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,8 @@ import click
 from edgec.cli_options import bindings, consts_of, ranges_of, shapes_of
 from edgec.ir.errors import UsageError
 from edgec.runtime.buffers import for_file
+
+INPUTS = 5  # random ones that `edgec verify` compares, unless it is told how many
 
 
 @click.command()
@@ -94,13 +95,13 @@ def _feeds(inputs: tuple[str, ...], names: list[str]) -> dict[str, Any]:
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--model", type=click.Path(path_type=Path), required=True, help="The ONNX model it was built from.")
 @bindings
-@click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI")
-@click.option("--inputs", "verify_inputs", default=5, show_default=True, type=click.IntRange(1))
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help="Where random inputs lie.")
+@click.option("--inputs", "verify_inputs", type=click.IntRange(1), help=f"Random inputs [default: {INPUTS}].")
+@click.option("--seed", type=click.IntRange(0), help="Of the random inputs [default: 0].")
 @click.option("--data", type=click.Path(path_type=Path))
 @click.option("--runner", default=None, help="host, emulator or qemu [default: what fits].")
 def verify(directory: Path, model: Path, shapes: tuple[str, ...], consts: tuple[str, ...], ranges: tuple[str, ...],
-           runner: str | None, **rest: Any) -> None:  # fmt: skip
+           verify_inputs: int | None, seed: int | None, data: Path | None, runner: str | None) -> None:  # fmt: skip
     """Compare an artifact with onnxruntime on its model, or, of narrower arithmetic, with what its build computed."""
     from edgec.golden import FILE, check_golden, golden_feeds
     from edgec.image import parse_image
@@ -110,16 +111,22 @@ def verify(directory: Path, model: Path, shapes: tuple[str, ...], consts: tuple[
     from edgec.options import BuildOptions
     from edgec.receipt_text import figures
     from edgec.runtime.session import load
-    from edgec.verify_artifact import verify_session
+    from edgec.verify_artifact import check_built_from, verify_session
 
     with load(directory, runner=runner) as session:
+        check_built_from(directory, model)
         images = {n: parse_image(n, form) for n, form in session.manifest.raw.get("images", {}).items()}
         bound = shapes_of(shapes) or {n: tuple(dims) for n, dims in session.manifest.raw.get("shapes", {}).items()}
-        options = BuildOptions(shapes=bound, consts=consts_of(consts), ranges=ranges_of(ranges), **rest)
-        graph = import_model(model, ImportOptions(options.shapes, options.consts)).entries["main"]
         golden = directory / FILE
         real = [golden_feeds(golden)] if golden.exists() else []  # narrower arithmetic, which the model cannot judge
-        options = replace(options, verify_inputs=len(real) or options.verify_inputs)
+        if real and (ranges or verify_inputs is not None or seed is not None):
+            raise UsageError(
+                f"--inputs, --seed and --range are for random inputs, and {directory} is compared on the sample in "
+                f"{golden.name} alone: leave them out"
+            )
+        options = BuildOptions(shapes=bound, consts=consts_of(consts), ranges=ranges_of(ranges), seed=seed or 0,
+                               verify_inputs=len(real) or verify_inputs or INPUTS, data=data)  # fmt: skip
+        graph = import_model(model, ImportOptions(options.shapes, options.consts)).entries["main"]
         verified = verify_session(session, model, graph, options, images, count=False, samples=real)
         facts = verified.facts
         outputs, by = facts["verification"]["outputs"], facts["verification"]["reference"]

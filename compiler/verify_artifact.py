@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,18 +11,20 @@ from typing import Any
 
 import numpy as np
 
+from edgec.artifact import RECEIPT
 from edgec.carried import carried
 from edgec.golden import FILE as GOLDEN
 from edgec.golden import golden_file
 from edgec.image import Image, channel_axis, prepare
 from edgec.ir import interp
-from edgec.ir.errors import ToolError
+from edgec.ir.errors import ToolError, UsageError
 from edgec.ir.graph import Graph
 from edgec.ir.types import Type
 from edgec.islands import Open
 from edgec.labelled import Labelled, read_labelled
 from edgec.narrowed import Narrowed, Run, judged, own_least_db
 from edgec.onnx_import.limits import VERIFY_BYTES
+from edgec.onnx_import.reader import check_file
 from edgec.options import RUNNER, BuildOptions
 from edgec.paired import noise_db, paired
 from edgec.plan.plan import Plan
@@ -71,6 +75,25 @@ class Call:
 
     feeds: Mapping[str, Array]
     outputs: Mapping[str, Array]
+
+
+def check_built_from(artifact: Path, model: Path) -> None:
+    """UsageError where the artifact was built from another model: what is held against golden.npz alone would pass. A
+    package by itself has no receipt, and is compared with whatever is given."""
+    check_file(model)
+    try:
+        built = json.loads((artifact / RECEIPT).read_bytes())["model"]
+        with model.open("rb") as file:
+            given = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UsageError(f"{error.filename} cannot be read: {error.strerror}") from None
+    if given != built["sha256"]:
+        raise UsageError(
+            f"--model {model} is not the model that {artifact} was built from (sha256 {given[:12]}…, and its receipt "
+            f"says {built['sha256'][:12]}…): give {built['file']} as it was then, or build from {model.name} again"
+        )
 
 
 def verify_staged(

@@ -1,0 +1,60 @@
+"""`edgec verify`: by the model that was built, on inputs that the user may choose where there is a choice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from onnx import helper
+from quantised import made, written
+
+import edgec
+from edgec.cli import commands
+from edgec.ir.errors import UsageError
+
+
+def product(folder: Path, name: str, seed: int) -> Path:
+    weights = np.random.default_rng(seed).standard_normal((16, 8)).astype(np.float32)
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    return written(made(nodes, {"w": weights}, {"x": (4, 16)}, {"y": 1}, opset=17), folder, name)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Artifacts of a product, in floats and with weights of 8 bits, and a model with other weights."""
+    at = tmp_path_factory.mktemp("verify")
+    for precision in ("float32", "w8"):
+        edgec.compile(product(at, "mine", 0), "host", at / precision, precision=precision, verify_inputs=1)
+    product(at, "other", 1)
+    return at
+
+
+def verified(folder: Path, artifact: str, model: str, *options: str) -> str:
+    done = CliRunner().invoke(commands, ["verify", str(folder / artifact), "--model", str(folder / model), *options])
+    if done.exception is not None:
+        raise done.exception
+    return done.output
+
+
+@pytest.mark.parametrize("artifact", ["float32", "w8"])
+def test_the_model_is_that_of_the_build(folder: Path, artifact: str) -> None:
+    """What is held against golden.npz alone, a model with other weights would pass."""
+    assert "y: ok" in verified(folder, artifact, "mine.onnx")
+    (folder / "moved.onnx").write_bytes((folder / "mine.onnx").read_bytes())
+    assert "y: ok" in verified(folder, artifact, "moved.onnx")
+    with pytest.raises(UsageError, match=rf"other.onnx is not the model that .*{artifact} was built from .*give mine.o"):
+        verified(folder, artifact, "other.onnx")
+
+
+@pytest.mark.parametrize("option", [("--inputs", "500"), ("--seed", "0"), ("--range", "x=0:1")])
+def test_random_inputs_are_for_what_is_compared_on_them(folder: Path, option: tuple[str, str]) -> None:
+    assert "y: ok" in verified(folder, "float32", "mine.onnx", *option)
+    with pytest.raises(UsageError, match=r"is compared on the sample in golden.npz alone: leave them out"):
+        verified(folder, "w8", "mine.onnx", *option)
+
+
+def test_a_range_of_no_input(folder: Path) -> None:
+    with pytest.raises(UsageError, match="--range q: the model has no such input; it has x"):
+        verified(folder, "float32", "mine.onnx", "--range", "q=0:1")
