@@ -30,6 +30,10 @@ def run(directory: Path, inputs: tuple[str, ...], output: Path | None, runner: s
 
     from edgec.runtime.session import load
 
+    if output is not None and output.exists() and not output.is_file():
+        raise UsageError(
+            f"--output {output} cannot be written: it is no regular file; give a free name, or a file to replace"
+        )
     with load(directory, runner=runner, threads=threads, count=count, function=function) as session:
         feeds = _feeds(inputs, [t.name for t in session.inputs])
         names = [t.name for t in session.outputs]
@@ -46,11 +50,12 @@ def run(directory: Path, inputs: tuple[str, ...], output: Path | None, runner: s
         for name, array in arrays.items():
             click.echo(f"{name} {array.dtype}{list(array.shape)}\n{np.array2string(array, threshold=64)}")
         return
-    partial = output.with_name(output.name + ".partial")
+    target = output.resolve()  # a link stays one
+    partial = target.with_name(target.name + ".partial")
     try:
         with partial.open("wb") as file:
             np.savez(file, **{k: for_file(v) for k, v in arrays.items()})  # type: ignore[arg-type]
-        partial.replace(output)
+        partial.replace(target)
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise UsageError(f"--output {output} cannot be written: {error.strerror}") from None
