@@ -23,7 +23,15 @@ from typing import Any
 
 import numpy as np
 
-from edgec.calibration_sources import Samples, from_arrays, from_folder, from_function, read_array, sample_files
+from edgec.calibration_sources import (
+    Samples,
+    from_arrays,
+    from_folder,
+    from_function,
+    is_module,
+    read_array,
+    sample_files,
+)
 from edgec.image import Image
 from edgec.ir.errors import UsageError
 from edgec.ir.types import FLOATS, Type
@@ -79,6 +87,7 @@ def read_calibration(
             "give --calib, or expect to lose accuracy"
         )
         return Calibration(made, "random", most, _hash(made), warning)
+    _check_source(spec)
     if not inputs:
         raise UsageError(f"--calib {spec}: the model has no inputs that samples could be given to")
     found = _opened(spec, inputs, images or {}, most)
@@ -92,12 +101,21 @@ def read_calibration(
     return Calibration(samples, Path(spec).name if Path(spec).exists() else spec, found.count, _hash(samples))
 
 
+def _check_source(spec: str) -> None:
+    """UsageError for no name, which would be the current folder's, and for what is read without an end."""
+    path = Path(spec)
+    if not spec:
+        raise UsageError(f"--calib '' names nothing; legal: {LEGAL}")
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UsageError(f"--calib {spec} is a pipe or a device, which may never end; legal: {LEGAL}")
+
+
 def _opened(spec: str, inputs: Inputs, images: Mapping[str, Image], most: int) -> Samples:
     path, names = Path(spec), list(inputs)
     module, colon, function = spec.rpartition(":")
     if path.is_dir():
         return from_folder(spec, path, inputs, images)
-    if colon and not path.exists() and module and function.isidentifier():
+    if colon and not path.exists() and is_module(module) and function.isidentifier():
         return from_function(spec, module, function, names, most)
     if path.suffix not in (".npz", ".npy"):
         raise UsageError(f"--calib {spec} is nothing that can be read; legal: {LEGAL}")
@@ -112,6 +130,8 @@ def calibration_digest(spec: str | None) -> bytes:
     """Changes with what is read, for the key of a build: the bytes of the file or of the folder's files. Of a function
     it is the module's file; what the function reads may change unseen, and --rebuild builds then."""
     digest = hashlib.sha256()
+    if spec is not None:
+        _check_source(spec)
     for path in () if spec is None else sample_files(spec):
         digest.update(f"{path.name} ".encode())
         try:

@@ -48,8 +48,16 @@ def sample_files(spec: str) -> list[Path]:
         return sorted(p for p in path.rglob("*") if p.suffix.lower() in (".npy", *PICTURES) and p.is_file())
     if path.exists() or ":" not in spec:
         return [path]
-    module = Path(*spec.rpartition(":")[0].split("."))
+    name = spec.rpartition(":")[0]
+    if not is_module(name):
+        return []
+    module = Path(*name.split("."))
     return [p for p in (module.with_suffix(".py"), module / "__init__.py") if p.is_file()]
+
+
+def is_module(name: str) -> bool:
+    """Whether a module may be called so: not nothing, as in `:f` and `/:f`, and nothing relative, as in `.:f`."""
+    return all(name.split(".")) and bool(Path(name).name)
 
 
 def from_arrays(shown: str, arrays: Mapping[str, Any], names: Sequence[str]) -> Samples:

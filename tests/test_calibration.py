@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -274,3 +275,15 @@ def test_a_model_without_inputs() -> None:
 def test_a_missing_module() -> None:
     refused("importing no_such_module raised ModuleNotFoundError", "no_such_module:samples", X)
     refused("importing a/b raised", "a/b:samples", X)
+
+
+@pytest.mark.parametrize("spec", ["", ":f", ".:f", "..:f", "/:f", ".m:f", "pipe"])
+def test_names_of_nothing(spec: str) -> None:
+    """Refused when the key of the build is made as well, which reads the samples' files first."""
+    os.mkfifo("pipe")
+    refused("legal: FILE.npz, a folder of .npy files or images, or MODULE:FUNCTION", spec, X)
+    if ":" in spec:
+        assert calibration_digest(spec) == calibration_digest(None)
+    else:
+        with pytest.raises(UsageError, match=r"legal: FILE.npz, a folder of .npy files"):
+            calibration_digest(spec)
