@@ -117,9 +117,10 @@ def _opened(spec: str, inputs: Inputs, images: Mapping[str, Image], most: int) -
         return from_folder(spec, path, inputs, images)
     if colon and not path.exists() and is_module(module) and function.isidentifier():
         return from_function(spec, module, function, names, most)
-    if path.suffix not in (".npz", ".npy"):
+    kind = path.suffix.lower()
+    if kind not in (".npz", ".npy"):
         raise UsageError(f"--calib {spec} is nothing that can be read; legal: {LEGAL}")
-    if path.suffix == ".npz":
+    if kind == ".npz":
         return from_arrays(f"--calib {spec}", read_data(path), names)
     if len(names) != 1:
         raise UsageError(f"--calib {spec} is one array, and the model has the inputs {', '.join(names)}: give an .npz")

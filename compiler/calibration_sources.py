@@ -23,6 +23,7 @@ from edgec.ir.types import Type
 Array = np.ndarray[Any, Any]
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+READABLE = (".npy", *PICTURES)
 TAKES_IMAGES = "images are frames as a camera gives them: build with --image, or give an .npz of what the model takes"
 
 
@@ -45,7 +46,7 @@ def sample_files(spec: str) -> list[Path]:
     """The files that a specification names, in order; of a function its module, where that is a file here."""
     path = Path(spec)
     if path.is_dir():
-        return sorted(p for p in path.rglob("*") if p.suffix.lower() in (".npy", *PICTURES) and p.is_file())
+        return sorted(p for p in path.rglob("*") if p.suffix.lower() in READABLE and p.is_file())
     if path.exists() or ":" not in spec:
         return [path]
     name = spec.rpartition(":")[0]
@@ -93,6 +94,8 @@ def from_folder(spec: str, folder: Path, inputs: Mapping[str, Type], images: Map
         files = _files(shown, folder, list(inputs))
     except OSError as error:
         raise UsageError(f"{shown} cannot be read: {error.strerror or error}") from None
+    if not any(files.values()):
+        raise UsageError(f"{shown} has no samples; those that are read end in {', '.join(READABLE)}")
     for name, found in files.items():
         pictures = [path for path in found.values() if path.suffix.lower() in PICTURES]
         if pictures and name not in images:
@@ -129,11 +132,11 @@ def _files(shown: str, folder: Path, names: Sequence[str]) -> dict[str, dict[str
 
 
 def _readable(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in (".npy", *PICTURES) and p.is_file())
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in READABLE and p.is_file())
 
 
 def _read_file(shown: str, path: Path, type: Type, image: Image | None) -> Array:
-    if path.suffix == ".npy" or image is None:
+    if path.suffix.lower() == ".npy" or image is None:
         return read_array(shown, path)
     return read_frame(shown, path, type, image)
 
@@ -161,6 +164,9 @@ def read_frame(shown: str, path: Path, type: Type, image: Image) -> Array:
     h, w = (type.dims[i] for i in ((1, 2) if image.layout == "nhwc" else (2, 3)))
     try:
         with Pillow.open(path) as opened:
+            if opened.mode[0] in "IF":  # Pillow would clip them to bytes instead of scaling
+                raise UsageError(f"{shown}: {path} has the mode {opened.mode}, which is no camera's; "
+                                 "legal: 8 bits a channel, in grey or colours")  # fmt: skip
             sized = opened.convert("L" if image.channels == 1 else "RGB").resize((w, h), Pillow.Resampling.BOX)
             pixels = np.asarray(sized, np.uint8).reshape(h, w, image.channels)
     except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Pillow.DecompressionBombError) as error:

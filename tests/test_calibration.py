@@ -225,7 +225,8 @@ def test_folders_that_do_not_fit() -> None:
     np.save("pair/t_1.npy", np.zeros(4, np.int32))
     Path("photos/a.png").write_bytes(b"no picture")
     Path("photos/b.png").write_bytes(b"no picture")
-    refused("--calib empty has no samples", "empty", X)
+    Path("empty/notes.txt").write_text("no sample")
+    refused("--calib empty has no samples; those that are read end in .npy, .png, .jpg,", "empty", X)
     refused("for some of the inputs only; each sample needs x, t", "pair", X, TOKENS)
     refused("t_1.npy is of no input; call files NAME_*.npy for x, y", "pair", X, ("y", X[1]))
     refused("--calib sub has no sub-folder 't'; it needs one each for x, t", "sub", X, TOKENS)
@@ -233,6 +234,30 @@ def test_folders_that_do_not_fit() -> None:
             "photos", X)  # fmt: skip
     pytest.importorskip("PIL.Image")
     refused("a.png is not an image that can be read", "photos", FRAME, form="rgb8")
+
+
+@pytest.mark.parametrize(("mode", "dtype", "suffix"), [("I;16", "uint16", "png"), ("I", "int32", "tiff.png"),
+                                                       ("F", "float32", "tiff.png")])  # fmt: skip
+def test_pictures_of_more_than_bytes(mode: str, dtype: str, suffix: str) -> None:
+    """All that is above 255 became white."""
+    pillow = pytest.importorskip("PIL.Image")
+    Path("deep").mkdir()
+    for i in range(2):
+        picture = pillow.fromarray(np.full((4, 6), 300 + i, dtype))
+        picture.save(f"deep/{i}.{suffix}", format="TIFF" if suffix.startswith("tiff") else "PNG")
+    refused(f"0.{suffix} has the mode {mode}", "deep", FRAME, form="rgb8")
+    refused("legal: 8 bits a channel, in grey or colours", "deep", FRAME, form="rgb8")
+
+
+def test_upper_case() -> None:
+    frames = np.arange(2 * 4 * 6 * 3, dtype=np.uint8).reshape(2, 4, 6, 3)
+    Path("frames").mkdir()
+    for i, frame in enumerate(frames):
+        np.save("frame.npy", frame)
+        Path("frame.npy").rename(f"frames/{i}.NPY")
+    np.save("all.npy", frames)
+    for spec in ("frames", str(Path("all.npy").rename("ALL.NPY"))):
+        np.testing.assert_array_equal([one["f"][0] for one in read(spec, FRAME, form="rgb8").samples], frames)
 
 
 def test_images_without_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
