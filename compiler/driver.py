@@ -93,4 +93,4 @@ def _deliver(output: Path, files: dict[str, bytes], receipt: dict[str, Any]) -> 
     layer = next((f", first in {x['op']}" for x in receipt.get("layers", ()) if not x["pass"]), "")
     halves = receipt.get("package", {}).get("compute") == "fp16"
     advice = "; edgec doctor names what halves break" if halves else ""
-    raise VerifyError(f"output '{beyond[0]}' is beyond the tolerance{layer}; what was built is in {failed}{advice}")
+    raise VerifyError(f"output '{beyond[0]}' is beyond the tolerance{layer}", f"what was built is in {failed}{advice}")

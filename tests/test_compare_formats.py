@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from quantised import made, written
 from test_build import EXAMPLES, MODEL, SHAPE, command
 
 from edgec.compare_formats import Row, compare_formats, table
-from edgec.ir.errors import ModelError, UsageError
+from edgec.driver import build as real_build
+from edgec.ir.errors import ModelError, UsageError, VerifyError
 from edgec.options import BuildOptions
 
 DATA = str(EXAMPLES / "fashion_mnist_200.npz")
@@ -55,6 +58,24 @@ def test_what_no_format_can(tmp_path: Path) -> None:
         compare_formats(tmp_path / "text.onnx", "host", BuildOptions())
     with pytest.raises(UsageError, match="--format int3 is not legal; legal: float32"):
         compare_formats(MODEL, "host", BuildOptions(), ("int3",))
+
+
+def test_what_is_beyond_the_tolerance_is_in_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each format is built in a folder that is gone when its sentence is read."""
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    path = written(made(nodes, {"w": np.eye(8, dtype=np.float32)}, {"x": (4, 8)}, {"y": 1}, opset=17), tmp_path)
+    wrong = ["w8"]
+
+    def build(model: Path, target: str, out: Path, options: BuildOptions) -> Any:
+        monkeypatch.setattr("edgec.receipt.TENSOR_TOLERANCE", -1.0 if options.precision in wrong else 1e-4)
+        return real_build(model, target, out, options)
+
+    monkeypatch.setattr("edgec.compare_formats.build", build)
+    rows = compare_formats(path, "host", BuildOptions(verify_inputs=1), ("w8",))
+    assert rows[1].reason == "output 'y' is beyond the tolerance"
+    wrong.append("float32")
+    with pytest.raises(VerifyError, match=r"^float32: output 'y' is beyond the tolerance; there is nothing to compare"):
+        compare_formats(path, "host", BuildOptions(verify_inputs=1), ("w8",))
 
 
 def test_columns_without_numbers_are_left_out() -> None:

@@ -73,6 +73,11 @@ class RunError(EdgecError):
 
 
 class VerifyError(EdgecError):
-    """An artifact was built but does not compute what the reference computes within the tolerance."""
+    """An artifact was built but does not compute what the reference computes within the tolerance; `what` is the
+    message without `left`, which says where the artifact is."""
 
     exit_code = 8
+
+    def __init__(self, what: str, left: str = "") -> None:
+        self.what = one_sentence(what)
+        super().__init__(f"{what}; {left}" if left else what)
