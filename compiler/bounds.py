@@ -30,6 +30,11 @@ def share(option: str, text: str) -> float:
     return value
 
 
+def percent(share: float) -> str:
+    """All digits that were given: `0.5%` of 0.005, `1e-28%` of 1e-30."""
+    return f"{share * 100:.12g}%"
+
+
 @dataclass(frozen=True)
 class Loss:
     """`value` is what is held against the bound."""
@@ -57,7 +62,7 @@ class MostError:
 
     @property
     def shown(self) -> str:
-        return f"--max-error {self.most:.4%}"
+        return f"--max-error {percent(self.most)}"
 
     def loss(self, answer: Answer) -> Loss:
         count = len(self._expected[0])
@@ -81,13 +86,13 @@ class MostDrop:
         counted = score_interval(0, 0, len(items))[1]
         if drop_near_ties(self._wide, self._wide, items.labels) is None and counted > most:
             raise UsageError(
-                f"--max-drop {most:.4%}: {len(items)} labelled items that lose nothing show no drop below "
+                f"{self.shown}: {len(items)} labelled items that lose nothing show no drop below "
                 f"{counted:.2%}; give {min(items_to_show(most), LEAST_ITEMS)} or more in --calib, or a larger bound"
             )
 
     @property
     def shown(self) -> str:
-        return f"--max-drop {self.most:.4%}"
+        return f"--max-drop {percent(self.most)}"
 
     def loss(self, answer: Answer) -> Loss:
         narrow, labels = self._scores(answer), self._items.labels

@@ -25,6 +25,11 @@ def test_shares() -> None:
             share("--max-drop", text)
 
 
+@pytest.mark.parametrize("text", ["0.5%", "7%", "0.0001%", "1e-28%", "12.5%"])
+def test_what_is_shown_is_what_was_given(text: str) -> None:
+    assert MostError(share("--max-error", text), [{}], lambda feeds: []).shown == f"--max-error {text}"
+
+
 def items(n: int = N) -> Labelled:
     """The item is the class that the float model gives; every tenth label is another."""
     classes = np.arange(n) % 10
