@@ -81,6 +81,7 @@ def read_calibration(
     UsageError names what does not fit."""
     most = _most(inputs, most, MADE_UP if spec is None else MOST)
     if spec is None:
+        _check_memory(inputs, most)
         made = [sample_inputs(list(inputs.items()), seed + i, ranges) for i in range(most)]
         warning = (
             f"without --calib {most} random inputs are measured, which real ones may exceed or never fill: "
@@ -90,10 +91,12 @@ def read_calibration(
     _check_source(spec)
     if not inputs:
         raise UsageError(f"--calib {spec}: the model has no inputs that samples could be given to")
-    found = _opened(spec, inputs, images or {}, most)
+    # of a generator one more than memory is allowed for shows that it has too many
+    found = _opened(spec, inputs, images or {}, min(most, max(FEWEST, VERIFY_BYTES // _bytes(inputs) + 1)))
     if found.count < FEWEST:
         has = "one sample only" if found.count else "no samples"
         raise UsageError(f"--calib {spec} has {has}; give {FEWEST} or more, better 100, as the model will meet them")
+    _check_memory(inputs, min(most, found.count))
     samples = [
         {name: as_input(f"--calib {spec}: sample {i}", name, array, inputs[name]) for name, array in one.items()}
         for i, one in found.take(most)
@@ -180,19 +183,28 @@ def _cast(shown: str, found: Array, type: Type) -> Array:
     return made
 
 
+def _bytes(inputs: Inputs) -> int:
+    """Of a sample."""
+    return max(sum(type.nbytes for type in inputs.values()), 1)
+
+
 def _most(inputs: Inputs, said: int | None, plenty: int) -> int:
     """How many samples are taken at most: what is said, or `plenty`, as far as memory is meant for them."""
-    each = sum(type.nbytes for type in inputs.values())
-    most = max(FEWEST, min(plenty, MOST_BYTES // max(each, 1))) if said is None else said
+    most = max(FEWEST, min(plenty, MOST_BYTES // _bytes(inputs))) if said is None else said
     if most < FEWEST:
         raise UsageError(f"--calib-samples {most} is not legal; give {FEWEST} or more")
-    if each * most > VERIFY_BYTES:
+    return most
+
+
+def _check_memory(inputs: Inputs, count: int) -> None:
+    """UsageError for more samples, of those that are there, than memory is allowed for."""
+    each = _bytes(inputs)
+    if each * count > VERIFY_BYTES:
         fit = VERIFY_BYTES // each
         instead = f"--calib-samples {fit} fit" if fit >= FEWEST else "two are needed, and do not fit"
         raise UsageError(
-            f"{most} samples of {each} bytes are kept, and at most {VERIFY_BYTES} bytes are allowed: {instead}"
+            f"{count} samples of {each} bytes are kept, and at most {VERIFY_BYTES} bytes are allowed: {instead}"
         )
-    return most
 
 
 def _hash(samples: Sequence[Mapping[str, Array]]) -> str:

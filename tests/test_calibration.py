@@ -83,6 +83,17 @@ def test_no_more_large_samples_than_memory_is_meant_for() -> None:
     assert (taken.given, len(taken.samples)) == (12, 10)
 
 
+def test_a_maximum_is_no_number_of_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what is there has to fit; an endless generator is read no further than that."""
+    np.savez("a.npz", x=numbers(5, 2, 3))
+    assert len(read("a.npz", X, most=10**12).samples) == 5
+    monkeypatch.setattr("edgec.calibration.VERIFY_BYTES", 4 * X[1].nbytes)
+    assert len(read("a.npz", X, most=4).samples) == 4
+    endless = module("def samples():\n    while True:\n        yield np.zeros((2, 3))")
+    for spec in ("a.npz", f"{endless}:samples", None):
+        refused("bytes are allowed: --calib-samples 4 fit", spec, X, most=10**12)
+
+
 def test_folders() -> None:
     Path("one").mkdir()
     Path("two").mkdir()
