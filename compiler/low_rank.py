@@ -1,16 +1,44 @@
 """What rounding takes from the weights of a matmul, given back as a product of two thin float matrices (Z. Yao et al.,
-"ZeroQuant-V2", 2023, low-rank compensation; X. Wu et al., "ZeroQuant-FP", 2023)."""
+"ZeroQuant-V2", 2023, low-rank compensation; X. Wu et al., "ZeroQuant-FP", 2023).
+
+That is for matmuls whose two matrices are smaller than their weights in floats, which would have no error at all.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from edgec.ir.errors import UsageError
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.ops import OPS
 
 Array = np.ndarray[Any, Any]
+
+
+def rank_for(op: Op, rank: int) -> int:
+    """The rank, or 0 of an op that it is not for."""
+    return rank if rank <= _most(op) else 0
+
+
+def check_rank(ops: Iterable[Op], rank: int) -> None:
+    """UsageError for a rank that is for none of the ops whose weights are rounded."""
+    most = max(map(_most, ops), default=0)
+    if rank > most:
+        legal = f"give 1 to {most} for this model" if most else "leave it out"
+        raise UsageError(
+            f"--low-rank {rank}: they take as many bytes as the weights of any matmul do in floats; {legal}"
+        )
+
+
+def _most(op: Op) -> int:
+    """The largest rank r with r (k + n) < k n."""
+    if op.kind != "matmul":
+        return 0
+    k, n = op.arg(1).type.dims[-2:]
+    return (k * n - 1) // (k + n)
 
 
 def factors(error: Array, rank: int) -> tuple[Array, Array]:

@@ -26,6 +26,7 @@ from edgec.ir.types import Float8, Type
 from edgec.ir.verify import verify_module
 from edgec.islands import computed
 from edgec.layer_noise import noise_of_layers
+from edgec.low_rank import check_rank, rank_for
 from edgec.observers import measure_ranges
 from edgec.operand_rows import Met, group_count, operand_rows
 from edgec.passes.lower_float8 import lower_float8
@@ -47,6 +48,7 @@ def static_float8(
     format = FORMATS[precision]
     before = Counter(op.kind for op in graph.ops)
     every = [op for op in graph.ops if reads_float8(op)]
+    check_rank(filter(encodable, every), rank)
     forms: Forms = dict.fromkeys(every, format)
     searched: dict[str, Any] = {}
     if wanted is not None:
@@ -70,6 +72,7 @@ def static_float8(
         "calibration": {**data.facts(), "observer": "minmax"},
         **searched,
         "low_rank": rank,
+        "low_rank_operators": [op.label for op in weights if rank_for(op, rank)],
         "values_in_bytes": values_in_bytes,
         "coded_operators": len(weights),
         "coded_macs_share": macs_share(sum(macs_of(op) for op in readers), total_macs(graph)),
@@ -94,7 +97,9 @@ def _encode(
         scales = {v: scale_of(max(abs(end) for end in ranges[v]), format) for v in _stored(readers)}
         for batch in _batches(readers):
             met = _met(graph, [op for op in batch if encodable(op)], operands, scales, format, wide, data)
-            weights |= {op: encode_weights(graph, op, format, met[op], rank=rank) for op in batch if op in met}
+            weights |= {
+                op: encode_weights(graph, op, format, met[op], rank=rank_for(op, rank)) for op in batch if op in met
+            }
             stored = {op.arg(0): scales[op.arg(0)] for op in batch if op.arg(0) in scales}
             encode_values(graph, batch, stored, format, beside)
             lower_float8(graph)

@@ -18,6 +18,7 @@ from edgec.ir.graph import Graph, Module, Op
 from edgec.ir.macs import macs_of, macs_share, total_macs
 from edgec.ir.ops.recurrent import GATES
 from edgec.ir.verify import verify_module
+from edgec.low_rank import check_rank, rank_for
 from edgec.operand_rows import Met
 from edgec.search import beyond_bound
 
@@ -32,6 +33,7 @@ def weight_only(
     `data` is what weights are rounded by."""
     (graph,) = module.entries.values()
     chosen = [op for op in graph.ops if encodable(op)]
+    check_rank(chosen, rank)
     forms: Forms = {op: "i4" if form_for(op, WEIGHT_ONLY[precision]) == "i4" else "i8" for op in chosen}
     searched: dict[str, Any] = {}
     met = _met_once(graph, chosen, data) if data is not None else {}
@@ -47,6 +49,7 @@ def weight_only(
         **searched,
         "rounding": "gptq" if data is not None else "nearest",
         "low_rank": rank,
+        "low_rank_operators": [op.label for op in layers if rank_for(op, rank)],
         "coded_operators": len(layers),
         "coded_macs_share": macs_share(sum(macs_of(op) for op in layers), total_macs(graph)),
         "kept_in_floats": beyond_bound(op for op in chosen if op not in forms),
@@ -70,8 +73,9 @@ def _encode(
 ) -> dict[Op, dict[str, Any]]:  # fmt: skip
     """What the receipt says of each."""
     if data is None:
-        return {op: encode_weights(graph, op, form, rank=rank) for op, form in forms.items()}
+        return {op: encode_weights(graph, op, form, rank=rank_for(op, rank)) for op, form in forms.items()}
     known = {op: met[str(op.arg(1).const)] for op in forms if op.arg(1).const in met}
     rest = met_by(graph, [op for op in forms if op not in known], data.samples)
-    found = {op: encode_weights(graph, op, forms[op], of, rank=rank) for op, of in chain(rest, known.items())}
+    both = chain(rest, known.items())
+    found = {op: encode_weights(graph, op, forms[op], of, rank=rank_for(op, rank)) for op, of in both}
     return {op: found[op] for op in forms}
