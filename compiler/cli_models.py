@@ -68,9 +68,15 @@ def build(model: Path, target: str, output: Path | None, shapes: tuple[str, ...]
     than once, or with a range such as x=1x3x64..128."""
     from edgec.cli_package import package_options
     from edgec.driver import build as run_build
-    from edgec.options import BuildOptions
+    from edgec.options import COMPARED, COMPARED_IN_PACKAGES, BuildOptions
     from edgec.receipt_text import render
 
+    compared = COMPARED_IN_PACKAGES if target.partition(":")[0] == "coreml" else COMPARED
+    if rest["calib"] is not None and rest["precision"] in compared and (ranges or rest["seed"]):
+        raise UsageError(
+            f"--range and --seed are for random inputs, and {rest['precision']} is calibrated and compared on those of "
+            "--calib: leave them out, or --calib"
+        )
     if single_file and weights != "linked":
         raise UsageError(f"--single-file puts the weights into the C file: --weights {weights} cannot be given with it")
     bound, package = package_options(shapes, functions, states, metadata)

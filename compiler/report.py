@@ -115,12 +115,19 @@ def _outputs(receipt: Facts) -> Iterator[str]:
         return
     found = receipt["verification"]
     yield _note(
-        f"Executed on {found['executed_on']}, compared with {found['reference']} on {found['inputs']} sample inputs; "
+        f"Executed on {found['executed_on']}, compared with {found['reference']} on {_compared(found)}; "
         f"tolerance {receipt['tolerance']}."
     )
     outputs = found["outputs"]
     rows = [(name, "ok" if result["pass"] else "beyond", figures(result)) for name, result in outputs.items()]
     yield from _table(["output", "", "error"], rows, [not result["pass"] for result in outputs.values()])
+
+
+def _compared(found: Facts) -> str:
+    """The inputs in words."""
+    real = found["calibration_samples"]
+    random = f"{found['inputs'] - real} random inputs (seed {found['seed']})"
+    return f"{real} calibration samples{f' and {random}' if real < found['inputs'] else ''}" if real else random
 
 
 def _accuracy(receipt: Facts) -> Iterator[str]:

@@ -144,8 +144,9 @@ def verify_session(
     calls: list[Call] = []
     outputs: dict[str, Any] = {}
     pairs: dict[str, list[tuple[Array, Array]]] = {}
+    first = samples if narrowed is None else narrowed.samples
     for i in range(options.verify_inputs):
-        real = (samples if narrowed is None else narrowed.samples)[i : i + 1]
+        real = first[i : i + 1]
         feeds = {name: read_back(real[0][name], type.numpy) for name, type in ports} if real else None
         feeds = feeds or sample_inputs(ports, options.seed + i, ranges)
         expected = expect(feeds)
@@ -158,11 +159,13 @@ def verify_session(
             pairs.setdefault(name, []).append((found, wide[name]))
         if narrowed is not None and not files:
             files = {GOLDEN: golden_file(feeds, {name: expected[name] for name in names}, least_db)}
+    calibrated = 0 if options.calib is None else min(len(first), options.verify_inputs)
     result: dict[str, Any] = {
         "executed_on": session.executed_on,
         "reference": expect_label,
         "inputs": options.verify_inputs,
-        "seed": options.seed,
+        "calibration_samples": calibrated,  # of these inputs; the others are random ones
+        "seed": options.seed if calibrated < options.verify_inputs else None,
         "outputs": outputs,
         "pass": all(o["pass"] for o in outputs.values()),
     }

@@ -85,3 +85,11 @@ def test_options_that_do_not_go_together(folder: Path) -> None:
         (["int8", "--integers-only", "--max-error", "1%"], "leaves operators in floats, and --integers-only none"),
     ):
         fails(folder, 2, words, *INT8[:-1], *given)
+
+
+@pytest.mark.parametrize("option", [("--range", "input=0:1"), ("--seed", "3")])
+def test_random_inputs_beside_samples(folder: Path, option: tuple[str, str]) -> None:
+    """They would change nothing: what int8 is compared on are the samples."""
+    words = "int8 is calibrated and compared on those of --calib: leave them out, or --calib"
+    fails(folder, 2, words, *INT8, "--calib", "alike.npz", *option)
+    fails(folder, 2, words, *INT8, "-t", "coreml", "--calib", "alike.npz", *option)

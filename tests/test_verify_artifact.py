@@ -58,3 +58,17 @@ def test_random_inputs_are_for_what_is_compared_on_them(folder: Path, option: tu
 def test_a_range_of_no_input(folder: Path) -> None:
     with pytest.raises(UsageError, match="--range q: the model has no such input; it has x"):
         verified(folder, "float32", "mine.onnx", "--range", "q=0:1")
+
+
+@pytest.mark.parametrize(("inputs", "calibrated", "seed", "words"), [
+    (2, 2, None, "on 2 calibration samples;"), (3, 2, 7, "on 2 calibration samples and 1 random inputs (seed 7);"),
+])  # fmt: skip
+def test_the_receipt_says_what_was_compared(
+    inputs: int, calibrated: int, seed: int | None, words: str, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "calib.npz", x=np.random.default_rng(2).standard_normal((2, 4, 16)).astype(np.float32))
+    receipt = edgec.compile(product(tmp_path, "m", 0), "host", tmp_path / "out", precision="w8", seed=7,
+                            calib=str(tmp_path / "calib.npz"), verify_inputs=inputs)  # fmt: skip
+    found = receipt["verification"]
+    assert (found["inputs"], found["calibration_samples"], found["seed"]) == (inputs, calibrated, seed)
+    assert words in (tmp_path / "out" / "report.html").read_text()
