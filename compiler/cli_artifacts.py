@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def run(directory: Path, inputs: tuple[str, ...], output: Path | None, runner: s
         for name, array in arrays.items():
             click.echo(f"{name} {array.dtype}{list(array.shape)}\n{np.array2string(array, threshold=64)}")
         return
-    target = output.resolve()  # a link stays one
+    target = Path(os.path.realpath(output))  # a link stays one, but where links go in a circle
     partial = target.with_name(target.name + ".partial")
     try:
         with partial.open("wb") as file:

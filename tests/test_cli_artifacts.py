@@ -38,6 +38,11 @@ def test_a_file_is_replaced_and_a_link_stays(run: list[str], tmp_path: Path) -> 
     with np.load(tmp_path / "there" / "y.npz") as found:
         np.testing.assert_array_equal(found["y"], np.maximum(X, 0))
     assert [p.name for p in (tmp_path / "there").iterdir()] == ["y.npz"]
+    circle = tmp_path / "circle.npz"
+    circle.symlink_to(circle)
+    done = CliRunner().invoke(commands, [*run, str(circle)])
+    assert done.exit_code == 0, done.exception
+    assert circle.is_file()
 
 
 def test_what_is_no_file_is_left_alone(run: list[str], tmp_path: Path) -> None:
