@@ -78,7 +78,7 @@ def _row(format: str, receipt: Mapping[str, Any]) -> Row:
     facts = receipt.get("quantization") or receipt.get("halves") or {}
     return Row(
         format,
-        min((level for level in levels if level is not None), default=None),
+        min((float(level) for level in levels if level is not None), default=None),
         accuracy.get("accuracy"),
         accuracy.get("newly_wrong"),
         accuracy.get("newly_right"),

@@ -18,6 +18,7 @@ from edgec.ir.ops.conv import sliding
 Array = np.ndarray[Any, Any]
 
 MEAN_ROWS = 256  # of an array that a mean is made of
+LARGEST = 1e18  # number in a row: float32 holds its square
 
 
 def group_count(op: Op) -> int:
@@ -57,7 +58,8 @@ def row_sums(rows: Array) -> Array:
     ten times as long where k is small."""
     ones = np.ones((1, rows.shape[1]), np.float32)
     with np.errstate(all="ignore"):  # infinities are refused with a sentence of their own
-        return np.asarray((ones @ rows.astype(np.float32, copy=False))[:, 0].astype(np.float64))
+        sums = (ones @ rows.astype(np.float32, copy=False))[:, 0].astype(np.float64)
+        return np.asarray(sums if np.isfinite(sums).all() else rows.sum(axis=1, dtype=np.float64))
 
 
 class Moments:
@@ -116,21 +118,29 @@ class Met:
 
 
 def row_means(ops: Collection[Op], stream: Iterable[Mapping[Value, Array]]) -> dict[Op, Array]:
-    """The mean row [groups, k] of each operator, of operands as they come. UsageError where one is not finite."""
+    """The mean row [groups, k] of each operator, of operands as they come. UsageError where a number is not finite, or
+    beyond LARGEST."""
     readers: dict[Value, list[Op]] = {}
     for op in ops:
         readers.setdefault(op.arg(0), []).append(op)
     sums: dict[Op, list[Array]] = {op: [] for op in ops}
+    largest = dict.fromkeys(ops, 0.0)
     for found in stream:
         for value, array in found.items():
             for op in readers.get(value, ()):
                 rows = operand_rows(op, array, MEAN_ROWS)
                 sums[op].append(row_sums(rows) / rows.shape[1])
+                largest[op] = max(largest[op], float(np.abs(rows).max(initial=0.0)))
     found_means = {op: np.mean(means, axis=0) for op, means in sums.items() if means}
     for op, mean in found_means.items():
         if not np.isfinite(mean).all():
             raise UsageError(
                 f"on samples of --calib {op.label} reads infinities or NaN, which the model itself makes of them: "
                 "ranges cannot be measured; leave such samples out"
+            )
+        if largest[op] > LARGEST:
+            raise UsageError(
+                f"on samples of --calib {op.label} reads numbers as large as {largest[op]:.3g}, whose squares are "
+                f"beyond float32; legal are up to {LARGEST:g}: leave such samples out"
             )
     return found_means

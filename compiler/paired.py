@@ -13,6 +13,7 @@ from edgec.receipt import named
 Array = np.ndarray[Any, Any]
 
 Z = 1.959964  # of 95 %
+ALL_NOISE = "-inf"
 MOST_ITEMS = 50  # that are listed
 
 
@@ -30,10 +31,11 @@ def signal_to_noise(found: Array, expected: Array) -> float:
     return 10 * math.log10(signal / noise) if signal else -math.inf
 
 
-def noise_db(found: Array, expected: Array) -> float | None:
-    """The same for a receipt: to a hundredth, None where it is infinite."""
+def noise_db(found: Array, expected: Array) -> float | str | None:
+    """The same for a receipt: to a hundredth, None where there is no noise and ALL_NOISE where there is nothing else,
+    since JSON has no infinities."""
     level = signal_to_noise(found, expected)
-    return round(level, 2) if math.isfinite(level) else None
+    return round(level, 2) if math.isfinite(level) else None if level > 0 else ALL_NOISE
 
 
 def drop_interval(before: Array, after: Array) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from edgec.bf16_products import bf16_products
 from edgec.bounds import MakeBound, MostDrop, MostError, share
 from edgec.calibration import Calibration, read_calibration
 from edgec.dynamic_int8 import dynamic_int8
+from edgec.finite_weights import check_finite
 from edgec.float8_products import float8_products
 from edgec.forms_within import Wanted
 from edgec.half_precision import half_precision
@@ -55,6 +56,7 @@ def settle(
         raise UsageError(
             f"--precision {options.precision}: the model is quantised already, by scales of its own; leave it out"
         )
+    check_finite(graph, options.precision)
     if is_quantised(graph):
         effects, facts = settle_quantised(module, device)
         return Settled(effects, {"quantization": facts}, on_integers(graph, ()))

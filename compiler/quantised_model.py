@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-import numpy as np
-
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.macs import macs_of, macs_on_bytes, macs_share, total_macs
 from edgec.ir.types import FLOATS
@@ -111,5 +109,5 @@ def _channels_that_differ(graph: Graph, op: Op, before: Value) -> int:
     """Result channels whose weights are other numbers than before."""
     axis = channels_axis(op)
     assert axis is not None
-    differ = np.moveaxis(graph.array(op.arg(1)) != graph.array(before), axis, 0)
-    return int(differ.reshape(len(differ), -1).any(axis=1).sum())
+    differ = graph.array(op.arg(1)) != graph.array(before)
+    return int(differ.any(axis=tuple(i for i in range(differ.ndim) if i != axis)).sum())

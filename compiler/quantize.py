@@ -52,6 +52,7 @@ HEAVY = ("conv", "matmul")
 SUMS = ("reduce_mean", "reduce_sum")
 MANY = 16  # elements in a sum, next to whose spread that of one's rounding is small
 LEAST_FACTOR = 2.0**-22  # of a sum's step to the result's: zero points in sums must fit 32 bits
+LEAST_STEP = float(np.finfo(np.float32).tiny)  # of weights, and of sums that become floats
 LARGEST_BIAS = 2.0**24  # steps of a sum
 MOST_STEPS = 2**15 - 1  # of a sum, that a step of what is added to it may be
 
@@ -90,12 +91,12 @@ def from_floats(value: Value, chosen: Collection[Op]) -> bool:
 
 def operators_on_bytes(graph: Graph, kept: Collection[Op] = (), whole: bool = False) -> set[Op]:
     """The operators that work on bytes; those in `kept` stay float. `whole`: also those whose bytes leave the model,
-    and those that move its inputs."""
+    and those that read its inputs."""
     found: set[Op] = set()
     users = graph.users()
+    given = {v for v in graph.inputs if whole and v.type.dtype == "f32"}
     for op in graph.ops:
-        moved = whole and op.kind in MOVES and op.arg(0) in graph.inputs and op.result.type.dtype == "f32"
-        if op not in kept and (heavy(op) or _light(op, found) or (moved and len(op.inputs) == 1)):
+        if op not in kept and (heavy(op) or _light(op, found, given)):
             found.add(op)
     leaving = graph.output_values() if whole else set()
     for op in reversed(graph.ops):
@@ -117,17 +118,17 @@ def makes_floats(op: Op) -> bool:
     return op.kind in SUMS or heavy(op)
 
 
-def _light(op: Op, found: Collection[Op]) -> bool:
-    """Works on bytes where what it reads are bytes."""
+def _light(op: Op, found: Collection[Op], given: Collection[Value]) -> bool:
+    """Works on bytes where what it reads are bytes, or `given`, which are encoded for it."""
     if op.kind not in FORMS or op.kind in HEAVY or len(op.results) != 1 or op.result.type.dtype != "f32":
         return False
     if op.kind in ROWS:
-        return _of_rows(op, found)
+        return _of_rows(op, found, given)
     if op.kind == "gather":
-        return op.arg(1).const is None and (op.arg(0).const is not None or op.arg(0).op in found)
+        return op.arg(1).const is None and (op.arg(0).const is not None or _is_bytes(op.arg(0), found, given))
     values = [v for v in op.inputs if v is not None and v.const is None]
     constants = [v for v in op.inputs if v is not None and v.const is not None]
-    if not values or any(v.op not in found for v in values) or not _fits(op, values, constants):
+    if not values or not all(_is_bytes(v, found, given) for v in values) or not _fits(op, values, constants):
         return False
     if op.kind == "resize" and not resizes_bytes(op):
         return False
@@ -136,11 +137,15 @@ def _light(op: Op, found: Collection[Op]) -> bool:
     return is_clamp(str(op.attrs.get("act", "")))
 
 
-def _of_rows(op: Op, found: Collection[Op]) -> bool:
+def _is_bytes(value: Value, found: Collection[Op], given: Collection[Value]) -> bool:
+    return value in given or value.op in found
+
+
+def _of_rows(op: Op, found: Collection[Op], given: Collection[Value]) -> bool:
     fixed = ROWS[op.kind]
     values = [v for i, v in enumerate(op.inputs) if i not in fixed]
     constant = all(v is None or v.const is not None for i, v in enumerate(op.inputs) if i in fixed)
-    return constant and not refusal(op) and all(v is not None and v.op is not None and v.op in found for v in values)
+    return constant and not refusal(op) and all(v is not None and _is_bytes(v, found, given) for v in values)
 
 
 def _fits(op: Op, values: list[Value], constants: list[Value]) -> bool:
@@ -280,7 +285,9 @@ def _encode_weights(
     flat = flat_weights(graph, op)
     x_scale = float(graph.module.constants[only(op.arg(0).type).scale])
     bias = np.abs(bias_of(graph, op, len(flat)))
-    least = np.maximum(bias / (x_scale * LARGEST_BIAS), (result_scale or 1e-3) * LEAST_FACTOR / x_scale)
+    least = np.maximum(bias / (x_scale * LARGEST_BIAS), LEAST_STEP / min(x_scale, 1.0))
+    if result_scale is not None:
+        least = np.maximum(least, result_scale * LEAST_FACTOR / x_scale)
     residual = residual_of(op)
     r_scale = None
     if residual is not None and residual.type.encodings:
@@ -296,7 +303,9 @@ def _encode_weights(
     if other is not None:
         other(graph, op, legal)
     else:
-        scale = legal(np.abs(flat).max(axis=1, initial=0.0) / 127)
+        largest = np.abs(flat).max(axis=1, initial=0.0)
+        # a channel without weights has sums of bias alone, on a scale like the others'
+        scale = legal(np.where(largest > 0.0, largest, largest.max(initial=0.0) or 1.0) / 127)
         zero = graph.module.intern(np.zeros(len(scale), np.int8))
         encoding = Quant("i8", graph.module.intern(scale), zero, weights_of(op)[0])
         set_weights(graph, op, rounded(op, flat, scale), Type("f32", op.arg(1).type.shape, (encoding,)))
@@ -304,6 +313,13 @@ def _encode_weights(
         rows = np.repeat(mean, len(flat) // len(mean), axis=0)
         now = stored_weights(graph, op)
         set_bias(graph, op, corrected_bias(bias_of(graph, op, len(flat)), flat, now.numbers, now.steps, rows))
+
+
+def largest_bias(graph: Graph, op: Op) -> Array:
+    """What each channel's sums have room for, of an operator with encodings."""
+    steps = stored_weights(graph, op).steps
+    x_scale = float(graph.module.constants[only(op.arg(0).type).scale])
+    return np.asarray(LARGEST_BIAS * x_scale * steps.reshape(len(steps), -1).min(axis=1, initial=np.inf))
 
 
 def nearest(op: Op, weights: Array, scale: Array) -> Array:

@@ -8,8 +8,7 @@ from typing import Any
 
 Facts = Mapping[str, Any]
 SAVED = {"bytes_saved": "B of traffic", "scratch_bytes_saved": "B of scratch", "macs_saved": "multiply-adds"}
-
-
+MOSTLY_NOISE = 5.0  # dB: below, noise has a third of the power or more
 SHOWN = 10  # items of a kind
 
 
@@ -230,7 +229,8 @@ def _coded_weights(q: Facts) -> Iterator[str]:
 def _trials(trials: Facts, weights: str) -> str:
     levels = [row["signal_to_noise_db"] for row in trials["tried"] if row["signal_to_noise_db"] is not None]
     heard = f", which heard {min(levels)} to {max(levels)} dB" if levels else ""
-    return f"  {weights}; the best of {len(trials['tried'])} ways on {trials['samples']} other samples{heard}"
+    ways = f"the best of {len(trials['tried'])} ways on {trials['samples']} samples that no weights were settled on"
+    return f"  {weights}; {ways}{heard}"
 
 
 def checked_lines(receipt: Facts) -> Iterator[str]:
@@ -279,8 +279,9 @@ def _verification(verification: Facts) -> Iterator[str]:
     if "against_model" in verification:
         of_model = verification["against_model"]
         for name, noise in of_model["signal_to_noise_db"].items():
-            level = "no noise" if noise is None else f"{noise} dB"
-            yield f"  output {name} against {of_model['reference']}: signal to noise {level}"
+            level = "no noise" if noise is None else f"signal to noise {noise} dB"
+            warning = "" if noise is None or float(noise) > MOSTLY_NOISE else "; WARNING: much of it is noise"
+            yield f"  output {name} against {of_model['reference']}: {level}{warning}"
     if "instructions" in verification:
         yield f"  {verification['instructions'] / 1e6:.2f} M instructions an inference"
 

@@ -22,7 +22,7 @@ from edgec.ir.ops import OPS
 from edgec.ir.residual import residual_of
 from edgec.met_rows import MetRows, made_up_for
 from edgec.operand_rows import group_count, operand_rows, result_rows, row_sums
-from edgec.quantize import heavy
+from edgec.quantize import heavy, largest_bias
 from edgec.weight_rounding import adaround, damping_for, gptq, trusted_mean
 
 Array = np.ndarray[Any, Any]
@@ -144,7 +144,9 @@ def _settle(wide: Graph, narrow: Graph, wanted: Op, op: Op, walk: _Walk, way: Wa
     if residual is not None:
         pairs = zip(walk.found[residual], walk.wanted[residual], strict=True)
         lost += np.stack([(meant - found).reshape(-1, len(w)).mean(axis=0, dtype=np.float64) for found, meant in pairs])
-    set_bias(narrow, op, (bias_of(wide, wanted, len(w)) + trusted_mean(lost)).astype(np.float32))
+    moved = bias_of(wide, wanted, len(w)) + trusted_mean(lost)
+    room = largest_bias(narrow, op)
+    set_bias(narrow, op, np.clip(moved, -room, room).astype(np.float32))
 
 
 def _sums(w: Array, rows: Array) -> Array:

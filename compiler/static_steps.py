@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,8 +33,9 @@ from edgec.passes import FUSED
 from edgec.passes.equalize_ranges import equalize_ranges, values_that_bound, values_to_equalize
 from edgec.passes.lower_requant import requantise
 from edgec.passes.requant import REASONS
+from edgec.passes.row_forms import refusal
 from edgec.pipeline import run_pipeline
-from edgec.quantize import EncodeWeights, Range, heavy, operators_on_bytes, values_to_observe
+from edgec.quantize import ROWS, EncodeWeights, Range, heavy, operators_on_bytes, values_to_observe
 from edgec.row_rounding import LEAST_NOISE as ROW_NOISE
 from edgec.row_rounding import kept_facts as row_facts
 from edgec.row_rounding import rows_to_spare
@@ -189,11 +190,26 @@ def _with_scales(seen: Seen, found: Mapping[Value, Smoothing]) -> tuple[Seen, di
     return replace(seen, graph=graph, ranges=ranges, means={ops[op]: m for op, m in seen.means.items()} | means), ops
 
 
+def _unformed(graph: Graph, choice: Choice) -> Iterator[dict[str, Any]]:
+    """Products that are in floats for no other reason than that they cannot be on bytes, for the receipt."""
+    chosen, said = choice.trials.chosen, {row["op"] for row in choice.kept}
+    for op in graph.ops:
+        if not macs_of(op) or op in chosen or op.label in said:
+            continue
+        code = "NO_INTEGER_FORM"
+        if op.kind in ROWS and not refusal(op):
+            if all(v is not None and v.op in chosen for v in op.inputs[:3]):
+                continue  # nothing behind it takes bytes
+            code = "OPERAND_IN_FLOATS"
+        yield {"op": op.label, "code": code, "why": REASONS[code]}
+
+
 def on_bytes(module: Module, seen: Seen, choice: Choice) -> dict[str, Any]:
     """The module becomes the best trial, in integers; what the receipt says of it."""
     graph, trials, best = seen.graph, choice.trials, choice.trials.best
     macs = total_macs(graph)
     left = [op.kind for op in graph.ops if op not in trials.chosen]
+    kept = [*choice.kept, *_unformed(graph, choice)]
     results = [op.result for op in graph.ops if op in trials.chosen]
     sample = seen.data.samples[0]
     with graph_values(graph, results) as taps:
@@ -212,7 +228,7 @@ def on_bytes(module: Module, seen: Seen, choice: Choice) -> dict[str, Any]:
         "trials": {"samples": len(seen.judge.samples), "tried": [trial.facts() for trial in trials.done]},
         "operators_on_bytes": len(trials.chosen),
         "operators_in_floats": dict(sorted(Counter(left).items())),
-        "kept_in_floats": list(choice.kept),
+        "kept_in_floats": kept,
         "smoothed": list(choice.smoothed),
         "refused": [{"op": op, "code": code, "why": REASONS[code]} for op, code in refused],
         "macs_on_bytes": narrow,

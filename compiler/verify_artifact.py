@@ -65,7 +65,7 @@ class Verified:
 
     facts: dict[str, Any]
     files: dict[str, bytes]
-    noise: dict[str, float | None]
+    noise: dict[str, float | str | None]
     calls: Sequence[Call] = ()
 
 
@@ -193,8 +193,8 @@ def _judge_islands(verification: dict[str, Any], islands: dict[str, Any]) -> Non
         verification["pass"] = False
 
 
-def _noise(pairs: Sequence[tuple[Array, Array]]) -> float | None:
-    """Signal to noise over all inputs together; None where it is infinite."""
+def _noise(pairs: Sequence[tuple[Array, Array]]) -> float | str | None:
+    """Signal to noise over all inputs together, as `noise_db` has it."""
     return noise_db(*(np.concatenate([x.ravel() for x in side]) for side in zip(*pairs, strict=True)))
 
 

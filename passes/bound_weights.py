@@ -96,7 +96,7 @@ def _doubled(steps: Array, scale: Array, coarsest: float) -> tuple[Array, Array]
     """Channels above the coarsest scale in steps half, a quarter … as large, where those fit."""
     largest = np.abs(steps.astype(np.int64)).max(axis=1, initial=0)
     room = np.minimum(np.floor(np.log2(LARGEST / np.maximum(largest, 1))), DOUBLED)
-    times = np.where(scale > coarsest, np.where(largest == 0, DOUBLED, room), 0)
+    times = np.where(scale.astype(np.float64) > coarsest, np.where(largest == 0, DOUBLED, room), 0)
     factor = 2.0**times
     return (steps * factor[:, None]).astype(np.int8), (scale / factor).astype(np.float32)
 

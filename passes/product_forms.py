@@ -31,7 +31,8 @@ def _weights(f: Form, axis: int) -> tuple[Array, Array, Array | None]:
         return _weights_in_groups(f, axis, encoding)
     if value.type == value.type.plain and value.type.dtype == "f32":
         raise NotInIntegers("NO_INTEGER_FORM" if value.const is None else "OPERAND_IN_FLOATS")
-    if value.const is None or not isinstance(encoding, Quant) or encoding.format not in ("i8", "u8"):
+    known = value.const is not None and value.type.size > 0
+    if not known or not isinstance(encoding, Quant) or encoding.format not in ("i8", "u8"):
         raise NotInIntegers("NO_INTEGER_FORM")
     constants = f.build.graph.module.constants
     zero, stored = constants[encoding.zero].astype(np.int64), f.build.graph.stored(value).astype(np.int64)
@@ -144,6 +145,8 @@ def _in_whole_steps(f: Form, scale: Array, times: Array) -> tuple[Array, Array]:
 
 
 def conv_form(f: Form) -> Value:
+    if f.op.arg(1).type.rank > 4:
+        raise NotInIntegers("NO_INTEGER_FORM")
     w, scale, times = _weights(f, 0)
     if times is not None:
         scale, times = _in_whole_steps(f, scale, times)

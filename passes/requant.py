@@ -31,7 +31,7 @@ REASONS = {
     "ACC_BOUND": "a sum of its products may not fit 32 bits",
     "REQUANT_RANGE": "its result's steps are finer than half a step of its products",
     "NO_INTEGER_FORM": "there is no integer form of it",
-    "OPERAND_IN_FLOATS": "an operand of it has no scale: it is in floats",
+    "OPERAND_IN_FLOATS": "an operand of it is in floats, without a scale or with scales in blocks",
     "RESULT_IN_FLOATS": "its result has no scale: it is read as floats",
     "WEIGHTS_ASYMMETRIC": "its weights have zero points, or the number that has no opposite",
     "ROW_TOO_LONG": "rows are so long that rounding, or a sum, would go beyond what is proven",

@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
         ("text.npz", "sample 0 of 'input' is <U1, and the model takes f32[1,1,28,28]: give numbers"),
         ("zip.npz", "zip.npz is not an .npz file"),
         ("alike.npz", "all 3 samples are one and the same"),
-        ("huge.npz", "reads infinities or NaN, which the model itself makes of them"),
+        ("huge.npz", "reads numbers as large as 3e+38, whose squares are beyond float32; legal are up to 1e+18"),
         ("missing.npz", "missing.npz cannot be read: No such file"),
         ("data.csv", "data.csv cannot be read: No such file"),
         ("empty", "--calib empty has no samples"),

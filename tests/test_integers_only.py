@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+from onnx import helper
+from quantised import made, written
 from transformer import SIDE, write_transformer
 
 from edgec.driver import build
@@ -44,6 +46,22 @@ def test_no_floats_and_the_same_bits(tmp_path: Path) -> None:
     assert np.array_equal(found["host"] * 256, np.rint(found["host"] * 256)), "shares are bytes"
     assert signal_to_noise(found["host"], wide) > LEAST_DB
     assert np.mean(found["host"].argmax(1) == wide.argmax(1)) >= 0.75
+
+
+def test_what_has_no_integer_form_is_named(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    shapes = {"w": (1, 12, 5), "r": (1, 12, 3), "m": (3, 2)}
+    weights = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+    nodes = [
+        helper.make_node("LSTM", ["x", "w", "r"], ["h"], hidden_size=3),
+        helper.make_node("MatMul", ["h", "m"], ["y"]),
+    ]  # fmt: skip
+    model = made(nodes, {n: a.astype(np.float32) for n, a in weights.items()}, {"x": (4, 1, 5)}, {"y": 1})
+    np.savez(tmp_path / "calib.npz", x=rng.standard_normal((8, 4, 1, 5)).astype(np.float32))
+    options = BuildOptions(precision="int8", calib=str(tmp_path / "calib.npz"), whole=True, observer="minmax")
+    facts = build(written(model, tmp_path), "host", tmp_path / "out", options).receipt["quantization"]
+    assert [(k["op"].split()[0], k["code"]) for k in facts["kept_in_floats"]] == [("lstm", "NO_INTEGER_FORM")]
+    assert 0.0 < facts["macs_share"] < 1.0
 
 
 def test_it_is_for_bytes(tmp_path: Path) -> None:

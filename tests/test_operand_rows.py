@@ -10,9 +10,10 @@ import pytest
 from edgec.flat_weights import weights_of
 from edgec.ir import interp
 from edgec.ir.build import Builder
+from edgec.ir.errors import UsageError
 from edgec.ir.graph import Graph, Module
 from edgec.ir.types import Type
-from edgec.operand_rows import Met, Moments, group_count, operand_rows
+from edgec.operand_rows import Met, Moments, group_count, operand_rows, row_means
 
 CONV: dict[str, Any] = {"layout": "nhwc", "dilations": (1, 1)}
 
@@ -72,3 +73,17 @@ def test_what_stored_rows_are_off_by() -> None:
     np.testing.assert_allclose(met.wanted, wide.mean(axis=1), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(met.stored.mean, stored.mean(axis=1), rtol=1e-4, atol=1e-6)
     assert np.abs(met.wanted - met.stored.mean).max() > 1e-3
+
+
+def test_numbers_of_which_no_mean_is_known_are_refused() -> None:
+    graph = Graph(Module())
+    b = Builder(graph)
+    x = graph.add_input("x", Type("f32", (2, 4)))
+    op = b.op("matmul", x, b.const(np.ones((4, 3)), "f32")).op
+    assert op is not None
+    large = np.full((2, 4), 3e38, np.float32)
+    for rows, words in ((large, "as large as 3e"), (large * np.inf, "reads infinities or NaN")):
+        with pytest.raises(UsageError, match=words):
+            row_means([op], [{x: rows}])
+    (mean,) = row_means([op], [{x: np.full((2, 4), 1e17, np.float32)}]).values()
+    np.testing.assert_allclose(mean, np.full((1, 4), 1e17), rtol=1e-6)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from edgec.paired import drop_interval, items_to_show, paired, score_interval, signal_to_noise
+from edgec.paired import drop_interval, items_to_show, noise_db, paired, score_interval, signal_to_noise
 
 
 def test_signal_to_noise_by_hand() -> None:
@@ -20,6 +20,13 @@ def test_signal_to_noise_by_hand() -> None:
     assert signal_to_noise(-near, masked) == -math.inf
     assert signal_to_noise(near[[0, 1, 3, 3]], masked) == -math.inf
     assert signal_to_noise(np.array([3.0, np.inf]), np.array([3.0, 4.0])) == -math.inf
+
+
+def test_a_receipt_tells_no_noise_from_nothing_but_noise() -> None:
+    assert noise_db(np.array([3.0, 4.5]), np.array([3.0, 4.0])) == 20.0
+    assert noise_db(np.ones(2), np.ones(2)) is None
+    assert noise_db(np.array([np.nan, 1.0]), np.ones(2)) == noise_db(np.ones(2), np.zeros(2)) == "-inf"
+    assert float(str(noise_db(np.ones(2), np.zeros(2)))) == -math.inf
 
 
 def pairs(both: int, lost: int, won: int, neither: int) -> tuple[np.ndarray, np.ndarray]:

@@ -325,6 +325,47 @@ def test_what_stays_in_floats_says_why(tmp_path: Path) -> None:
     assert facts["operators_in_floats"] == {"sub": 1, "tanh": 1}
 
 
+@pytest.mark.parametrize(("scale", "zero"), [(1 / 256, 0), (1 / 255, 0), (1 / 1000, 0), (1 / 3000, 7), (0.02, 0)])
+def test_a_softmax_has_the_scale_that_the_model_says(scale: float, zero: int, tmp_path: Path) -> None:
+    """As observers make them, finer than 1/256 where no share is large."""
+    rng = np.random.default_rng(12)
+    constants = {"xs": np.float32(0.02), "xz": np.uint8(120), "ys": np.float32(scale), "yz": np.uint8(zero)}
+    softmax = helper.make_node("Softmax", ["x1"], ["h"], axis=-1)
+    nodes = [*pair("x", "x1", "xs", "xz"), softmax, *pair("h", "y", "ys", "yz")]
+    path = written(made(nodes, constants, {"x": (6, 200)}, {"y": TensorProto.FLOAT}, opset=17), tmp_path)
+    x = rng.normal(0.0, 0.6, (6, 200)).astype(np.float32)
+    x[5, :3] += 2.0
+    assert edgec.compile(path, "host", tmp_path / "out")["quantization"]["refused"] == []
+    with edgec.load(tmp_path / "out") as session:
+        found = session.run(None, {"x": x})[0]
+    (right,) = by_onnxruntime(path, {"x": x}, plain=True)
+    steps = np.rint((found - right) / np.float32(scale))
+    assert np.abs(steps).max() <= 1
+    assert (steps != 0).mean() < 0.01
+
+
+def test_three_axes_and_no_channels_are_floats(tmp_path: Path) -> None:
+    rng = np.random.default_rng(13)
+    constants = {"xs": np.float32(0.02), "xz": np.uint8(120), "ws": np.float32(0.01),
+                 "w": rng.integers(-127, 128, (4, 2, 2, 2, 2)).astype(np.int8),
+                 "n": np.zeros((5, 0), np.int8)}  # fmt: skip
+    nodes = [
+        *pair("x", "x1", "xs", "xz"), helper.make_node("DequantizeLinear", ["w", "ws"], ["w1"]),
+        helper.make_node("Conv", ["x1", "w1"], ["h"]), *pair("h", "y", "ws", "xz"),
+        helper.make_node("DequantizeLinear", ["n", "ws"], ["n1"]), helper.make_node("MatMul", ["x1", "n1"], ["z"]),
+    ]  # fmt: skip
+    path = written(made(nodes, constants, {"x": (1, 2, 5, 5, 5)}, {"y": 1, "z": 1}, opset=17), tmp_path)
+    x = rng.standard_normal((1, 2, 5, 5, 5)).astype(np.float32)
+    facts = edgec.compile(path, "host", tmp_path / "out")["quantization"]
+    assert {(row["op"].split()[0], row["code"]) for row in facts["refused"]} == {
+        ("conv", "NO_INTEGER_FORM"), ("matmul", "NO_INTEGER_FORM"),
+    }  # fmt: skip
+    with edgec.load(tmp_path / "out") as session:
+        found = session.run(None, {"x": x})
+    for mine, theirs in zip(found, by_onnxruntime(path, {"x": x}, plain=True), strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-5)
+
+
 def test_biases_are_the_integers_of_the_model(tmp_path: Path) -> None:
     """Beyond 2^24 a float32 would lose them."""
     bias = np.array([16_777_217, -33_554_435], np.int32)

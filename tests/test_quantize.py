@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from network import Network
 
 from edgec.encode_weights import encode_weights
@@ -20,7 +21,7 @@ from edgec.passes import FUSED
 from edgec.passes.lower_requant import requantise
 from edgec.passes.requant import REASONS
 from edgec.pipeline import run_pipeline
-from edgec.quantize import encode_values, grid_of, nearest, operators_on_bytes, values_to_observe
+from edgec.quantize import encode_values, grid_of, largest_bias, nearest, operators_on_bytes, values_to_observe
 
 PLAIN: dict[str, Any] = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1), "layout": "nhwc"}
 
@@ -254,6 +255,45 @@ def test_what_floats_read_too_is_not_rounded_for_a_mean() -> None:
     net.named("y", net.build.op("reduce_mean", wide, axes=(1, 2), keepdims=True))
     net.named("z", net.build.op("sigmoid", wide))
     assert kinds(operators_on_bytes(net.graph)) == ["conv"]
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-9, 1e-30])
+def test_results_of_any_magnitude(size: float) -> None:
+    """Of floats, no result's step says how fine those of weights may be."""
+    net = Network(6)
+    weights = net.build.const(net.rng.standard_normal((16, 4)) * size, "f32")
+    bias = net.build.const(net.rng.standard_normal(4) * size, "f32")
+    net.named("y", net.build.op("matmul", net.floats(8, 16), weights, bias))
+    graph = net.graph
+    wide = interp.run(graph, net.feeds)["y"].astype(np.float64)
+    chosen = operators_on_bytes(graph)
+    encode_values(graph, chosen, ranges(graph, values_to_observe(graph, chosen), net.feeds), "i8", nearest, {})
+    run_pipeline(graph.module, ("lower_requant", *FUSED))
+    assert [op.kind for op in graph.ops] == ["quantize", "qmatmul", "dequantize"]
+    assert signal_to_noise(interp.run(graph, net.feeds)["y"], wide) > 38
+
+
+def test_channels_without_weights_have_a_scale_like_the_others() -> None:
+    net = Network(6)
+    weights = net.rng.standard_normal((16, 4))
+    weights[:, 1] = 0.0
+    net.named("y", net.build.op("matmul", net.floats(8, 16), net.build.const(weights, "f32"), net.const(4)))
+    graph = net.graph
+    (op,) = operators_on_bytes(graph)
+    encode_values(graph, {op}, {op.arg(0): (-4.0, 4.0)}, "i8", nearest, {})
+    steps = stored_weights(graph, op).steps
+    assert steps[1] == steps.max()
+    np.testing.assert_allclose(largest_bias(graph, op), 2.0**24 * steps * np.float32(8 / 255), rtol=1e-6)
+
+
+def test_what_reads_inputs_as_well() -> None:
+    """As a residual of a transformer's first block does: on bytes only where all must be."""
+    net = Network(6)
+    tokens = net.floats(1, 6, 6, 8)
+    both = net.build.op("add", net.build.op("conv", tokens, net.const(8, 8, 1, 1), **PLAIN), tokens)
+    net.named("y", net.build.op("conv", both, net.const(4, 8, 1, 1), **PLAIN))
+    assert kinds(operators_on_bytes(net.graph)) == ["conv", "conv"]
+    assert kinds(operators_on_bytes(net.graph, whole=True)) == ["add", "conv", "conv"]
 
 
 def test_bytes_that_leave_the_model() -> None:

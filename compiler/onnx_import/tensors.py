@@ -6,6 +6,7 @@ import math
 import mmap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -81,10 +82,21 @@ def array_of(tensor: TensorProto, folder: Path | None = None) -> np.ndarray:
         tensor = TensorProto(data_type=tensor.data_type, dims=tensor.dims, raw_data=data, name=tensor.name)
     if tensor.HasField("raw_data") and len(tensor.raw_data) != nbytes:
         raise ModelError(f"{what} has {len(tensor.raw_data)} bytes of data; its shape {list(shape)} needs {nbytes}")
+    if dtype.kind in "iu" and bits_of(name) in (8, 16):
+        _check_range(tensor, dtype, what)
     try:
         return np.asarray(numpy_helper.to_array(tensor)).astype(dtype, copy=False).reshape(shape)
     except (ValueError, TypeError) as error:
         raise ModelError(f"{what} cannot be read: {error}") from error
+
+
+def _check_range(tensor: TensorProto, dtype: np.dtype[Any], what: str) -> None:
+    """Small integers may be given as int32, and would wrap."""
+    numbers, info = np.array(tensor.int32_data, np.int64), np.iinfo(dtype)
+    beyond = numbers[(numbers < info.min) | (numbers > info.max)]
+    if beyond.size:
+        name = element_name(tensor.data_type)
+        raise ModelError(f"{what} has the number {beyond[0]}; legal for {name} are {info.min} to {info.max}")
 
 
 def external_file(tensor: TensorProto, folder: Path) -> tuple[Path, int, int | None]:

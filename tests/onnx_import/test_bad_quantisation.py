@@ -95,6 +95,12 @@ LINEAR = [
     (linear(Q, (2, 3), vector(1, 2, 3, 4), np.zeros(4, np.int8)), "has 4 numbers as its scale for a length of 3"),
     (linear(Q, (2, 3), vector(1, 2, 3), np.zeros(2, np.int8)),
      "has zero points of the shape [2] beside a scale of [3]"),
+    (linear(Q, (2, 3), vector(1, 2, 3), NONE), "has zero points of the shape [] beside a scale of [3]; legal are"),
+    (linear(D, BYTES, vector(1, 2, 3), TWO[:1]), "has zero points of the shape [1] beside a scale of [3]; legal are"),
+    (linear(D, BYTES, BLOCKS, np.zeros((2, 2), np.uint8), block_size=-1),
+     "has a block_size of -1; legal are 0 and positive numbers"),
+    (linear(Q, (2, 3), np.float32(1), NONE, output_dtype=TensorProto.INT8),
+     "has the output_dtype int8 beside a zero point of uint8; legal is the zero point's own type"),
 ]  # fmt: skip
 
 
@@ -103,6 +109,12 @@ def test_inconsistent_scales(model: Any, sentence: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError) as caught:
         import_model(written(model, tmp_path))
     assert f"Linear 'it' {sentence}" in str(caught.value)
+
+
+def test_a_type_that_nothing_is_quantised_to(tmp_path: Path) -> None:
+    node = helper.make_node("QuantizeLinear", ["x", "s"], ["y"], name="it", output_dtype=TensorProto.INT32)
+    with pytest.raises(ModelError, match="QuantizeLinear 'it' makes int32; legal are int16, int8, uint16, uint8, "):
+        import_model(written(made([node], {"s": np.float32(1)}, {"x": (2,)}, {"y": TensorProto.INT32}), tmp_path))
 
 
 def test_the_command_fails_with_one_line(tmp_path: Path) -> None:

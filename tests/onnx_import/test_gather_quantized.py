@@ -70,7 +70,7 @@ def test_halves(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [({"block_size": 24}, "block_size=24; legal are powers of 2 from 16"),
-     ({"block_size": 32}, r"scales of the shape \[40, 2\]; legal are finite numbers \[40, 3\]"),
+     ({"block_size": 32}, r"scales of the shape \[40, 2\]; legal is \[40, 3\]"),
      ({"quantize_axis": 5}, "has the axis 5")],
 )  # fmt: skip
 def test_broken(wrong: Any, sentence: str, tmp_path: Path) -> None:

@@ -86,6 +86,13 @@ def test_tensor_that_does_not_fit_its_shape(tmp_path: Path) -> None:
     assert "'w'" in refusal(path) or "w" in refusal(path)
 
 
+@pytest.mark.parametrize("number", [300, -5])
+def test_small_integers_that_would_wrap(tmp_path: Path, number: int) -> None:
+    tensor = TensorProto(name="w", data_type=TensorProto.UINT8, dims=[2], int32_data=[7, number])
+    path = save(tmp_path / "m.onnx", [helper.make_node("Add", ["w", "w"], ["y"])], [tensor])
+    assert f"tensor 'w' has the number {number}; legal for uint8 are 0 to 255" in refusal(path)
+
+
 def test_nan_attribute(tmp_path: Path) -> None:
     path = save(tmp_path / "m.onnx", [helper.make_node("LeakyRelu", ["x"], ["y"], alpha=float("nan"))])
     assert "alpha" in refusal(path)

@@ -39,8 +39,10 @@ def gather_block_quantized(node: Node) -> list[Item]:
     scale = node.const(2)
     one = tuple(1 if i != across and element in FLOATS and scale.ndim == rank and scale.shape[i] == 1 else n
                 for i, n in enumerate(blocks))  # fmt: skip
-    if scale.shape != one or not np.all(np.isfinite(scale.astype(np.float64))):
-        node.broken(f"has scales of the shape {list(scale.shape)}; legal are finite numbers {list(blocks)}")
+    if scale.shape != one:
+        node.broken(f"has scales of the shape {list(scale.shape)}; legal is {list(blocks)}")
+    if not np.all(np.isfinite(scale.astype(np.float64))):
+        node.broken("has a scale that is no finite number; legal are finite numbers")
     zero = np.full(blocks, 1 << bits - 1 if packed else 0, np.uint8)
     if node.has(3):
         zero = _numbers(node, 3, bits)

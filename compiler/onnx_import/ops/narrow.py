@@ -89,8 +89,10 @@ def matmul_nbits(node: Node) -> list[Item]:
     if packed.dtype != np.uint8 or packed.size != n * blocks * block * bits // 8:
         node.broken(f"has weights {packed.dtype}{list(packed.shape)}; legal is uint8[{n}, {blocks}, "
                     f"{block * bits // 8}]")  # fmt: skip
-    if scales.size != n * blocks or not np.all(np.isfinite(scales.astype(np.float64))):
-        node.broken(f"has scales of the shape {list(scales.shape)}; legal are finite numbers [{n}, {blocks}]")
+    if scales.size != n * blocks:
+        node.broken(f"has scales of the shape {list(scales.shape)}; legal is [{n}, {blocks}]")
+    if not np.all(np.isfinite(scales.astype(np.float64))):
+        node.broken("has a scale that is no finite number; legal are finite numbers")
     stored = unpacked(packed.reshape(n, -1), bits, blocks * block)
     zero, whose = _zero_points(node, n, blocks, bits), _blocks_of_rows(node, k, block)
     real = stored[:, :k].astype(np.float32)

@@ -10,7 +10,8 @@ from edgec.onnx_import.node import Node, Table
 from edgec.onnx_import.ops.conv import convolve
 from edgec.onnx_import.ops.matmul import product
 from edgec.onnx_import.ops.narrow import dequantize_narrow
-from edgec.onnx_import.ops.scales import Scales, dequantised, quantised
+from edgec.onnx_import.ops.scales import QUANTISED, Scales, dequantised, quantised
+from edgec.onnx_import.signature import SPELLED
 
 
 def quantize_linear(node: Node) -> list[Item]:
@@ -18,6 +19,13 @@ def quantize_linear(node: Node) -> list[Item]:
     zero = node.optional(2)
     given = node.dtype("output_dtype", "") if node.opset >= 21 else ""
     dtype = zero.type.dtype if zero is not None else given or "u8"
+    if given not in ("", dtype):
+        node.broken(f"has the output_dtype {SPELLED[given]} beside a zero point of {SPELLED[dtype]}; legal is the zero "
+                    "point's own type")  # fmt: skip
+    if dtype not in QUANTISED and dtype not in NARROW:
+        legal = ", ".join(SPELLED[d] for d in SPELLED if d in QUANTISED or d in NARROW)
+        node.broken(f"makes {SPELLED[dtype]}; legal are {legal}")
+    _check_alike(node, scale, zero)
     # precision: the type of the division. Since opset 23 it is by default the scale's, which need not be x's; before,
     # onnxruntime divides halves as floats
     own = scale.type.dtype if node.opset >= 23 and x.type.dtype in ("f16", "bf16") else "f32"
@@ -31,9 +39,17 @@ def dequantize_linear(node: Node) -> list[Item]:
     if node.opset >= 23:
         dtype = node.dtype("output_dtype", "") or dtype
     zero = node.optional(2)
+    _check_alike(node, scale, zero)
     if x.type.dtype in NARROW and all(v is None or v.const is not None for v in (x, scale, zero)):
         return dequantize_narrow(node, x, scale, zero, dtype)
     return [dequantised(node, x, Scales(scale, zero, node.integer("axis", 1)), dtype)]
+
+
+def _check_alike(node: Node, scale: Value, zero: Value | None) -> None:
+    """As many zero points as scales: one for all of them is legal elsewhere, as in QLinearConv, and not here."""
+    if zero is not None and node.shape(zero) != node.shape(scale) and zero.type.size * scale.type.size != 1:
+        node.broken(f"has zero points of the shape {list(node.shape(zero))} beside a scale of "
+                    f"{list(node.shape(scale))}; legal are equal shapes")  # fmt: skip
 
 
 def as_float(node: Node, scale: Value) -> Value:

@@ -66,6 +66,8 @@ def fitted(node: Node, value: Value, shape: tuple[int, ...], axis: int, label: s
         _check_length(node, own[0], shape, axis, label)
         return node.reshape(value, [own[0] if i == axis else 1 for i in range(len(shape))])
     block = node.integer("block_size", 0)
+    if block < 0:
+        node.broken(f"has a block_size of {block}; legal are 0 and positive numbers")
     fits = len(own) == len(shape) and block > 0
     blocks = [-(-n // block) if i == axis else n for i, n in enumerate(shape)] if fits else []
     if list(own) != blocks:
