@@ -214,7 +214,8 @@ def _coded_weights(q: Facts) -> Iterator[str]:
         yield f"  {q['macs_on_codes']:.1%} of the multiply-adds read them as they lie in memory"
         yield f"  {q['code']}: {q['why']}"
     if q["low_rank"]:
-        yield f"  floats of rank {q['low_rank']} give back what rounding takes from the weights of matmuls"
+        given = len(q["low_rank_operators"])
+        yield f"  floats of rank {q['low_rank']} give back what rounding takes from the weights of {given} matmuls"
     yield from _kept(q)
     for (code, why), count in Counter((row["code"], row["why"]) for row in q.get("refused", ())).most_common():
         yield f"  weights in floats: {code}: {count}, {why}"
@@ -267,7 +268,10 @@ def account_lines(receipt: Facts) -> Iterator[str]:
 
 
 def _verification(verification: Facts) -> Iterator[str]:
-    yield f"  executed on {verification['executed_on']}, compared with {verification['reference']}"
+    yield (
+        f"  executed on {verification['executed_on']}, compared with {verification['reference']} on "
+        f"{compared(verification)}"
+    )
     for name, result in verification["outputs"].items():
         yield f"  output {name}: {'ok' if result['pass'] else 'FAILED'}, {figures(result)}"
     if "float_islands" in verification:
@@ -284,6 +288,16 @@ def _verification(verification: Facts) -> Iterator[str]:
             yield f"  output {name} against {of_model['reference']}: {level}{warning}"
     if "instructions" in verification:
         yield f"  {verification['instructions'] / 1e6:.2f} M instructions an inference"
+
+
+def compared(verification: Facts) -> str:
+    """The inputs in words."""
+    real, count = verification["calibration_samples"], verification["inputs"]
+    random = f"{count - real} random input{'s' * (count - real > 1)} (seed {verification['seed']})"
+    if not real:
+        return random
+    samples = f"{real} sample{'s' * (real > 1)} of --calib"
+    return f"{samples} and {random}" if real < count else samples
 
 
 def _layers(layers: Sequence[Facts]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from html import escape
 from typing import Any
 
 from edgec.ir.errors import one_sentence
-from edgec.receipt_text import figures, saved
+from edgec.receipt_text import compared, figures, saved
 
 FILE = "report.html"
 Facts = Mapping[str, Any]
@@ -115,19 +115,12 @@ def _outputs(receipt: Facts) -> Iterator[str]:
         return
     found = receipt["verification"]
     yield _note(
-        f"Executed on {found['executed_on']}, compared with {found['reference']} on {_compared(found)}; "
+        f"Executed on {found['executed_on']}, compared with {found['reference']} on {compared(found)}; "
         f"tolerance {receipt['tolerance']}."
     )
     outputs = found["outputs"]
     rows = [(name, "ok" if result["pass"] else "beyond", figures(result)) for name, result in outputs.items()]
     yield from _table(["output", "", "error"], rows, [not result["pass"] for result in outputs.values()])
-
-
-def _compared(found: Facts) -> str:
-    """The inputs in words."""
-    real = found["calibration_samples"]
-    random = f"{found['inputs'] - real} random inputs (seed {found['seed']})"
-    return f"{real} calibration samples{f' and {random}' if real < found['inputs'] else ''}" if real else random
 
 
 def _accuracy(receipt: Facts) -> Iterator[str]:

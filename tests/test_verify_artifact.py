@@ -61,7 +61,7 @@ def test_a_range_of_no_input(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("inputs", "calibrated", "seed", "words"), [
-    (2, 2, None, "on 2 calibration samples;"), (3, 2, 7, "on 2 calibration samples and 1 random inputs (seed 7);"),
+    (2, 2, None, "on 2 samples of --calib;"), (3, 2, 7, "on 2 samples of --calib and 1 random input (seed 7);"),
 ])  # fmt: skip
 def test_the_receipt_says_what_was_compared(
     inputs: int, calibrated: int, seed: int | None, words: str, tmp_path: Path
