@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -218,6 +219,10 @@ def test_data_that_does_not_fit(tmp_path: Path) -> None:
     )  # fmt: skip
     for words, file in cases:
         fails(tmp_path, 2, words, *BUILD, *SHAPE, "--data", f"{file}.npz")
+    os.mkfifo(tmp_path / "pipe")
+    for option in ("--data", "--labels"):
+        words = f"{option} pipe is a folder, a pipe or a device; legal is a file"
+        fails(tmp_path, 2, words, *BUILD, *SHAPE, option, "pipe")
 
 
 def test_missing_compiler(tmp_path: Path) -> None:
