@@ -33,8 +33,6 @@ def build_key(model: Path, target: str, device: Device | Deployment, options: Bu
                 digest.update(hashlib.file_digest(file, "sha256").digest())
     except OSError as error:
         raise ModelError(f"{error.filename} cannot be read: {error.strerror}") from None
-    if options.data is not None and options.data.exists() and not options.data.is_file():
-        raise UsageError(f"--data {options.data} is a folder, a pipe or a device; legal is a file")
     for option, given in (("--data", options.data), ("--labels", options.labels)):
         try:
             digest.update(given.read_bytes() if given is not None else b"")

@@ -115,7 +115,7 @@ def verify(directory: Path, model: Path, shapes: tuple[str, ...], consts: tuple[
     from edgec.onnx_import.importer import import_model
     from edgec.onnx_import.options import ImportOptions
     from edgec.options import BuildOptions
-    from edgec.receipt_text import figures
+    from edgec.receipt_text import figures, noise_level
     from edgec.runtime.session import load
     from edgec.verify_artifact import check_built_from, verify_session
 
@@ -139,8 +139,7 @@ def verify(directory: Path, model: Path, shapes: tuple[str, ...], consts: tuple[
         if real:
             outputs, by = check_golden(session, golden), f"{golden.name}, what its build computed,"
             for name, noise in verified.noise.items():
-                level = "no noise" if noise is None else f"signal to noise {noise} dB"
-                click.echo(f"{name} against the model, on the sample in {golden.name}: {level}")
+                click.echo(f"{name} against the model, on the sample in {golden.name}: {noise_level(noise)}")
     for name, output in outputs.items():
         click.echo(f"{name}: {'ok' if output['pass'] else 'FAILED'}, {figures(output)}")
     if "accuracy" in facts:

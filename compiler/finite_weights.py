@@ -7,6 +7,7 @@ import numpy as np
 from edgec.ir.errors import UsageError
 from edgec.ir.graph import Graph
 from edgec.ir.macs import macs_of
+from edgec.ir.types import FLOATS
 
 HOLDING = ("float32", "fp16", "bf16")
 
@@ -17,9 +18,9 @@ def check_finite(graph: Graph, precision: str) -> None:
         return
     for op in graph.ops:
         value = op.inputs[1] if len(op.inputs) > 1 and op.kind != "attention" and macs_of(op) else None
-        if value is None or value.const is None or value.type.dtype not in ("f32", "f64", "f16", "bf16"):
+        if value is None or value.const is None or value.type.dtype not in FLOATS:
             continue
-        if not np.isfinite(graph.array(value).astype(np.float64)).all():
+        if not np.isfinite(graph.array(value)).all():
             raise UsageError(
                 f"--precision {precision}: weights of {op.label} hold infinities or NaN, for which it has no form; "
                 f"legal are finite weights, or --precision {', '.join(HOLDING)}"

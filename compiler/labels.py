@@ -16,8 +16,6 @@ FILE = "labels.txt"
 
 def read_labels(path: Path) -> tuple[str, ...]:
     """The labels in order; UsageError when the file is none of labels."""
-    if path.exists() and not path.is_file():
-        raise UsageError(f"--labels {path} is a folder, a pipe or a device; legal is a file")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:

@@ -91,6 +91,9 @@ def check_options(options: BuildOptions, family: str) -> None:
         raise UsageError(f"{'--encode' if options.encode else '--fix'} is for packages: build for --target coreml")
     if options.precision not in PRECISIONS:
         raise UsageError(f"--precision {options.precision} is not legal; legal: {', '.join(PRECISIONS)}")
+    for name, path in (("--data", options.data), ("--labels", options.labels)):
+        if path is not None and path.exists() and not path.is_file():
+            raise UsageError(f"{name} {path} is a folder, a pipe or a device; legal is a file")
     check_observer(options.observer, PERCENTILE)
     measured = options.precision in CALIBRATED or (options.precision in BOUNDED and options.bounds)
     others = [precision for precision in BOUNDED if precision not in CALIBRATED]

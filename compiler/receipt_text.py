@@ -214,8 +214,8 @@ def _coded_weights(q: Facts) -> Iterator[str]:
         yield f"  {q['macs_on_codes']:.1%} of the multiply-adds read them as they lie in memory"
         yield f"  {q['code']}: {q['why']}"
     if q["low_rank"]:
-        given = len(q["low_rank_operators"])
-        yield f"  floats of rank {q['low_rank']} give back what rounding takes from the weights of {given} matmuls"
+        given = f"{len(q['low_rank_operators'])} " if "low_rank_operators" in q else ""
+        yield f"  floats of rank {q['low_rank']} give back what rounding takes from the weights of {given}matmuls"
     yield from _kept(q)
     for (code, why), count in Counter((row["code"], row["why"]) for row in q.get("refused", ())).most_common():
         yield f"  weights in floats: {code}: {count}, {why}"
@@ -283,16 +283,22 @@ def _verification(verification: Facts) -> Iterator[str]:
     if "against_model" in verification:
         of_model = verification["against_model"]
         for name, noise in of_model["signal_to_noise_db"].items():
-            level = "no noise" if noise is None else f"signal to noise {noise} dB"
             warning = "" if noise is None or float(noise) > MOSTLY_NOISE else "; WARNING: much of it is noise"
-            yield f"  output {name} against {of_model['reference']}: {level}{warning}"
+            yield f"  output {name} against {of_model['reference']}: {noise_level(noise)}{warning}"
     if "instructions" in verification:
         yield f"  {verification['instructions'] / 1e6:.2f} M instructions an inference"
 
 
+def noise_level(noise: float | str | None) -> str:
+    """What a receipt has of an output, in words."""
+    return "no noise" if noise is None else f"signal to noise {noise} dB"
+
+
 def compared(verification: Facts) -> str:
     """The inputs in words."""
-    real, count = verification["calibration_samples"], verification["inputs"]
+    real, count = verification.get("calibration_samples"), verification["inputs"]
+    if real is None:  # a receipt of an older edgec, which `edgec inspect` shows
+        return f"{count} inputs"
     random = f"{count - real} random input{'s' * (count - real > 1)} (seed {verification['seed']})"
     if not real:
         return random

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edgec.artifact import RECEIPT
+from edgec.artifact import RECEIPT, sha256
 from edgec.carried import carried
 from edgec.golden import FILE as GOLDEN
 from edgec.golden import golden_file
@@ -83,8 +82,7 @@ def check_built_from(artifact: Path, model: Path) -> None:
     check_file(model)
     try:
         built = json.loads((artifact / RECEIPT).read_bytes())["model"]
-        with model.open("rb") as file:
-            given = hashlib.file_digest(file, "sha256").hexdigest()
+        given = sha256(model.read_bytes())
     except FileNotFoundError:
         return
     except OSError as error:

@@ -13,6 +13,7 @@ from quantised import made, written
 import edgec
 from edgec.cli import commands
 from edgec.ir.errors import UsageError
+from edgec.receipt_text import compared
 
 
 def product(folder: Path, name: str, seed: int) -> Path:
@@ -72,3 +73,8 @@ def test_the_receipt_says_what_was_compared(
     found = receipt["verification"]
     assert (found["inputs"], found["calibration_samples"], found["seed"]) == (inputs, calibrated, seed)
     assert words in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_receipt_of_an_older_build_is_shown() -> None:
+    assert compared({"inputs": 3, "seed": 0}) == "3 inputs", "it does not say which"
+    assert compared({"inputs": 3, "seed": 0, "calibration_samples": 0}) == "3 random inputs (seed 0)"

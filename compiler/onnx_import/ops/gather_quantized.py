@@ -10,7 +10,7 @@ from edgec.ir.types import NARROW, NARROW_FLOATS
 from edgec.onnx_import.items import Item
 from edgec.onnx_import.node import Node, Table
 from edgec.onnx_import.ops.index import indices
-from edgec.onnx_import.ops.narrow import decoded, unpacked
+from edgec.onnx_import.ops.narrow import check_scales, decoded, unpacked
 from edgec.onnx_import.signature import SPELLED
 
 Array = np.ndarray[Any, Any]
@@ -41,8 +41,7 @@ def gather_block_quantized(node: Node) -> list[Item]:
                 for i, n in enumerate(blocks))  # fmt: skip
     if scale.shape != one:
         node.broken(f"has scales of the shape {list(scale.shape)}; legal is {list(blocks)}")
-    if not np.all(np.isfinite(scale.astype(np.float64))):
-        node.broken("has a scale that is no finite number; legal are finite numbers")
+    check_scales(node, scale)
     zero = np.full(blocks, 1 << bits - 1 if packed else 0, np.uint8)
     if node.has(3):
         zero = _numbers(node, 3, bits)

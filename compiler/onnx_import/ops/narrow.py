@@ -41,14 +41,19 @@ def decoded(stored: Array, scale: Array, zero: Array | None, axis: int, block: i
     return steps
 
 
+def check_scales(node: Node, scales: Array) -> None:
+    """Negative ones are legal: onnxruntime's tools write them for int4."""
+    if not np.all(np.isfinite(scales.astype(np.float64))):
+        node.broken("has a scale that is no finite number; legal are finite numbers")
+
+
 def dequantize_narrow(node: Node, x: Value, by: Value, shift: Value | None, to: str) -> list[Item]:
     """DequantizeLinear of a constant by a constant scale and zero point."""
     graph, dtype = node.walk.graph, x.type.dtype
     if shift is not None and shift.type.dtype != dtype:
         node.broken(f"has a zero point of another type than {SPELLED[dtype]}; legal is the tensor's own type")
     stored, scale, zero = graph.array(x), graph.array(by), None if shift is None else graph.array(shift)
-    if not np.all(np.isfinite(scale.astype(np.float64))):  # negative ones are written by onnxruntime's tools for int4
-        node.broken("has a scale that is no finite number; legal are finite numbers")
+    check_scales(node, scale)
     if zero is not None and zero.shape != scale.shape:
         node.broken(f"has zero points of the shape {list(zero.shape)} beside a scale of {list(scale.shape)}; "
                     "legal are equal shapes")  # fmt: skip
@@ -91,8 +96,7 @@ def matmul_nbits(node: Node) -> list[Item]:
                     f"{block * bits // 8}]")  # fmt: skip
     if scales.size != n * blocks:
         node.broken(f"has scales of the shape {list(scales.shape)}; legal is [{n}, {blocks}]")
-    if not np.all(np.isfinite(scales.astype(np.float64))):
-        node.broken("has a scale that is no finite number; legal are finite numbers")
+    check_scales(node, scales)
     stored = unpacked(packed.reshape(n, -1), bits, blocks * block)
     zero, whose = _zero_points(node, n, blocks, bits), _blocks_of_rows(node, k, block)
     real = stored[:, :k].astype(np.float32)
