@@ -8,7 +8,7 @@ own, and average out that of what they read. A value that comes from elsewhere, 
 encoded where it is first needed.
 
 Activations are asymmetric bytes, one scale a tensor; values that are moved or compared without arithmetic share theirs.
-Those of a softmax have scale 1/256. Weights are symmetric in [-127, 127], one scale a result channel.
+Weights are symmetric in [-127, 127], one scale a result channel.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from edgec.passes.lower_requant import is_between
 from edgec.passes.move_forms import resizes_bytes
 from edgec.passes.requant import is_clamp
 from edgec.passes.requant_forms import FORMS
-from edgec.passes.row_forms import SHARES, refusal
+from edgec.passes.row_forms import FINEST_SHARE, refusal
 from edgec.passes.sum_forms import SPREAD_BYTES, windows_count_alike
 from edgec.weight_rounding import corrected_bias, round_nearest
 
@@ -256,7 +256,7 @@ def grids_of(
     united: dict[Value, Range] = {}
     for v, (lo, hi) in ranges.items():
         if v.op is not None and v.op.kind == "softmax" and v.op in chosen:
-            lo, hi = 0.0, 255 / SHARES
+            hi = max(hi, 255 * FINEST_SHARE)
         known = united.get(find(v), (0.0, 0.0))
         united[find(v)] = min(known[0], lo), max(known[1], hi)
     return {v: grid_of(*united[find(v)], byte) for v in ranges}

@@ -30,7 +30,8 @@ MOST_BITS = 6  # of a step of the result, that sums keep behind the point
 LARGEST_MASK = 1 << 20  # numbers of a mask that is spread over queries
 SAME_SCALE = 1e-6  # bits, that a scale in float32 may be beside a power of 2
 LEAST_SHARE = 512  # of a multiplier of values, for the most keys
-SHARES = 256.0  # a softmax's result is in steps of 1 / 256 where nothing says otherwise
+SHARES = 256.0  # of 1, the steps of a softmax's result before `finer`
+FINEST_SHARE = 1 / (SHARES * (1 << FINER))
 
 
 def refusal(op: Op) -> str:

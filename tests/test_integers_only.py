@@ -43,7 +43,8 @@ def test_no_floats_and_the_same_bits(tmp_path: Path) -> None:
             found[target] = np.concatenate([artifact.run(None, {"image": image})[0] for image in held])
     np.testing.assert_array_equal(found["arm:cortex-a76"], found["host"])
     np.testing.assert_array_equal(found["arm:cortex-a72"], found["host"])
-    assert np.array_equal(found["host"] * 256, np.rint(found["host"] * 256)), "shares are bytes"
+    steps = found["host"] * 255 / max(session.run(None, {"image": image[np.newaxis]})[0].max() for image in images[:32])
+    np.testing.assert_allclose(steps, np.rint(steps), atol=1e-3, err_msg="shares are bytes of the range that was seen")
     assert signal_to_noise(found["host"], wide) > LEAST_DB
     assert np.mean(found["host"].argmax(1) == wide.argmax(1)) >= 0.75
 

@@ -21,7 +21,15 @@ from edgec.passes import FUSED
 from edgec.passes.lower_requant import requantise
 from edgec.passes.requant import REASONS
 from edgec.pipeline import run_pipeline
-from edgec.quantize import encode_values, grid_of, largest_bias, nearest, operators_on_bytes, values_to_observe
+from edgec.quantize import (
+    encode_values,
+    grid_of,
+    grids_of,
+    largest_bias,
+    nearest,
+    operators_on_bytes,
+    values_to_observe,
+)
 
 PLAIN: dict[str, Any] = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1), "layout": "nhwc"}
 
@@ -305,7 +313,19 @@ def test_bytes_that_leave_the_model() -> None:
     assert kinds(operators_on_bytes(graph)) == ["matmul"]
     chosen = operators_on_bytes(graph, whole=True)
     assert kinds(chosen) == ["matmul", "softmax", "transpose"]
-    encode_values(graph, chosen, ranges(graph, values_to_observe(graph, chosen), net.feeds), "u8", nearest, {})
+    seen = ranges(graph, values_to_observe(graph, chosen), net.feeds)
+    encode_values(graph, chosen, seen, "u8", nearest, {})
     (encoding,) = shares.type.encodings
     scale, zero = (graph.module.constants[key] for key in encoding.constants)
-    assert (scale, zero) == (1 / 256, 0), "as TFLite has it"
+    assert (scale, zero) == (np.float32(seen[shares][1] / 255), 0)
+
+
+def test_shares_that_are_all_small() -> None:
+    """No softmax has steps finer than its integer form."""
+    net = Network(4)
+    rows = net.build.op("matmul", net.floats(4, 6), net.const(6, 2000))
+    shares = net.build.op("softmax", rows, axis=1)
+    net.named("y", shares)
+    chosen = operators_on_bytes(net.graph, whole=True)
+    grids = grids_of(net.graph, chosen, {rows: (-1.0, 1.0), shares: (0.0, 1e-3)}, "u8")
+    assert grids[shares] == (2.0**-14, 0)

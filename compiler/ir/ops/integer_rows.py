@@ -5,8 +5,8 @@ I-BERT, S. Kim et al. 2021, and I-ViT, Z. Li and Q. Gu 2023, compute them by pol
 A row has one division, by integers, which truncates alike on every machine; the rest are multiplications whose upper
 half is kept. `r15(a, b)` is (a*b + 2^14) >> 15, what SQRDMULH and PMULHRSW make of 16-bit numbers.
 
-**qsoftmax** to the lowest byte and a scale of 2^(16-finer) / (256 numerator), 1/256 as TFLite has it where nothing is
-said. With d = max - q:
+**qsoftmax** to the lowest byte and a scale of 2^(16-finer) / (256 numerator): with the default of both 1/256, as TFLite
+has it. With d = max - q:
 
     e = table[d] (u16, from 65535), S = max(sum e, 2^15) < 2^b, R = min(numerator * 2^(b-1) / S, 65535)
     p = min(((((e * R) >> 16) >> (b - 10 - finer)) + 1) >> 1, 255)
