@@ -37,6 +37,12 @@ def _quantize(net: Network) -> None:
             if dtype in ("i8", "u8"):
                 halves = build.op("cast", net.source(np.clip(values, -60000, 60000)), to="f16")
                 net.op("quantize", halves, build.const(0.37, "f32"), build.const(zero, dtype))
+        for scale in (np.float32(rng.uniform(0.003, 0.1)), np.float32(1.7e-42), np.float32(3e35)):
+            # the numbers around each tie, where a quotient that is not rounded as a division's would tell
+            ties = np.float32((np.arange(-300, 300) + 0.5) * float(scale))
+            below, above = (np.nextafter(ties, np.float32(end)) for end in (-np.inf, np.inf))
+            near = np.concatenate([below, ties, above])
+            net.op("quantize", net.source(near), build.const(scale, "f32"), build.const(zero, dtype))
         whole = net.source(np.array(SPECIAL))
         net.op("quantize", whole, build.const(1.0, "f32"), build.const(info.min, dtype))
         net.op("quantize", whole, net.source(0.1), net.source(1, dtype))

@@ -38,12 +38,11 @@ EDGEC_FN void edgec_quantize_rows(const float *x, edgec_q8 *y, float *scales, in
     const int32_t zero = edgec_quantized(-lo, scale, 0, 0, 255) + EDGEC_Q8_MIN;
     scales[row] = scale;
     zeros[row] = zero;
-    const edgec_vf by = edgec_splat(scale), least = edgec_splat((float)(EDGEC_Q8_MIN - zero)),
-                   most = edgec_splat((float)(EDGEC_Q8_MAX - zero));
+    const edgec_grid steps = edgec_grid_of(scale, (float)(EDGEC_Q8_MIN - zero), (float)(EDGEC_Q8_MAX - zero));
     for (i = 0; i + EDGEC_Q8_BLOCK <= k; i += EDGEC_Q8_BLOCK) {
       edgec_vi v[4];
       EDGEC_UNROLL for (int j = 0; j < 4; j++)
-        v[j] = edgec_splat_i(zero) + edgec_vsteps(edgec_load(from + i + j * EDGEC_LANES), by, least, most);
+        v[j] = edgec_splat_i(zero) + edgec_vsteps(edgec_load(from + i + j * EDGEC_LANES), &steps);
       edgec_store_few(to + i, edgec_narrow(v, 4), EDGEC_Q8_BLOCK);
     }
     if (i < k) {
@@ -53,7 +52,7 @@ EDGEC_FN void edgec_quantize_rows(const float *x, edgec_q8 *y, float *scales, in
         v[j] = edgec_splat_i(zero);
         if (left > 0) {
           const edgec_vf in = edgec_load_n(from + i + j * EDGEC_LANES, left < EDGEC_LANES ? left : EDGEC_LANES);
-          v[j] += edgec_vsteps(in, by, least, most);
+          v[j] += edgec_vsteps(in, &steps);
         }
       }
       edgec_store_few(to + i, edgec_narrow(v, 4), k - i);

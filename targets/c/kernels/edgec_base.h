@@ -17,6 +17,12 @@
 /* Hides how a pointer was computed, so that loops index from it instead of recomputing it. */
 #define EDGEC_OPAQUE(POINTER) __asm__("" : "+r"(POINTER))
 #define EDGEC_UNROLL _Pragma("GCC unroll 32")
+/* Of loops over blocks whose own loops become vectors: compilers would gather one element of many blocks instead. */
+#if defined(__clang__)
+#define EDGEC_BLOCKS _Pragma("clang loop vectorize(disable)")
+#else
+#define EDGEC_BLOCKS
+#endif
 
 /* clang 14 has no _Float16 on x86-64, but the storage type __fp16, which becomes a float in every expression. */
 #if defined(__clang__) && __clang_major__ < 15 && defined(__x86_64__) && !defined(__AVX512FP16__)

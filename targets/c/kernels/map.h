@@ -26,7 +26,7 @@
 #define EDGEC_MAP1(NAME, TX, TY, EXPR)                                                          \
   EDGEC_FN void edgec_##NAME(const TX *a, TY *y, ptrdiff_t n, ptrdiff_t begin, ptrdiff_t end) { \
     const ptrdiff_t stop = end * EDGEC_MAP_CHUNK < n ? end * EDGEC_MAP_CHUNK : n;               \
-    for (ptrdiff_t i = begin * EDGEC_MAP_CHUNK; i < stop; i += EDGEC_MAP_BLOCK) {               \
+    EDGEC_BLOCKS for (ptrdiff_t i = begin * EDGEC_MAP_CHUNK; i < stop; i += EDGEC_MAP_BLOCK) {  \
       const ptrdiff_t count = stop - i < EDGEC_MAP_BLOCK ? stop - i : EDGEC_MAP_BLOCK;          \
       EDGEC_BLOCK_IN(TX, in, a + i, 1, count)                                                   \
       TY out[EDGEC_MAP_BLOCK];                                                                  \
@@ -66,7 +66,7 @@ EDGEC_INLINE ptrdiff_t edgec_row_offset(ptrdiff_t task, const int64_t *dims, con
     for (ptrdiff_t task = begin; task < end; task++) {                                                             \
       const TX *ra = a + edgec_row_offset(task, dims, sa, rank), *rb = b + edgec_row_offset(task, dims, sb, rank); \
       TY *ry = y + task * n;                                                                                       \
-      for (ptrdiff_t i = 0; i < n; i += EDGEC_MAP_BLOCK) {                                                         \
+      EDGEC_BLOCKS for (ptrdiff_t i = 0; i < n; i += EDGEC_MAP_BLOCK) {                                            \
         const ptrdiff_t count = n - i < EDGEC_MAP_BLOCK ? n - i : EDGEC_MAP_BLOCK;                                 \
         EDGEC_BLOCK_IN(TX, left, ra + i * ia, ia, count)                                                           \
         EDGEC_BLOCK_IN(TX, right, rb + i * ib, ib, count)                                                          \

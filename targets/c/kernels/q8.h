@@ -258,15 +258,20 @@ EDGEC_INLINE edgec_vq edgec_narrow_short(const edgec_vi *v, int count) {
 #endif
 }
 
-/* The first n bytes, 0 < n <= 4 * EDGEC_LANES; no byte beyond them is touched. */
-EDGEC_INLINE void edgec_store_q_n(edgec_q8 *p, edgec_vq x, ptrdiff_t n) {
+/* The first n bytes, 0 < n <= 4 * EDGEC_LANES; no byte beyond them is touched. Whether that is one instruction. */
 #if !defined(EDGEC_SCALAR) && EDGEC_LANES == 16
-  _mm512_mask_storeu_epi8(p, ~(__mmask64)0 >> (64 - n), (__m512i)x);
+#define EDGEC_STORES_PARTS 1
 #else
+#define EDGEC_STORES_PARTS 0
+#endif
+EDGEC_INLINE void edgec_store_q_n(edgec_q8 *p, edgec_vq x, ptrdiff_t n) {
   if (n >= 4 * EDGEC_LANES) {
-    *(edgec_vq *)p = x;
+    *(edgec_vq *)p = x; /* a mask of all costs more */
     return;
   }
+#if EDGEC_STORES_PARTS
+  _mm512_mask_storeu_epi8(p, ~(__mmask64)0 >> (64 - n), (__m512i)x);
+#else
   for (ptrdiff_t i = 0; i < n; i++) p[i] = x[i];
 #endif
 }

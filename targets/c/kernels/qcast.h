@@ -12,8 +12,7 @@
 EDGEC_FN void edgec_quantize(const edgec_real *x, uint8_t *y, ptrdiff_t n, float scale, ptrdiff_t zero, ptrdiff_t flip,
                              ptrdiff_t begin, ptrdiff_t end) {
   const ptrdiff_t stop = end * EDGEC_MAP_CHUNK < n ? end * EDGEC_MAP_CHUNK : n;
-  const edgec_vf lo = edgec_splat((float)(EDGEC_Q8_MIN - zero)), hi = edgec_splat((float)(EDGEC_Q8_MAX - zero));
-  const edgec_vf by = edgec_splat(scale);
+  const edgec_grid steps = edgec_grid_of(scale, (float)(EDGEC_Q8_MIN - zero), (float)(EDGEC_Q8_MAX - zero));
   const edgec_vi base = edgec_splat_i((int32_t)zero);
   const edgec_vq turned = edgec_splat_q((int32_t)flip);
   for (ptrdiff_t i = begin * EDGEC_MAP_CHUNK; i < stop; i += EDGEC_Q8_BLOCK) {
@@ -21,13 +20,13 @@ EDGEC_FN void edgec_quantize(const edgec_real *x, uint8_t *y, ptrdiff_t n, float
     edgec_vi v[4];
     if (count >= EDGEC_Q8_BLOCK) {
       EDGEC_UNROLL for (int j = 0; j < 4; j++)
-        v[j] = edgec_vsteps(edgec_load(x + i + j * EDGEC_LANES), by, lo, hi) + base;
+        v[j] = edgec_vsteps(edgec_load(x + i + j * EDGEC_LANES), &steps) + base;
       *(edgec_vq *)(y + i) = edgec_narrow(v, 4) ^ turned;
     } else {
       EDGEC_UNROLL for (int j = 0; j < 4; j++) {
         const ptrdiff_t left = count - j * EDGEC_LANES, some = left < EDGEC_LANES ? left : EDGEC_LANES;
         v[j] = base;
-        if (some > 0) v[j] += edgec_vsteps(edgec_load_n(x + i + j * EDGEC_LANES, some), by, lo, hi);
+        if (some > 0) v[j] += edgec_vsteps(edgec_load_n(x + i + j * EDGEC_LANES, some), &steps);
       }
       edgec_store_few((edgec_q8 *)(y + i), edgec_narrow(v, 4) ^ turned, count);
     }
@@ -49,7 +48,7 @@ EDGEC_FN void edgec_quantize(const edgec_real *x, uint8_t *y, ptrdiff_t n, float
         const uint32_t base = (uint32_t)zero[j];                                                                \
         const float by = scale[j];                                                                              \
         ptrdiff_t i = 0;                                                                                        \
-        for (; i + EDGEC_MAP_BLOCK <= inner; i += EDGEC_MAP_BLOCK) {                                            \
+        EDGEC_BLOCKS for (; i + EDGEC_MAP_BLOCK <= inner; i += EDGEC_MAP_BLOCK) {                               \
           T in[EDGEC_MAP_BLOCK]; /* all are read first, for all that compilers know */                          \
           __builtin_memcpy(in, from + i, sizeof in);                                                            \
           for (int k = 0; k < EDGEC_MAP_BLOCK; k++) to[i + k] = (edgec_real)EDGEC_DEQUANTIZED(in[k], base, by); \

@@ -234,10 +234,10 @@ EDGEC_INLINE void edgec_qdw_column(edgec_vi (*acc)[4], edgec_qdw_line *lines, ed
 }
 
 /* One row of one block of channels: columns go by, each into the sums of all pixels that it is part of. Whole registers
-   are stored. */
+   are stored, or `width` bytes where that costs no more. */
 EDGEC_INLINE void edgec_qdw_slide(const edgec_qdw_line *from, ptrdiff_t at, const int8_t *w, const int32_t *bias,
                                   const int32_t *by, edgec_q8 *y, ptrdiff_t pixels, ptrdiff_t y_step,
-                                  const edgec_qdw_shape *d, int kh, int kw, int sw, int clamp, int exact) {
+                                  ptrdiff_t width, const edgec_qdw_shape *d, int kh, int kw, int sw, int clamp, int exact) {
   const int slots = (kw + sw - 1) / sw, overlap = kw > sw ? kw - sw : 0;
   const int all = kw * edgec_qdw_groups(kh) + edgec_qdw_last(kh, kw), skips = sw > kw ? kh : 0;
   const int holds = all <= EDGEC_QDW_HELD ? all : 0;
@@ -258,7 +258,7 @@ EDGEC_INLINE void edgec_qdw_slide(const edgec_qdw_line *from, ptrdiff_t at, cons
     EDGEC_UNROLL for (int ky = 0; ky < skips; ky++) lines[ky].at += (sw - kw) * lines[ky].step;      \
     const int32_t *scales = by;                                                                              \
     EDGEC_OPAQUE(scales); /* registers are for weights and sums */                                           \
-    *(edgec_vq *)y = edgec_qdw_finish(acc[U], scales, clamp, exact, d);                                      \
+    edgec_store_q_n(y, edgec_qdw_finish(acc[U], scales, clamp, exact, d), width);                            \
     y += y_step;                                                                                             \
   }
   for (; pixels >= slots; pixels -= slots) EDGEC_UNROLL for (int u = 0; u < slots; u++) EDGEC_QDW_PIXEL(u)
@@ -269,7 +269,7 @@ EDGEC_INLINE void edgec_qdw_slide(const edgec_qdw_line *from, ptrdiff_t at, cons
 #undef EDGEC_QDW_PIXEL
 }
 
-/* One result row, of as many pixels as may be stored in whole registers: their number is returned. */
+/* One result row, of as many pixels as may be stored so: their number is returned. */
 typedef ptrdiff_t (*edgec_qdw_fn)(const edgec_qdw_line *lines, const int8_t *w, const int32_t *bias, const int32_t *by,
                                   edgec_q8 *y, const edgec_qdw_shape *d);
 #define EDGEC_QDW_INNER(KH, KW, SW, CLAMP, EXACT)                                                            \
@@ -277,12 +277,14 @@ typedef ptrdiff_t (*edgec_qdw_fn)(const edgec_qdw_line *lines, const int8_t *w, 
                                                                    const int32_t *bias, const int32_t *by,   \
                                                                    edgec_q8 *y, const edgec_qdw_shape *d) {  \
     const ptrdiff_t groups = (KW) * edgec_qdw_groups(KH) + edgec_qdw_last(KH, KW);                           \
-    const ptrdiff_t width = d->together * d->c, over = width < EDGEC_Q8_BLOCK ? (EDGEC_Q8_BLOCK - 1) / width : 0; \
+    const ptrdiff_t width = d->together * d->c, part = width < EDGEC_Q8_BLOCK && EDGEC_STORES_PARTS;         \
+    const ptrdiff_t stored = part ? width : EDGEC_Q8_BLOCK;                                                  \
+    const ptrdiff_t over = width < stored ? (EDGEC_Q8_BLOCK - 1) / width : 0;                                \
     const ptrdiff_t pixels = d->ow / d->together - over;                                                     \
     if (pixels <= 0) return 0;                                                                               \
     for (ptrdiff_t c = 0; c < width; c += EDGEC_Q8_BLOCK) {                                                 \
       const ptrdiff_t last = width < EDGEC_Q8_BLOCK ? 0 : width - EDGEC_Q8_BLOCK, at = c < last ? c : last; \
-      edgec_qdw_slide(lines, at, w, bias, by, y + at, pixels, width, d, KH, KW, SW, CLAMP, EXACT);           \
+      edgec_qdw_slide(lines, at, w, bias, by, y + at, pixels, width, stored, d, KH, KW, SW, CLAMP, EXACT);           \
       w += groups * EDGEC_QDW_GROUP;                                                          \
       bias += EDGEC_Q8_BLOCK;                                                                               \
       by += EDGEC_Q8_BLOCK;                                                                                 \

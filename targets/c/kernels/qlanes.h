@@ -184,12 +184,41 @@ EDGEC_INLINE void edgec_store_sums(int32_t *y, edgec_byte_sums *s, ptrdiff_t n) 
   __builtin_memcpy(y, all, sizeof(int32_t) * (size_t)(n < EDGEC_Q8_BLOCK ? n : EDGEC_Q8_BLOCK));
 }
 
-/* x / scale as the nearest integer, the even one of two, within [lo, hi]; a NaN is 0. Bounds are below 2^22. */
-EDGEC_INLINE edgec_vi edgec_vsteps(edgec_vf x, edgec_vf scale, edgec_vf lo, edgec_vf hi) {
-  const edgec_vf t = x / scale;
+/* Steps of a scale within [lo, hi], which are below 2^22. On x86 a multiplication by the inverse and one step by the
+   remainder take the place of a division, and round as it does (P. Markstein, "Computation of elementary functions on
+   the IBM RISC System/6000 processor", 1990; N. Brisebarre, J.-M. Muller and S. K. Raina, "Accelerating correctly rounded
+   floating-point division when the divisor is known in advance", 2004). `unit` keeps scales from under- and overflow. */
+typedef struct {
+  edgec_vf scale, inverse, unit, lo, hi;
+} edgec_grid;
+
+EDGEC_INLINE edgec_grid edgec_grid_of(float scale, float lo, float hi) {
+#if !defined(EDGEC_SCALAR) && EDGEC_LANES > 4
+  const float unit = scale < 0x1p-60f ? 0x1p60f : scale > 0x1p60f ? 0x1p-60f : 1.0f, by = scale * unit;
+  return (edgec_grid){edgec_splat(by), edgec_splat(1.0f / by), edgec_splat(unit), edgec_splat(lo * by),
+                       edgec_splat(hi * by)};
+#else
+  return (edgec_grid){.scale = edgec_splat(scale), .lo = edgec_splat(lo), .hi = edgec_splat(hi)};
+#endif
+}
+
+/* x / scale as the nearest integer, the even one of two, within the bounds; a NaN is 0. */
+EDGEC_INLINE edgec_vi edgec_vsteps(edgec_vf x, const edgec_grid *s) {
+#if !defined(EDGEC_SCALAR) && EDGEC_LANES > 4
+  const edgec_vf t = x * s->unit;
+#else
+  const edgec_vf t = x / s->scale;
+#endif
   const edgec_vf number = (edgec_vf)((edgec_vi)t & (edgec_vi)(t == t));
-  const edgec_vf bounded = edgec_vmin(hi, edgec_vmax(lo, number)) + 12582912.0f;
-  return (edgec_vi)bounded - 0x4B400000;
+  edgec_vf steps = edgec_vmin(s->hi, edgec_vmax(s->lo, number));
+#if !defined(EDGEC_SCALAR) && EDGEC_LANES == 16
+  const __m512 by = (__m512)s->scale, inverse = (__m512)s->inverse, q = _mm512_mul_ps((__m512)steps, inverse);
+  steps = (edgec_vf)_mm512_fmadd_ps(_mm512_fnmadd_ps(q, by, (__m512)steps), inverse, q);
+#elif !defined(EDGEC_SCALAR) && EDGEC_LANES == 8
+  const __m256 by = (__m256)s->scale, inverse = (__m256)s->inverse, q = _mm256_mul_ps((__m256)steps, inverse);
+  steps = (edgec_vf)_mm256_fmadd_ps(_mm256_fnmadd_ps(q, by, (__m256)steps), inverse, q);
+#endif
+  return (edgec_vi)(steps + 12582912.0f) - 0x4B400000;
 }
 
 /* (x - zero) * scale; the difference wraps at 32 bits. */

@@ -25,16 +25,17 @@ EDGEC_INLINE void edgec_kernel_rows(ptrdiff_t iy, ptrdiff_t kh, ptrdiff_t dh, pt
   *ky1 = to;
 }
 
-/* Result rows from oy on, at most `most`, that have every kernel row and no ring's end between their rows. Their operand
-   begins at rows iy, iy + sh …, of h, and ends `reach` further; r_depth is 0 where nothing is added. */
+/* Result rows from oy on, at most `most`, that have every kernel row and no ring's end between their rows; one at least.
+   Their operand begins at rows iy, iy + sh …, of h, and ends `reach` further; r_depth is 0 where nothing is added. */
 EDGEC_INLINE ptrdiff_t edgec_even_lines(ptrdiff_t oy, ptrdiff_t most, ptrdiff_t iy, ptrdiff_t sh, ptrdiff_t reach,
                                         ptrdiff_t h, ptrdiff_t x_depth, ptrdiff_t y_depth, ptrdiff_t r_depth) {
-  ptrdiff_t n = 1;
-  for (; n < most; n++) {
-    const ptrdiff_t last = iy + n * sh + reach, y = oy + n;
-    if (iy < 0 || last >= h || iy / x_depth != last / x_depth) break;
-    if (oy / y_depth != y / y_depth || (r_depth && oy / r_depth != y / r_depth)) break;
-  }
+  if (iy < 0) return 1;
+  const ptrdiff_t turn = iy - iy % x_depth + x_depth, end = turn < h ? turn : h;
+  const ptrdiff_t spare = end - 1 - reach - iy, y_left = y_depth - oy % y_depth;
+  ptrdiff_t n = spare < 0 ? 1 : spare / sh + 1;
+  if (n > most) n = most;
+  if (n > y_left) n = y_left;
+  if (r_depth && n > r_depth - oy % r_depth) n = r_depth - oy % r_depth;
   return n;
 }
 
@@ -85,13 +86,41 @@ EDGEC_NOINLINE void edgec_zero_columns(edgec_zero *y, const edgec_rows_shape *d,
   }
 }
 
+/* n bytes of one kind, by few stores and no call. */
+typedef uint8_t edgec_16_bytes __attribute__((vector_size(16), aligned(1), may_alias));
+typedef uint64_t edgec_8_bytes __attribute__((aligned(1), may_alias));
+EDGEC_INLINE void edgec_fill_bytes(uint8_t *y, ptrdiff_t n, uint8_t byte) {
+  if (n < 16) {
+    if (n >= 8) {
+      const uint64_t eight = byte * (uint64_t)0x0101010101010101;
+      *(edgec_8_bytes *)y = *(edgec_8_bytes *)(y + n - 8) = eight;
+      return;
+    }
+    for (uint8_t *const end = y + n; y < end; y++) {
+      *y = byte;
+      EDGEC_OPAQUE(y); /* or compilers see a memset */
+    }
+    return;
+  }
+  const edgec_16_bytes all = byte - (edgec_16_bytes){0};
+  *(edgec_16_bytes *)(y + n - 16) = all;
+  for (uint8_t *const last = y + n - 16; y < last; y += 16) {
+    *(edgec_16_bytes *)y = all;
+    EDGEC_OPAQUE(y);
+  }
+}
+
 /* The same for rows of bytes, with a byte that stands for zero. */
 EDGEC_NOINLINE void edgec_fill_columns(void *y, const edgec_rows_shape *d, ptrdiff_t left, ptrdiff_t right,
                                        ptrdiff_t zero, ptrdiff_t image, ptrdiff_t y0, ptrdiff_t y1) {
+  const ptrdiff_t width = d->w * d->c, depth = d->y_depth, step = d->y_row;
+  uint8_t *const first = (uint8_t *)y + image * d->y_image;
+  ptrdiff_t slot = y0 % depth;
   for (ptrdiff_t oy = y0; oy < y1; oy++) {
-    uint8_t *row = (uint8_t *)y + image * d->y_image + oy % d->y_depth * d->y_row;
-    for (ptrdiff_t i = 0; i < left; i++) row[i - left] = (uint8_t)zero;
-    for (ptrdiff_t i = 0; i < right; i++) row[d->w * d->c + i] = (uint8_t)zero;
+    uint8_t *row = first + slot * step;
+    edgec_fill_bytes(row - left, left, (uint8_t)zero);
+    edgec_fill_bytes(row + width, right, (uint8_t)zero);
+    if (++slot == depth) slot = 0;
   }
 }
 
