@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from edgec.grids import Range, grid_of
 from edgec.int8_trials import Judge
 from edgec.ir.copying import copy_module
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.macs import macs_of, total_macs
 from edgec.ir.types import DTYPES, Type
 from edgec.islands import computed
-from edgec.quantize import Range, grid_of, heavy
+from edgec.quantize import heavy
 
 MOST_MACS = 0.05  # of the model's, that may stay in floats for it
 LEAST_NOISE = 0.4  # of all noise at the outputs, that bytes of the inputs must make

@@ -18,12 +18,13 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from edgec.graph_values import byte_here, graph_values
+from edgec.grids import Range
 from edgec.ir.copying import copy_module, twin_of
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.passes import FUSED
 from edgec.passes.lower_requant import requantise
 from edgec.pipeline import run_pipeline
-from edgec.quantize import EncodeWeights, Range, encode_values, nearest
+from edgec.quantize import EncodeWeights, encode_values, nearest
 from edgec.settle_weights import Way, samples_to_walk, settle_weights
 
 Array = np.ndarray[Any, Any]

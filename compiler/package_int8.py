@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgec.emitted_package import saved
+from edgec.grids import grid_of
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.macs import macs_of, macs_share, total_macs
 from edgec.ir.types import Quant, Type
@@ -21,7 +22,6 @@ from edgec.observers import AUTO, measure_ranges
 from edgec.package_samples import Samples
 from edgec.passes.quantize_weights import quantize_weights
 from edgec.passes.weights import half_above
-from edgec.quantize import grid_of
 from edgec.runtime.coreml.evaluate import Evaluator
 from edgec.runtime.coreml.package import Package
 from edgec.runtime.coreml.program import Operation

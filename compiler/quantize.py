@@ -7,8 +7,8 @@ gained by rounding it, but for sums of many elements, such as a global mean: the
 own, and average out that of what they read. A value that comes from elsewhere, such as an input of the model, is
 encoded where it is first needed.
 
-Activations are asymmetric bytes, one scale a tensor; values that are moved or compared without arithmetic share theirs.
-Weights are symmetric in [-127, 127], one scale a result channel.
+Activations are asymmetric bytes, one scale a tensor (grids.py). Weights are symmetric in [-127, 127], one scale a
+result channel.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from edgec.flat_weights import bias_of, flat_weights, set_bias, set_weights, stored_weights, weights_of
+from edgec.grids import Range, grids_of
 from edgec.ir.encodings import only
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.residual import residual_of
@@ -28,12 +29,11 @@ from edgec.passes.lower_requant import is_between
 from edgec.passes.move_forms import resizes_bytes
 from edgec.passes.requant import is_clamp
 from edgec.passes.requant_forms import FORMS
-from edgec.passes.row_forms import FINEST_SHARE, refusal
+from edgec.passes.row_forms import refusal
 from edgec.passes.sum_forms import SPREAD_BYTES, windows_count_alike
 from edgec.weight_rounding import corrected_bias, round_nearest
 
 Array = np.ndarray[Any, Any]
-Range = tuple[float, float]
 # weights [result channels, …] and their scales -> what is stored
 RoundWeights = Callable[[Op, Array, Array], Array]
 # scales of result channels -> the least ones, not below them, that sums on bytes may have
@@ -41,10 +41,6 @@ Legal = Callable[[Array], Array]
 # sets the encoding of an operator's weights
 EncodeWeights = Callable[[Graph, Op, Legal], None]
 
-# one scale for operands and result
-MOVES = (
-    "concat", "gather", "max_pool", "pad", "reduce_max", "reduce_min", "reshape", "resize", "slice", "transpose",
-)  # fmt: skip
 # operators with numbers of rows, and which of their operands must be constants
 ROWS = {"softmax": (), "layer_norm": (1, 2), "rms_norm": (1,), "attention": (3,)}
 PAIRS = ("add", "mul", "sub")  # two operands that vary
@@ -235,39 +231,6 @@ def _encoded(graph: Graph, before: Op | None, value: Value, encoding: Quant | No
     (made,) = graph.insert(at, op, [Type("f32", value.type.shape, (encoding,) if encoding else ())])
     made.name = value.name
     return made
-
-
-def grids_of(
-    graph: Graph, chosen: Collection[Op], ranges: Mapping[Value, Range], byte: str
-) -> dict[Value, tuple[float, int]]:
-    """Scale and zero point of each observed value; those that share are united."""
-    root: dict[Value, Value] = {v: v for v in ranges}
-
-    def find(v: Value) -> Value:
-        while root[v] is not v:
-            v = root[v]
-        return v
-
-    for op in graph.ops:
-        if op in chosen and op.kind in MOVES and op.result in root:
-            for v in op.inputs:
-                if v is not None and v in root and v.const is None:
-                    root[find(v)] = find(op.result)
-    united: dict[Value, Range] = {}
-    for v, (lo, hi) in ranges.items():
-        if v.op is not None and v.op.kind == "softmax" and v.op in chosen:
-            hi = max(hi, 255 * FINEST_SHARE)
-        known = united.get(find(v), (0.0, 0.0))
-        united[find(v)] = min(known[0], lo), max(known[1], hi)
-    return {v: grid_of(*united[find(v)], byte) for v in ranges}
-
-
-def grid_of(lo: float, hi: float, byte: str) -> tuple[float, int]:
-    """Scale and zero point of the bytes that cover a range, which holds 0."""
-    lo, hi = min(lo, 0.0), max(hi, 0.0)
-    scale = float(np.float32((hi - lo) / 255 or 1 / 255))
-    least = 0 if byte == "u8" else -128
-    return scale, int(min(max(round(least - lo / scale), least), least + 255))
 
 
 def _quant(graph: Graph, grid: tuple[float, int], byte: str) -> Quant:

@@ -15,6 +15,7 @@ import numpy as np
 from edgec.calibration import Calibration
 from edgec.channel_scales import Smoothing, channel_scales, values_to_smooth
 from edgec.graph_values import graph_values
+from edgec.grids import Range
 from edgec.input_rounding import LEAST_NOISE as INPUT_NOISE
 from edgec.input_rounding import kept_facts as input_facts
 from edgec.input_rounding import noise_of_inputs, readers_of_inputs
@@ -35,7 +36,7 @@ from edgec.passes.lower_requant import requantise
 from edgec.passes.requant import REASONS
 from edgec.passes.row_forms import refusal
 from edgec.pipeline import run_pipeline
-from edgec.quantize import ROWS, EncodeWeights, Range, heavy, operators_on_bytes, values_to_observe
+from edgec.quantize import ROWS, EncodeWeights, heavy, operators_on_bytes, values_to_observe
 from edgec.row_rounding import LEAST_NOISE as ROW_NOISE
 from edgec.row_rounding import kept_facts as row_facts
 from edgec.row_rounding import rows_to_spare

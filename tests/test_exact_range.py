@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from edgec.exact_range import Levels
+from edgec.grids import grid_of
 from edgec.observers import OBSERVERS, observe, range_of
-from edgec.quantize import grid_of
 
 Array = np.ndarray[Any, Any]
 EVERY = np.arange(256, dtype=np.float32)

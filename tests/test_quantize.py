@@ -11,6 +11,7 @@ from network import Network
 from edgec.encode_weights import encode_weights
 from edgec.flat_weights import flat_weights, stored_weights
 from edgec.graph_values import tapped
+from edgec.grids import grid_of, grids_of
 from edgec.ir import interp
 from edgec.ir.encodings import only
 from edgec.ir.graph import Graph, Op, Value
@@ -23,8 +24,6 @@ from edgec.passes.requant import REASONS
 from edgec.pipeline import run_pipeline
 from edgec.quantize import (
     encode_values,
-    grid_of,
-    grids_of,
     largest_bias,
     nearest,
     operators_on_bytes,

@@ -43,25 +43,27 @@ def _infer(types: Sequence[Type | None], a: Any) -> list[Type]:
 
 
 def source_places(a: Any, axis: int, size: int) -> Array:
-    """Where every output position lies in the input, as the ONNX standard defines it."""
-    out, scale, coord = a["sizes"][axis], float(a["scales"][axis]), a["coord"]
-    x = np.arange(out, dtype=np.float64)
-    length = scale * size
+    """Where every output position lies in the input, as the ONNX standard defines it, in float32 as onnxruntime
+    computes it: which of two pixels is the nearest may depend on how a place between them is rounded."""
+    f32 = np.float32
+    out, scale, coord = a["sizes"][axis], f32(a["scales"][axis]), a["coord"]
+    x, one, half = np.arange(out, dtype=f32), f32(1), f32(0.5)
+    length = scale * f32(size)
     if coord == "align_corners":
-        return np.asarray(x * ((size - 1) / (length - 1)) if length != 1 else np.zeros(out))
+        return np.asarray(x * (f32(size) - one) / (length - one) if length != 1 else np.zeros(out, f32))
     if coord == "asymmetric":
-        return x / scale
+        return np.asarray(x / scale)
     if coord == "tf_half_pixel_for_nn":
-        return (x + 0.5) / scale
+        return np.asarray((x + half) / scale)
     if coord == "tf_crop_and_resize":
-        start, end = a["roi"][axis], a["roi"][len(a["sizes"]) + axis]
+        start, end = f32(a["roi"][axis]), f32(a["roi"][len(a["sizes"]) + axis])
         if length == 1:
-            return np.full(out, 0.5 * (start + end) * (size - 1))
-        return np.asarray(start * (size - 1) + x * (end - start) * (size - 1) / (length - 1))
+            return np.full(out, half * (start + end) * (f32(size) - one))
+        return np.asarray(start * (f32(size) - one) + x * (end - start) * (f32(size) - one) / (length - one))
     if coord == "pytorch_half_pixel" and length == 1:
-        return np.full(out, -0.5)
-    offset = size / 2 * (1 - out / length) if coord == "half_pixel_symmetric" else 0.0
-    return offset + (x + 0.5) / scale - 0.5
+        return np.full(out, -half)
+    offset = f32(size) / f32(2) * (one - f32(out) / length) if coord == "half_pixel_symmetric" else f32(0)
+    return np.asarray(offset + (x + half) / scale - half)
 
 
 def nearest_places(places: Array, rule: str, size: int) -> Array:
@@ -85,7 +87,7 @@ def _cubic(t: Array, a: float) -> Array:
 def filters(a: Any, axis: int, size: int) -> tuple[Array, Array]:
     """Linear and cubic interpolation: for every output place the first input it reads, int64[out], and the weights of
     that and the following ones, f64[out, width]; edges are repeated."""
-    places = source_places(a, axis, size)
+    places = source_places(a, axis, size).astype(np.float64)
     scale = min(float(a["scales"][axis]), 1.0) if a["antialias"] else 1.0
     reach = (2 if a["mode"] == "cubic" else 1) / scale
     low = np.floor(places).astype(np.int64)
