@@ -269,27 +269,30 @@ EDGEC_INLINE void edgec_qdw_slide(const edgec_qdw_line *from, ptrdiff_t at, cons
 #undef EDGEC_QDW_PIXEL
 }
 
-/* One result row, of as many pixels as may be stored so: their number is returned. */
+/* One result row, of as many pixels as may be stored so: their number is returned. Pixels that are left over by those
+   taken for one are the last such ones, which goes over some that are done. */
 typedef ptrdiff_t (*edgec_qdw_fn)(const edgec_qdw_line *lines, const int8_t *w, const int32_t *bias, const int32_t *by,
                                   edgec_q8 *y, const edgec_qdw_shape *d);
-#define EDGEC_QDW_INNER(KH, KW, SW, CLAMP, EXACT)                                                            \
-  EDGEC_FN ptrdiff_t edgec_qdw_##KH##x##KW##s##SW##_##CLAMP##EXACT(const edgec_qdw_line *lines, const int8_t *w, \
-                                                                   const int32_t *bias, const int32_t *by,   \
-                                                                   edgec_q8 *y, const edgec_qdw_shape *d) {  \
-    const ptrdiff_t groups = (KW) * edgec_qdw_groups(KH) + edgec_qdw_last(KH, KW);                           \
-    const ptrdiff_t width = d->together * d->c, part = width < EDGEC_Q8_BLOCK && EDGEC_STORES_PARTS;         \
-    const ptrdiff_t stored = part ? width : EDGEC_Q8_BLOCK;                                                  \
-    const ptrdiff_t over = width < stored ? (EDGEC_Q8_BLOCK - 1) / width : 0;                                \
-    const ptrdiff_t pixels = d->ow / d->together - over;                                                     \
-    if (pixels <= 0) return 0;                                                                               \
-    for (ptrdiff_t c = 0; c < width; c += EDGEC_Q8_BLOCK) {                                                 \
-      const ptrdiff_t last = width < EDGEC_Q8_BLOCK ? 0 : width - EDGEC_Q8_BLOCK, at = c < last ? c : last; \
-      edgec_qdw_slide(lines, at, w, bias, by, y + at, pixels, width, stored, d, KH, KW, SW, CLAMP, EXACT);           \
-      w += groups * EDGEC_QDW_GROUP;                                                          \
-      bias += EDGEC_Q8_BLOCK;                                                                               \
-      by += EDGEC_Q8_BLOCK;                                                                                 \
-    }                                                                                                        \
-    return pixels * d->together;                                                                             \
+#define EDGEC_QDW_INNER(KH, KW, SW, CLAMP, EXACT)                                                                   \
+  EDGEC_FN ptrdiff_t edgec_qdw_##KH##x##KW##s##SW##_##CLAMP##EXACT(const edgec_qdw_line *lines, const int8_t *w,    \
+                                                                   const int32_t *bias, const int32_t *by,          \
+                                                                   edgec_q8 *y, const edgec_qdw_shape *d) {         \
+    const ptrdiff_t groups = (KW) * edgec_qdw_groups(KH) + edgec_qdw_last(KH, KW);                                  \
+    const ptrdiff_t width = d->together * d->c, part = width < EDGEC_Q8_BLOCK && EDGEC_STORES_PARTS;                \
+    const ptrdiff_t stored = part ? width : EDGEC_Q8_BLOCK;                                                         \
+    const ptrdiff_t over = width < stored ? (EDGEC_Q8_BLOCK - 1) / width : 0;                                       \
+    const ptrdiff_t whole = d->ow / d->together - over, last = (d->ow - d->together) * d->c;                        \
+    const ptrdiff_t blocks = (width + EDGEC_Q8_BLOCK - 1) / EDGEC_Q8_BLOCK;                                         \
+    const ptrdiff_t runs = d->ow % d->together ? 2 : blocks; /* several are together in one block */                \
+    if (whole <= 0) return 0;                                                                                       \
+    for (ptrdiff_t i = 0; i < runs; i++) {                                                                          \
+      const ptrdiff_t rest = i == blocks, block = rest ? 0 : i, c = block * EDGEC_Q8_BLOCK;                         \
+      const ptrdiff_t end = width < EDGEC_Q8_BLOCK ? 0 : width - EDGEC_Q8_BLOCK;                                    \
+      const ptrdiff_t at = rest ? last : c < end ? c : end, pixels = rest ? 1 : whole;                              \
+      edgec_qdw_slide(lines, at, w + block * groups * EDGEC_QDW_GROUP, bias + c, by + c, y + at, pixels, width,     \
+                      stored, d, KH, KW, SW, CLAMP, EXACT);                                                         \
+    }                                                                                                               \
+    return d->together > 1 ? d->ow : whole;                                                                         \
   }
 
 /* `zeros` are EDGEC_Q8_BLOCK bytes equal to x's zero point. inner is null for kernels without a body of their own. */
