@@ -16,10 +16,11 @@ from edgec.ir.verify import verify_module
 from edgec.narrowed import BYTES_DB, HALVES_DB, SAME_INTEGERS, SAME_WEIGHTS, Narrowed
 from edgec.options import BuildOptions
 from edgec.package_entries import STATES
-from edgec.package_int8 import package_int8
+from edgec.package_int8 import own_bytes, package_int8
 from edgec.package_samples import as_taken, package_calibration, samples_for_doctor
 from edgec.passes import COREML
 from edgec.pipeline import parse_passes, run_pipeline
+from edgec.quantised_model import is_quantised, own_precision
 from edgec.targets.coreml.deployment import Deployment
 
 FLOATS = ("float32", "fp16")
@@ -74,18 +75,33 @@ def check_precision(options: BuildOptions, deployment: Deployment) -> None:
         raise UsageError("--fix keeps in float32 what halves break: give --precision fp16 with it")
 
 
+def _check_as_quantised(options: BuildOptions) -> None:
+    """UsageError for numbers that a model which is quantised already has by itself."""
+    said = f"--precision {options.precision}" if options.precision not in FLOATS else "--encode"
+    if options.precision not in FLOATS or options.encode:
+        raise UsageError(
+            f"{said}: the model is quantised already, by scales of its own; leave it out, or give --precision fp16, "
+            "which computes in halves between its bytes"
+        )
+
+
 def settle_package(
     module: Module, deployment: Deployment, options: BuildOptions, images: Mapping[str, Image],
     progress: Callable[[str], None],
 ) -> SettledPackage:  # fmt: skip
     """Runs the passes over an imported module."""
-    effects = run_pipeline(module, COREML)
     graph = next(iter(module.entries.values()))
+    quantised = own_precision(graph) if is_quantised(graph) else None
+    if quantised is not None:
+        _check_as_quantised(options)
+    effects = run_pipeline(module, COREML)
     facts: dict[str, Any] = {"passes": {n: {"went": dict(e.went), "came": dict(e.came)} for n, e in effects.items()}}
+    if quantised is not None:
+        facts["quantization"] = own_bytes(graph, quantised)
     encode = options.encode or CODED.get(options.precision, "")
     if options.precision == "w4" and deployment.number < GROUPED:
         encode = ONE_TABLE
-    own = not encode and bool(module.narrow)
+    own = not encode and options.precision in FLOATS and bool(module.narrow)
     later = ""
     if own:
         encode, later = _own_encoders(formats_of(module.narrow), deployment.number)

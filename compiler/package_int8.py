@@ -56,6 +56,19 @@ def package_int8(module: Module, deployment: Deployment, samples: Samples, obser
     }
 
 
+def own_bytes(graph: Graph, precision: str) -> dict[str, Any]:
+    """What the receipt says of a model that is quantised already, when all passes have run."""
+    reading = [op for op in graph.ops if op.kind in PRODUCTS and op.arg(0).const is None and op.arg(0).type.encodings]
+    on_bytes = sum(macs_of(op) for op in reading)
+    return {
+        "precision": precision,
+        "calibration": None,
+        "operators_on_bytes": len(reading),
+        "macs_on_bytes": on_bytes,
+        "macs_share": macs_share(on_bytes, total_macs(graph)),
+    }
+
+
 def multiplies(op: Op) -> bool:
     """A convolution or matmul of floats that are known at run time by constant weights in floats."""
     if op.kind not in PRODUCTS:

@@ -44,12 +44,7 @@ def _package(receipt: Facts) -> Iterator[str]:
 
 
     if "quantization" in receipt:
-        q = receipt["quantization"]
-        if q["calibration"]["warning"]:
-            yield f"  WARNING: {q['calibration']['warning']}"
-        share = f"{q['operators_on_bytes']} operators with {q['macs_share']:.1%} of the multiply-adds"
-        ranges = f"ranges by {q['calibration']['observer']} of {q['calibration']['samples']} samples"
-        yield f"  int8: {share} read bytes and int8 weights; {ranges}"
+        yield from _package_bytes(receipt["quantization"])
     if "encoded" in receipt:
         forms = ", ".join(f"{n} {form}" for form, n in receipt["encoded"]["weights"].items()) or "none"
         yield f"  weights by {receipt['encoded']['passes']}: {forms}"
@@ -58,6 +53,18 @@ def _package(receipt: Facts) -> Iterator[str]:
     if "fp16" in receipt:
         yield from _mended(receipt["fp16"])
     yield from leaving_lines(receipt["residency"])
+
+
+def _package_bytes(q: Facts) -> Iterator[str]:
+    """What reads bytes, by ranges of samples or by the model's own scales."""
+    data = q["calibration"]
+    if data and data["warning"]:
+        yield f"  WARNING: {data['warning']}"
+    share = f"{q['operators_on_bytes']} operators with {q['macs_share']:.1%} of the multiply-adds"
+    source = "by its own scales"
+    if data:
+        source = f"int8 weights; ranges by {data['observer']} of {data['samples']} samples"
+    yield f"  {q['precision']}: {share} read bytes{' and' if data else ';'} {source}"
 
 
 def leaving_lines(leaving: Facts) -> Iterator[str]:
