@@ -13,7 +13,7 @@ from edgec.ir.encodings import FLOAT8
 from edgec.ir.errors import UsageError
 from edgec.ir.graph import Graph, Module, Op
 from edgec.ir.verify import verify_module
-from edgec.narrowed import BYTES_DB, HALVES_DB, SAME_INTEGERS, SAME_WEIGHTS, Narrowed
+from edgec.narrowed import BYTES_DB, HALVES_DB, SAME_INTEGERS, SAME_WEIGHTS, Narrowed, own_least_db
 from edgec.options import BuildOptions
 from edgec.package_entries import STATES
 from edgec.package_int8 import own_bytes, package_int8
@@ -129,7 +129,7 @@ def settle_package(
     if halves:
         narrowed = Narrowed(graph, samples, meant, HALVES_DB)
     elif encode and not own:
-        narrowed = Narrowed(graph, (), meant)
+        narrowed = Narrowed(graph, (), meant, own_least_db(graph))
     elif "widen_quantised" in effects:  # onnxruntime rounds to halves here and there
         on_bytes = any(v.type.encodings for op in graph.ops for v in op.results)
         narrowed = Narrowed(graph, (), SAME_INTEGERS, BYTES_DB) if on_bytes else Narrowed(graph, (), meant)

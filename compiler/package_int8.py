@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgec.emitted_package import saved
+from edgec.ir.build import Builder
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.macs import macs_of, macs_share, total_macs
 from edgec.ir.types import Quant, Type
@@ -75,18 +76,23 @@ def multiplies(op: Op) -> bool:
         return False
     x, w = op.arg(0), op.arg(1)
     plain = not x.type.encodings and not w.type.encodings
-    return plain and x.const is None and w.const is not None and x.type.dtype == "f32" and x.type.size > 0
+    return plain and x.const is None and w.const is not None and x.type.dtype in ("f32", "f16") and x.type.size > 0
 
 
 def _store_in_bytes(graph: Graph, value: Value, readers: Sequence[Op], grid: tuple[float, int]) -> None:
-    """The readers get the value as bytes, made once in front of the first of them."""
+    """The readers get the value as bytes, made once in front of the first of them. Halves of the model are floats on
+    the way: only those are stored in bytes."""
     scale, zero = grid
     module = graph.module
     short = half_above(np.asarray(scale, np.float32))  # what halves hold needs no cast
     encoding = Quant("i8", module.intern(short), module.intern(np.asarray(zero, np.int8)))
-    op = Op("encode", [value], {}, value.op.source if value.op is not None else "")
-    at = min(graph.ops.index(reader) for reader in readers)
-    (stored,) = graph.insert(at, op, [Type("f32", value.type.shape, (encoding,))])
+    first = min(readers, key=graph.ops.index)
+    b = Builder(graph, before=first, source=value.op.source if value.op is not None else "")
+    wide = value if value.type.dtype == "f32" else b.op("cast", value, to="f32")
+    op = Op("encode", [wide], {}, b.source)
+    (stored,) = graph.insert(graph.ops.index(first), op, [Type("f32", value.type.shape, (encoding,))])
+    if wide is not value:
+        stored = b.op("cast", stored, to=value.type.dtype)
     for reader in readers:
         reader.inputs[0] = stored
 
@@ -112,10 +118,10 @@ def _seen(
 
     def observe(_: Operation, name: str, x: Array) -> None:
         if name in names:
-            found[names[name]] = x
+            found[names[name]] = x.astype(np.float32)  # squares of halves are beyond halves
 
     for sample in feeds:
         found.clear()
-        found.update({names[name]: x for name, x in sample.items() if name in names})
+        found.update({names[name]: x.astype(np.float32) for name, x in sample.items() if name in names})
         Evaluator(package, observe=observe).run(sample)
         yield dict(found)

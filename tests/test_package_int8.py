@@ -95,3 +95,42 @@ def test_frames(tmp_path: Path) -> None:
     receipt = build(model, "coreml", tmp_path / "out", options).receipt
     assert receipt["quantization"]["calibration"]["samples"] == 4
     assert receipt["verification"]["against_model"]["signal_to_noise_db"]["y"] > 30
+
+
+FORMS = {"w8": 1.0, "w4": 0.5, "fp8-e4m3": 1.0, "int8": 1.0}  # bytes a weight, without scales and tables
+
+
+@pytest.mark.parametrize("precision", FORMS)
+def test_models_of_halves(precision: str, tmp_path: Path) -> None:
+    """Weights and values of a model in float16 are narrowed as those of one in float32."""
+    rng = np.random.default_rng(4)
+    w = (rng.standard_normal((64, 64)) / 8).astype(np.float16)
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["m"]), helper.make_node("Tanh", ["m"], ["y"])]
+    half = TensorProto.FLOAT16
+    proto = made(nodes, {"w": w}, {"x": (32, 64)}, {"y": half}, {"x": half})
+    model = written(proto, tmp_path)
+    receipt = build(model, "coreml:ios26", tmp_path / "out", BuildOptions(precision=precision)).receipt
+    size = receipt["package"]["weights_bytes"]
+    assert 64 * 64 * FORMS[precision] <= size < 64 * 64 * FORMS[precision] + 1500
+    noise = receipt["verification"]["against_model"]["signal_to_noise_db"]["y"]
+    assert (15 if precision == "w4" else 25) < noise < 50, "the model's own numbers would have more"
+    kinds = [op.type for op in operators(tmp_path / "out")]
+    assert kinds.count("quantize") == kinds.count("dequantize") == (precision == "int8")
+    if precision == "int8":
+        assert receipt["quantization"]["macs_share"] == 1.0
+    else:
+        assert sum(receipt["encoded"]["weights"].values()) == 1
+
+
+def test_encoded_weights_of_halves_beside_float32(tmp_path: Path) -> None:
+    """Codes times scales are not rounded to halves there, as the model's weights are; outputs keep what halves do."""
+    rng = np.random.default_rng(5)
+    w = (rng.standard_normal((64, 64)) / 8).astype(np.float16)
+    half = TensorProto.FLOAT16
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    proto = made(nodes, {"w": w}, {"x": (32, 64)}, {"y": half}, {"x": half})
+    options = BuildOptions(encode="quantize_weights")
+    receipt = build(written(proto, tmp_path), "coreml", tmp_path / "out", options).receipt
+    assert receipt["encoded"]["weights"] == {"quant": 1}
+    assert receipt["package"]["weights_bytes"] < 64 * 64 + 1500
+    assert receipt["verification"]["outputs"]["y"]["signal_to_noise_db"] > 50
