@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgec.byte_noise import CHANCE_DB, rounds
 from edgec.codes_of_rows import formats_of
 from edgec.image import Image
 from edgec.ir.encodings import FLOAT8
@@ -38,6 +39,7 @@ GROUPED = 18  # from which iOS on they are, and integers in blocks
 NESTED = 26  # from which iOS on a scale over a table is one, which 8-bit floats are
 BYTES = 17  # from which iOS on there are quantize and dequantize
 HALVES = f"signal to noise of {HALVES_DB} dB against the same graph in float32"
+BESIDE_BYTES = f"{HALVES}, or the noise of its own rounding to bytes and {CHANCE_DB:g} dB, where that is more"
 IN_FLOAT32 = "edgec's interpreter in float32"
 
 
@@ -123,11 +125,14 @@ def settle_package(
     halves = options.precision != "float32"
     wide: Collection[Op] = ()
     if options.fix:
-        wide, facts["fp16"] = _mended(module, deployment, options, images, progress)
+        samples = samples or samples_for_doctor(module, options, images, progress)
+        taken = as_taken(graph, images, samples)
+        wide, facts["fp16"] = _mended(module, deployment, taken, options.verify_inputs, progress)
     meant = IN_FLOAT32 if halves else SAME_WEIGHTS
     narrowed = None  # of a package in float32 with the model's own weights
     if halves:
         narrowed = Narrowed(graph, samples, meant, HALVES_DB)
+        facts |= {"tolerance": BESIDE_BYTES} if rounds(graph) else {}
     elif encode and not own:
         narrowed = Narrowed(graph, (), meant, own_least_db(graph))
     elif "widen_quantised" in effects:  # onnxruntime rounds to halves here and there
@@ -158,14 +163,13 @@ def _own_encoders(formats: Sequence[str], number: int) -> tuple[str, str]:
 
 
 def _mended(
-    module: Module, deployment: Deployment, options: BuildOptions, images: Mapping[str, Image],
+    module: Module, deployment: Deployment, samples: Sequence[Mapping[str, Any]], verified: int,
     progress: Callable[[str], None],
 ) -> tuple[Collection[Op], dict[str, Any]]:  # fmt: skip
     from edgec.fp16_doctor import operators_to_widen
 
-    samples = samples_for_doctor(module, options, images, progress)
     progress(f"looking for what halves break, on {len(samples)} samples")
-    found, wide = operators_to_widen(module, deployment, samples)
+    found, wide = operators_to_widen(module, deployment, samples, verified)
     kept = [op.label for op in module.entries["main"].ops if op in wide]
     return wide, {"samples": len(samples), "found": [f.facts() for f in found.findings], "kept_in_float32": kept}
 

@@ -21,6 +21,7 @@ def figures(result: Facts) -> str:
     """One comparison in words."""
     if "max_abs_error" in result:
         level = f", signal to noise {result['signal_to_noise_db']} dB" if "signal_to_noise_db" in result else ""
+        level += f", and {result['asked_db']} dB are asked beside bytes" if "asked_db" in result else ""
         return f"max error {result['max_abs_error']:.3g} ({result['relative_to_max']:.2g} of the largest){level}"
     return str(result.get("reason") or f"{result['different']} of {result['elements']} differ")
 
