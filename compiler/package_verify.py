@@ -78,9 +78,7 @@ def _verified(
         with session:
             if settled.narrowed is None:
                 return verify_session(session, request.model, original, options, request.images, count=False)
-            # samples have the first shape
-            samples = settled.narrowed.samples if entry == next(iter(entries.module.entries)) else ()
-            narrowed = replace(settled.narrowed, graph=entries.module.entries[entry], samples=samples)
+            narrowed = replace(settled.narrowed, graph=entries.module.entries[entry])
             graph, images = narrowed.graph, request.images
             meant = _meaning(graph, request)
             off = _meaning(graph, request, steps_off(graph)) if settled.halves and rounds(graph) else None
