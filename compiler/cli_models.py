@@ -94,7 +94,7 @@ def build(model: Path, target: str, output: Path | None, shapes: tuple[str, ...]
 
 @click.command("compare-formats")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--target", "-t", required=True, help="arm, arm:CPU or host; `edgec targets` lists them.")
+@click.option("--target", "-t", required=True, help="As for build; `edgec targets` lists them.")
 @bindings
 @click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help="Where sample inputs lie.")
 @click.option("--calib", metavar="DATA", help="Samples: file.npz, a folder of .npy, or module:function.")

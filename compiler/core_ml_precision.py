@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,12 +46,14 @@ IN_FLOAT32 = "edgec's interpreter in float32"
 
 @dataclass(frozen=True)
 class SettledPackage:
-    """`wide` are the operators that compute in float32 beside halves; `facts` go into the receipt."""
+    """`wide` are the operators that compute in float32 beside halves; `facts` go into the receipt; outputs are compared
+    on `samples` first."""
 
     halves: bool
     wide: Collection[Op] = ()
     narrowed: Narrowed | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    samples: Sequence[Mapping[str, Any]] = ()
 
 
 def check_precision(options: BuildOptions, deployment: Deployment) -> None:
@@ -63,8 +66,8 @@ def check_precision(options: BuildOptions, deployment: Deployment) -> None:
     others = [name for name in parse_passes(options.encode) if name.partition("{")[0] not in ENCODERS]
     if others:
         raise UsageError(f"--encode {others[0]}: no pass of this name encodes weights; legal: {', '.join(ENCODERS)}")
-    if options.calib is not None and options.precision != "int8" and not options.fix:
-        raise UsageError("--calib gives samples to --precision int8 and to --fix: give one of them with it")
+    if options.calib is not None and (options.package.functions or options.package.variants):
+        raise UsageError("--calib has samples of one shape: give one --shape with it, and no --function")
     if options.precision == "int8" and deployment.number < BYTES:
         raise UsageError(f"--precision int8 needs quantize and dequantize, which Core ML has from iOS {BYTES} on: "
                          f"build for coreml:ios{BYTES}, or with --precision w8")  # fmt: skip
@@ -115,10 +118,11 @@ def settle_package(
         name = ", ".join(filter(None, (OWN_NAME, later))) if own else encode
         facts["encoded"] = {"passes": name, "weights": _encoded(graph)}
     samples: Sequence[Mapping[str, Any]] = ()
-    if options.precision == "int8":
+    if options.precision == "int8" or options.calib is not None:
         data = package_calibration(module, options, images, progress)
-        data.check_varied()
         samples = data.samples
+    if options.precision == "int8":
+        data.check_varied()
         progress(f"calibrating on {len(samples)} samples")
         made = package_int8(module, deployment, as_taken(graph, images, samples), options.observer)
         facts["quantization"] = {**made, "calibration": {**data.facts(), "observer": made["observer"]}}
@@ -134,11 +138,12 @@ def settle_package(
         narrowed = Narrowed(graph, samples, meant, HALVES_DB)
         facts |= {"tolerance": BESIDE_BYTES} if rounds(graph) else {}
     elif encode and not own:
-        narrowed = Narrowed(graph, (), meant, own_least_db(graph))
+        narrowed = Narrowed(graph, samples, meant, own_least_db(graph))
     elif "widen_quantised" in effects:  # onnxruntime rounds to halves here and there
         on_bytes = any(v.type.encodings for op in graph.ops for v in op.results)
-        narrowed = Narrowed(graph, (), SAME_INTEGERS, BYTES_DB) if on_bytes else Narrowed(graph, (), meant)
-    return SettledPackage(halves, wide, narrowed, facts)
+        label, least = (SAME_INTEGERS, BYTES_DB) if on_bytes else (meant, math.inf)
+        narrowed = Narrowed(graph, samples, label, least)
+    return SettledPackage(halves, wide, narrowed, facts, samples)
 
 
 def _own_encoders(formats: Sequence[str], number: int) -> tuple[str, str]:

@@ -77,7 +77,9 @@ def _verified(
             ) from None
         with session:
             if settled.narrowed is None:
-                return verify_session(session, request.model, original, options, request.images, count=False)
+                return verify_session(
+                    session, request.model, original, options, request.images, False, samples=settled.samples
+                )
             narrowed = replace(settled.narrowed, graph=entries.module.entries[entry])
             graph, images = narrowed.graph, request.images
             meant = _meaning(graph, request)
