@@ -30,6 +30,12 @@ from edgec.targets.coreml.deployment import Deployment
 
 Array = np.ndarray[Any, Any]
 PRODUCTS = ("conv", "conv_transpose", "matmul")
+OTHER_PRODUCT, FACTORS, NO_VALUES = "NO_INTEGER_FORM", "FACTORS_AT_RUN_TIME", "NO_FLOATS_AT_RUN_TIME"
+REASONS = {
+    OTHER_PRODUCT: "Core ML's attention and recurrent operators compute in floats",
+    FACTORS: "both factors are known at run time only, and only constant ones become int8 weights",
+    NO_VALUES: "they read no floats that are known at run time only",
+}
 OBSERVER = "mse"  # where `auto` leaves the choice: nothing is tried
 
 
@@ -39,6 +45,8 @@ def package_int8(module: Module, deployment: Deployment, samples: Samples, obser
     (graph,) = module.entries.values()
     macs = total_macs(graph)
     chosen = [op for op in graph.ops if multiplies(op)]
+    labels = [op.label for op in chosen]
+    kept = list(_kept_in_floats(graph, chosen))
     chosen_observer = OBSERVER if observer == AUTO else observer
     values = list(dict.fromkeys(op.arg(0) for op in chosen))
     ranges = _ranges(module, deployment, samples, values, chosen_observer)
@@ -52,9 +60,19 @@ def package_int8(module: Module, deployment: Deployment, samples: Samples, obser
         "precision": "int8",
         "observer": chosen_observer,
         "operators_on_bytes": len(chosen),
+        "on_bytes": labels,
+        "kept_in_floats": kept,
         "macs_on_bytes": on_bytes,
         "macs_share": macs_share(on_bytes, macs),
     }
+
+
+def _kept_in_floats(graph: Graph, chosen: Sequence[Op]) -> Iterator[dict[str, str]]:
+    """What multiplies and reads no bytes, and why."""
+    for op in graph.ops:
+        if macs_of(op) and op not in chosen:
+            code = OTHER_PRODUCT if op.kind not in PRODUCTS else FACTORS if op.arg(1).const is None else NO_VALUES
+            yield {"op": op.label, "kind": op.kind, "code": code, "why": REASONS[code]}
 
 
 def own_bytes(graph: Graph, precision: str) -> dict[str, Any]:

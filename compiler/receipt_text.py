@@ -66,6 +66,11 @@ def _package_bytes(q: Facts) -> Iterator[str]:
     if data:
         source = f"int8 weights; ranges by {data['observer']} of {data['samples']} samples"
     yield f"  {q['precision']}: {share} read bytes{' and' if data else ';'} {source}"
+    reasons: dict[str, Counter[str]] = {}
+    for row in q.get("kept_in_floats", ()):
+        reasons.setdefault(row["why"], Counter())[row["kind"]] += 1
+    for why, kinds in reasons.items():
+        yield f"  in floats: {', '.join(f'{n} {kind}' for kind, n in sorted(kinds.items()))}: {why}"
 
 
 def leaving_lines(leaving: Facts) -> Iterator[str]:

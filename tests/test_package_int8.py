@@ -14,6 +14,7 @@ from edgec.driver import build
 from edgec.ir.errors import UsageError
 from edgec.options import BuildOptions
 from edgec.package_options import PackageOptions
+from edgec.receipt_text import render
 from edgec.runtime.coreml.package import read_package
 from edgec.runtime.coreml.program import Operation
 
@@ -62,6 +63,26 @@ def test_bytes_and_their_grid(model: Path, samples: Path, tmp_path: Path) -> Non
     assert int(zero) == -128, "relu leaves nothing below 0"
     noise = receipt["verification"]["against_model"]["signal_to_noise_db"]["y"]
     assert 35 < noise < 60
+
+
+def test_what_stays_in_floats(tmp_path: Path) -> None:
+    """A product of two values between two by weights: it is named, with the reason."""
+    rng = np.random.default_rng(5)
+    weights = {name: rng.standard_normal((16, 16)).astype(np.float32) for name in ("a", "b")}
+    nodes = [
+        helper.make_node("MatMul", ["x", "a"], ["p"], name="first"),
+        helper.make_node("MatMul", ["x", "b"], ["q"], name="second"),
+        helper.make_node("MatMul", ["p", "q"], ["y"], name="both"),
+    ]
+    model = written(made(nodes, weights, {"x": (16, 16)}, {"y": TensorProto.FLOAT}), tmp_path)
+    receipt = build(model, "coreml", tmp_path / "out", BuildOptions(precision="int8")).receipt
+    facts = receipt["quantization"]
+    assert [label.split("'")[1] for label in facts["on_bytes"]] == ["first", "second"]
+    (kept,) = facts["kept_in_floats"]
+    assert "both" in kept["op"]
+    assert kept["code"] == "FACTORS_AT_RUN_TIME"
+    assert facts["macs_share"] == round(2 / 3, 4)
+    assert "  in floats: 1 matmul: both factors are known at run time only" in render(receipt)
 
 
 def test_bad_use(model: Path, samples: Path, tmp_path: Path) -> None:
