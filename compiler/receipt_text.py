@@ -43,17 +43,24 @@ def _package(receipt: Facts) -> Iterator[str]:
     sizes = f"package {package['bytes']:,} B   weights {package['weights_bytes']:,} B"
     yield f"  {sizes}   computes in {package['compute']}"
 
-
-    if "quantization" in receipt:
-        yield from _package_bytes(receipt["quantization"])
-    if "encoded" in receipt:
-        forms = ", ".join(f"{n} {form}" for form, n in receipt["encoded"]["weights"].items()) or "none"
-        yield f"  weights by {receipt['encoded']['passes']}: {forms}"
+    yield from narrowed_lines(receipt)
     for note in receipt["notes"]:
         yield f"  note: {note}"
     if "fp16" in receipt:
         yield from _mended(receipt["fp16"])
     yield from leaving_lines(receipt["residency"])
+
+
+def narrowed_lines(receipt: Facts) -> Iterator[str]:
+    """What is stored or computed in fewer bits, of a package or a library."""
+    if "quantization" in receipt:
+        lines = _package_bytes if "package" in receipt else quantization_lines
+        yield from lines(receipt["quantization"])
+    if "halves" in receipt:
+        yield from _halves(receipt["halves"])
+    if "encoded" in receipt:
+        forms = ", ".join(f"{n} {form}" for form, n in receipt["encoded"]["weights"].items()) or "none"
+        yield f"  weights by {receipt['encoded']['passes']}: {forms}"
 
 
 def _package_bytes(q: Facts) -> Iterator[str]:
@@ -105,10 +112,7 @@ def _library(receipt: Facts) -> Iterator[str]:
     if len(memory.get("weights_by_kind", {})) > 1:
         parts = sorted(memory["weights_by_kind"].items(), key=lambda item: -int(item[1]))
         yield "  weights: " + ", ".join(f"{size:,} B of {kind}" for kind, size in parts)
-    if "quantization" in receipt:
-        yield from quantization_lines(receipt["quantization"])
-    if "halves" in receipt:
-        yield from _halves(receipt["halves"])
+    yield from narrowed_lines(receipt)
     yield from account_lines(receipt)
 
 
@@ -296,8 +300,7 @@ def _verification(verification: Facts) -> Iterator[str]:
     if "against_model" in verification:
         of_model = verification["against_model"]
         for name, noise in of_model["signal_to_noise_db"].items():
-            warning = "" if noise is None or float(noise) > MOSTLY_NOISE else "; WARNING: much of it is noise"
-            yield f"  output {name} against {of_model['reference']}: {noise_level(noise)}{warning}"
+            yield f"  output {name} against {of_model['reference']}: {noise_level(noise)}{noise_warning(noise)}"
     if "instructions" in verification:
         yield f"  {verification['instructions'] / 1e6:.2f} M instructions an inference"
 
@@ -305,6 +308,11 @@ def _verification(verification: Facts) -> Iterator[str]:
 def noise_level(noise: float | str | None) -> str:
     """What a receipt has of an output, in words."""
     return "no noise" if noise is None else f"signal to noise {noise} dB"
+
+
+def noise_warning(noise: float | str | None) -> str:
+    """What is said behind the level, where that is low."""
+    return "" if noise is None or float(noise) > MOSTLY_NOISE else "; WARNING: much of it is noise"
 
 
 def compared(verification: Facts) -> str:
