@@ -14,6 +14,7 @@ from edgec.image import Image
 from edgec.ir.encodings import FLOAT8
 from edgec.ir.errors import UsageError
 from edgec.ir.graph import Graph, Module, Op
+from edgec.ir.types import Type
 from edgec.ir.verify import verify_module
 from edgec.narrowed import BYTES_DB, HALVES_DB, SAME_INTEGERS, SAME_WEIGHTS, Narrowed, own_least_db
 from edgec.options import BuildOptions
@@ -113,10 +114,11 @@ def settle_package(
         facts["encoded"] = {"passes": f"{OWN_NAME}, {later}", "weights": {}}
     if encode:
         progress(f"encoding weights: {encode}")
-        run_pipeline(module, parse_passes(encode))
+        idle = _run_encoders(module, parse_passes(encode))
         verify_module(module, after=encode)
         name = ", ".join(filter(None, (OWN_NAME, later))) if own else encode
         facts["encoded"] = {"passes": name, "weights": _encoded(graph)}
+        facts["encoded"] |= {"without_effect": idle} if options.encode and idle else {}
     samples: Sequence[Mapping[str, Any]] = ()
     if options.precision == "int8" or options.calib is not None:
         data = package_calibration(module, options, images, progress)
@@ -144,6 +146,21 @@ def settle_package(
         label, least = (SAME_INTEGERS, BYTES_DB) if on_bytes else (meant, math.inf)
         narrowed = Narrowed(graph, samples, label, least)
     return SettledPackage(halves, wide, narrowed, facts, samples)
+
+
+def _run_encoders(module: Module, passes: Sequence[str]) -> list[str]:
+    """Those that found no weights to encode: others were there first, or there are none."""
+    idle = []
+    for name in passes:
+        before = _constants(module)
+        run_pipeline(module, (name,))
+        idle += [name] if _constants(module) == before else []
+    return idle
+
+
+def _constants(module: Module) -> list[tuple[str, Type]]:
+    read = (v for graph in module.entries.values() for op in graph.ops for v in op.inputs if v is not None)
+    return [(v.const, v.type) for v in read if v.const is not None]
 
 
 def _own_encoders(formats: Sequence[str], number: int) -> tuple[str, str]:

@@ -6,6 +6,7 @@ Apple's devices (MIL, package).
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,10 +86,12 @@ def _deliver(output: Path, files: dict[str, bytes], receipt: dict[str, Any], opt
     """The artifact in its place; beside it, and VerifyError, when an output is beyond the tolerance."""
     outputs = receipt.get("verification", {}).get("outputs", {})
     beyond = [name for name, result in outputs.items() if not result["pass"]]
+    failed = output.with_name(output.name + ".failed")
     if not beyond:
         write_artifact(output, files)
+        if (failed / MANIFEST).is_file():  # of an older build, which this one has made good
+            shutil.rmtree(failed, ignore_errors=True)
         return
-    failed = output.with_name(output.name + ".failed")
     write_artifact(failed, files)
     layer = next((f", first in {x['op']}" for x in receipt.get("layers", ()) if not x["pass"]), "")
     advice = _advice(options) if receipt.get("package", {}).get("compute") == "fp16" else ""

@@ -60,7 +60,9 @@ def narrowed_lines(receipt: Facts) -> Iterator[str]:
         yield from _halves(receipt["halves"])
     if "encoded" in receipt:
         forms = ", ".join(f"{n} {form}" for form, n in receipt["encoded"]["weights"].items()) or "none"
-        yield f"  weights by {receipt['encoded']['passes']}: {forms}"
+        idle = receipt["encoded"].get("without_effect")
+        nothing = f"; nothing was left to encode for {', '.join(idle)}" if idle else ""
+        yield f"  weights by {receipt['encoded']['passes']}: {forms}{nothing}"
 
 
 def _package_bytes(q: Facts) -> Iterator[str]:

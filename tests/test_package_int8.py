@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from quantised import made, written
 
 from edgec.driver import build
-from edgec.ir.errors import UsageError
+from edgec.ir.errors import UsageError, VerifyError
 from edgec.options import BuildOptions
 from edgec.package_options import PackageOptions
 from edgec.receipt_text import render
@@ -90,9 +90,37 @@ def test_bad_use(model: Path, samples: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"from iOS 17 on: build for coreml:ios17, or with --precision w8"):
         build(model, "coreml:ios16", tmp_path / "out", options)
     states = replace(options, package=PackageOptions(states={"x": "y"}))
+    with pytest.raises(UsageError, match="--single-file: a package keeps its weights"):
+        build(model, "coreml", tmp_path / "out", BuildOptions(weights="inline"))
     with pytest.raises(UsageError, match="takes ranges of single calls, and a state goes on: leave out --state"):
         build(model, "coreml", tmp_path / "out", states)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_build_that_is_right_clears_the_one_that_was_not(tmp_path: Path) -> None:
+    """Squares beyond what halves hold; only what edgec made is taken away."""
+    square = [helper.make_node("Mul", ["x", "x"], ["y"])]
+    model = written(made(square, {}, {"x": (4, 8)}, {"y": TensorProto.FLOAT}), tmp_path)
+    halves = BuildOptions(precision="fp16", ranges={"x": (1000.0, 2000.0)})
+    with pytest.raises(VerifyError, match=r"what was built is in .*out\.failed"):
+        build(model, "coreml", tmp_path / "out", halves)
+    assert (tmp_path / "out.failed").exists()
+    build(model, "coreml", tmp_path / "out", BuildOptions())
+    assert not (tmp_path / "out.failed").exists()
+    (tmp_path / "out.failed").mkdir()
+    build(model, "coreml", tmp_path / "out", BuildOptions(rebuild=True))
+    assert (tmp_path / "out.failed").exists()
+
+
+def test_passes_that_nothing_was_left_for(tmp_path: Path) -> None:
+    w = np.random.default_rng(6).standard_normal((64, 64)).astype(np.float32)
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    model = written(made(nodes, {"w": w}, {"x": (4, 64)}, {"y": TensorProto.FLOAT}), tmp_path)
+    for encode, idle in (("palettize{bits=4},palettize{bits=2}", ["palettize{bits=2}"]),
+                         ("sparsify{share=0.5},palettize", [])):  # fmt: skip
+        receipt = build(model, "coreml", tmp_path / "out", BuildOptions(precision="fp16", encode=encode)).receipt
+        assert receipt["encoded"].get("without_effect", []) == idle
+        assert ("nothing was left to encode for palettize{bits=2}" in render(receipt)) == bool(idle)
 
 
 def test_same_bytes(model: Path, samples: Path, tmp_path: Path) -> None:
