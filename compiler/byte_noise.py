@@ -8,6 +8,7 @@ every twelfth byte is off. So a graph is run with such bytes, and how noisy its 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -62,8 +63,9 @@ def asked_db(graph: Graph, feeds: Sequence[Mapping[str, Array]]) -> dict[str, fl
 
 
 def asked_of(pairs: Sequence[tuple[Array, Array]]) -> float:
-    """The same of one output, with bytes off and as it is meant."""
-    return signal_to_noise(*together(pairs)) - CHANCE_DB
+    """The same of one output, with bytes off and as it is meant; infinite where that says nothing."""
+    level = signal_to_noise(*together(pairs))
+    return level - CHANCE_DB if level > -math.inf else math.inf
 
 
 def _is_rounded(value: Value) -> bool:

@@ -167,7 +167,8 @@ def verify_session(
     asked = {name: min(least_db, asked_of(found)) for name, found in allowed.items()}
     outputs = {name: judged_together(found, least_db, asked.get(name, least_db)) for name, found in compared.items()}
     if narrowed is not None:
-        firsts = {name: found[0] for name, found in compared.items()}
+        right = all(result["pass"] for result in outputs.values())
+        firsts = {name: found[0] for name, found in compared.items() if right}
         files = {GOLDEN: golden_file(calls[0].feeds, calls[0].outputs, _least_of_first(firsts, least_db))}
     calibrated = 0 if options.calib is None else min(len(first), options.verify_inputs)
     result: dict[str, Any] = {

@@ -12,7 +12,7 @@ from network import Network
 from onnx import helper
 from quantised import made, written
 
-from edgec.byte_noise import SHARE, asked_db, rounds, steps_off
+from edgec.byte_noise import SHARE, asked_db, asked_of, rounds, steps_off
 from edgec.cli import commands
 from edgec.driver import build
 from edgec.ir import interp
@@ -55,6 +55,12 @@ def test_what_is_asked_is_the_noise_of_rounding() -> None:
     asked = asked_db(net.graph, [net.feeds])
     noise = signal_to_noise(interp.run(net.graph, net.feeds)["y"], net.feeds["x0"])
     assert asked["y"] == pytest.approx(noise - 3.0, abs=0.5)
+
+
+def test_where_steps_leave_nothing() -> None:
+    """An output of zeros has no signal: what is asked of floats is asked of it."""
+    zeros = np.zeros(4, np.float32)
+    assert asked_of([(zeros + np.float32(1), zeros)]) == np.inf
 
 
 def test_nothing_is_asked_of_floats() -> None:
