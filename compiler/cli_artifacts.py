@@ -105,7 +105,7 @@ def _feeds(inputs: tuple[str, ...], names: list[str]) -> dict[str, Any]:
 @click.option("--inputs", "verify_inputs", type=click.IntRange(1), help=f"Random inputs [default: {INPUTS}].")
 @click.option("--seed", type=click.IntRange(0), help="Of the random inputs [default: 0].")
 @click.option("--data", type=click.Path(path_type=Path))
-@click.option("--runner", default=None, help="host, emulator or qemu [default: what fits].")
+@click.option("--runner", default=None, help="host, emulator, qemu, evaluator or coreml [default: what fits].")
 def verify(directory: Path, model: Path, shapes: tuple[str, ...], consts: tuple[str, ...], ranges: tuple[str, ...],
            verify_inputs: int | None, seed: int | None, data: Path | None, runner: str | None) -> None:  # fmt: skip
     """Compare an artifact with onnxruntime on its model, or, of narrower arithmetic, with what its build computed."""

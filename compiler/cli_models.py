@@ -41,7 +41,7 @@ from edgec.ir.errors import UsageError
 @click.option("--calib", metavar="DATA", help="Samples: file.npz, a folder of .npy, or module:function.")
 @click.option("--calib-samples", type=click.IntRange(2), show_default="512, or 256 MB", help="Most of --calib.")
 @click.option("--observer", default="auto", show_default=True,
-              help="minmax, percentile, entropy or mse; auto tries them all.")  # fmt: skip
+              help="minmax, percentile, entropy or mse; auto tries them all (of a package: is mse).")  # fmt: skip
 @click.option("--low-rank", default=0, show_default=True, type=click.IntRange(0),
               help="Rank of the floats that make up for rounded weights of matmuls: fp8-*, w8, w4.")  # fmt: skip
 @click.option("--max-drop", metavar="SHARE", help="Most accuracy that narrower numbers may lose, such as 0.5%.")
@@ -94,7 +94,7 @@ def build(model: Path, target: str, output: Path | None, shapes: tuple[str, ...]
 
 @click.command("compare-formats")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--target", "-t", required=True, help="arm, arm:CPU or host; `edgec targets` lists them.")
+@click.option("--target", "-t", required=True, help="As for build; `edgec targets` lists them.")
 @bindings
 @click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help="Where sample inputs lie.")
 @click.option("--calib", metavar="DATA", help="Samples: file.npz, a folder of .npy, or module:function.")

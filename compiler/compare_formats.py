@@ -48,7 +48,7 @@ def compare_formats(
     unknown = [f for f in formats if f not in PRECISIONS]
     if unknown:
         raise UsageError(f"--format {unknown[0]} is not legal; legal: {', '.join(PRECISIONS)}")
-    calibrated = ("int8",) if isinstance(choose_target(target)[1], Deployment) else CALIBRATED
+    calibrated = PRECISIONS if isinstance(choose_target(target)[1], Deployment) else CALIBRATED
     rows = []
     for format in dict.fromkeys((WIDE, *formats)):
         progress(f"building with {format}")

@@ -41,7 +41,8 @@ def check_core_ml_options(options: BuildOptions, deployment: Deployment) -> None
     if options.layers:
         raise UsageError("--layers is for CPU targets; a package's operators are compared by the fp16 doctor")
     if options.weights != "linked":
-        raise UsageError(f"--weights {options.weights}: a package keeps its weights in weight.bin; leave it out")
+        given = "--single-file" if options.weights == "inline" else f"--weights {options.weights}"
+        raise UsageError(f"{given}: a package keeps its weights in weight.bin; leave it out")
     plain = BuildOptions()
     for option, name in OF_LIBRARIES.items():
         if getattr(options, name) != getattr(plain, name):

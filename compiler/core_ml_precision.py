@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgec.byte_noise import CHANCE_DB, rounds
 from edgec.codes_of_rows import formats_of
 from edgec.image import Image
 from edgec.ir.encodings import FLOAT8
 from edgec.ir.errors import UsageError
 from edgec.ir.graph import Graph, Module, Op
+from edgec.ir.types import Type
 from edgec.ir.verify import verify_module
-from edgec.narrowed import BYTES_DB, HALVES_DB, SAME_INTEGERS, SAME_WEIGHTS, Narrowed
+from edgec.narrowed import BYTES_DB, HALVES_DB, SAME_INTEGERS, SAME_WEIGHTS, Narrowed, own_least_db
 from edgec.options import BuildOptions
 from edgec.package_entries import STATES
-from edgec.package_int8 import package_int8
+from edgec.package_int8 import own_bytes, package_int8
 from edgec.package_samples import as_taken, package_calibration, samples_for_doctor
 from edgec.passes import COREML
 from edgec.pipeline import parse_passes, run_pipeline
+from edgec.quantised_model import is_quantised, own_precision
 from edgec.targets.coreml.deployment import Deployment
 
 FLOATS = ("float32", "fp16")
@@ -37,17 +41,20 @@ GROUPED = 18  # from which iOS on they are, and integers in blocks
 NESTED = 26  # from which iOS on a scale over a table is one, which 8-bit floats are
 BYTES = 17  # from which iOS on there are quantize and dequantize
 HALVES = f"signal to noise of {HALVES_DB} dB against the same graph in float32"
+BESIDE_BYTES = f"{HALVES}, or the noise of its own rounding to bytes and {CHANCE_DB:g} dB, where that is more"
 IN_FLOAT32 = "edgec's interpreter in float32"
 
 
 @dataclass(frozen=True)
 class SettledPackage:
-    """`wide` are the operators that compute in float32 beside halves; `facts` go into the receipt."""
+    """`wide` are the operators that compute in float32 beside halves; `facts` go into the receipt; outputs are compared
+    on `samples` first."""
 
     halves: bool
     wide: Collection[Op] = ()
     narrowed: Narrowed | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    samples: Sequence[Mapping[str, Any]] = ()
 
 
 def check_precision(options: BuildOptions, deployment: Deployment) -> None:
@@ -60,8 +67,8 @@ def check_precision(options: BuildOptions, deployment: Deployment) -> None:
     others = [name for name in parse_passes(options.encode) if name.partition("{")[0] not in ENCODERS]
     if others:
         raise UsageError(f"--encode {others[0]}: no pass of this name encodes weights; legal: {', '.join(ENCODERS)}")
-    if options.calib is not None and options.precision != "int8" and not options.fix:
-        raise UsageError("--calib gives samples to --precision int8 and to --fix: give one of them with it")
+    if options.calib is not None and (options.package.functions or options.package.variants):
+        raise UsageError("--calib has samples of one shape: give one --shape with it, and no --function")
     if options.precision == "int8" and deployment.number < BYTES:
         raise UsageError(f"--precision int8 needs quantize and dequantize, which Core ML has from iOS {BYTES} on: "
                          f"build for coreml:ios{BYTES}, or with --precision w8")  # fmt: skip
@@ -74,50 +81,86 @@ def check_precision(options: BuildOptions, deployment: Deployment) -> None:
         raise UsageError("--fix keeps in float32 what halves break: give --precision fp16 with it")
 
 
+def _check_as_quantised(options: BuildOptions) -> None:
+    """UsageError for numbers that a model which is quantised already has by itself."""
+    said = f"--precision {options.precision}" if options.precision not in FLOATS else "--encode"
+    if options.precision not in FLOATS or options.encode:
+        raise UsageError(
+            f"{said}: the model is quantised already, by scales of its own; leave it out, or give --precision fp16, "
+            "which computes in halves between its bytes"
+        )
+
+
 def settle_package(
     module: Module, deployment: Deployment, options: BuildOptions, images: Mapping[str, Image],
     progress: Callable[[str], None],
 ) -> SettledPackage:  # fmt: skip
     """Runs the passes over an imported module."""
-    effects = run_pipeline(module, COREML)
     graph = next(iter(module.entries.values()))
+    quantised = own_precision(graph) if is_quantised(graph) else None
+    if quantised is not None:
+        _check_as_quantised(options)
+    effects = run_pipeline(module, COREML)
     facts: dict[str, Any] = {"passes": {n: {"went": dict(e.went), "came": dict(e.came)} for n, e in effects.items()}}
+    if quantised is not None:
+        facts["quantization"] = own_bytes(graph, quantised)
     encode = options.encode or CODED.get(options.precision, "")
     if options.precision == "w4" and deployment.number < GROUPED:
         encode = ONE_TABLE
-    own = not encode and bool(module.narrow)
+    own = not encode and options.precision in FLOATS and bool(module.narrow)
     later = ""
     if own:
         encode, later = _own_encoders(formats_of(module.narrow), deployment.number)
         facts["encoded"] = {"passes": f"{OWN_NAME}, {later}", "weights": {}}
     if encode:
         progress(f"encoding weights: {encode}")
-        run_pipeline(module, parse_passes(encode))
+        idle = _run_encoders(module, parse_passes(encode))
         verify_module(module, after=encode)
         name = ", ".join(filter(None, (OWN_NAME, later))) if own else encode
         facts["encoded"] = {"passes": name, "weights": _encoded(graph)}
+        facts["encoded"] |= {"without_effect": idle} if options.encode and idle else {}
     samples: Sequence[Mapping[str, Any]] = ()
-    if options.precision == "int8":
+    if options.precision == "int8" or options.calib is not None:
         data = package_calibration(module, options, images, progress)
-        data.check_varied()
         samples = data.samples
+    if options.precision == "int8":
+        data.check_varied()
         progress(f"calibrating on {len(samples)} samples")
         made = package_int8(module, deployment, as_taken(graph, images, samples), options.observer)
         facts["quantization"] = {**made, "calibration": {**data.facts(), "observer": made["observer"]}}
     halves = options.precision != "float32"
     wide: Collection[Op] = ()
     if options.fix:
-        wide, facts["fp16"] = _mended(module, deployment, options, images, progress)
+        samples = samples or samples_for_doctor(module, options, images, progress)
+        taken = as_taken(graph, images, samples)
+        wide, facts["fp16"] = _mended(module, deployment, taken, options.verify_inputs, progress)
     meant = IN_FLOAT32 if halves else SAME_WEIGHTS
     narrowed = None  # of a package in float32 with the model's own weights
     if halves:
         narrowed = Narrowed(graph, samples, meant, HALVES_DB)
+        facts |= {"tolerance": BESIDE_BYTES} if rounds(graph) else {}
     elif encode and not own:
-        narrowed = Narrowed(graph, (), meant)
+        narrowed = Narrowed(graph, samples, meant, own_least_db(graph))
     elif "widen_quantised" in effects:  # onnxruntime rounds to halves here and there
         on_bytes = any(v.type.encodings for op in graph.ops for v in op.results)
-        narrowed = Narrowed(graph, (), SAME_INTEGERS, BYTES_DB) if on_bytes else Narrowed(graph, (), meant)
-    return SettledPackage(halves, wide, narrowed, facts)
+        label, least = (SAME_INTEGERS, BYTES_DB) if on_bytes else (meant, math.inf)
+        narrowed = Narrowed(graph, samples, label, least)
+    return SettledPackage(halves, wide, narrowed, facts, samples)
+
+
+def _run_encoders(module: Module, passes: Sequence[str]) -> list[str]:
+    """Those that found no weights to encode: others were there first, or there are none."""
+    idle = []
+    for name in passes:
+        before = _constants(module)
+        run_pipeline(module, (name,))
+        idle += [name] if _constants(module) == before else []
+    return idle
+
+
+def _constants(module: Module) -> list[tuple[str, Type]]:
+    read = (v for graph in module.entries.values() for op in graph.ops for v in op.inputs if v is not None)
+    return [(v.const, v.type) for v in read if v.const is not None]
 
 
 def _own_encoders(formats: Sequence[str], number: int) -> tuple[str, str]:
@@ -142,14 +185,13 @@ def _own_encoders(formats: Sequence[str], number: int) -> tuple[str, str]:
 
 
 def _mended(
-    module: Module, deployment: Deployment, options: BuildOptions, images: Mapping[str, Image],
+    module: Module, deployment: Deployment, samples: Sequence[Mapping[str, Any]], verified: int,
     progress: Callable[[str], None],
 ) -> tuple[Collection[Op], dict[str, Any]]:  # fmt: skip
     from edgec.fp16_doctor import operators_to_widen
 
-    samples = samples_for_doctor(module, options, images, progress)
     progress(f"looking for what halves break, on {len(samples)} samples")
-    found, wide = operators_to_widen(module, deployment, samples)
+    found, wide = operators_to_widen(module, deployment, samples, verified)
     kept = [op.label for op in module.entries["main"].ops if op in wide]
     return wide, {"samples": len(samples), "found": [f.facts() for f in found.findings], "kept_in_float32": kept}
 

@@ -6,6 +6,7 @@ Apple's devices (MIL, package).
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,20 +78,30 @@ def build(
     receipt["artifact"] = {"files": len(files), "sha256": sha256(to_json(hashes(files)))}
     files |= {RECEIPT: to_json(receipt), REPORT: report(receipt, made.page)}
     files[MANIFEST] = to_json(with_hashes(made.manifest, files))
-    _deliver(output, files, receipt)
+    _deliver(output, files, receipt, options)
     return BuildResult(output, receipt, cached=False)
 
 
-def _deliver(output: Path, files: dict[str, bytes], receipt: dict[str, Any]) -> None:
+def _deliver(output: Path, files: dict[str, bytes], receipt: dict[str, Any], options: BuildOptions) -> None:
     """The artifact in its place; beside it, and VerifyError, when an output is beyond the tolerance."""
     outputs = receipt.get("verification", {}).get("outputs", {})
     beyond = [name for name, result in outputs.items() if not result["pass"]]
+    failed = output.with_name(output.name + ".failed")
     if not beyond:
         write_artifact(output, files)
+        if (failed / MANIFEST).is_file():  # of an older build, which this one has made good
+            shutil.rmtree(failed, ignore_errors=True)
         return
-    failed = output.with_name(output.name + ".failed")
     write_artifact(failed, files)
     layer = next((f", first in {x['op']}" for x in receipt.get("layers", ()) if not x["pass"]), "")
-    halves = receipt.get("package", {}).get("compute") == "fp16"
-    advice = "; edgec doctor names what halves break" if halves else ""
-    raise VerifyError(f"output '{beyond[0]}' is beyond the tolerance{layer}", f"what was built is in {failed}{advice}")
+    advice = _advice(options) if receipt.get("package", {}).get("compute") == "fp16" else ""
+    what = f"output '{beyond[0]}' is beyond the tolerance{layer}"
+    raise VerifyError(what, f"what was built is in {failed}{advice}")
+
+
+def _advice(options: BuildOptions) -> str:
+    """What there is to do about halves of a package that was not done."""
+    if options.fix:
+        return ", and --fix found nothing more to keep in float32: build with --precision float32"
+    named = ", and edgec doctor names it" if options.precision == "fp16" and not options.encode else ""
+    return f"; --fix keeps in float32 what halves break{named}"

@@ -1,5 +1,8 @@
 """The fp16 doctor: which operator of a package overflows or diverges in halves, and which must stay in float32.
 
+Outputs are judged as verification judges them: by all samples together, on those that it looks at as well as on all,
+and where the graph rounds to bytes by what these leave (byte_noise.py).
+
 The package is made in halves and evaluated twice on the same samples: rounding once an operator as halves do, and in
 float32 throughout; results of the graph's operators are those of a package in float32, whose constants are not rounded
 either. An operator overflows where float32 has a number that halves do not hold; it diverges where its
@@ -12,11 +15,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from edgec.byte_noise import asked_db
 from edgec.emitted_package import saved
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.types import FLOATS
@@ -31,6 +35,7 @@ Feeds = Sequence[Mapping[str, Array]]
 LEAST_DB = HALVES_DB  # what outputs must keep is what an operator may leave
 FIRST_BEYOND = 65520.0  # rounds to infinity
 MASK = 3  # attention's operand, of which emission makes what halves hold
+VERIFIED = 3  # samples that verification looks at if not told otherwise
 TRIALS = 64  # packages that are made to leave out operators
 HELD_BYTES = 256 << 20  # of values in float32 that are held at once to compare with
 
@@ -42,14 +47,19 @@ class Seen:
     nbytes: int = 0
     largest: float = 0.0
     lost: bool = False  # halves have infinities or NaNs where float32 has numbers
-    signal: float = 0.0
-    noise: float = 0.0
+    signals: list[float] = field(default_factory=list)  # a sample each, as noises
+    noises: list[float] = field(default_factory=list)
 
     @property
     def decibels(self) -> float:
-        if self.lost or (self.noise and not self.signal):
+        return self.of_first(len(self.signals))
+
+    def of_first(self, count: int) -> float:
+        """Of so many samples together."""
+        signal, noise = sum(self.signals[:count]), sum(self.noises[:count])
+        if self.lost or (noise and not signal):
             return -math.inf
-        return 10 * math.log10(self.signal / self.noise) if self.noise else math.inf
+        return 10 * math.log10(signal / noise) if noise else math.inf
 
     def compare(self, narrow: Array, wide: Array) -> None:
         a, b = narrow.astype(np.float64), wide.astype(np.float64)
@@ -58,8 +68,8 @@ class Seen:
             self.largest = max(self.largest, float(np.abs(b[finite]).max(initial=0.0)))
         self.lost |= not np.isfinite(a[finite]).all()
         both = finite & np.isfinite(a)
-        self.signal += float(np.sum(b[both] ** 2))
-        self.noise += float(np.sum((a[both] - b[both]) ** 2))
+        self.signals.append(float(np.sum(b[both] ** 2)))
+        self.noises.append(float(np.sum((a[both] - b[both]) ** 2)))
 
 
 @dataclass(frozen=True)
@@ -77,45 +87,56 @@ class Finding:
 @dataclass(frozen=True)
 class Diagnosis:
     """`findings` in the order of the graph; `outputs` are the decibels that halves leave of each output, `levels` the
-    same of each float of the graph. Of outputs that are `integers`, every one must be what it is in float32."""
+    same of each float of the graph. Of outputs that are `integers`, every one must be what it is in float32; of others
+    that bytes disturb, `asked` is what they must keep."""
 
     findings: list[Finding]
     outputs: dict[str, float]
     levels: Mapping[Value, float]
     integers: Collection[str] = ()
+    asked: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def healthy(self) -> bool:
         overflow = any(f.what == "overflows" for f in self.findings)
-        wanted = {name: math.inf if name in self.integers else LEAST_DB for name in self.outputs}
-        return not overflow and all(level >= wanted[name] for name, level in self.outputs.items())
+        return not overflow and all(level >= self.wanted(name) for name, level in self.outputs.items())
+
+    def wanted(self, name: str) -> float:
+        """Decibels of an output."""
+        return math.inf if name in self.integers else min(LEAST_DB, self.asked.get(name, LEAST_DB))
 
 
 @dataclass(frozen=True)
 class Plain:
     """The package in float32, and the names of the graph's values in it. Both are empty where states forbid one: Core
-    ML's are halves in any case."""
+    ML's are halves in any case. `verified` are so many samples that verification looks at; `asked` is what it asks
+    there of outputs that bytes disturb."""
 
     package: Package | None
     names: Mapping[Value, str]
+    verified: int
+    asked: Mapping[str, float]
 
 
-def diagnose(module: Module, deployment: Deployment, samples: Feeds, wide: Collection[Op] = ()) -> Diagnosis:
+def diagnose(
+    module: Module, deployment: Deployment, samples: Feeds, wide: Collection[Op] = (), verified: int = VERIFIED
+) -> Diagnosis:
     """Of the entry `main`, on which all passes have run; the operators in `wide` are in float32 already."""
-    with _in_float32(module, deployment) as plain:
+    with _in_float32(module, deployment, samples[:verified]) as plain:
         return _diagnosis(module, deployment, samples, wide, beyond_halves(module.entries["main"]), plain)
 
 
 @contextmanager
-def _in_float32(module: Module, deployment: Deployment) -> Iterator[Plain]:
+def _in_float32(module: Module, deployment: Deployment, verified: Feeds) -> Iterator[Plain]:
     from edgec.targets.coreml.program import emit
 
+    asked = asked_db(module.entries["main"], verified)
     if module.entries["main"].states:
-        yield Plain(None, {})
+        yield Plain(None, {}, len(verified), asked)
         return
     emitted = emit(module, deployment, False)
     with saved(emitted) as package:
-        yield Plain(package, emitted.results)
+        yield Plain(package, emitted.results, len(verified), asked)
 
 
 def _diagnosis(
@@ -143,8 +164,9 @@ def _diagnosis(
         for op in graph.ops
         for f in (_of_constants(op, held[op], wide) if op in held else _judged(op, parts.get(op, ()), levels))
     ]
-    outputs = {f.name: seen[f.feature].decibels for f in emitted.outputs if f.feature in seen}
-    return Diagnosis(findings, outputs, levels, set(whole.values()))
+    leaving = {f.name: seen[f.feature] for f in emitted.outputs if f.feature in seen}
+    outputs = {name: min(found.decibels, found.of_first(plain.verified)) for name, found in leaving.items()}
+    return Diagnosis(findings, outputs, levels, set(whole.values()), plain.asked)
 
 
 def beyond_halves(graph: Graph) -> dict[Op, float]:
@@ -238,14 +260,16 @@ def _groups(seen: Mapping[str, Seen]) -> list[set[str]]:
     return groups
 
 
-def operators_to_widen(module: Module, deployment: Deployment, samples: Feeds) -> tuple[Diagnosis, set[Op]]:
+def operators_to_widen(
+    module: Module, deployment: Deployment, samples: Feeds, verified: int = VERIFIED
+) -> tuple[Diagnosis, set[Op]]:
     """The diagnosis of all in halves, and operators that must compute in float32 so that nothing overflows and every
-    output keeps LEAST_DB: found one after the other, the first ones first; then those are left out again without which
-    it still holds."""
+    output keeps what is wanted: found one after the other, the first ones first; then those are left out again without
+    which it still holds."""
     graph = module.entries["main"]
     held = beyond_halves(graph)
     wide: set[Op] = set()
-    with _in_float32(module, deployment) as plain:
+    with _in_float32(module, deployment, samples[:verified]) as plain:
 
         def diagnosed(ops: Collection[Op]) -> Diagnosis:
             return _diagnosis(module, deployment, samples, ops, held, plain)

@@ -28,15 +28,18 @@ def fp16_report(model: Path, target: str, options: BuildOptions) -> Iterator[str
     module = import_model(model, ImportOptions(options.shapes, options.consts))
     run_pipeline(module, COREML)
     samples = samples_for_doctor(module, options, {}, lambda _: None)
-    found = diagnose(module, deployment, samples)
+    found = diagnose(module, deployment, samples, verified=options.verify_inputs)
     yield f"{model.name} in halves on {len(samples)} {'samples' if options.calib else 'random samples'}"
     for finding in found.findings:
         yield f"  {finding.op.label} {finding.what}: {finding.detail}"
     for name, level in found.outputs.items():
         said = "lost" if level == -math.inf else "exact" if level == math.inf else f"{level:.1f} dB"
         also = ", and integers must be the same" if name in found.integers and level < math.inf else ""
-        yield f"  output {name}: {said}{also}"
+        wanted = found.wanted(name)
+        asked = f", and {wanted:.1f} dB are asked beside bytes" if wanted < LEAST_DB else ""
+        yield f"  output {name}: {said}{also}{asked}"
     if found.healthy:
-        yield f"  nothing overflows, and outputs keep {LEAST_DB:.0f} dB: --precision fp16 will do"
+        kept = f"keep {LEAST_DB:.0f} dB" if min(found.outputs.values(), default=LEAST_DB) >= LEAST_DB else "keep enough"
+        yield f"  nothing overflows, and outputs {kept}: --precision fp16 will do"
     else:
         yield "  edgec doctor --fix builds the package with what breaks in float32"

@@ -13,12 +13,13 @@ from edgec.runtime.coreml.check import contradictions
 from edgec.runtime.coreml.description import Interface
 from edgec.runtime.coreml.package import read_package
 from edgec.runtime.coreml.program import Block, Function, Operation
+from edgec.runtime.errors import RunError
 
 CODED = "constexpr_"
 
 
 def inspect_package(directory: Path) -> Iterator[str]:
-    """RunError when it is no package that can be read."""
+    """RunError when it is no package that can be read, and after all lines when it contradicts itself."""
     package = read_package(directory)
     size = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
     yield f"{directory.name}: specification version {package.specification}, {size:,} B"
@@ -30,7 +31,10 @@ def inspect_package(directory: Path) -> Iterator[str]:
         if function is not None:
             yield from _operators(function)
     yield from leaving_lines(residency_facts(package))
-    yield from (f"  WRONG: {finding}" for finding in contradictions(package))
+    wrong = contradictions(package)
+    yield from (f"  WRONG: {finding}" for finding in wrong)
+    if wrong:
+        raise RunError(f"{directory.name} contradicts itself in {len(wrong)} point{'s' * (len(wrong) > 1)}")
 
 
 def _interface(interface: Interface, default: bool) -> Iterator[str]:

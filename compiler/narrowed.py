@@ -16,7 +16,7 @@ from edgec.ir.graph import Graph
 from edgec.ir.ops.recurrent import BYTE_GATES
 from edgec.islands import Open, has_halves, island_ends, islands_of
 from edgec.paired import signal_to_noise
-from edgec.receipt import compare
+from edgec.receipt import compare, worse
 
 Array = np.ndarray[Any, Any]
 Run = Callable[[Mapping[str, Array]], dict[str, Array]]
@@ -90,6 +90,29 @@ def on_float8(graph: Graph, samples: Sequence[Mapping[str, Array]]) -> Narrowed:
 def on_rows(graph: Graph) -> Narrowed:
     """Where scales are found at run time, the last bit of a float may decide a byte, too."""
     return Narrowed(graph, (), SAME_INTEGERS, BYTES_DB)
+
+
+def judged_together(pairs: Sequence[tuple[Array, Array]], least_db: float, asked_db: float) -> dict[str, Any]:
+    """One output on several inputs: the worst of them by `compare`; where that fails, the noise of all of them together
+    is what counts. `asked_db` is `least_db`, or less where the graph itself leaves less (byte_noise.py)."""
+    result: dict[str, Any] | None = None
+    for found, expected in pairs:
+        result = worse(result, compare(found, expected))
+        if "reason" in result:
+            return result
+    assert result is not None
+    if not result["pass"] and "max_abs_error" in result and np.isfinite(asked_db):
+        noise = signal_to_noise(*together(pairs))
+        result |= {"pass": noise >= asked_db, "signal_to_noise_db": round(noise, 2)}
+        if asked_db < least_db:
+            result["asked_db"] = round(asked_db, 2)
+    return result
+
+
+def together(pairs: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
+    """Both sides of all pairs, as one array each."""
+    found, expected = (np.concatenate([x.ravel() for x in side]) for side in zip(*pairs, strict=True))
+    return found, expected
 
 
 def judged(found: Array, expected: Array, least_db: float) -> dict[str, Any]:

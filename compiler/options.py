@@ -21,7 +21,7 @@ OBSERVED = ("int8", "w4a8")  # those whose ranges an observer finds
 CALIBRATED = ("int8", "int8-dynamic", "fp16", "fp8-e4m3", "fp8-e5m2", "w4a8", "w8", "w4")  # those that look at samples
 # those that are also compared on samples, of a library and of a package
 COMPARED = tuple(precision for precision in CALIBRATED if precision != "int8-dynamic")
-COMPARED_IN_PACKAGES = ("int8",)
+COMPARED_IN_PACKAGES = PRECISIONS
 BOUNDED = PRECISIONS[1:]  # those that keep to a bound
 MOST_RANK = 256
 # --verify -> the runner; None chooses what fits, and `none` runs nothing

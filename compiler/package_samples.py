@@ -10,6 +10,7 @@ import numpy as np
 from edgec.calibration import Calibration, read_calibration
 from edgec.image import Image
 from edgec.ir.graph import Graph, Module
+from edgec.ir.types import Type
 from edgec.options import BuildOptions
 from edgec.picture import planes_of
 from edgec.sample_inputs import sample_inputs
@@ -17,7 +18,6 @@ from edgec.verify_artifact import ranges_of
 
 Array = np.ndarray[Any, Any]
 Samples = Sequence[Mapping[str, Array]]
-RANDOM_SAMPLES = 3  # where no --calib is given to the doctor
 CHANNELS = 1  # the axis of channels of a picture's planes
 
 
@@ -25,31 +25,31 @@ def package_calibration(
     module: Module, options: BuildOptions, images: Mapping[str, Image], progress: Callable[[str], None]
 ) -> Calibration:
     """The samples of --calib, or random ones with a warning; pictures are frames u8 [1, H, W, C]."""
-    graph = next(iter(module.entries.values()))
-    states = {s.input for s in graph.states}
-    types = {
-        v.name: images[v.name].frame(v.type.dims, CHANNELS) if v.name in images else v.type
-        for v in graph.inputs if v not in states
-    }  # fmt: skip
-    data = read_calibration(
-        options.calib, types, options.calib_samples, options.seed, ranges_of(options, images), images
-    )
+    types, ranges = _types(module, images), ranges_of(options, images)
+    data = read_calibration(options.calib, types, options.calib_samples, options.seed, ranges, images)
     if data.warning:
         progress(f"WARNING: {data.warning}")
     return data
 
 
+def _types(module: Module, images: Mapping[str, Image]) -> dict[str, Type]:
+    """What apps give, by input."""
+    graph = next(iter(module.entries.values()))
+    states = {s.input for s in graph.states}
+    return {
+        v.name: images[v.name].frame(v.type.dims, CHANNELS) if v.name in images else v.type
+        for v in graph.inputs if v not in states
+    }  # fmt: skip
+
+
 def samples_for_doctor(
     module: Module, options: BuildOptions, images: Mapping[str, Image], progress: Callable[[str], None]
 ) -> Samples:
-    """Those of --calib, or random ones, as the graph takes them."""
-    graph = next(iter(module.entries.values()))
+    """Those of --calib, or the very random ones that verification takes; pictures are frames."""
     if options.calib is not None:
-        return as_taken(graph, images, package_calibration(module, options, images, progress).samples)
-    states = {s.input for s in graph.states}
-    ports = [(v.name, v.type) for v in graph.inputs if v not in states]
-    ranges = ranges_of(options, images)
-    return [sample_inputs(ports, options.seed + i, ranges) for i in range(RANDOM_SAMPLES)]
+        return package_calibration(module, options, images, progress).samples
+    ports, ranges = list(_types(module, images).items()), ranges_of(options, images)
+    return [sample_inputs(ports, options.seed + i, ranges) for i in range(options.verify_inputs)]
 
 
 def as_taken(graph: Graph, images: Mapping[str, Image], samples: Samples) -> Samples:

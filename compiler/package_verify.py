@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgec.artifact import staged
+from edgec.byte_noise import Given, rounds, steps_off
 from edgec.core_ml_precision import SettledPackage
 from edgec.ir import interp
 from edgec.ir.errors import ToolError
@@ -76,19 +77,26 @@ def _verified(
             ) from None
         with session:
             if settled.narrowed is None:
-                return verify_session(session, request.model, original, options, request.images, count=False)
+                return verify_session(
+                    session, request.model, original, options, request.images, False, samples=settled.samples
+                )
             narrowed = replace(settled.narrowed, graph=entries.module.entries[entry])
-            meant = _meaning(narrowed.graph, request)
-            return verify_session(session, request.model, original, options, request.images, False, narrowed, meant)
+            graph, images = narrowed.graph, request.images
+            meant = _meaning(graph, request)
+            off = _meaning(graph, request, steps_off(graph)) if settled.halves and rounds(graph) else None
+            return verify_session(
+                session, request.model, original, options, images, False, narrowed, meant, steps_off=off
+            )
 
 
-def _meaning(graph: Graph, request: Request) -> Run:
-    """What the graph means, for pixels where it has pictures, from one call to the next where it has states."""
+def _meaning(graph: Graph, request: Request, given: Given = lambda _, array: array) -> Run:
+    """What the graph means, for pixels where it has pictures, from one call to the next where it has states; with what
+    `given` makes of results."""
     images, state = request.images, dict[str, Array]()
     types = {v.name: v.type for v in graph.inputs}
 
     def run(feeds: Mapping[str, Array]) -> dict[str, Array]:
         taken = {n: planes_of(images[n], x, types[n]) if n in images else x for n, x in feeds.items()}
-        return interp.run(graph, taken, state if graph.states else None)
+        return interp.run(graph, taken, state if graph.states else None, given)
 
     return run

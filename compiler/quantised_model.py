@@ -32,16 +32,22 @@ def is_quantised(graph: Graph) -> bool:
     return any(op.kind in ("quantize", "dequantize") for op in graph.ops)
 
 
+def own_precision(graph: Graph) -> str:
+    """What the receipt calls the numbers of a model that is one of these, as it was imported."""
+    named = [op for op in graph.ops if op.kind in ("quantize", "dequantize")]
+    if not any(op.arg(1).const is not None and op.arg(2).const is not None for op in named):
+        return DYNAMIC
+    return WIDE if all(op.arg(2).type.dtype in ("i16", "u16") for op in named) else PRECISION
+
+
 def settle_quantised(module: Module, device: Device) -> tuple[dict[str, Effect], dict[str, Any]]:
     """Makes the imported module's graph one for the target; what passes did, and what the receipt says of it."""
     (graph,) = module.entries.values()
     count_bytes(module)
-    named = [op for op in graph.ops if op.kind in ("quantize", "dequantize")]
-    known = any(op.arg(1).const is not None and op.arg(2).const is not None for op in named)
-    if not known:
+    precision = own_precision(graph)
+    if precision == DYNAMIC:
         return _by_scales_at_run_time(module, graph, device)
-    wide = all(op.arg(2).type.dtype in ("i16", "u16") for op in named)
-    return _by_known_scales(module, graph, device, WIDE if wide else PRECISION)
+    return _by_known_scales(module, graph, device, precision)
 
 
 def _by_scales_at_run_time(

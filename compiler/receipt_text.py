@@ -21,6 +21,7 @@ def figures(result: Facts) -> str:
     """One comparison in words."""
     if "max_abs_error" in result:
         level = f", signal to noise {result['signal_to_noise_db']} dB" if "signal_to_noise_db" in result else ""
+        level += f", and {result['asked_db']} dB are asked beside bytes" if "asked_db" in result else ""
         return f"max error {result['max_abs_error']:.3g} ({result['relative_to_max']:.2g} of the largest){level}"
     return str(result.get("reason") or f"{result['different']} of {result['elements']} differ")
 
@@ -42,22 +43,43 @@ def _package(receipt: Facts) -> Iterator[str]:
     sizes = f"package {package['bytes']:,} B   weights {package['weights_bytes']:,} B"
     yield f"  {sizes}   computes in {package['compute']}"
 
-
-    if "quantization" in receipt:
-        q = receipt["quantization"]
-        if q["calibration"]["warning"]:
-            yield f"  WARNING: {q['calibration']['warning']}"
-        share = f"{q['operators_on_bytes']} operators with {q['macs_share']:.1%} of the multiply-adds"
-        ranges = f"ranges by {q['calibration']['observer']} of {q['calibration']['samples']} samples"
-        yield f"  int8: {share} read bytes and int8 weights; {ranges}"
-    if "encoded" in receipt:
-        forms = ", ".join(f"{n} {form}" for form, n in receipt["encoded"]["weights"].items()) or "none"
-        yield f"  weights by {receipt['encoded']['passes']}: {forms}"
+    yield from narrowed_lines(receipt)
     for note in receipt["notes"]:
         yield f"  note: {note}"
     if "fp16" in receipt:
         yield from _mended(receipt["fp16"])
     yield from leaving_lines(receipt["residency"])
+
+
+def narrowed_lines(receipt: Facts) -> Iterator[str]:
+    """What is stored or computed in fewer bits, of a package or a library."""
+    if "quantization" in receipt:
+        lines = _package_bytes if "package" in receipt else quantization_lines
+        yield from lines(receipt["quantization"])
+    if "halves" in receipt:
+        yield from _halves(receipt["halves"])
+    if "encoded" in receipt:
+        forms = ", ".join(f"{n} {form}" for form, n in receipt["encoded"]["weights"].items()) or "none"
+        idle = receipt["encoded"].get("without_effect")
+        nothing = f"; nothing was left to encode for {', '.join(idle)}" if idle else ""
+        yield f"  weights by {receipt['encoded']['passes']}: {forms}{nothing}"
+
+
+def _package_bytes(q: Facts) -> Iterator[str]:
+    """What reads bytes, by ranges of samples or by the model's own scales."""
+    data = q["calibration"]
+    if data and data["warning"]:
+        yield f"  WARNING: {data['warning']}"
+    share = f"{q['operators_on_bytes']} operators with {q['macs_share']:.1%} of the multiply-adds"
+    source = "by its own scales"
+    if data:
+        source = f"int8 weights; ranges by {data['observer']} of {data['samples']} samples"
+    yield f"  {q['precision']}: {share} read bytes{' and' if data else ';'} {source}"
+    reasons: dict[str, Counter[str]] = {}
+    for row in q.get("kept_in_floats", ()):
+        reasons.setdefault(row["why"], Counter())[row["kind"]] += 1
+    for why, kinds in reasons.items():
+        yield f"  in floats: {', '.join(f'{n} {kind}' for kind, n in sorted(kinds.items()))}: {why}"
 
 
 def leaving_lines(leaving: Facts) -> Iterator[str]:
@@ -92,10 +114,7 @@ def _library(receipt: Facts) -> Iterator[str]:
     if len(memory.get("weights_by_kind", {})) > 1:
         parts = sorted(memory["weights_by_kind"].items(), key=lambda item: -int(item[1]))
         yield "  weights: " + ", ".join(f"{size:,} B of {kind}" for kind, size in parts)
-    if "quantization" in receipt:
-        yield from quantization_lines(receipt["quantization"])
-    if "halves" in receipt:
-        yield from _halves(receipt["halves"])
+    yield from narrowed_lines(receipt)
     yield from account_lines(receipt)
 
 
@@ -283,8 +302,7 @@ def _verification(verification: Facts) -> Iterator[str]:
     if "against_model" in verification:
         of_model = verification["against_model"]
         for name, noise in of_model["signal_to_noise_db"].items():
-            warning = "" if noise is None or float(noise) > MOSTLY_NOISE else "; WARNING: much of it is noise"
-            yield f"  output {name} against {of_model['reference']}: {noise_level(noise)}{warning}"
+            yield f"  output {name} against {of_model['reference']}: {noise_level(noise)}{noise_warning(noise)}"
     if "instructions" in verification:
         yield f"  {verification['instructions'] / 1e6:.2f} M instructions an inference"
 
@@ -292,6 +310,11 @@ def _verification(verification: Facts) -> Iterator[str]:
 def noise_level(noise: float | str | None) -> str:
     """What a receipt has of an output, in words."""
     return "no noise" if noise is None else f"signal to noise {noise} dB"
+
+
+def noise_warning(noise: float | str | None) -> str:
+    """What is said behind the level, where that is low."""
+    return "" if noise is None or float(noise) > MOSTLY_NOISE else "; WARNING: much of it is noise"
 
 
 def compared(verification: Facts) -> str:

@@ -12,7 +12,7 @@ from html import escape
 from typing import Any
 
 from edgec.ir.errors import one_sentence
-from edgec.receipt_text import compared, figures, saved
+from edgec.receipt_text import compared, figures, narrowed_lines, noise_level, noise_warning, saved
 
 FILE = "report.html"
 Facts = Mapping[str, Any]
@@ -53,7 +53,7 @@ def report(receipt: Facts, plan: Facts) -> bytes:
     """The page; `plan` is empty where a target makes none."""
     title = _text(f"{receipt['name']} for {receipt['target']}")
     parts = [HEAD.format(title=title), f"<h1>{title}</h1>\n"]
-    for of_receipt in (_sizes, _outputs, _accuracy, _layers, _account):
+    for of_receipt in (_sizes, _narrowed, _outputs, _accuracy, _layers, _account):
         parts += of_receipt(receipt)
     if plan:
         parts += _waterline(receipt["cost"], plan["calls"])
@@ -108,6 +108,14 @@ def _sizes(receipt: Facts) -> Iterator[str]:
     )
 
 
+def _narrowed(receipt: Facts) -> Iterator[str]:
+    lines = list(narrowed_lines(receipt))
+    if lines:
+        yield "<h2>Numbers of fewer bits</h2>\n"
+        warned = [line.lstrip().startswith("WARNING") for line in lines]
+        yield from _table([""], [[line.strip()] for line in lines], warned)
+
+
 def _outputs(receipt: Facts) -> Iterator[str]:
     yield "<h2>Outputs</h2>\n"
     if "verification" not in receipt:
@@ -119,8 +127,15 @@ def _outputs(receipt: Facts) -> Iterator[str]:
         f"tolerance {receipt['tolerance']}."
     )
     outputs = found["outputs"]
-    rows = [(name, "ok" if result["pass"] else "beyond", figures(result)) for name, result in outputs.items()]
-    yield from _table(["output", "", "error"], rows, [not result["pass"] for result in outputs.values()])
+    rows = [[name, "ok" if result["pass"] else "beyond", figures(result)] for name, result in outputs.items()]
+    head = ["output", "", "error"]
+    of_model = found.get("against_model")
+    if of_model:
+        head.append(f"against {of_model['reference']}")
+        levels = of_model["signal_to_noise_db"]  # of one function, where a package has several
+        for row in rows:
+            row.append(noise_level(levels[row[0]]) + noise_warning(levels[row[0]]) if row[0] in levels else "")
+    yield from _table(head, rows, [not result["pass"] for result in outputs.values()])
 
 
 def _accuracy(receipt: Facts) -> Iterator[str]:

@@ -35,7 +35,7 @@ class Leaves:
 def leaving(package: Package) -> tuple[int, list[Leaves]]:
     """How many operators compute, in all functions together, and those that are known to leave, by kind and reason."""
     found: dict[tuple[str, Known], list[str]] = {}
-    count = 0
+    count, halves = 0, False
     table = residency()
     for function in package.program.functions.values():
         types: dict[str, ValueType] = {named.name: named.type for named in function.inputs}
@@ -44,6 +44,7 @@ def leaving(package: Package) -> tuple[int, list[Leaves]]:
                 continue
             constexpr = op.type.startswith("constexpr_")
             count += not constexpr
+            halves |= not constexpr and any(str(t.dtype) == "fp16" for t in _results(op))
             name = op.outputs[0].name if op.outputs else op.type
             if op.type in table.operators:
                 found.setdefault((op.type, table.operators[op.type]), []).append(name)
@@ -52,7 +53,12 @@ def leaving(package: Package) -> tuple[int, list[Leaves]]:
                 if constexpr == (known.subject == "four_bit_blocks") and CHECKS[known.subject](op, types, known.most):
                     found.setdefault((op.type, known), []).append(name)
                     break
-    return count, [Leaves(kind, known.why, known.source, tuple(names)) for (kind, known), names in found.items()]
+    rows = [Leaves(kind, _why(known, halves), known.source, tuple(names)) for (kind, known), names in found.items()]
+    return count, rows
+
+
+def _why(known: Known, halves: bool) -> str:
+    return known.why if halves or not known.advice else f"{known.why}: {known.advice}"
 
 
 def residency_facts(package: Package) -> dict[str, Any]:

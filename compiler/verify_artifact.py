@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgec.artifact import RECEIPT, sha256
+from edgec.byte_noise import asked_of
 from edgec.carried import carried
 from edgec.golden import FILE as GOLDEN
 from edgec.golden import golden_file
@@ -21,13 +23,13 @@ from edgec.ir.graph import Graph
 from edgec.ir.types import Type
 from edgec.islands import Open
 from edgec.labelled import Labelled, read_labelled
-from edgec.narrowed import Narrowed, Run, judged, own_least_db
+from edgec.narrowed import Narrowed, Run, judged, judged_together, own_least_db, together
 from edgec.onnx_import.limits import VERIFY_BYTES
 from edgec.onnx_import.reader import check_file
 from edgec.options import RUNNER, BuildOptions
-from edgec.paired import noise_db, paired
+from edgec.paired import noise_db, paired, signal_to_noise
 from edgec.plan.plan import Plan
-from edgec.receipt import accuracy, worse
+from edgec.receipt import accuracy
 from edgec.reference import Reference
 from edgec.runtime.buffers import read_back
 from edgec.runtime.errors import RunError
@@ -125,9 +127,11 @@ def verify_staged(
 def verify_session(
     session: Session, model: Path, graph: Graph, options: BuildOptions, images: Mapping[str, Image], count: bool,
     narrowed: Narrowed | None = None, meant: Run | None = None, samples: Sequence[Mapping[str, Array]] = (),
+    steps_off: Run | None = None,
 ) -> Verified:  # fmt: skip
     """`graph` is the imported graph, before any pass or image; `meant` is what a narrowed graph means, if there is
-    one. Inputs are the narrowed graph's samples, or `samples`, and random ones behind them."""
+    one, and `steps_off` the same where bytes are off (byte_noise.py). Inputs are the narrowed graph's samples, or
+    `samples`, and random ones behind them."""
     run, label = reference_for(model, options.consts, graph, images)
     if states := session.manifest.raw.get("carried", {}):
         run = carried(run, graph, states)
@@ -140,7 +144,8 @@ def verify_session(
     ranges = ranges_of(options, images)
     names = [t.name for t in session.outputs]
     calls: list[Call] = []
-    outputs: dict[str, Any] = {}
+    compared: dict[str, list[tuple[Array, Array]]] = {}
+    allowed: dict[str, list[tuple[Array, Array]]] = {}
     pairs: dict[str, list[tuple[Array, Array]]] = {}
     first = samples if narrowed is None else narrowed.samples
     for i in range(options.verify_inputs):
@@ -153,10 +158,18 @@ def verify_session(
             session.reset()
         calls.append(Call(feeds, {name: expected[name] for name in names}))
         for name, found in zip(names, session.run(None, feeds), strict=True):
-            outputs[name] = worse(outputs.get(name), judged(found, expected[name], least_db))
+            compared.setdefault(name, []).append((found, expected[name]))
             pairs.setdefault(name, []).append((found, wide[name]))
-        if narrowed is not None and not files:
-            files = {GOLDEN: golden_file(feeds, {name: expected[name] for name in names}, least_db)}
+        if steps_off is not None:
+            off = steps_off(feeds)
+            for name in names:
+                allowed.setdefault(name, []).append((off[name], expected[name]))
+    asked = {name: min(least_db, asked_of(found)) for name, found in allowed.items()}
+    outputs = {name: judged_together(found, least_db, asked.get(name, least_db)) for name, found in compared.items()}
+    if narrowed is not None:
+        right = all(result["pass"] for result in outputs.values())
+        firsts = {name: found[0] for name, found in compared.items() if right}
+        files = {GOLDEN: golden_file(calls[0].feeds, calls[0].outputs, _least_of_first(firsts, least_db))}
     calibrated = 0 if options.calib is None else min(len(first), options.verify_inputs)
     result: dict[str, Any] = {
         "executed_on": session.executed_on,
@@ -182,6 +195,12 @@ def verify_session(
     return Verified(facts, files, noise, calls)
 
 
+def _least_of_first(firsts: Mapping[str, tuple[Array, Array]], least_db: float) -> float:
+    """What the first input by itself must keep, when what all of them keep together will do."""
+    levels = (signal_to_noise(*pair) for pair in firsts.values() if not judged(*pair, least_db)["pass"])
+    return min((math.floor(level) for level in levels if math.isfinite(level)), default=least_db)
+
+
 def _judge_islands(verification: dict[str, Any], islands: dict[str, Any]) -> None:
     """No output is right behind an island whose bytes are more than a step off."""
     verification |= islands
@@ -193,7 +212,7 @@ def _judge_islands(verification: dict[str, Any], islands: dict[str, Any]) -> Non
 
 def _noise(pairs: Sequence[tuple[Array, Array]]) -> float | str | None:
     """Signal to noise over all inputs together, as `noise_db` has it."""
-    return noise_db(*(np.concatenate([x.ravel() for x in side]) for side in zip(*pairs, strict=True)))
+    return noise_db(*together(pairs))
 
 
 def ranges_of(options: BuildOptions, images: Mapping[str, Image]) -> dict[str, tuple[float, float]]:

@@ -17,7 +17,7 @@ import numpy as np
 from edgec.ir.encodings import FLOAT8, encode
 from edgec.ir.errors import UsageError
 from edgec.ir.graph import Graph, Value
-from edgec.ir.types import Float8, Type
+from edgec.ir.types import Float8
 from edgec.passes.float8_scales import exact_scales
 from edgec.passes.weights import LEAST, Weights, encode_each, grouped, half_above, within
 
@@ -36,7 +36,7 @@ def float8_weights(
         if within(graph, weights) != ((), None) or (weights.op.kind == "gather" and not tables):
             return None
         axis = weights.products if group else weights.channels if per == "channel" else None
-        numbers = graph.array(weights.value)
+        numbers = weights.numbers(graph)
         rows = _rows(numbers, axis, group)
         scales = exact_scales(rows.reshape(-1, rows.shape[-1]), format)
         if scales is None and exact:
@@ -46,7 +46,7 @@ def float8_weights(
         scale = scales.reshape(rows.shape[:-1])
         scale = np.ascontiguousarray(np.moveaxis(scale, -1, axis)) if group and axis is not None else scale
         encoding = Float8(format, graph.module.intern(scale), axis, group)
-        type = Type("f32", numbers.shape, (encoding,))
+        type = weights.encoded(encoding)
         return graph.encoded(encode(graph.module.constants, numbers, type), type, weights.value.name)
 
     return encode_each(graph, least, form)

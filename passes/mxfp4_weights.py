@@ -16,7 +16,7 @@ import numpy as np
 from edgec.ir.encodings import E2M1, nearest_float8
 from edgec.ir.errors import UsageError
 from edgec.ir.graph import Graph, Value
-from edgec.ir.types import Palette, Scale, Type
+from edgec.ir.types import Palette, Scale
 from edgec.passes.float8_scales import exact_scales
 from edgec.passes.weights import LEAST, Weights, encode_each, grouped, ungrouped, within
 
@@ -32,7 +32,7 @@ def mxfp4_weights(graph: Graph, group: int = 32, exact: int = 0, least: int = LE
     def form(graph: Graph, weights: Weights) -> Value | None:
         if within(graph, weights) != ((), None):
             return None
-        numbers, axis = graph.array(weights.value), weights.products
+        numbers, axis = weights.numbers(graph), weights.products
         blocks = grouped(numbers, axis, group)
         scale = block_scales(np.abs(blocks).max(axis=-1))
         if exact:
@@ -44,7 +44,7 @@ def mxfp4_weights(graph: Graph, group: int = 32, exact: int = 0, least: int = LE
         stored = ungrouped(codes, axis, numbers.shape[axis])
         scales = np.ascontiguousarray(np.moveaxis(scale, -1, axis))
         palette = Palette(4, graph.module.intern(E2M1))
-        type = Type("f32", numbers.shape, (Scale(graph.module.intern(scales), axis, group), palette))
+        type = weights.encoded(Scale(graph.module.intern(scales), axis, group), palette)
         return graph.encoded(stored, type, weights.value.name)
 
     return encode_each(graph, least, form)

@@ -50,7 +50,7 @@ def palettize(
             return None  # no such chain of encodings
         if vectors > 1 and (type.dims[filled] % vectors or (cut == filled and group % vectors)):
             return None
-        numbers = graph.stored(weights.value)
+        numbers = weights.numbers(graph)
         if entries == "i8":
             scale = half_above(np.abs(numbers).max(axis=_others(type, weights.channels)) / np.float32(127))
             outer = (Scale(graph.module.intern(scale), weights.channels),)
@@ -67,7 +67,7 @@ def palettize(
         at = cut if group else None
         palette = Palette(bits, graph.module.intern(table), at, group, vectors, filled if vectors > 1 else 0)
         stored = np.concatenate(indices, axis=cut)
-        return graph.encoded(stored, Type("f32", type.dims, (*outer, palette)), weights.value.name)
+        return graph.encoded(stored, weights.encoded(*outer, palette), weights.value.name)
 
     return encode_each(graph, least, form)
 

@@ -17,7 +17,7 @@ import numpy as np
 from edgec.ir.encodings import nearest_steps
 from edgec.ir.errors import UsageError
 from edgec.ir.graph import Graph, Value
-from edgec.ir.types import Quant, Type
+from edgec.ir.types import Quant
 from edgec.passes.exact_codes import KINDS, codes_of
 from edgec.passes.weights import LEAST, Weights, encode_each, grouped, half_above, ungrouped, within
 
@@ -35,7 +35,7 @@ def quantize_weights(graph: Graph, format: str = "i8", group: int = -1, exact: i
         if found is None:
             return None
         outer, kept = found
-        numbers, axis = graph.stored(weights.value), weights.products if size else weights.channels
+        numbers, axis = weights.numbers(graph), weights.products if size else weights.channels
         made = _in_groups(numbers, axis, size, format) if size else _by_channel(numbers, axis, format)
         if made is None and exact:
             return None
@@ -43,7 +43,7 @@ def quantize_weights(graph: Graph, format: str = "i8", group: int = -1, exact: i
         if kept is not None:
             stored = np.where(kept, stored, np.int8(0))
         keys = (graph.module.intern(scale), graph.module.intern(zero))
-        type = Type("f32", numbers.shape, (*outer, Quant(format, *keys, axis, size)))
+        type = weights.encoded(*outer, Quant(format, *keys, axis, size))
         return graph.encoded(stored, type, weights.value.name)
 
     return encode_each(graph, least, form)

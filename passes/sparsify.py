@@ -13,7 +13,7 @@ import numpy as np
 
 from edgec.ir.errors import UsageError
 from edgec.ir.graph import Graph, Value
-from edgec.ir.types import Sparse, Type
+from edgec.ir.types import Sparse
 from edgec.passes.weights import LEAST, Weights, encode_each
 
 Array = np.ndarray[Any, Any]
@@ -27,11 +27,11 @@ def sparsify(graph: Graph, share: float = 0.0, least: int = LEAST) -> bool:
     def form(graph: Graph, weights: Weights) -> Value | None:
         if weights.encodings:
             return None
-        numbers = graph.array(weights.value)
+        numbers = weights.numbers(graph)
         kept = largest(numbers, share)
         if 1 - np.count_nonzero(kept) / numbers.size < LEAST_ZEROS:
             return None
-        type = Type("f32", numbers.shape, (Sparse(graph.module.intern(kept)),))
+        type = weights.encoded(Sparse(graph.module.intern(kept)))
         return graph.encoded(np.where(kept, numbers, np.float32(0)), type, weights.value.name)
 
     return encode_each(graph, least, form)

@@ -17,8 +17,8 @@ LEAST = 1024  # elements: what is smaller costs more in scales and tables than i
 
 @dataclass(frozen=True)
 class Weights:
-    """Operand `index` of an op, a constant of f32; `channels`: its axis of result channels (rows of an embedding),
-    `products`: the one that sums go along."""
+    """Operand `index` of an op, a constant of f32 or f16; `channels`: its axis of result channels (rows of an
+    embedding), `products`: the one that sums go along."""
 
     op: Op
     index: int
@@ -28,6 +28,15 @@ class Weights:
     @property
     def value(self) -> Value:
         return self.op.arg(self.index)
+
+    def numbers(self, graph: Graph) -> Array:
+        """What is stored, in float32: scales and tables are found in it whatever the model has."""
+        stored = graph.stored(self.value)
+        return stored.astype(np.float32) if stored.dtype == np.float16 else stored
+
+    def encoded(self, *encodings: Encoding) -> Type:
+        """The type that they have with these encodings."""
+        return Type(self.value.type.dtype, self.value.type.shape, encodings)
 
     @property
     def encodings(self) -> tuple[Encoding, ...]:
@@ -48,7 +57,7 @@ def weights_in(graph: Graph, least: int = LEAST) -> Iterator[Weights]:
         else:
             continue
         type = found.value.type
-        if found.value.const is not None and type.dtype == "f32" and type.rank >= 2 and type.size >= least:
+        if found.value.const is not None and type.dtype in ("f32", "f16") and type.rank >= 2 and type.size >= least:
             yield found
 
 

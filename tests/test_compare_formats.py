@@ -40,6 +40,22 @@ def test_the_command(tmp_path: Path) -> None:
     assert f"{rows['int8']['instructions'] / 1e6:.2f} M" in lines[3]
 
 
+def test_packages_are_measured_on_the_same_samples(tmp_path: Path) -> None:
+    """Numbers of which none is left in halves: each row has lost them, whichever needs samples to be made."""
+    w = np.random.default_rng(1).standard_normal((16, 16)).astype(np.float32)
+    model = written(made([helper.make_node("MatMul", ["x", "w"], ["y"])], {"w": w}, {"x": (8, 16)}, {"y": 1}), tmp_path)
+    x = np.random.default_rng(2).standard_normal((4, 8, 16)).astype(np.float32)
+    np.savez(tmp_path / "small.npz", x=x * np.float32(1e-6))
+    options = BuildOptions(calib=str(tmp_path / "small.npz"))
+    rows = {row.format: row for row in compare_formats(model, "coreml", options, ("fp16", "w8"))}
+    for format in ("fp16", "w8"):
+        level = rows[format].signal_to_noise_db
+        assert (level is not None and level < 40) or "beyond the tolerance" in rows[format].reason
+    random = compare_formats(model, "coreml", BuildOptions(), ("fp16",))[1]
+    assert random.signal_to_noise_db is not None
+    assert random.signal_to_noise_db > 60
+
+
 def test_a_format_that_does_not_fit_says_why(tmp_path: Path) -> None:
     """Samples of another shape: what needs none goes on."""
     np.savez(tmp_path / "wrong.npz", input=np.zeros((4, 3, 28, 28), np.float32))

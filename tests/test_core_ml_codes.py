@@ -60,3 +60,11 @@ def test_4_bit_floats(tmp_path: Path) -> None:
     assert receipt["encoded"]["weights"] == {"scale palette": 1}
     assert 4 + 32 / 32 < receipt["package"]["weights_bytes"] * 8 / (K * N) < 4 + 32 / 32 + 0.4
     assert receipt["verification"]["outputs"]["y"]["relative_to_max"] <= 1e-5
+
+
+def test_int8_of_weights_of_few_bits(tmp_path: Path) -> None:
+    """What is asked for, as for CPUs: the model's codes are rounded to int8 weights."""
+    model = write_model("int4 blocks", 2, 128, tmp_path)
+    receipt = build(model, "coreml", tmp_path / "out", BuildOptions(precision="int8")).receipt
+    assert receipt["quantization"]["macs_share"] == 1.0
+    assert "encoded" not in receipt

@@ -96,6 +96,19 @@ def test_integers_that_leave_are_the_same() -> None:
     assert {product.op} <= wide
 
 
+def test_what_verification_looks_at_must_be_good_by_itself() -> None:
+    """The first sample is lost; beside a second one of far larger numbers, its noise is little."""
+    net = Network(3)
+    moved = net.build.op("add", net.floats(4, 8), net.build.const(np.float32(4096.0)))
+    net.named("y", net.build.op("sub", moved, net.build.const(np.float32(4096.0))))
+    samples = [net.feeds, {"x0": net.feeds["x0"] * np.float32(1e4)}]
+    both, first = (diagnose(net.graph.module, IOS18, samples, verified=count) for count in (2, 1))
+    assert both.outputs["y"] > 50
+    assert both.healthy
+    assert first.outputs["y"] < 20
+    assert not first.healthy
+
+
 def test_noise_where_zeros_are_meant() -> None:
     seen = Seen()
     seen.compare(np.array([0, 1], np.int32), np.zeros(2, np.int32))

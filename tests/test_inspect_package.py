@@ -14,6 +14,7 @@ from quantised import made, written
 from edgec.cli import commands
 from edgec.driver import build
 from edgec.options import BuildOptions
+from edgec.runtime.errors import RunError
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,9 @@ def test_a_package_that_contradicts_itself(artifact: Path, tmp_path: Path) -> No
     path = package / "Data/com.apple.CoreML/model.mlmodel"
     content = path.read_bytes()
     path.write_bytes(content.replace(b"CoreML8", b"CoreML5"))
-    text = said(package)
+    done = CliRunner().invoke(commands, ["inspect", str(package)])
+    text = done.output
+    assert isinstance(done.exception, RunError), "what a script asks for is the exit code"
+    assert "broken.mlpackage contradicts itself in" in str(done.exception)
     assert text.startswith("broken.mlpackage: specification version 9, ")
     assert "WRONG: function 'main': the opset CoreML5 goes with specification version 6, not 9" in text

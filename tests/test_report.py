@@ -141,3 +141,19 @@ def test_without_verification(tmp_path: Path) -> None:
     assert "Not verified" in text
     assert dict(page.tables["Sizes"][1:])["stack"] == "unknown"
     assert "Layers" not in page.tables
+
+
+@pytest.mark.parametrize("target", ["host", "coreml"])
+def test_what_is_lost_in_fewer_bits(target: str, tmp_path: Path) -> None:
+    """How far the answers are from the model's, what has fewer bits, and what warns of that."""
+    edgec.compile(MODEL, target, tmp_path / "out", shapes=SHAPES, precision="int8", verify_inputs=1)
+    receipt = json.loads((tmp_path / "out" / "receipt.json").read_text())
+    page = Page((tmp_path / "out" / "report.html").read_text())
+    head, (name, _, _, level) = page.tables["Outputs"]
+    against = receipt["verification"]["against_model"]
+    assert head[3] == f"against {against['reference']}"
+    assert level.startswith(f"signal to noise {against['signal_to_noise_db'][name]} dB")
+    lines = [row[0] for row in page.tables["Numbers of fewer bits"][1:]]
+    assert any(f"{receipt['quantization']['macs_share']:.1%} of the multiply-adds" in line for line in lines)
+    warned = [line for line, bad in zip(lines, page.marked["Numbers of fewer bits"][1:], strict=True) if bad]
+    assert warned == [f"WARNING: {receipt['quantization']['calibration']['warning']}"]

@@ -41,6 +41,21 @@ def test_limits_of_convolutions() -> None:
     assert convolution(1, 64, halves=False) == {("conv", "arithmetic there is on halves")}
 
 
+def test_advice_of_halves_is_for_packages_without_any() -> None:
+    """An operator that --fix keeps in float32 leaves all the same, and is not to be built in halves."""
+    net = Network(3)
+    kept = net.build.op("mul", net.floats(2, 8), net.build.const(np.float32(3.0)))
+    net.named("y", net.build.op("tanh", kept))
+    said = {}
+    for name, halves, wide in (("float32", False, ()), ("fixed", True, (kept.op,))):
+        emitted = emit(net.graph.module, choose("ios18"), halves, wide)
+        with staged_files(package_files(emitted)) as folder:
+            said[name] = {(row.kind, row.why) for row in leaving(read_package(folder))[1]}
+    assert said["fixed"] == {("mul", "arithmetic there is on halves")}
+    advised = "arithmetic there is on halves: build with --precision fp16"
+    assert said["float32"] == {("mul", advised), ("tanh", advised)}
+
+
 def test_operators_without_a_form() -> None:
     net = Network(3)
     x = net.floats(2, 3, 4)

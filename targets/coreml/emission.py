@@ -19,6 +19,7 @@ import numpy as np
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.ops import OPS
 from edgec.ir.types import FLOATS, INTEGERS
+from edgec.targets.apple.features import LACKS
 from edgec.targets.coreml.compressed import constant
 from edgec.targets.coreml.deployment import Deployment
 from edgec.targets.coreml.mil import Var, mb, types
@@ -194,8 +195,9 @@ class Emission:
         return self.held(value, self._made.get(value))
 
     def stand_in(self, value: Value) -> Var:
-        """A variable of a value's type, for one that cannot be made."""
-        dtype = self.dtype_of(value)
+        """A variable of a value's type, for one that cannot be made; floats where Core ML lacks the element type, whose
+        readers are refused as well."""
+        dtype = self.float if value.type.dtype in LACKS else self.dtype_of(value)
         if not value.type.shape:
             return self.const(0, dtype)
         return self.mil("fill", shape=list(held(value.type.dims)), value=self.as_dtype(np.asarray(0), dtype))

@@ -10,12 +10,14 @@ from importlib.resources import files
 
 @dataclass(frozen=True)
 class Known:
-    """`subject` is a MIL operator or a check; `most` its limit, 0 where it has none; `source` says where it stands."""
+    """`subject` is a MIL operator or a check; `most` its limit, 0 where it has none; `source` says where it stands;
+    `advice` is for packages that compute nothing in halves."""
 
     subject: str
     why: str
     source: str
     most: int = 0
+    advice: str = ""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ def residency() -> Residency:
         name: Known(name, row["why"], sources[row["source"]]) for row in table["operator"] for name in row["names"]
     }
     forms = tuple(
-        Known(row["check"], row["why"], sources[row["source"]], row.get("most", 0)) for row in table["form"]
+        Known(row["check"], row["why"], sources[row["source"]], row.get("most", 0), row.get("advice", ""))
+        for row in table["form"]
     )
     return Residency(operators, forms)

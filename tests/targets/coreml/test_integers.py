@@ -9,6 +9,7 @@ from network import Network
 
 from edgec.ir.errors import UnsupportedError
 from edgec.ir.types import DTYPES
+from edgec.targets.apple.features import LACKS
 from edgec.targets.coreml.deployment import DEPLOYMENTS, choose
 from edgec.targets.coreml.program import emit
 
@@ -114,6 +115,19 @@ def test_bits_read_otherwise_are_refused() -> None:
     net.op("bitcast", net.floats(3), to="i32")
     with pytest.raises(UnsupportedError, match="reads the bits of f32 as i32, for which Core ML has no operator"):
         emit(net.graph.module, choose(""), halves=False)
+
+
+@pytest.mark.parametrize("dtype", sorted(LACKS))
+def test_element_types_that_core_ml_lacks_are_refused(dtype: str) -> None:
+    """Whatever rank they have, and whatever reads them."""
+    for dims in ((2, 3), ()):
+        net = Network(9)
+        there = net.build.op("cast", net.floats(*dims), to=dtype)
+        net.op("cast", there, to="f32")
+        with pytest.raises(UnsupportedError) as refused:
+            emit(net.graph.module, choose(""), halves=False)
+        said = [f"is of {dtype}, which Core ML has not" in line for line in refused.value.reasons]
+        assert said == [True, True]
 
 
 def test_a_constant_of_64_bits_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,14 @@ from coreml_forms import write_package
 from onnx import helper
 from quantised import by_onnxruntime, made, written
 
+from edgec.driver import build
+from edgec.ir.errors import UsageError
 from edgec.onnx_import.importer import import_model
 from edgec.onnx_import.options import ImportOptions
+from edgec.options import BuildOptions
 from edgec.passes import COREML
 from edgec.pipeline import run_pipeline
+from edgec.receipt_text import render
 from edgec.runtime.coreml.evaluate import Evaluator
 from edgec.runtime.coreml.package import read_package
 from edgec.targets.coreml.deployment import choose
@@ -21,8 +26,8 @@ from edgec.targets.coreml.package import package_files
 from edgec.targets.coreml.program import emit
 
 
-@pytest.mark.parametrize("half", [False, True], ids=["fp32", "fp16"])
-def test_as_onnxruntime(half: bool, tmp_path: Path) -> None:
+def quantised(folder: Path) -> Path:
+    """A convolution and a ReLU between bytes; weights and biases of scales a channel."""
     rng = np.random.default_rng(2)
     constants = {
         "s": np.float32(0.0625), "z": np.uint8(120), "t": np.float32(0.25), "u": np.uint8(3),
@@ -41,7 +46,12 @@ def test_as_onnxruntime(half: bool, tmp_path: Path) -> None:
         helper.make_node("QuantizeLinear", ["r", "t", "u"], ["rq"]),
         helper.make_node("DequantizeLinear", ["rq", "t", "u"], ["y"]),
     ]
-    path = written(made(nodes, constants, {"x": (1, 4, 6, 6)}, {"y": 1}), tmp_path)
+    return written(made(nodes, constants, {"x": (1, 4, 6, 6)}, {"y": 1}), folder)
+
+
+@pytest.mark.parametrize("half", [False, True], ids=["fp32", "fp16"])
+def test_as_onnxruntime(half: bool, tmp_path: Path) -> None:
+    path = quantised(tmp_path)
     module = import_model(path, ImportOptions())
     run_pipeline(module, COREML)
     emitted = emit(module, choose("ios18"), half)
@@ -51,6 +61,7 @@ def test_as_onnxruntime(half: bool, tmp_path: Path) -> None:
     assert kinds.count("quantize") == kinds.count("dequantize") == 2
     assert kinds.index("relu") < kinds.index("quantize", kinds.index("conv"))
     assert kinds.count("constexpr_blockwise_shift_scale") == 1
+    rng = np.random.default_rng(3)
     x = (rng.standard_normal((1, 4, 6, 6)) * 4).astype(np.float16).astype(np.float32)
     (meant,) = by_onnxruntime(path, {"x": x}, plain=True)
     found = np.asarray(evaluator.run({"x": x})["y"], np.float32)
@@ -58,3 +69,29 @@ def test_as_onnxruntime(half: bool, tmp_path: Path) -> None:
     # a product rounded to halves may be on the other side of half a step
     assert np.abs(found - meant).max() <= (0.25 if half else 0.0)
     assert np.mean(found != meant) < 0.02
+
+
+def test_the_share_on_bytes(tmp_path: Path) -> None:
+    path = quantised(tmp_path)
+    for precision in ("float32", "fp16"):
+        receipt = build(path, "coreml", tmp_path / precision, BuildOptions(precision=precision)).receipt
+        facts = receipt["quantization"]
+        assert facts["precision"] == "int8, the model's own"
+        assert facts["calibration"] is None
+        assert (facts["operators_on_bytes"], facts["macs_on_bytes"]) == (1, 8 * 6 * 6 * 4 * 9)
+        assert facts["macs_share"] == 1.0
+        said = "  int8, the model's own: 1 operators with 100.0% of the multiply-adds read bytes; by its own scales"
+        assert said in render(receipt).split("\n")
+
+
+OTHERS: list[dict[str, str]] = [{"precision": p} for p in ("int8", "w8", "w4", "fp8-e4m3")]
+OTHERS += [{"encode": "quantize_weights"}, {"precision": "fp16", "encode": "sparsify"}]
+
+
+@pytest.mark.parametrize("options", OTHERS)
+def test_other_numbers_are_refused(options: dict[str, str], tmp_path: Path) -> None:
+    """As by CPU targets: they would stand in the receipt, and act on nothing."""
+    path = quantised(tmp_path)
+    with pytest.raises(UsageError, match="the model is quantised already, by scales of its own; leave it out, or give"):
+        build(path, "coreml", tmp_path / "out", replace(BuildOptions(), **options))
+    assert not (tmp_path / "out").exists()
