@@ -163,9 +163,13 @@ def quantization_lines(q: Facts) -> Iterator[str]:
 def _search(q: Facts) -> Iterator[str]:
     if "search" in q:
         found = q["search"]
-        facts = ", ".join(f"{name} {value}" for name, value in found["measured"].items())
+        facts = _measured(found["measured"])
         eight = f"int8 weights of {found['weights_of_bytes']} and " if "weights_of_bytes" in found else ""
         yield f"  {found['bound']}: met with {eight}{found['in_floats']} operators in floats: {facts}"
+
+
+def _measured(loss: Facts) -> str:
+    return ", ".join(f"{name} {value}" for name, value in loss.items())
 
 
 def _kept(q: Facts) -> Iterator[str]:
@@ -188,7 +192,8 @@ def _halves(h: Facts) -> Iterator[str]:
         yield f"  WARNING: {data['warning']}"
     yield from _search(h)
     if h["code"]:
-        yield f"  {h['code']}: {h['why']}"
+        lost = f" ({_measured(h['measured'])})" if "measured" in h else ""
+        yield f"  {h['code']}: {h['why']}{lost}"
     for (code, why), count in Counter((row["code"], row["why"]) for row in h["refused"]).most_common():
         kinds = Counter(row["op"].partition(" ")[0] for row in h["refused"] if row["code"] == code)
         shown = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))

@@ -19,9 +19,9 @@ CODE = "BEYOND_BOUND"
 REASON = "narrower than float32, it would take the model beyond the bound"
 
 
-def beyond_bound(ops: Iterable[Op]) -> list[dict[str, Any]]:
+def beyond_bound(ops: Iterable[Op], why: str = REASON) -> list[dict[str, Any]]:
     """What the receipt says of operators that a bound keeps in floats."""
-    return [{"op": op.label, "code": CODE, "why": REASON} for op in ops]
+    return [{"op": op.label, "code": CODE, "why": why} for op in ops]
 
 
 def verdicts(disturbs: Mapping[Op, float], forms: Mapping[Op, str]) -> list[dict[str, Any]]:
