@@ -55,7 +55,8 @@ class Found:
     def facts(self, bound: Bound) -> dict[str, Any]:
         held = next(loss for count, loss in self.tried if count == len(self.taken))
         trials = [{**self._wider(count), "within": loss.within, **loss.facts} for count, loss in self.tried]
-        return {"bound": bound.shown, **self._wider(len(self.taken)), "measured": dict(held.facts), "tried": trials}
+        taken = self._wider(len(self.taken))
+        return {"bound": bound.shown, **bound.about, **taken, "measured": dict(held.facts), "tried": trials}
 
     def _wider(self, count: int) -> dict[str, int]:
         """How many operators are wider after so many steps."""

@@ -35,7 +35,7 @@ from edgec.passes.lower_requant import requantise
 from edgec.passes.requant import REASONS
 from edgec.passes.row_forms import refusal
 from edgec.pipeline import run_pipeline
-from edgec.quantize import ROWS, EncodeWeights, Range, heavy, operators_on_bytes, values_to_observe
+from edgec.quantize import ROWS, EncodeWeights, Range, finite_constants, heavy, operators_on_bytes, values_to_observe
 from edgec.row_rounding import LEAST_NOISE as ROW_NOISE
 from edgec.row_rounding import kept_facts as row_facts
 from edgec.row_rounding import rows_to_spare
@@ -196,7 +196,7 @@ def _unformed(graph: Graph, choice: Choice) -> Iterator[dict[str, Any]]:
     for op in graph.ops:
         if not macs_of(op) or op in chosen or op.label in said:
             continue
-        code = "NO_INTEGER_FORM"
+        code = "NO_INTEGER_FORM" if finite_constants(graph, op) else "NOT_FINITE"
         if op.kind in ROWS and not refusal(op):
             if all(v is not None and v.op in chosen for v in op.inputs[:3]):
                 continue  # nothing behind it takes bytes
