@@ -13,6 +13,7 @@ from test_build import EXAMPLES, MODEL
 
 import edgec
 from edgec.ir.errors import UsageError, VerifyError
+from edgec.options import BuildOptions, check_options
 
 CALIB = EXAMPLES / "fashion_mnist_calib.npz"
 DATA = EXAMPLES / "fashion_mnist_200.npz"
@@ -76,6 +77,13 @@ def test_a_drop(tmp_path: Path) -> None:
         assert search["measured"]["newly_right"] == 0
         assert 0 < search["measured"]["near_ties"]["drop_confidence_95"][1] <= most
     assert searches[0]["in_floats"] < searches[1]["in_floats"]
+
+
+def test_a_file_is_an_npz_in_capitals_too() -> None:
+    """As --calib has it."""
+    check_options(BuildOptions(precision="int8", max_drop="1%", calib="M.NPZ"), "host")
+    with pytest.raises(UsageError, match=r"--max-drop needs labelled items: give --calib an .npz file"):
+        check_options(BuildOptions(precision="int8", max_drop="1%", calib="npz"), "host")
 
 
 @pytest.mark.parametrize(
