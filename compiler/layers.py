@@ -9,7 +9,7 @@ same graph, which checks the kernels but not what the passes did. Each row says 
 model up to the layer, not of the layer alone.
 
 In narrower arithmetic all are judged by the interpreter on the same narrow graph, as the outputs are, and signal to
-noise against the model's tensor is stated beside, where the result is one, or bytes that stand for one (`Value.scaled`).
+noise against the model's tensor is stated beside, also where bytes stand for one (`Value.scaled`).
 """
 
 from __future__ import annotations
