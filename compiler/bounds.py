@@ -47,6 +47,8 @@ class Loss:
 
 
 class Bound(Protocol):
+    most: float  # of what is lost
+
     @property
     def shown(self) -> str:
         """The option as given."""

@@ -18,7 +18,9 @@ from edgec.targets.c.devices import Device
 from edgec.within_bound import answers_of, bound_of, within_bound
 
 Facts = dict[str, Any]
-NO_HALVES = "as halves, the operators that are left in floats take the model beyond the bound: they stay in float32"
+# What is measured here is not the core's to the last bit of a sum in halves: figures differ by 1.5 % of what is lost.
+SLACK = 1.05
+NO_HALVES = "as halves, operators left in floats take the model beyond the bound, or next to it: they stay in float32"
 
 
 def static_int8(
@@ -36,10 +38,13 @@ def static_int8(
         return _static_int8(module, device, data, observer, bound, force, whole)
     made, _ = copy_module(module)
     facts = _static_int8(made, device, data, observer, bound, native=True)
-    loss = None if bound is None else _loss_of(made, device, bound)
-    if loss is None or loss.within:
+    if bound is None or not facts["halves"]["operators_in_halves"]:
         become(module, made)
-        return facts if loss is None else _in_halves(facts, module, loss)
+        return facts
+    loss = _loss_of(made, device, bound)
+    if loss.value * SLACK <= bound.most:
+        become(module, made)
+        return _in_halves(facts, module, loss)
     # without halves other operators are cheaper on bytes, so that all is chosen again
     facts = _static_int8(module, device, data, observer, bound)
     return facts | {"halves": _beyond(facts, loss)}

@@ -21,7 +21,7 @@ class Needs:
     shown = "--max-error 1%"
 
     def __init__(self, count: int) -> None:
-        self.about = {"items": 3}
+        self.about, self.most = {"items": 3}, 0.01
         self.count = count
         self.trials = 0
 
