@@ -140,7 +140,7 @@ def _spared(
     spared = seen.gaining(operators_on_bytes(seen.graph, fixed), trials.coded, trials.best, least_share)
     if spared is None:
         return choice
-    share = 1.0 - spared.best.noise / trials.best.noise
+    share = 1.0 - spared.best.noise / trials.best.noise if np.isfinite(trials.best.noise) else 1.0
     return replace(choice, trials=spared, fixed=fixed, kept=[*choice.kept, *(facts(op, share) for op in ops)])
 
 
@@ -149,7 +149,7 @@ def spare_inputs(seen: Seen, choice: Choice) -> Choice:
     graph, best = seen.graph, choice.trials.best
     first = readers_of_inputs(graph, choice.trials.chosen)
     share = noise_of_inputs(graph, first, seen.ranges[best.observer], seen.judge) / (best.noise or 1.0)
-    if share < INPUT_NOISE:
+    if not share >= INPUT_NOISE:  # nor where both are infinite
         return choice
     fixed = {*first, *choice.fixed}
     spared = seen.tried(operators_on_bytes(graph, fixed), choice.trials.coded)
