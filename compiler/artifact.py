@@ -23,7 +23,7 @@ def sha256(content: bytes) -> str:
 
 
 def to_json(value: Any) -> bytes:
-    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def check_output(directory: Path) -> None:

@@ -3,6 +3,7 @@ those of the float model (--max-error)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,10 +13,11 @@ import numpy as np
 from edgec.ir.errors import UsageError
 from edgec.labelled import Labelled
 from edgec.near_ties import LEAST_ITEMS, drop_near_ties
-from edgec.paired import items_to_show, score_interval
+from edgec.paired import items_to_show, score_interval, squares
 
 Array = np.ndarray[Any, Any]
 Answer = Callable[[Mapping[str, Array]], Sequence[Array]]  # a sample -> the model's outputs in order
+NO_BETTER = "the model is no better than the most frequent label: see that labels and inputs are those of this model"
 MakeBound = Callable[[Answer], "Bound"]  # of what the float model answers
 
 
@@ -45,16 +47,23 @@ class Loss:
 
 
 class Bound(Protocol):
+    most: float  # of what is lost
+
     @property
     def shown(self) -> str:
         """The option as given."""
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """For the receipt: what it is measured on."""
 
     def loss(self, answer: Answer) -> Loss:
         """Of a model that answers so."""
 
 
 class MostError:
-    """The root of the squared error over the root of the squared outputs, of the worst output."""
+    """The root of the squared error over the root of the squared outputs, of the worst output; infinite where
+    infinities or NaNs are not those of the float model."""
 
     def __init__(self, most: float, samples: Sequence[Mapping[str, Array]], wide: Answer) -> None:
         self.most, self._samples = most, samples
@@ -64,15 +73,20 @@ class MostError:
     def shown(self) -> str:
         return f"--max-error {percent(self.most)}"
 
+    @property
+    def about(self) -> Mapping[str, Any]:
+        return {}
+
     def loss(self, answer: Answer) -> Loss:
         count = len(self._expected[0])
         noise, signal = np.zeros(count), np.zeros(count)
         for feeds, expected in zip(self._samples, self._expected, strict=True):
             for i, (a, b) in enumerate(zip(answer(feeds), expected, strict=True)):
-                noise[i] += np.sum((a.astype(np.float64) - b) ** 2)
-                signal[i] += np.sum(b.astype(np.float64) ** 2)
+                here = squares(a, b)
+                noise[i] += here[0]
+                signal[i] += here[1]
         error = float(np.sqrt(noise / np.where(signal > 0, signal, 1.0)).max(initial=0.0))
-        return Loss(error, error <= self.most, {"error": round(error, 6)})
+        return Loss(error, error <= self.most, {"error": round(error, 6) if math.isfinite(error) else str(error)})
 
 
 class MostDrop:
@@ -93,6 +107,16 @@ class MostDrop:
     @property
     def shown(self) -> str:
         return f"--max-drop {percent(self.most)}"
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """A model that knows nothing of the labels has nothing to lose."""
+        accuracy = float(np.mean(self._wide.argmax(1) == self._items.labels))
+        guessed = float(np.unique(self._items.labels, return_counts=True)[1].max()) / len(self._items)
+        return {
+            "items": len(self._items), "model_accuracy": round(accuracy, 4), "most_frequent_label": round(guessed, 4),
+            "warning": NO_BETTER if accuracy <= guessed else "",
+        }  # fmt: skip
 
     def loss(self, answer: Answer) -> Loss:
         narrow, labels = self._scores(answer), self._items.labels

@@ -8,6 +8,7 @@ Every format of options.PRECISIONS is built and verified in a folder that is gon
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,6 +18,7 @@ from typing import Any
 from edgec.driver import build
 from edgec.ir.errors import EdgecError, UsageError, VerifyError
 from edgec.options import CALIBRATED, PRECISIONS, BuildOptions
+from edgec.paired import ALL_NOISE
 from edgec.target_table import choose_target
 from edgec.targets.coreml.deployment import Deployment
 
@@ -122,8 +124,10 @@ def _text(value: float | None, form: str) -> str:
 
 def write_json(rows: Sequence[Row], model: Path, target: str, path: Path) -> None:
     """The rows for other programs."""
-    facts = {"model": model.name, "target": target, "formats": [asdict(row) for row in rows]}
+    all_noise = {"signal_to_noise_db": ALL_NOISE}
+    formats = [asdict(row) | (all_noise if row.signal_to_noise_db == -math.inf else {}) for row in rows]
+    facts = {"model": model.name, "target": target, "formats": formats}
     try:
-        path.write_text(json.dumps(facts, indent=2) + "\n")
+        path.write_text(json.dumps(facts, indent=2, allow_nan=False) + "\n")
     except OSError as error:
         raise UsageError(f"--json {path} cannot be written: {error.strerror}") from None

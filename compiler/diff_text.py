@@ -106,6 +106,6 @@ def write_json(found: Diff, path: Path) -> None:
         "notes": list(found.notes),
     }
     try:
-        path.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+        path.write_text(json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     except OSError as error:
         raise UsageError(f"--json {path} cannot be written: {error.strerror}") from None

@@ -21,6 +21,7 @@ from edgec.graph_values import byte_here, graph_values
 from edgec.grids import Range
 from edgec.ir.copying import copy_module, twin_of
 from edgec.ir.graph import Graph, Module, Op, Value
+from edgec.paired import level_db, squares
 from edgec.passes import FUSED
 from edgec.passes.lower_requant import requantise
 from edgec.pipeline import run_pipeline
@@ -54,9 +55,9 @@ class Trial:
         return {"observer": self.observer, "weights": SETTLED[self.way], **level(self.noise)}
 
 
-def level(noise: float) -> dict[str, float | None]:
+def level(noise: float) -> dict[str, float | str | None]:
     """For the receipt; `noise` is relative to the power of the outputs."""
-    return {"signal_to_noise_db": round(-10 * math.log10(noise), 2) if noise > 0 else None}
+    return {"signal_to_noise_db": level_db(-10 * math.log10(noise) if noise > 0 else math.inf)}
 
 
 class Judge:
@@ -72,10 +73,9 @@ class Judge:
         sums = np.zeros((2, len(self._expected[0])))  # of squares: noise, and what is expected
         for found, expected in zip(self._outputs(graph), self._expected, strict=True):
             for i, pair in enumerate(zip(found, expected, strict=True)):
-                narrow, wide = (np.nan_to_num(array.astype(np.float64)) for array in pair)
-                sums[:, i] += np.sum((narrow - wide) ** 2), np.sum(wide**2)
+                sums[:, i] += squares(*pair)
         shares = sums[0] / np.where(sums[1] > 0, sums[1], 1.0)
-        return float(np.nan_to_num(np.mean(shares), nan=math.inf)) if shares.size else 0.0
+        return float(np.mean(shares)) if shares.size else 0.0
 
     def _outputs(self, graph: Graph) -> Iterator[list[Array]]:
         """Of each sample, the outputs that are computed."""

@@ -11,9 +11,10 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from edgec.given_input import as_input
 from edgec.ir.errors import UsageError
-from edgec.ir.types import FLOATS, Type
-from edgec.runtime.buffers import read_back
+from edgec.ir.graph import Graph
+from edgec.ir.types import Type
 
 Array = np.ndarray[Any, Any]
 Ports = Sequence[tuple[str, Type]]
@@ -40,22 +41,13 @@ class Labelled:
 
     def __iter__(self) -> Iterator[dict[str, Array]]:
         for i in range(len(self)):
-            yield {name: _one(self.shown, name, self.arrays[name][i], type) for name, type in self.ports}
+            shown = f"{self.shown}: item {i}"
+            yield {name: as_input(shown, name, self.arrays[name][i], type) for name, type in self.ports}
 
 
-def _one(shown: str, name: str, found: Any, type: Type) -> Array:
-    one = read_back(np.asarray(found), type.numpy)
-    if one.size != type.size:
-        raise UsageError(f"{shown}: an item of '{name}' has {one.size} elements, and the model takes {type}")
-    if one.dtype.kind not in "fiub" and one.dtype != type.numpy:  # bfloat16 is of kind V
-        raise UsageError(f"{shown}: '{name}' is {one.dtype}, and the model takes {type}: give numbers")
-    if one.dtype.kind == "f" and type.dtype not in FLOATS:
-        raise UsageError(f"{shown}: '{name}' is {one.dtype}, and the model takes {type}: give bytes")
-    return one.reshape(type.dims).astype(type.numpy)
-
-
-def read_labelled(path: Path, ports: Ports) -> Labelled:
-    """UsageError names what is missing or does not fit."""
+def read_labelled(path: Path, ports: Ports, graph: Graph) -> Labelled:
+    """UsageError names what is missing or does not fit, or why the first output of the model gives no classes."""
+    _check_scores(path, graph)
     arrays = read_data(path)
     if "labels" not in arrays and "y" in arrays:
         arrays["labels"] = arrays["y"]
@@ -68,9 +60,27 @@ def read_labelled(path: Path, ports: Ports) -> Labelled:
     if short:
         raise UsageError(f"{path}: '{short[0]}' has the shape {list(arrays[short[0]].shape)} for {count} labels")
     labels = np.asarray(arrays["labels"]).ravel()
-    if labels.dtype.kind not in "iuf" or not np.array_equal(labels, np.abs(np.rint(labels))):
+    whole = labels.dtype.kind in "iuf" and np.isfinite(labels).all() and np.array_equal(labels, np.abs(np.rint(labels)))
+    if not whole:
         raise UsageError(f"{path}: `labels` are no class numbers; legal are whole numbers from 0")
     return Labelled(str(path), arrays, labels, ports)
+
+
+def _check_scores(path: Path, graph: Graph) -> None:
+    """UsageError unless the first output has a score for each class of one item."""
+    name, value = graph.outputs[0]
+    dims = value.type.dims
+    if value.const is not None:
+        raise UsageError(
+            f"{path}: the model's first output '{name}' is the same for all inputs, and accuracy is that of the first: "
+            "legal is a model whose first output has scores"
+        )
+    if not value.type.size or sum(d > 1 for d in dims) > 1:
+        raise UsageError(
+            f"{path}: the model's first output '{name}' has the shape {list(dims)}, and accuracy is that of one row of "
+            "scores an item, such as [1, 10] or [1, 10, 1, 1]: legal is a model of one item at a time (--shape) with "
+            "such a first output"
+        )
 
 
 def read_data(path: Path) -> dict[str, Array]:

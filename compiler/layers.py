@@ -9,7 +9,7 @@ same graph, which checks the kernels but not what the passes did. Each row says 
 model up to the layer, not of the layer alone.
 
 In narrower arithmetic all are judged by the interpreter on the same narrow graph, as the outputs are, and signal to
-noise against the model's tensor is stated beside.
+noise against the model's tensor is stated beside, also where bytes stand for one (`Value.scaled`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from edgec.graph_values import tapped
 from edgec.ir import interp
 from edgec.ir.errors import ToolError
 from edgec.ir.graph import Graph, Value
-from edgec.ir.origin import VIEWS, Origin
+from edgec.ir.origin import VIEWS
 from edgec.islands import MOST_STEPS, Open, island_ends
 from edgec.narrowed import Narrowed, Run, judged
 from edgec.onnx_import.limits import VERIFY_BYTES
@@ -46,24 +46,27 @@ def layer_errors(
         raise ToolError(f"--layers keeps {needed} bytes of results; at most {VERIFY_BYTES} are allowed")
     _look_through_views(graph)
     # numpy has no bfloat16 that onnxruntime knows
-    wanted = dict.fromkeys(v.origin.tensor for _, v in results if v.origin and not v.scaled and v.type.dtype != "bf16")
+    origins = {v: v.origin for _, v in results if v.origin and v.type.dtype != "bf16" and (narrowed or not v.scaled)}
+    wanted = dict.fromkeys(origin.tensor for origin in origins.values())
     run, label = reference(list(wanted))
     known = run(feeds)
     with tapped(graph, [value for _, value in results]) as names:
         with opened(graph) as session:
             made = dict(zip(names, session.run(None, feeds), strict=True))
-        asked = narrowed is not None or any(_origin(value, known) is None for _, value in results)
+        told = {value: origin for value, origin in origins.items() if origin.tensor in known}
+        asked = narrowed is not None or len(told) < len(results)
         meant = _meant(graph, feeds, made) if asked else {}
     ends = {*island_ends(graph)} if narrowed is not None else set()
     rows = []
     for op, value in results:
-        origin = _origin(value, known)
+        origin = told.get(value)
         tensor = {} if origin is None else {"tensor": str(origin)}
         row: dict[str, Any] = {"op": op.label, "type": str(value.type)}
         if narrowed is not None:
             row |= {"against": narrowed.label, **tensor, **_judged(made[value], meant[value], narrowed, value in ends)}
             if origin is not None:
-                row["against_model_db"] = noise_db(made[value], origin.of(known[origin.tensor]))
+                found = made[value] if value.scaled is None else value.scaled.of(made[value])
+                row["against_model_db"] = noise_db(found, origin.of(known[origin.tensor]))
         elif origin is None:
             row |= {"against": INTERPRETER, **compare(made[value], meant[value])}
         else:
@@ -94,15 +97,11 @@ def _judged(found: Array, meant: Array, narrowed: Narrowed, end: bool) -> dict[s
     return result
 
 
-def _origin(value: Value, known: Mapping[str, Array]) -> Origin | None:
-    """The value's origin where it is that tensor, and the reference has it."""
-    there = value.origin is not None and value.origin.tensor in known and value.scaled is None
-    return value.origin if there else None
-
-
 def _look_through_views(graph: Graph) -> None:
     """What is a transpose or reshape of a tensor of the model is that tensor, too."""
     for op in graph.ops:
         x = op.arg(0) if op.kind in VIEWS else None
-        if x is not None and op.result.origin is None and x.scaled is None and (origin := x.origin) is not None:
+        alike = x is not None and (x.scaled is None or len(x.scaled.scale) == 1)
+        if x is not None and alike and op.result.origin is None and (origin := x.origin) is not None:
             op.result.origin = origin.seen(op.kind, op.attrs[VIEWS[op.kind]])  # type: ignore[arg-type]
+            op.result.scaled = x.scaled

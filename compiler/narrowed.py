@@ -15,7 +15,7 @@ from edgec.ir import interp
 from edgec.ir.graph import Graph
 from edgec.ir.ops.recurrent import BYTE_GATES
 from edgec.islands import Open, has_halves, island_ends, islands_of
-from edgec.paired import signal_to_noise
+from edgec.paired import level_db, signal_to_noise
 from edgec.receipt import compare, worse
 
 Array = np.ndarray[Any, Any]
@@ -103,7 +103,7 @@ def judged_together(pairs: Sequence[tuple[Array, Array]], least_db: float, asked
     assert result is not None
     if not result["pass"] and "max_abs_error" in result and np.isfinite(asked_db):
         noise = signal_to_noise(*together(pairs))
-        result |= {"pass": noise >= asked_db, "signal_to_noise_db": round(noise, 2)}
+        result |= {"pass": noise >= asked_db, "signal_to_noise_db": level_db(noise)}
         if asked_db < least_db:
             result["asked_db"] = round(asked_db, 2)
     return result
@@ -120,5 +120,5 @@ def judged(found: Array, expected: Array, least_db: float) -> dict[str, Any]:
     result = compare(found, expected)
     if not result["pass"] and "max_abs_error" in result and np.isfinite(least_db):
         noise = signal_to_noise(found, expected)
-        result |= {"pass": noise >= least_db, "signal_to_noise_db": round(noise, 2)}
+        result |= {"pass": noise >= least_db, "signal_to_noise_db": level_db(noise)}
     return result

@@ -39,13 +39,15 @@ class Drop:
 def drop_near_ties(wide: Array, narrow: Array, labels: Array) -> Drop | None:
     """Of scores [n, classes] of floats and of the narrower form. None where margins say nothing: fewer items than
     LEAST_ITEMS, one class, scores that are not finite, or as many exact ties as items that are looked at."""
+    # bytes would wrap, and bools cannot be subtracted
+    wide, narrow = wide.astype(np.float64), narrow.astype(np.float64)
     n, classes = wide.shape
     if n < LEAST_ITEMS or classes < 2 or not (np.isfinite(wide).all() and np.isfinite(narrow).all()):
         return None
     first, second = np.argsort(-wide, axis=1, kind="stable")[:, :2].T
     every = np.arange(n)
-    margins = (wide[every, first] - wide[every, second]).astype(np.float64)
-    errors = (narrow[every, first] - narrow[every, second]).astype(np.float64) - margins
+    margins = wide[every, first] - wide[every, second]
+    errors = narrow[every, first] - narrow[every, second] - margins
     count = max(NEAREST, n // NEAREST)
     near = np.argsort(margins, kind="stable")[:count]
     reach = float(margins[near].max())

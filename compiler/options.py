@@ -120,7 +120,7 @@ def check_options(options: BuildOptions, family: str) -> None:
             raise UsageError(f"{name} leaves operators in floats, and --integers-only none: give one of them")
     if len(options.bounds) > 1:
         raise UsageError("--max-drop and --max-error are two bounds: give one of them")
-    if options.max_drop is not None and not str(options.calib).endswith(".npz"):
+    if options.max_drop is not None and Path(str(options.calib)).suffix.lower() != ".npz":
         raise UsageError("--max-drop needs labelled items: give --calib an .npz file that has `labels` (or `y`) too")
     if options.weights not in STORAGES:
         raise UsageError(f"--weights {options.weights} is not legal; legal: {', '.join(STORAGES)}")

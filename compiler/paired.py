@@ -17,24 +17,33 @@ ALL_NOISE = "-inf"
 MOST_ITEMS = 50  # that are listed
 
 
-def signal_to_noise(found: Array, expected: Array) -> float:
-    """10 log10 of the expected signal's power over the error's, in dB; infinite where they are equal. Infinities and
-    NaNs are no noise where they are expected, and all is noise where they are not."""
+def squares(found: Array, expected: Array) -> tuple[float, float]:
+    """Sums of the squares of the error, and of what is expected. Infinities and NaNs are no noise where they are
+    expected, and all is noise where they are not."""
     a, b = found.astype(np.float64), expected.astype(np.float64)
     finite = np.isfinite(b)
+    signal = float(np.sum(b[finite] ** 2))
     if not np.array_equal(finite, np.isfinite(a)) or not np.array_equal(a[~finite], b[~finite], equal_nan=True):
-        return -math.inf
-    a, b = a[finite], b[finite]
-    noise, signal = float(np.sum((a - b) ** 2)), float(np.sum(b**2))
+        return math.inf, signal
+    return float(np.sum((a[finite] - b[finite]) ** 2)), signal
+
+
+def signal_to_noise(found: Array, expected: Array) -> float:
+    """10 log10 of the expected signal's power over the error's, in dB; infinite where they are equal."""
+    noise, signal = squares(found, expected)
     if not noise:
         return math.inf
-    return 10 * math.log10(signal / noise) if signal else -math.inf
+    return 10 * math.log10(signal / noise) if signal and math.isfinite(noise) else -math.inf
 
 
 def noise_db(found: Array, expected: Array) -> float | str | None:
     """The same for a receipt: to a hundredth, None where there is no noise and ALL_NOISE where there is nothing else,
     since JSON has no infinities."""
-    level = signal_to_noise(found, expected)
+    return level_db(signal_to_noise(found, expected))
+
+
+def level_db(level: float) -> float | str | None:
+    """As `noise_db` has it."""
     return round(level, 2) if math.isfinite(level) else None if level > 0 else ALL_NOISE
 
 

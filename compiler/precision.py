@@ -17,8 +17,8 @@ from edgec.forms_within import Wanted
 from edgec.half_precision import half_precision
 from edgec.image import Image
 from edgec.ir.errors import UsageError
-from edgec.ir.graph import Module
-from edgec.labelled import Ports, read_labelled
+from edgec.ir.graph import Graph, Module
+from edgec.labelled import read_labelled
 from edgec.narrowed import Narrowed, in_bf16, in_halves, on_float8, on_integers, on_rows, with_coded_weights
 from edgec.options import BuildOptions
 from edgec.own_codes import count_bytes, keep_codes
@@ -93,7 +93,7 @@ def settle(
         return Settled(effects, facts, on_float8(graph, data.samples))
     effects = run_pipeline(module, BEFORE_ENCODING)
     progress(f"calibrating on {len(data.samples)} samples")
-    bounded = _bound(options, [(v.name, v.type) for v in graph.inputs], data) if options.bounds else None
+    bounded = _bound(options, graph, data) if options.bounds else None
     if options.precision == "w4a8":
         facts = {"quantization": static_w4a8(module, device, data, options.observer, bounded)}
         return Settled(effects, facts, on_integers(graph, data.samples))
@@ -128,13 +128,14 @@ def _wanted(
         return None
     data = read or _calibration(module, options, images, progress)
     progress(f"measuring what is lost on {len(data.samples)} samples")
-    return Wanted(data, _bound(options, [(v.name, v.type) for v in module.entries["main"].inputs], data))
+    return Wanted(data, _bound(options, module.entries["main"], data))
 
 
-def _bound(options: BuildOptions, ports: Ports, data: Calibration) -> MakeBound:
+def _bound(options: BuildOptions, graph: Graph, data: Calibration) -> MakeBound:
     """What --max-drop or --max-error asks for; labelled items are those of --calib."""
     if options.max_drop is not None:
-        most, items = share("--max-drop", options.max_drop), read_labelled(Path(str(options.calib)), ports)
+        ports = [(v.name, v.type) for v in graph.inputs]
+        most, items = share("--max-drop", options.max_drop), read_labelled(Path(str(options.calib)), ports, graph)
         return lambda wide: MostDrop(most, items, wide)
     allowed = share("--max-error", str(options.max_error))
     return lambda wide: MostError(allowed, data.samples, wide)

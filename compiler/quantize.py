@@ -92,7 +92,7 @@ def operators_on_bytes(graph: Graph, kept: Collection[Op] = (), whole: bool = Fa
     users = graph.users()
     given = {v for v in graph.inputs if whole and v.type.dtype == "f32"}
     for op in graph.ops:
-        if op not in kept and (heavy(op) or _light(op, found, given)):
+        if op not in kept and (heavy(op) or _light(op, found, given)) and finite_constants(graph, op):
             found.add(op)
     leaving = graph.output_values() if whole else set()
     for op in reversed(graph.ops):
@@ -103,6 +103,15 @@ def operators_on_bytes(graph: Graph, kept: Collection[Op] = (), whole: bool = Fa
         if not any(user in found for user in users.get(op.result, ())):
             found.remove(op)
     return found
+
+
+def finite_constants(graph: Graph, op: Op) -> bool:
+    """Whether no scale would have to hold an infinity or NaN, such as those of a mask that became a bias. Weights are
+    looked at before (finite_weights.py), and attention's own mask has no scale."""
+    if op.kind == "attention":
+        return True
+    given = [v for i, v in enumerate(op.inputs) if v is not None and v.const is not None and not (heavy(op) and i == 1)]
+    return all(np.isfinite(graph.array(v)).all() for v in given if v.type.dtype == "f32")
 
 
 def _averages(op: Op) -> bool:

@@ -182,9 +182,17 @@ def quantization_lines(q: Facts) -> Iterator[str]:
 def _search(q: Facts) -> Iterator[str]:
     if "search" in q:
         found = q["search"]
-        facts = ", ".join(f"{name} {value}" for name, value in found["measured"].items())
+        facts = _measured(found["measured"])
         eight = f"int8 weights of {found['weights_of_bytes']} and " if "weights_of_bytes" in found else ""
         yield f"  {found['bound']}: met with {eight}{found['in_floats']} operators in floats: {facts}"
+        if "model_accuracy" in found:
+            yield f"  accuracy of the model on these {found['items']} items: {found['model_accuracy']:.3f}"
+            if found["warning"]:
+                yield f"  WARNING: {found['warning']} ({found['most_frequent_label']:.3f} of the items)"
+
+
+def _measured(loss: Facts) -> str:
+    return ", ".join(f"{name} {value}" for name, value in loss.items())
 
 
 def _kept(q: Facts) -> Iterator[str]:
@@ -207,7 +215,8 @@ def _halves(h: Facts) -> Iterator[str]:
         yield f"  WARNING: {data['warning']}"
     yield from _search(h)
     if h["code"]:
-        yield f"  {h['code']}: {h['why']}"
+        lost = f" ({_measured(h['measured'])})" if "measured" in h else ""
+        yield f"  {h['code']}: {h['why']}{lost}"
     for (code, why), count in Counter((row["code"], row["why"]) for row in h["refused"]).most_common():
         kinds = Counter(row["op"].partition(" ")[0] for row in h["refused"] if row["code"] == code)
         shown = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))
@@ -248,7 +257,7 @@ def _coded_weights(q: Facts) -> Iterator[str]:
 
 def _trials(trials: Facts, weights: str) -> str:
     levels = [row["signal_to_noise_db"] for row in trials["tried"] if row["signal_to_noise_db"] is not None]
-    heard = f", which heard {min(levels)} to {max(levels)} dB" if levels else ""
+    heard = f", which heard {min(levels, key=float)} to {max(levels, key=float)} dB" if levels else ""
     ways = f"the best of {len(trials['tried'])} ways on {trials['samples']} samples that no weights were settled on"
     return f"  {weights}; {ways}{heard}"
 

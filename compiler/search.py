@@ -19,9 +19,9 @@ CODE = "BEYOND_BOUND"
 REASON = "narrower than float32, it would take the model beyond the bound"
 
 
-def beyond_bound(ops: Iterable[Op]) -> list[dict[str, Any]]:
+def beyond_bound(ops: Iterable[Op], why: str = REASON) -> list[dict[str, Any]]:
     """What the receipt says of operators that a bound keeps in floats."""
-    return [{"op": op.label, "code": CODE, "why": REASON} for op in ops]
+    return [{"op": op.label, "code": CODE, "why": why} for op in ops]
 
 
 def verdicts(disturbs: Mapping[Op, float], forms: Mapping[Op, str]) -> list[dict[str, Any]]:
@@ -55,7 +55,8 @@ class Found:
     def facts(self, bound: Bound) -> dict[str, Any]:
         held = next(loss for count, loss in self.tried if count == len(self.taken))
         trials = [{**self._wider(count), "within": loss.within, **loss.facts} for count, loss in self.tried]
-        return {"bound": bound.shown, **self._wider(len(self.taken)), "measured": dict(held.facts), "tried": trials}
+        taken = self._wider(len(self.taken))
+        return {"bound": bound.shown, **bound.about, **taken, "measured": dict(held.facts), "tried": trials}
 
     def _wider(self, count: int) -> dict[str, int]:
         """How many operators are wider after so many steps."""

@@ -27,6 +27,7 @@ Narrow = Callable[[Graph, Mapping[Op, Op], Mapping[Value, Value]], None]
 
 PROBED = 8  # samples on which operators are disturbed
 MOST_ELEMENTS = 1 << 16  # of an output that are looked at
+MOST_CHANGE = 1e6  # of an element: what becomes infinite is no worse
 
 
 def disturbing(
@@ -107,9 +108,11 @@ def _probed(graph: Graph, ops: Sequence[Op], outputs: Sequence[Value]) -> tuple[
 
 def _change(found: Array, base: Array) -> Array:
     step = max(1, base.size // MOST_ELEMENTS)
-    change = (found.astype(np.float64) - base).ravel()[::step]
-    size = float(np.sqrt(np.sum(base.astype(np.float64).ravel()[::step] ** 2)))
-    return np.nan_to_num(change / (size or 1.0))
+    now, before = (array.astype(np.float64).ravel()[::step] for array in (found, base))
+    known = np.isfinite(before)  # what is masked in floats stays so
+    size = float(np.sqrt(np.sum(before[known] ** 2)))
+    change = np.subtract(now, before, out=np.zeros_like(before), where=known) / (size or 1.0)
+    return np.clip(np.nan_to_num(change, nan=MOST_CHANGE), -MOST_CHANGE, MOST_CHANGE)
 
 
 def most_disturbing_first(products: Array) -> list[int]:

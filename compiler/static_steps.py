@@ -36,7 +36,7 @@ from edgec.passes.lower_requant import requantise
 from edgec.passes.requant import REASONS
 from edgec.passes.row_forms import refusal
 from edgec.pipeline import run_pipeline
-from edgec.quantize import ROWS, EncodeWeights, heavy, operators_on_bytes, values_to_observe
+from edgec.quantize import ROWS, EncodeWeights, finite_constants, heavy, operators_on_bytes, values_to_observe
 from edgec.row_rounding import LEAST_NOISE as ROW_NOISE
 from edgec.row_rounding import kept_facts as row_facts
 from edgec.row_rounding import rows_to_spare
@@ -141,7 +141,7 @@ def _spared(
     spared = seen.gaining(operators_on_bytes(seen.graph, fixed), trials.coded, trials.best, least_share)
     if spared is None:
         return choice
-    share = 1.0 - spared.best.noise / trials.best.noise
+    share = 1.0 - spared.best.noise / trials.best.noise if np.isfinite(trials.best.noise) else 1.0
     return replace(choice, trials=spared, fixed=fixed, kept=[*choice.kept, *(facts(op, share) for op in ops)])
 
 
@@ -150,7 +150,7 @@ def spare_inputs(seen: Seen, choice: Choice) -> Choice:
     graph, best = seen.graph, choice.trials.best
     first = readers_of_inputs(graph, choice.trials.chosen)
     share = noise_of_inputs(graph, first, seen.ranges[best.observer], seen.judge) / (best.noise or 1.0)
-    if share < INPUT_NOISE:
+    if not share >= INPUT_NOISE:  # nor where both are infinite
         return choice
     fixed = {*first, *choice.fixed}
     spared = seen.tried(operators_on_bytes(graph, fixed), choice.trials.coded)
@@ -197,7 +197,7 @@ def _unformed(graph: Graph, choice: Choice) -> Iterator[dict[str, Any]]:
     for op in graph.ops:
         if not macs_of(op) or op in chosen or op.label in said:
             continue
-        code = "NO_INTEGER_FORM"
+        code = "NO_INTEGER_FORM" if finite_constants(graph, op) else "NOT_FINITE"
         if op.kind in ROWS and not refusal(op):
             if all(v is not None and v.op in chosen for v in op.inputs[:3]):
                 continue  # nothing behind it takes bytes

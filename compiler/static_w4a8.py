@@ -17,7 +17,7 @@ from edgec.ir.graph import Graph, Module, Op
 from edgec.quantize import Legal, operators_on_bytes
 from edgec.static_steps import Choice, measured, on_bytes, spare_inputs, spare_rows
 from edgec.targets.c.devices import Device
-from edgec.within_bound import within_bound
+from edgec.within_bound import bound_of, within_bound
 
 Array = np.ndarray[Any, Any]
 
@@ -28,12 +28,13 @@ def static_w4a8(
     """Makes the module's graph one on bytes; what the receipt says of it. The graph stands before FUSED. What takes the
     model beyond a bound has int8 weights, or stays in floats."""
     (graph,) = module.entries.values()
+    bound = bound_of(graph, bounded)
     chosen = operators_on_bytes(graph)
     four = {op: _four_bits for op in graph.ops if op in chosen and encodable(op) and form_for(op, "i4") == "i4"}
     seen = measured(graph, chosen, device, data, observer)
     choice = spare_inputs(seen, spare_rows(seen, Choice(seen.tried(chosen, four))))
     choice.trials.settle()
-    choice, searched = within_bound(seen, choice, bounded)
+    choice, searched = within_bound(seen, choice, bound)
     of_four_bits = len(choice.trials.coded)
     return {"precision": "w4a8", **searched, "weights_of_four_bits": of_four_bits, **on_bytes(module, seen, choice)}
 

@@ -191,7 +191,7 @@ def verify_session(
         result["stack_bytes_touched"] = session.stack_bytes
     facts: dict[str, Any] = {"verification": result}
     if options.data is not None:
-        facts["accuracy"] = _labelled(session, run, read_labelled(options.data, ports), names[0])
+        facts["accuracy"] = _labelled(session, run, read_labelled(options.data, ports, graph), names[0])
     return Verified(facts, files, noise, calls)
 
 

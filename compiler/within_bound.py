@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edgec.bounds import Answer, Loss, MakeBound
+from edgec.bounds import Answer, Bound, Loss, MakeBound
 from edgec.graph_values import byte_here, graph_values
 from edgec.int8_trials import Trials, in_integers
 from edgec.ir.graph import Graph, Op, Value
@@ -25,12 +25,21 @@ from edgec.targets.c.devices import Device
 
 Array = np.ndarray[Any, Any]
 Feeds = Mapping[str, Array]
+ON_BYTES = "on bytes, it would take the model beyond the bound"  # in halves it may keep to it
 
 
-def within_bound(seen: Seen, start: Choice, bounded: MakeBound | None) -> tuple[Choice, dict[str, Any]]:
+def bound_of(graph: Graph, bounded: MakeBound | None) -> Bound | None:
+    """The bound of what the graph in floats answers, if there is one."""
+    if bounded is None:
+        return None
+    with answers_of(graph) as wide:
+        return bounded(wide)
+
+
+def within_bound(seen: Seen, start: Choice, bound: Bound | None) -> tuple[Choice, dict[str, Any]]:
     """What keeps to the bound, made as the best trial of `start` was, and what the receipt says of the search.
     VerifyError where nothing keeps to it."""
-    if bounded is None:
+    if bound is None:
         return start, {}
     graph, coded = seen.graph, start.trials.coded
     ops = [op for op in graph.ops if op in start.trials.chosen and heavy(op)]
@@ -43,8 +52,6 @@ def within_bound(seen: Seen, start: Choice, bounded: MakeBound | None) -> tuple[
         with answering(made[len(taken)].trials) as answer:
             return bound.loss(answer)
 
-    with answers_of(graph) as wide:
-        bound = bounded(wide)
     found = least_steps([*(Step(op, "i8") for op in four), *(Step(op, "f32") for op in eight)], measure, bound)
     choice = made[len(found.taken)]
     forms = {op: "i4" if op in choice.trials.coded else "i8" for op in choice.trials.chosen}
@@ -78,7 +85,7 @@ def _wider(seen: Seen, start: Choice, taken: Sequence[Step]) -> Choice:
     seen.encode(made, [trials.best.observer])
     if trials.best.way is not None:
         made.settle_as(trials.best.way, made.best)
-    return replace(start, trials=made, kept=[*start.kept, *beyond_bound(floats)])
+    return replace(start, trials=made, kept=[*start.kept, *beyond_bound(floats, ON_BYTES)])
 
 
 @contextmanager

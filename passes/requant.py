@@ -30,6 +30,7 @@ class NotInIntegers(Exception):
 REASONS = {
     "ACC_BOUND": "a sum of its products may not fit 32 bits",
     "REQUANT_RANGE": "its result's steps are finer than half a step of its products",
+    "NOT_FINITE": "a constant that it adds or scales by is infinite or NaN, which no scale holds",
     "NO_INTEGER_FORM": "there is no integer form of it",
     "OPERAND_IN_FLOATS": "an operand of it is in floats, without a scale or with scales in blocks",
     "RESULT_IN_FLOATS": "its result has no scale: it is read as floats",

@@ -80,6 +80,33 @@ def test_an_estimate_that_the_count_rules_out() -> None:
     assert not loss.within
 
 
+def test_what_the_model_is_worth_on_the_items() -> None:
+    """Nine tenths are right; labels in another order are not known to the model."""
+    about = MostDrop(0.02, items(), wide).about
+    assert (about["items"], about["model_accuracy"], about["warning"]) == (N, 0.9, "")
+    assert about["most_frequent_label"] == 0.2, "labels of two classes are 4"
+    known = items()
+    strange = Labelled("data", known.arrays, (known.labels + 5) % 10, known.ports)
+    assert "no better than the most frequent label" in MostDrop(0.02, strange, wide).about["warning"]
+    assert MostError(0.1, [], wide).about == {}
+
+
+def test_masked_scores_are_no_error() -> None:
+    """Infinities where the float model has them; elsewhere nothing is beyond them."""
+    samples = [{"x": np.array([3.0, 4.0])}]
+    masked = np.array([0.0, 0.0, -np.inf])
+
+    def scores(scale: float, mask: Array) -> Any:
+        return lambda feeds: [np.append(feeds["x"] * scale, 1.0) + mask]
+
+    bound = MostError(0.1, samples, scores(1.0, masked))
+    assert bound.loss(scores(1.05, masked)).value == pytest.approx(0.05)
+    for wrong in (np.zeros(3), -masked, np.array([np.nan, 0.0, -np.inf])):
+        loss = bound.loss(scores(1.0, wrong))
+        assert not loss.within
+        assert loss.facts == {"error": "inf"}
+
+
 def test_error_is_that_of_the_worst_output() -> None:
     samples = [{"x": np.array([3.0, 4.0])}, {"x": np.array([6.0, 8.0])}]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from onnx import TensorProto, helper
 from quantised import made, written
 from test_build import EXAMPLES, MODEL, SHAPE, command
 
-from edgec.compare_formats import Row, compare_formats, table
+from edgec.compare_formats import Row, compare_formats, table, write_json
 from edgec.driver import build as real_build
 from edgec.ir.errors import ModelError, UsageError, VerifyError
 from edgec.options import BuildOptions
@@ -92,6 +93,19 @@ def test_what_is_beyond_the_tolerance_is_in_no_folder(tmp_path: Path, monkeypatc
     wrong.append("float32")
     with pytest.raises(VerifyError, match=r"^float32: output 'y' is beyond the tolerance; there is nothing to compare"):
         compare_formats(path, "host", BuildOptions(verify_inputs=1), ("w8",))
+
+
+def test_nothing_but_noise_is_a_word_in_json(tmp_path: Path) -> None:
+    """JSON has no infinities, and other programs refuse them."""
+
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    write_json([Row("fp16", -math.inf), Row("w8", 40.5), Row("w4")], MODEL, "host", tmp_path / "t.json")
+    rows = json.loads((tmp_path / "t.json").read_text(), parse_constant=refuse)["formats"]
+    assert [row["signal_to_noise_db"] for row in rows] == ["-inf", 40.5, None]
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json([Row("w8", math.nan)], MODEL, "host", tmp_path / "t.json")
 
 
 def test_columns_without_numbers_are_left_out() -> None:

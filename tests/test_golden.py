@@ -67,7 +67,7 @@ def sixteen(path: Path, code: int, dtype: Any) -> None:
     constant = helper.make_tensor("w", code, weights.shape, weights.tobytes(), raw=True)
     graph = helper.make_graph(
         [helper.make_node("MatMul", ["x", "w"], ["a"], name="times"), helper.make_node("Relu", ["a"], ["y"])], "g",
-        [helper.make_tensor_value_info("x", code, [6, 64])], [helper.make_tensor_value_info("y", code, [6, 24])],
+        [helper.make_tensor_value_info("x", code, [1, 64])], [helper.make_tensor_value_info("y", code, [1, 24])],
         [constant],
     )  # fmt: skip
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
@@ -79,7 +79,7 @@ def sixteen(path: Path, code: int, dtype: Any) -> None:
 def test_models_of_sixteen_bits(code: int, dtype: Any, precision: str, tmp_path: Path) -> None:
     """Calibrated, scored and verified by files of such numbers, which give the bits that the build computed."""
     sixteen(tmp_path / "m.onnx", code, dtype)
-    x = np.random.default_rng(1).standard_normal((4, 6, 64)).astype(dtype)
+    x = np.random.default_rng(1).standard_normal((4, 1, 64)).astype(dtype)
     np.savez(tmp_path / "calib.npz", x=x)
     np.savez(tmp_path / "data.npz", x=x, labels=np.arange(4))
     calib = str(tmp_path / "calib.npz")
@@ -102,10 +102,10 @@ def test_models_of_sixteen_bits(code: int, dtype: Any, precision: str, tmp_path:
 
 def test_raw_bytes_are_no_numbers(tmp_path: Path) -> None:
     sixteen(tmp_path / "m.onnx", TensorProto.FLOAT16, np.float16)
-    raw = np.zeros((4, 6, 64), ml_dtypes.bfloat16)
+    raw = np.zeros((4, 1, 64), ml_dtypes.bfloat16)
     np.savez(tmp_path / "raw.npz", x=raw, labels=np.arange(4))
     build = ("build", "m.onnx", "-t", "host", "-o", "out")
-    fails(tmp_path, 2, "'x' is |V2, and the model takes f16[6,64]: give numbers", *build, "--data", "raw.npz")
-    fails(tmp_path, 2, "of 'x' is |V2, and the model takes f16[6,64]: give numbers", *build, "--precision", "int8",
+    fails(tmp_path, 2, "of 'x' is |V2, and the model takes f16[1,64]: give numbers", *build, "--data", "raw.npz")
+    fails(tmp_path, 2, "of 'x' is |V2, and the model takes f16[1,64]: give numbers", *build, "--precision", "int8",
           "--calib", "raw.npz")  # fmt: skip
     assert not (tmp_path / "out").exists()

@@ -89,7 +89,7 @@ def test_commands(tmp_path: Path) -> None:
     np.save(tmp_path / "float.npy", np.zeros((1, 28, 28, 1), np.float32))
     fails(tmp_path, 7, "is float32", "run", "out", "-i", "float.npy")
     np.savez(tmp_path / "d.npz", input=np.zeros((2, 28, 28, 1), np.float32), labels=np.zeros(2, np.int64))
-    fails(tmp_path, 2, "give bytes", "verify", "out", "--model", str(MODEL), "--data", "d.npz")
+    fails(tmp_path, 2, "give integers", "verify", "out", "--model", str(MODEL), "--data", "d.npz")
     fails(tmp_path, 2, "no such input", "build", str(MODEL), *options, "--image", "picture:gray8")
     fails(tmp_path, 2, "needs a float input", "build", str(MODEL), *options, "--image", "input:rgb8")
     fails(tmp_path, 2, "write NAME:rgb8", "build", str(MODEL), *options, "--image", "input")

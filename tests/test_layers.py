@@ -166,6 +166,12 @@ def test_bytes_are_judged_as_bytes(tmp_path: Path) -> None:
     assert all(layer["different"] == 0 for layer in layers if layer["type"].startswith(("u8", "i32")))
     (logits,) = [layer for layer in layers if layer.get("tensor") == "logits"]
     assert logits["against_model_db"] > 25
+    # bytes stand for tensors of the model, which calibration has compared with floats on its way
+    model = {layer["op"].split(" ", 1)[1]: layer["against_model_db"] for layer in layers if "against_model_db" in layer}
+    floats = {row["op"].split(" ", 1)[1]: row["signal_to_noise_db"] for row in receipt["quantization"]["layers"]}
+    assert set(model) == set(floats)
+    assert len(model) >= 11
+    assert all(abs(model[node] - floats[node]) < 2 for node in model)
 
 
 def test_halves_beyond_their_tolerance_are_told(tmp_path: Path) -> None:

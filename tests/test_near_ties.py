@@ -61,6 +61,28 @@ def test_what_is_far_from_a_tie_is_counted() -> None:
     )
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
+def test_scores_of_bytes_are_numbers_like_others(dtype: type) -> None:
+    """Differences of bytes go beyond a byte, and the negative of one is not its opposite."""
+    rng = np.random.default_rng(5)
+    info = np.iinfo(dtype)
+    wide = rng.integers(info.min, info.max + 1, (512, 10)).astype(dtype)
+    narrow = np.clip(wide.astype(int) + rng.integers(-1, 2, wide.shape), info.min, info.max).astype(dtype)
+    labels = wide.argmax(1)
+    found = drop_near_ties(wide, narrow, labels)
+    assert found == drop_near_ties(wide.astype(np.float64), narrow.astype(np.float64), labels)
+    assert found is not None
+    assert 0 < found.high < 0.1
+
+
+def test_scores_of_bools_say_nothing() -> None:
+    wide = np.eye(10, dtype=bool)[np.arange(512) % 10]
+    assert drop_near_ties(np.zeros_like(wide), wide, np.zeros(512, int)) is None, "all are ties"
+    found = drop_near_ties(wide, wide, np.arange(512) % 10)
+    assert found is not None
+    assert found.high == 0.0
+
+
 def test_where_margins_say_nothing() -> None:
     wide, narrow, labels = scores(256, 4, 0.02)
     few = slice(0, LEAST_ITEMS - 1)

@@ -21,6 +21,7 @@ class Needs:
     shown = "--max-error 1%"
 
     def __init__(self, count: int) -> None:
+        self.about, self.most = {"items": 3}, 0.01
         self.count = count
         self.trials = 0
 
@@ -36,7 +37,7 @@ def test_the_least(count: int) -> None:
     assert list(found.taken) == ORDER[:count]
     assert bound.trials <= 6
     facts = found.facts(bound)  # type: ignore[arg-type]
-    assert facts["in_floats"] == count
+    assert (facts["in_floats"], facts["items"]) == (count, 3)
     assert facts["measured"] == {"error": count}
     assert len(facts["tried"]) == bound.trials
 

@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper
+from quantised import by_onnxruntime, made, written
 from test_build import EXAMPLES, MODEL
 
 import edgec
 from edgec.ir.errors import UsageError, VerifyError
+from edgec.options import BuildOptions, check_options
 
 CALIB = EXAMPLES / "fashion_mnist_calib.npz"
 DATA = EXAMPLES / "fashion_mnist_200.npz"
@@ -76,6 +79,13 @@ def test_a_drop(tmp_path: Path) -> None:
     assert searches[0]["in_floats"] < searches[1]["in_floats"]
 
 
+def test_a_file_is_an_npz_in_capitals_too() -> None:
+    """As --calib has it."""
+    check_options(BuildOptions(precision="int8", max_drop="1%", calib="M.NPZ"), "host")
+    with pytest.raises(UsageError, match=r"--max-drop needs labelled items: give --calib an .npz file"):
+        check_options(BuildOptions(precision="int8", max_drop="1%", calib="npz"), "host")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -90,3 +100,49 @@ def test_refused(options: dict[str, Any], message: str, tmp_path: Path) -> None:
     every = "fp16, bf16, int8, int8-dynamic, fp8-e4m3, fp8-e5m2, w4a8, w8, w4"
     with pytest.raises(UsageError, match=f"bounds what {every} lose: give"):
         edgec.compile(MODEL, "host", tmp_path / "out", max_error="1%")
+
+
+def two_ways(folder: Path) -> tuple[Path, Path]:
+    """Three products, and beside them one that adds a hundredth; and samples."""
+    rng = np.random.default_rng(0)
+    sizes = {"w1": (32, 32), "w2": (32, 32), "w3": (32, 8), "aside": (32, 8)}
+    weights = {n: (rng.standard_normal(s) / np.sqrt(s[0])).astype(np.float32) for n, s in sizes.items()}
+    weights["aside"] *= np.float32(0.01)
+    nodes = [
+        helper.make_node("MatMul", ["x", "w1"], ["a"]), helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("MatMul", ["b", "w2"], ["c"]), helper.make_node("Relu", ["c"], ["d"]),
+        helper.make_node("MatMul", ["d", "w3"], ["e"]), helper.make_node("MatMul", ["x", "aside"], ["f"]),
+        helper.make_node("Add", ["e", "f"], ["y"]),
+    ]  # fmt: skip
+    np.savez(folder / "samples.npz", x=rng.standard_normal((64, 1, 32)).astype(np.float32))
+    return written(made(nodes, weights, {"x": (1, 32)}, {"y": 1}, opset=17), folder), folder / "samples.npz"
+
+
+@pytest.mark.parametrize(("bound", "halves"), [("0.05%", False), ("1%", True)])
+def test_a_bound_holds_with_halves_beside_bytes(bound: str, halves: bool, tmp_path: Path) -> None:
+    """What ships is measured on the core's own code: halves alone lose 0.1 % to 0.3 %."""
+    model, calib = two_ways(tmp_path)
+    receipt = edgec.compile(model, "arm:cortex-a76", tmp_path / "out", precision="int8", calib=str(calib),
+                            observer="minmax", max_error=bound, verify="none")  # fmt: skip
+    facts = receipt["quantization"]
+    noise = signal = 0.0
+    with edgec.load(tmp_path / "out") as session, np.load(calib) as samples:
+        for x in samples["x"]:
+            (expected,) = by_onnxruntime(model, {"x": x})
+            noise += float(np.sum((session.run(None, {"x": x})[0] - expected) ** 2))
+            signal += float(np.sum(expected**2))
+    error, most = np.sqrt(noise / signal), float(bound.removesuffix("%")) / 100
+    assert error <= most
+    assert facts["search"]["measured"]["error"] == pytest.approx(error, rel=0.02)
+    assert facts["macs_on_bytes"] > 0
+    assert (facts["halves"]["operators_in_halves"] > 0) == halves
+    assert facts["halves"]["code"] == (None if halves else "BEYOND_BOUND")
+    forms = {row["form"] for row in facts["search"]["layers"]}
+    if halves:
+        assert facts["search"]["measured_with_floats"]["error"] < facts["search"]["measured"]["error"]
+        assert "f32" not in forms
+    else:
+        assert facts["halves"]["measured"]["error"] > most
+        assert forms == {"i8", "f32"}
+        beyond = {row["why"] for row in facts["kept_in_floats"] if row["code"] == "BEYOND_BOUND"}
+        assert beyond == {"on bytes, it would take the model beyond the bound"}

@@ -39,7 +39,7 @@ class Bf16Tiles:
 
     @property
     def kind(self) -> str:
-        return "bfloat16"
+        return "bf16"
 
     @property
     def group(self) -> int:

@@ -51,7 +51,8 @@ def read_devices(package: str) -> dict[str, Device]:
 
 def computed_here(core: Device, here: Device) -> Device:
     """A device whose plans are those of `core` for floats and halves, and which `here` computes: its compiler does in
-    floats what the core does with registers of halves, rounding after each operation (kernels/halves.h)."""
-    isa = replace(core.isa, dot=False, mmla=False, bf16_products=0, float8_products=0)
+    floats what the core does with registers of halves, rounding after each operation (kernels/halves.h). Sums of bytes
+    are the same in any order; plain C has them in the layout for dot products."""
+    isa = replace(core.isa, dot=True, mmla=False, bf16_products=0, float8_products=0)
     flags = (*here.flags, "-DEDGEC_SCALAR", "-DEDGEC_HALVES_IN_FLOATS")
     return replace(here, isa=isa, memory=core.memory, flags=flags)

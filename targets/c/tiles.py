@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edgec.ir.types import dtype_name
 from edgec.plan.plan import Struct, Symbol
 from edgec.targets.c.element import Element
 from edgec.targets.c.isa import Isa
@@ -46,7 +47,7 @@ class Tiles:
     @property
     def kind(self) -> str:
         """What the receipt calls packed weights."""
-        return str(self.dtype)
+        return dtype_name(self.dtype)
 
     def struct(self) -> Struct:
         functions = f"edgec_{self.letter}{'gemm_onto' if self.onto else 'gemm'}"

@@ -198,7 +198,7 @@ def test_weights_take_two_bytes() -> None:
     net = Network(38)
     net.op("matmul", rounded(net, 4, 256), bf16(net, 256, 128), to="f32")
     plan = make_plan(net.graph, native()[0], "unit", 1)
-    assert dict(plan.weights_by_kind)["bfloat16"] == 256 * 128 * 2
+    assert dict(plan.weights_by_kind)["bf16"] == 256 * 128 * 2
     assert DTYPES["bf16"].itemsize == 2
 
 

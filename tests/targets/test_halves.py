@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import test_integer
+import test_qconv
+import test_qdepthwise
 from compiled import HOSTS, compiled
 from network import Network
 from test_blocks import CUTS, cut, network, squeeze_excite, transformer, upwards
@@ -21,7 +24,7 @@ from edgec.passes.narrow_to_halves import NO_KERNEL, narrow
 from edgec.targets.arm import target as arm
 from edgec.targets.c.devices import computed_here
 from edgec.targets.c.element import element_of
-from edgec.targets.c.isa import NEON
+from edgec.targets.c.isa import NEON, Isa
 from edgec.targets.c.lower.halves import has_half_form
 from edgec.targets.c.tiles import ROWS, choose_tiles
 from edgec.targets.host import target as host
@@ -192,3 +195,14 @@ def test_this_machine_adds_as_the_core_does(tmp_path_factory: pytest.TempPathFac
     for name, array in core.items():
         assert np.mean(here[name] == array) > 0.99, name
         assert np.mean(floats[name] == array) < 0.9, f"{name}: sums in floats are others"
+
+
+@pytest.mark.parametrize("made", [test_qconv.network, test_qdepthwise.network, test_integer.network])
+def test_bytes_beside_halves(made: Callable[[Isa], Network], tmp_path: Path) -> None:
+    """What stands for a core with halves has its bytes, too, bit by bit."""
+    net = made(NEON)
+    expected = interp.run(net.graph, net.feeds)
+    with compiled(net.graph, HERE, tmp_path) as session:
+        found = session.run(None, net.feeds)
+    for (name, _), array in zip(net.graph.outputs, found, strict=True):
+        np.testing.assert_array_equal(array, expected[name], name)

@@ -19,8 +19,9 @@ typedef int8_t edgec_q8;
 #define EDGEC_Q8_MIDDLE 0
 #endif
 
-/* Weights are laid out for cores that have dot products of bytes, or that have not. */
-#if !defined(EDGEC_SCALAR) && (defined(__AVX512VNNI__) || defined(__ARM_FEATURE_DOTPROD))
+/* Weights are laid out for cores that have dot products of bytes, or that have not; plans of a core with halves that
+   another machine computes (devices.computed_here) are for the first kind. */
+#if defined(EDGEC_HALVES_IN_FLOATS) || !defined(EDGEC_SCALAR) && (defined(__AVX512VNNI__) || defined(__ARM_FEATURE_DOTPROD))
 #define EDGEC_DOT 1
 #else
 #define EDGEC_DOT 0
