@@ -103,7 +103,9 @@ def make_package(module: Module, request: Request, deployment: Deployment) -> Ma
         files |= found.verified.files
         calls = {"main": found.calls["main"]} if several else found.calls
     interfaces = [f.interface for f in emitted.functions]
-    files |= swift_files(name, interfaces, calls, deployment, emitted.halves)
+    compared = receipt.get("verification", {}).get("outputs", {}).values()
+    off = max((result.get("relative_to_max", 0.0) for result in compared), default=0.0)
+    files |= swift_files(name, interfaces, calls, deployment, emitted.halves, off)
     return Made(files, next(iter(manifests.values())), receipt, {})
 
 
