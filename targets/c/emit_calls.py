@@ -74,7 +74,7 @@ def _call(call: Call, i: int, printer: Printer) -> str:
 _NOT_INLINED = (
     "edgec_conv", "edgec_hconv", "edgec_sconv", "edgec_bconv", "edgec_tconv", "edgec_fconv",
     "edgec_depthwise", "edgec_hdepthwise", "edgec_sdepthwise",
-    "edgec_zero_columns", "edgec_fill_columns", "edgec_copy_rows", "edgec_qconv", "edgec_qdepthwise",
+    "edgec_fill_columns", "edgec_copy_rows", "edgec_qconv", "edgec_qdepthwise",
 )  # fmt: skip
 
 

@@ -69,23 +69,6 @@ EDGEC_INLINE void edgec_pixels_at(ptrdiff_t *at, ptrdiff_t p, ptrdiff_t rows, pt
   }
 }
 
-/* A float of zero, or two halves of it. */
-typedef float edgec_zero __attribute__((may_alias));
-
-EDGEC_FN void edgec_fill_zero(edgec_zero *y, ptrdiff_t n) {
-  for (ptrdiff_t i = 0; i < n; i++) y[i] = 0.0f;
-}
-
-/* Zeros `left` floats in front of and `right` floats behind the w*c of each row. */
-EDGEC_NOINLINE void edgec_zero_columns(edgec_zero *y, const edgec_rows_shape *d, ptrdiff_t left, ptrdiff_t right,
-                                       ptrdiff_t image, ptrdiff_t y0, ptrdiff_t y1) {
-  for (ptrdiff_t oy = y0; oy < y1; oy++) {
-    edgec_zero *row = y + image * d->y_image + oy % d->y_depth * d->y_row;
-    edgec_fill_zero(row - left, left);
-    edgec_fill_zero(row + d->w * d->c, right);
-  }
-}
-
 /* n bytes of one kind, by few stores and no call. */
 typedef uint8_t edgec_16_bytes __attribute__((vector_size(16), aligned(1), may_alias));
 typedef uint64_t edgec_8_bytes __attribute__((aligned(1), may_alias));
@@ -104,13 +87,14 @@ EDGEC_INLINE void edgec_fill_bytes(uint8_t *y, ptrdiff_t n, uint8_t byte) {
   }
   const edgec_16_bytes all = byte - (edgec_16_bytes){0};
   *(edgec_16_bytes *)(y + n - 16) = all;
-  for (uint8_t *const last = y + n - 16; y < last; y += 16) {
-    *(edgec_16_bytes *)y = all;
+  for (n -= 16; n > 16; n -= 32, y += 32) {
+    ((edgec_16_bytes *)y)[0] = ((edgec_16_bytes *)y)[1] = all;
     EDGEC_OPAQUE(y);
   }
+  if (n > 0) *(edgec_16_bytes *)y = all;
 }
 
-/* The same for rows of bytes, with a byte that stands for zero. */
+/* Bytes that stand for zero, `left` in front of and `right` behind the w*c of each row; lengths are in bytes. */
 EDGEC_NOINLINE void edgec_fill_columns(void *y, const edgec_rows_shape *d, ptrdiff_t left, ptrdiff_t right,
                                        ptrdiff_t zero, ptrdiff_t image, ptrdiff_t y0, ptrdiff_t y1) {
   const ptrdiff_t width = d->w * d->c, depth = d->y_depth, step = d->y_row;

@@ -56,20 +56,11 @@ def rows_struct(dims: Dims, x: Rows | None, y: Rows) -> Struct:
 
 def fill_columns(ctx: Lowering, y: Rows, dims: Dims) -> None:
     if y.left or y.right:
-        shape, left, right = rows_struct(dims, None, y), y.left * dims[3], y.right * dims[3]
-        if y.size == 1:
-            ctx.call("rows.h", "edgec_fill_columns", y.write(), shape, left, right, y.zero)
-            return
-        assert not y.zero, "only bytes have another zero"
-        n, h, w, c = dims
-        if y.size == 2 and c % 2:
-            as_bytes = rows_struct((n, h, w, 2 * c), None, replace(y, image=2 * y.image, row=2 * y.row))
-            ctx.call("rows.h", "edgec_fill_columns", y.write(), as_bytes, 2 * left, 2 * right, 0)
-            return
-        pair = 4 // y.size  # two halves of zero are a float of zero
-        shape = rows_struct((n, h, w, c // pair), None, replace(y, image=y.image // pair, row=y.row // pair))
-        at = replace(y.write(), ctype="float")
-        ctx.call("rows.h", "edgec_zero_columns", at, shape, left // pair, right // pair)
+        (n, h, w, c), size = dims, y.size
+        assert size == 1 or not y.zero, "only bytes have another zero"
+        as_bytes = rows_struct((n, h, w, size * c), None, replace(y, image=size * y.image, row=size * y.row))
+        left, right = y.left * size * c, y.right * size * c
+        ctx.call("rows.h", "edgec_fill_columns", y.write(), as_bytes, left, right, y.zero)
 
 
 def copy_rows(ctx: Lowering, x: Rows, y: Rows, dims: Dims) -> None:
