@@ -67,7 +67,7 @@ def grids_of(
                 shared.unite(v, op.result)
     # what only goes into a concat decides its range; then come the parts that others calculate with
     read = {shared.of(v) for op in chosen if op.kind not in MOVES for v in op.inputs if v is not None and v in ranges}
-    parts = [(v, joined) for v, joined in joins if shared.of(v) in read]
+    parts = dict.fromkeys((v, joined) for v, joined in joins if shared.of(v) in read)
     for v, joined in joins:
         if (v, joined) not in parts:
             shared.unite(v, joined)

@@ -34,11 +34,12 @@ def static_int8(
     (graph,) = module.entries.values()
     bound = bound_of(graph, bounded)
     force |= whole
-    if force or not device.isa.half_lanes:
-        return _static_int8(module, device, data, observer, bound, force, whole)
+    native = device.isa.half_lanes > 0 and not force
+    if bound is None or not native:
+        return _static_int8(module, device, data, observer, bound, force, whole, native)
     made, _ = copy_module(module)
     facts = _static_int8(made, device, data, observer, bound, native=True)
-    if bound is None or not facts["halves"]["operators_in_halves"]:
+    if not facts["halves"]["operators_in_halves"]:
         become(module, made)
         return facts
     loss = _loss_of(made, device, bound)
