@@ -13,7 +13,7 @@ from edgec.ir.graph import Module
 from edgec.no_regret import slower_on_bytes
 from edgec.quantize import operators_on_bytes
 from edgec.search import CODE
-from edgec.static_steps import Choice, measured, on_bytes, smoothed, spare_inputs, spare_last, spare_rows
+from edgec.static_steps import Choice, measured, on_bytes, smoothed, spare_inputs, spare_last, spare_rows, spare_spreads
 from edgec.targets.c.devices import Device
 from edgec.within_bound import answers_of, bound_of, within_bound
 
@@ -65,7 +65,8 @@ def _static_int8(
     seen = measured(graph, chosen, device, data, observer)
     choice = Choice(seen.tried(chosen, {}), fixed, [k.facts() for k in slower])
     if not force:
-        choice = spare_last(seen, spare_inputs(seen, spare_rows(seen, choice)))
+        choice = spare_spreads(seen, spare_rows(seen, choice))
+        choice = spare_last(seen, spare_inputs(seen, choice))
     seen, choice = smoothed(seen, choice, divided=not whole)
     choice.trials.settle()
     choice, searched = within_bound(seen, choice, bound)

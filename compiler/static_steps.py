@@ -41,6 +41,9 @@ from edgec.row_rounding import LEAST_NOISE as ROW_NOISE
 from edgec.row_rounding import kept_facts as row_facts
 from edgec.row_rounding import rows_to_spare
 from edgec.smooth_channels import is_absorbed, smooth_channels
+from edgec.spread_rounding import LEAST_NOISE as SPREAD_NOISE
+from edgec.spread_rounding import kept_facts as spread_facts
+from edgec.spread_rounding import spreads_to_spare
 from edgec.targets.c.devices import Device
 
 Array = np.ndarray[Any, Any]
@@ -121,6 +124,12 @@ def spare_rows(seen: Seen, choice: Choice) -> Choice:
     """Norms, softmax and attention in floats, where their bytes make most of the noise."""
     rows = rows_to_spare(seen.graph, choice.trials.chosen, choice.fixed, seen.device.isa)
     return _spared(seen, choice, rows, ROW_NOISE, row_facts)
+
+
+def spare_spreads(seen: Seen, choice: Choice) -> Choice:
+    """Squares, roots and the like in floats, where their bytes make most of the noise."""
+    spreads = spreads_to_spare(seen.graph, choice.trials.chosen, choice.fixed, seen.device.isa)
+    return _spared(seen, choice, spreads, SPREAD_NOISE, spread_facts)
 
 
 def spare_last(seen: Seen, choice: Choice) -> Choice:

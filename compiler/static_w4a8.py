@@ -15,7 +15,7 @@ from edgec.calibration import Calibration
 from edgec.encode_weights import encodable, encode_weights, form_for
 from edgec.ir.graph import Graph, Module, Op
 from edgec.quantize import Legal, operators_on_bytes
-from edgec.static_steps import Choice, measured, on_bytes, spare_inputs, spare_rows
+from edgec.static_steps import Choice, measured, on_bytes, spare_inputs, spare_rows, spare_spreads
 from edgec.targets.c.devices import Device
 from edgec.within_bound import bound_of, within_bound
 
@@ -32,7 +32,8 @@ def static_w4a8(
     chosen = operators_on_bytes(graph)
     four = {op: _four_bits for op in graph.ops if op in chosen and encodable(op) and form_for(op, "i4") == "i4"}
     seen = measured(graph, chosen, device, data, observer)
-    choice = spare_inputs(seen, spare_rows(seen, Choice(seen.tried(chosen, four))))
+    choice = spare_rows(seen, Choice(seen.tried(chosen, four)))
+    choice = spare_inputs(seen, spare_spreads(seen, choice))
     choice.trials.settle()
     choice, searched = within_bound(seen, choice, bound)
     of_four_bits = len(choice.trials.coded)
