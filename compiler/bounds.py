@@ -75,7 +75,7 @@ class MostError:
 
     @property
     def about(self) -> Mapping[str, Any]:
-        return {}
+        return {"samples": len(self._samples)}
 
     def loss(self, answer: Answer) -> Loss:
         count = len(self._expected[0])

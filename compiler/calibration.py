@@ -52,13 +52,30 @@ LEGAL = "FILE.npz, a folder of .npy files or images, or MODULE:FUNCTION"
 @dataclass(frozen=True)
 class Calibration:
     """`samples` have exactly the inputs' types; `given` is how many there were to choose from; `sha256` is of all their
-    bytes; `warning` says that they are no real data."""
+    bytes; `warning` says that they are no real data. `held_out`: whether something is promised of samples that nothing
+    was learned from, which are those to judge by then."""
 
     samples: Sequence[dict[str, Array]]
     source: str
     given: int
     sha256: str
     warning: str = ""
+    held_out: bool = False
+
+    @property
+    def tried(self) -> Sequence[dict[str, Array]]:
+        """Those that ranges and weights are found on in trials."""
+        return self.samples[::2]
+
+    @property
+    def judges(self) -> Sequence[dict[str, Array]]:
+        """Those that trials are judged by."""
+        return self.samples[1::2]
+
+    @property
+    def learned(self) -> Sequence[dict[str, Array]]:
+        """Those that ranges and weights of what ships are found on."""
+        return self.tried if self.held_out else self.samples
 
     def facts(self) -> dict[str, Any]:
         """For the receipt."""

@@ -138,7 +138,7 @@ def _bound(options: BuildOptions, graph: Graph, data: Calibration) -> MakeBound:
         most, items = share("--max-drop", options.max_drop), read_labelled(Path(str(options.calib)), ports, graph)
         return lambda wide: MostDrop(most, items, wide)
     allowed = share("--max-error", str(options.max_error))
-    return lambda wide: MostError(allowed, data.samples, wide)
+    return lambda wide: MostError(allowed, data.judges, wide)
 
 
 def _coded_weights(
@@ -155,7 +155,8 @@ def _coded_weights(
 def _calibration(
     module: Module, options: BuildOptions, images: Mapping[str, Image], progress: Callable[[str], None]
 ) -> Calibration:
-    """The samples of --calib, or random ones with a warning."""
+    """The samples of --calib, or random ones with a warning. The nearness of outputs is promised on those that nothing
+    was learned from; for accuracy, which takes many labelled items to show, all of them count."""
     graph = module.entries["main"]
     types = {v.name: v.type for v in graph.inputs if v not in {s.input for s in graph.states}}
     data = read_calibration(
@@ -163,4 +164,4 @@ def _calibration(
     )
     if data.warning:
         progress(f"WARNING: {data.warning}")
-    return data
+    return replace(data, held_out=options.max_error is not None)

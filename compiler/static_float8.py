@@ -93,7 +93,7 @@ def _encode(
     beside = _floats_beside(graph, readers)
     weights: dict[Op, dict[str, Any]] = {}
     with graph_values(graph, operands.values()) as wide:
-        ranges = measure_ranges(lambda: (found for _, found in wide.stream(data.samples)), "minmax")
+        ranges = measure_ranges(lambda: (found for _, found in wide.stream(data.learned)), "minmax")
         scales = {v: scale_of(max(abs(end) for end in ranges[v]), format) for v in _stored(readers)}
         for batch in _batches(readers):
             met = _met(graph, [op for op in batch if encodable(op)], operands, scales, format, wide, data)
@@ -133,7 +133,7 @@ def _met(
     if not ops:
         return found
     with graph_values(graph, {op.arg(0) for op in ops}) as narrow:
-        for sample in data.samples:
+        for sample in data.learned:
             real, now = wide(sample), narrow(sample)
             for op in ops:
                 x = now[op.arg(0)]

@@ -13,7 +13,17 @@ from edgec.ir.graph import Module
 from edgec.no_regret import slower_on_bytes
 from edgec.quantize import operators_on_bytes
 from edgec.search import CODE
-from edgec.static_steps import Choice, measured, on_bytes, smoothed, spare_inputs, spare_last, spare_rows, spare_spreads
+from edgec.static_steps import (
+    Choice,
+    measured,
+    on_bytes,
+    refit,
+    smoothed,
+    spare_inputs,
+    spare_last,
+    spare_rows,
+    spare_spreads,
+)
 from edgec.targets.c.devices import Device
 from edgec.within_bound import answers_of, bound_of, within_bound
 
@@ -70,7 +80,9 @@ def _static_int8(
     seen, choice = smoothed(seen, choice, divided=not whole)
     choice.trials.settle()
     choice, searched = within_bound(seen, choice, bound)
-    here = in_integers(choice.trials.best.module, graph.name) if native else graph
+    if bound is None:
+        choice = refit(seen, choice)
+    here = in_integers(choice.best.module, graph.name) if native else graph
     facts = {"precision": "int8", **searched, **on_bytes(module, seen, choice)}
     if native:
         facts["halves"] = halves_beside_bytes(module, device, here, data.samples)

@@ -47,6 +47,7 @@ from edgec.spread_rounding import spreads_to_spare
 from edgec.targets.c.devices import Device
 
 Array = np.ndarray[Any, Any]
+Feeds = Mapping[str, Array]
 
 LEAST_SMOOTHED = 0.1  # of all noise at the outputs, that scales of channels must take away
 
@@ -54,7 +55,7 @@ LEAST_SMOOTHED = 0.1  # of all noise at the outputs, that scales of channels mus
 @dataclass(frozen=True)
 class Seen:
     """Of the graph in floats: ranges by observer, mean rows of operands of convolutions and matmuls, and what encoded
-    graphs are judged by. What is settled on some of the samples is judged by the others."""
+    graphs are judged by. What is found on some of the samples is judged by the others."""
 
     graph: Graph
     device: Device
@@ -65,7 +66,7 @@ class Seen:
 
     def tried(self, chosen: Collection[Op], coded: Mapping[Op, EncodeWeights]) -> Trials:
         """The ranges of each observer."""
-        trials = self._trials(chosen, coded)
+        trials = self._trials(chosen, coded, self.data.tried)
         self.encode(trials, self.ranges)
         return trials
 
@@ -73,15 +74,28 @@ class Seen:
         self, chosen: Collection[Op], coded: Mapping[Op, EncodeWeights], known: Trial, least: float
     ) -> Trials | None:
         """The same where at least this share of the known noise goes away with the ranges of that trial's observer."""
-        trials = self._trials(chosen, coded)
+        trials = self._trials(chosen, coded, self.data.tried)
         self.encode(trials, [known.observer])
         if trials.best.noise >= (1.0 - least) * known.noise:
             return None
         self.encode(trials, [name for name in self.ranges if name != known.observer])
         return trials
 
-    def _trials(self, chosen: Collection[Op], coded: Mapping[Op, EncodeWeights]) -> Trials:
-        return Trials(self.graph, chosen, self.device.isa.byte, self.data.samples[::2], self.judge, coded)
+    def refitted(self, trials: Trials) -> Trial:
+        """The best of these trials, made on all samples."""
+        best, graph = trials.best, self.graph
+        again = self._trials(trials.chosen, trials.coded, self.data.samples)
+        products = [op for op in self.means if op in trials.chosen]
+        observed = values_to_observe(graph, trials.chosen)
+        again.encoded(*_ranges(graph, observed, products, self.data.samples, [best.observer]))
+        if best.way is not None:
+            again.settle_as(best.way, again.best)
+        return again.done[-1]
+
+    def _trials(
+        self, chosen: Collection[Op], coded: Mapping[Op, EncodeWeights], samples: Sequence[Feeds]
+    ) -> Trials:  # fmt: skip
+        return Trials(self.graph, chosen, self.device.isa.byte, samples, self.judge, coded)
 
     def encode(self, trials: Trials, observers: Iterable[str]) -> None:
         """Adds what the ranges of these make."""
@@ -93,30 +107,37 @@ class Seen:
 @dataclass(frozen=True)
 class Choice:
     """How operators on bytes are encoded; `fixed` stay in floats whatever comes, and `kept` says of all that do why;
-    `smoothed`, which channels have scales."""
+    `smoothed`, which channels have scales; `refitted` is the best trial made on all samples."""
 
     trials: Trials
     fixed: Collection[Op] = ()
     kept: Sequence[Mapping[str, Any]] = ()
     smoothed: Sequence[Mapping[str, Any]] = ()
+    refitted: Trial | None = None
+
+    @property
+    def best(self) -> Trial:
+        """What ships."""
+        return self.refitted or self.trials.best
 
 
 def measured(graph: Graph, chosen: Collection[Op], device: Device, data: Calibration, observer: str) -> Seen:
     """Channels are made alike first, so that ranges are those of what is encoded."""
     with graph_values(graph, {*values_to_equalize(graph), *values_that_bound(graph)}) as taps:
-        equalize_ranges(graph, channel_maxima(lambda: (found for _, found in taps.stream(data.samples))))
+        equalize_ranges(graph, channel_maxima(lambda: (found for _, found in taps.stream(data.tried))))
     multiplied = [op for op in graph.ops if op in chosen and heavy(op)]
-    ranges, means = _ranges(graph, values_to_observe(graph, chosen), multiplied, data, tried_by(observer))
-    return Seen(graph, device, data, ranges, means, Judge(graph, data.samples[1::2]))
+    ranges, means = _ranges(graph, values_to_observe(graph, chosen), multiplied, data.tried, tried_by(observer))
+    return Seen(graph, device, data, ranges, means, Judge(graph, data.judges))
 
 
 def _ranges(
-    graph: Graph, values: Iterable[Value], products: Collection[Op], data: Calibration, observers: Collection[str]
+    graph: Graph, values: Iterable[Value], products: Collection[Op], samples: Sequence[Feeds],
+    observers: Collection[str],
 ) -> tuple[dict[str, dict[Value, Range]], dict[Op, Array]]:
     """Of values by each observer, and the mean rows of products that read them."""
     with graph_values(graph, values) as taps:
-        seen = observe(lambda: (found for _, found in taps.stream(data.samples)), set(observers) != {"minmax"})
-        means = row_means(products, (found for _, found in taps.stream(data.samples)))
+        seen = observe(lambda: (found for _, found in taps.stream(samples)), set(observers) != {"minmax"})
+        means = row_means(products, (found for _, found in taps.stream(samples)))
     return {name: {v: range_of(h, name) for v, h in seen.items()} for name in observers}, means
 
 
@@ -176,7 +197,7 @@ def smoothed(seen: Seen, choice: Choice, divided: bool) -> tuple[Seen, Choice]:
     if not values:
         return seen, choice
     with graph_values(graph, values) as taps:
-        found = channel_scales(graph, values, (found for _, found in taps.stream(seen.data.samples)))
+        found = channel_scales(graph, values, (found for _, found in taps.stream(seen.data.tried)))
     if not found:
         return seen, choice
     made, ops = _with_scales(seen, found)
@@ -195,9 +216,16 @@ def _with_scales(seen: Seen, found: Mapping[Value, Smoothing]) -> tuple[Seen, di
     ops = {op: twin_of(op, twins) for op in seen.graph.ops}
     now = smooth_channels(graph, {twins[v]: (s.scales, [ops[op] for op in s.readers]) for v, s in found.items()})
     readers = [ops[op] for smoothing in found.values() for op in smoothing.readers]
-    new, means = _ranges(graph, now.values(), readers, seen.data, seen.ranges)
+    new, means = _ranges(graph, now.values(), readers, seen.data.tried, seen.ranges)
     ranges = {name: {twins[v]: r for v, r in known.items()} | new[name] for name, known in seen.ranges.items()}
     return replace(seen, graph=graph, ranges=ranges, means={ops[op]: m for op, m in seen.means.items()} | means), ops
+
+
+def refit(seen: Seen, choice: Choice) -> Choice:
+    """What was chosen on half of the samples, made on all of them: ranges are wider, and weights meet more. Since the
+    judges' samples are among them now, their noise is a check only: where it is higher, all stays as it was judged."""
+    made = seen.refitted(choice.trials)
+    return replace(choice, refitted=made) if made.noise <= choice.trials.best.noise else choice
 
 
 def _unformed(graph: Graph, choice: Choice) -> Iterator[dict[str, Any]]:
@@ -216,7 +244,7 @@ def _unformed(graph: Graph, choice: Choice) -> Iterator[dict[str, Any]]:
 
 def on_bytes(module: Module, seen: Seen, choice: Choice) -> dict[str, Any]:
     """The module becomes the best trial, in integers; what the receipt says of it."""
-    graph, trials, best = seen.graph, choice.trials, choice.trials.best
+    graph, trials, best = seen.graph, choice.trials, choice.best
     macs = total_macs(graph)
     left = [op.kind for op in graph.ops if op not in trials.chosen]
     kept = [*choice.kept, *_unformed(graph, choice)]
@@ -234,7 +262,8 @@ def on_bytes(module: Module, seen: Seen, choice: Choice) -> dict[str, Any]:
     # what was chosen and has no integer form after all is not counted
     narrow = sum(macs_of(op) for op in made.ops if op.kind in PRODUCTS_ON_BYTES)
     return {
-        "calibration": {**seen.data.facts(), "observer": best.observer, "weights": SETTLED[best.way]},
+        "calibration": {**seen.data.facts(), "observer": best.observer, "weights": SETTLED[best.way],
+                        "refitted": choice.refitted is not None},
         "trials": {"samples": len(seen.judge.samples), "tried": [trial.facts() for trial in trials.done]},
         "operators_on_bytes": len(trials.chosen),
         "operators_in_floats": dict(sorted(Counter(left).items())),

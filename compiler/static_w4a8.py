@@ -15,7 +15,7 @@ from edgec.calibration import Calibration
 from edgec.encode_weights import encodable, encode_weights, form_for
 from edgec.ir.graph import Graph, Module, Op
 from edgec.quantize import Legal, operators_on_bytes
-from edgec.static_steps import Choice, measured, on_bytes, spare_inputs, spare_rows, spare_spreads
+from edgec.static_steps import Choice, measured, on_bytes, refit, spare_inputs, spare_rows, spare_spreads
 from edgec.targets.c.devices import Device
 from edgec.within_bound import bound_of, within_bound
 
@@ -36,6 +36,8 @@ def static_w4a8(
     choice = spare_inputs(seen, spare_spreads(seen, choice))
     choice.trials.settle()
     choice, searched = within_bound(seen, choice, bound)
+    if bound is None:
+        choice = refit(seen, choice)
     of_four_bits = len(choice.trials.coded)
     return {"precision": "w4a8", **searched, "weights_of_four_bits": of_four_bits, **on_bytes(module, seen, choice)}
 

@@ -65,7 +65,7 @@ def _met_once(graph: Graph, ops: Sequence[Op], data: Calibration) -> dict[str, M
     taken = [op for op in ops if uses[str(op.arg(1).const)] == 1]
     if sum(map(moment_bytes, taken)) > MOMENT_BYTES:
         return {}
-    return {str(op.arg(1).const): met for op, met in met_by(graph, taken, data.samples)}
+    return {str(op.arg(1).const): met for op, met in met_by(graph, taken, data.learned)}
 
 
 def _encode(
@@ -75,7 +75,7 @@ def _encode(
     if data is None:
         return {op: encode_weights(graph, op, form, rank=rank_for(op, rank)) for op, form in forms.items()}
     known = {op: met[str(op.arg(1).const)] for op in forms if op.arg(1).const in met}
-    rest = met_by(graph, [op for op in forms if op not in known], data.samples)
+    rest = met_by(graph, [op for op in forms if op not in known], data.learned)
     both = chain(rest, known.items())
     found = {op: encode_weights(graph, op, forms[op], of, rank=rank_for(op, rank)) for op, of in both}
     return {op: found[op] for op in forms}
