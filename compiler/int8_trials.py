@@ -1,8 +1,8 @@
 """Static INT8 in several ways, judged by the noise at the model's outputs; the least noisy is kept.
 
 No observer of ranges is best for every model, and rounding or biases settled on a few samples may fit those only. So
-each way is built for this machine and run in the integers that ship, on samples that no weights were settled on; ranges
-are those of all samples.
+each way is built for this machine and run in the integers that ship, on samples that neither ranges nor weights were
+found on: no range clamps the samples that it was found on, and all looks better there than it is.
 """
 
 from __future__ import annotations
