@@ -54,7 +54,7 @@ class Reference:
 
 def ort_value(array: Array) -> onnxruntime.OrtValue:
     """An array as onnxruntime has it, which takes no array of ml_dtypes: bytes, elements of fewer bits side by side."""
-    name, array = dtype_name(array.dtype), np.ascontiguousarray(array)
+    name, array = dtype_name(array.dtype), np.asarray(array, order="C")
     if not is_foreign(array.dtype):
         return onnxruntime.OrtValue.ortvalue_from_numpy(array)
     stored = array.view(np.uint16 if name == "bf16" else np.uint8)
