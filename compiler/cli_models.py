@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from edgec.cli_options import bindings, consts_of, fail, images_of, ranges_of, shapes_of
+from edgec.cli_options import bindings, check_samples, consts_of, fail, images_of, ranges_of, shapes_of
 from edgec.ir.errors import UsageError
 
 
@@ -68,15 +68,10 @@ def build(model: Path, target: str, output: Path | None, shapes: tuple[str, ...]
     than once, or with a range such as x=1x3x64..128."""
     from edgec.cli_package import package_options
     from edgec.driver import build as run_build
-    from edgec.options import COMPARED, COMPARED_IN_PACKAGES, BuildOptions
+    from edgec.options import BuildOptions
     from edgec.receipt_text import render
 
-    compared = COMPARED_IN_PACKAGES if target.partition(":")[0] == "coreml" else COMPARED
-    if rest["calib"] is not None and rest["precision"] in compared and (ranges or rest["seed"]):
-        raise UsageError(
-            f"--range and --seed are for random inputs, and {rest['precision']} is calibrated and compared on those of "
-            "--calib: leave them out, or --calib"
-        )
+    check_samples(rest["calib"], bool(ranges or rest["seed"]))
     if single_file and weights != "linked":
         raise UsageError(f"--single-file puts the weights into the C file: --weights {weights} cannot be given with it")
     bound, package = package_options(shapes, functions, states, metadata)
@@ -109,6 +104,7 @@ def compare(model: Path, target: str, shapes: tuple[str, ...], consts: tuple[str
     from edgec.compare_formats import compare_formats, table, write_json
     from edgec.options import PRECISIONS, BuildOptions
 
+    check_samples(rest["calib"], bool(ranges))
     options = BuildOptions(shapes=shapes_of(shapes), consts=consts_of(consts), ranges=ranges_of(ranges), **rest)
     chosen = formats or PRECISIONS
     rows = compare_formats(model, target, options, chosen, lambda text: click.echo(f"  {text}", err=True))

@@ -66,6 +66,15 @@ def ranges_of(items: tuple[str, ...]) -> dict[str, tuple[float, float]]:
     return ranges
 
 
+def check_samples(calib: str | None, random: bool) -> None:
+    """UsageError where options of random inputs stand beside samples."""
+    if calib is not None and random:
+        raise UsageError(
+            "--range and --seed are for random inputs, and what is built is compared on the samples of --calib: leave "
+            "them out, or --calib"
+        )
+
+
 def images_of(items: tuple[str, ...]) -> dict[str, str]:
     """NAME:FORM; an ONNX name may hold colons, a form holds none."""
     images = {}

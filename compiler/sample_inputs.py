@@ -27,6 +27,13 @@ def check_ranges(inputs: Sequence[tuple[str, Type]], ranges: Mapping[str, tuple[
                 raise UsageError(f"--range {name}={low:g}:{high:g}: {types[name].dtype} takes {info.min} to {info.max}")
 
 
+def compared_first(samples: Sequence[Mapping[str, Array]], count: int) -> list[Mapping[str, Array]]:
+    """All of them, in front as many as verification looks at, evenly spread: files are often sorted by class."""
+    taken = min(count, len(samples))
+    places = [i * len(samples) // taken for i in range(taken)]
+    return [samples[i] for i in (*places, *sorted({*range(len(samples))} - {*places}))]
+
+
 def sample_inputs(
     inputs: Sequence[tuple[str, Type]], seed: int, ranges: Mapping[str, tuple[float, float]]
 ) -> dict[str, Array]:

@@ -34,7 +34,7 @@ from edgec.reference import Reference
 from edgec.runtime.buffers import read_back
 from edgec.runtime.errors import RunError
 from edgec.runtime.session import Session, load
-from edgec.sample_inputs import sample_inputs
+from edgec.sample_inputs import compared_first, sample_inputs
 
 Array = np.ndarray[Any, Any]
 
@@ -98,7 +98,8 @@ def check_built_from(artifact: Path, model: Path) -> None:
 
 def verify_staged(
     folder: Path, model: Path, graph: Graph, options: BuildOptions, images: Mapping[str, Image], plan: Plan,
-    narrowed: Narrowed | None, opened: Open,
+    narrowed: Narrowed | None,
+    samples: Sequence[Mapping[str, Array]], opened: Open,
 ) -> Verified:  # fmt: skip
     """Of an artifact in `folder`. ToolError when it cannot be run here."""
     ports = (*plan.inputs, *plan.outputs)
@@ -117,9 +118,9 @@ def verify_staged(
     with session:
         count = emulated and session.counts
         if narrowed is None:
-            return verify_session(session, model, graph, options, images, count)
+            return verify_session(session, model, graph, options, images, count, samples=samples)
         with narrowed.meaning(opened) as (meant, islands):
-            verified = verify_session(session, model, graph, options, images, count, narrowed, meant)
+            verified = verify_session(session, model, graph, options, images, count, narrowed, meant, samples)
             _judge_islands(verified.facts["verification"], islands())
             return verified
 
@@ -130,8 +131,8 @@ def verify_session(
     steps_off: Run | None = None,
 ) -> Verified:  # fmt: skip
     """`graph` is the imported graph, before any pass or image; `meant` is what a narrowed graph means, if there is
-    one, and `steps_off` the same where bytes are off (byte_noise.py). Inputs are the narrowed graph's samples, or
-    `samples`, and random ones behind them."""
+    one, and `steps_off` the same where bytes are off (byte_noise.py). Inputs are those of
+    `samples`, evenly spread, and random ones behind them."""
     run, label = reference_for(model, options.consts, graph, images)
     if states := session.manifest.raw.get("carried", {}):
         run = carried(run, graph, states)
@@ -147,7 +148,7 @@ def verify_session(
     compared: dict[str, list[tuple[Array, Array]]] = {}
     allowed: dict[str, list[tuple[Array, Array]]] = {}
     pairs: dict[str, list[tuple[Array, Array]]] = {}
-    first = samples if narrowed is None else narrowed.samples
+    first = compared_first(samples, options.verify_inputs)
     for i in range(options.verify_inputs):
         real = first[i : i + 1]
         feeds = {name: read_back(real[0][name], type.numpy) for name, type in ports} if real else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import edgec
 from edgec.cli import commands
 from edgec.ir.errors import UsageError
 from edgec.receipt_text import compared
+from edgec.reference import Reference
 
 
 def product(folder: Path, name: str, seed: int) -> Path:
@@ -73,6 +75,30 @@ def test_the_receipt_says_what_was_compared(
     found = receipt["verification"]
     assert (found["inputs"], found["calibration_samples"], found["seed"]) == (inputs, calibrated, seed)
     assert words in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16", "int8-dynamic", "w8", "fp16"])
+def test_whatever_is_built_is_compared_on_samples_evenly_spread(
+    precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[float] = []
+    plain = Reference.run
+
+    def run(self: Reference, feeds: Any) -> Any:
+        seen.append(feeds["x"][0, 0])
+        return plain(self, feeds)
+
+    monkeypatch.setattr(Reference, "run", run)
+    x = np.random.default_rng(2).standard_normal((9, 4, 16)).astype(np.float32)
+    x[:, 0, 0] = np.arange(9)
+    np.savez(tmp_path / "calib.npz", x=x)
+    receipt = edgec.compile(product(tmp_path, "m", 0), "host", tmp_path / "out", precision=precision,
+                            calib=str(tmp_path / "calib.npz"))  # fmt: skip
+    assert seen == [0, 3, 6]
+    assert receipt["verification"]["calibration_samples"] == 3
+    if precision != "float32":
+        with np.load(tmp_path / "out/golden.npz") as golden:
+            np.testing.assert_array_equal(golden["input:x"], x[0])
 
 
 def test_a_receipt_of_an_older_build_is_shown() -> None:
