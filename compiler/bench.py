@@ -25,6 +25,7 @@ from edgec.plan_facts import FILE as PLAN
 from edgec.runtime.errors import RunError
 from edgec.runtime.session import Session, load
 from edgec.sample_inputs import sample_inputs
+from edgec.verify_artifact import check_built_from
 
 ROUNDS = 21
 BURST_SECONDS = 0.03
@@ -66,6 +67,8 @@ def bench_directory(
 ) -> Iterator[str]:  # fmt: skip
     """Lines to print; `model` asks for the comparison with onnxruntime, which needs the inputs that were bound."""
     with load(directory, runner=runner, threads=threads) as session:
+        if model is not None:
+            check_built_from(directory, model)
         if session.executed_on == "host" and model is None:
             times = _interleaved({"ours": _bound(session, _feeds(session, ranges))}, rounds)["ours"]
             yield f"edgec        median {statistics.median(times) * 1e3:.3f} ms, best {min(times) * 1e3:.3f} ms"
