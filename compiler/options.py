@@ -83,6 +83,10 @@ def check_options(options: BuildOptions, family: str) -> None:
         raise UsageError(
             f"--verify {options.verify}: what is built for the host runs here; only --target arm is emulated"
         )
+    if family == "arm" and options.verify == "host":
+        raise UsageError("--verify host: what is built for arm is emulated; legal: auto, emulate, qemu, none")
+    if family == "arm" and options.os in ("macos", "ios") and options.verify != "none":
+        raise UsageError(f"--os {options.os}: nothing here runs what is built for it: give --verify none with it")
     if family != "coreml" and (options.encode or options.fix):
         raise UsageError(f"{'--encode' if options.encode else '--fix'} is for packages: build for --target coreml")
     if options.precision not in PRECISIONS:

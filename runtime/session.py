@@ -173,7 +173,9 @@ def load(
     if threads < 1:
         raise RunError(f"threads is {threads}, and at least 1 is needed")
     chosen = runner or _choose(manifest)
-    if (chosen in ("evaluator", "coreml")) != (manifest.target.partition(":")[0] == "coreml"):
+    if chosen not in RUNNERS:
+        raise RunError(f"there is no runner '{chosen}'; the runners are {', '.join(RUNNERS)}")
+    if chosen not in _fitting(manifest):
         raise RunError(f"{manifest.directory} was built for {manifest.target}, which is not for the {chosen} runner")
     if function is not None and chosen not in ("evaluator", "coreml"):
         raise RunError(f"only Core ML packages have functions to choose from, not {manifest.directory}")
@@ -198,17 +200,23 @@ def load(
 
         emulator = EmulatorRunner(manifest, count=count)
         return Session(manifest, emulator, f"unicorn (aarch64, {emulator.cpu})")
-    if chosen == "qemu":
-        from edgec.runtime.qemu import PROGRAM, QemuRunner, qemu_version
+    from edgec.runtime.qemu import PROGRAM, QemuRunner, qemu_version
 
-        qemu = QemuRunner(manifest)
-        return Session(manifest, qemu, f"{PROGRAM} {qemu_version()} ({qemu.cpu})")
-    raise RunError(f"there is no runner '{chosen}'; the runners are {', '.join(RUNNERS)}")
+    qemu = QemuRunner(manifest)
+    return Session(manifest, qemu, f"{PROGRAM} {qemu_version()} ({qemu.cpu})")
 
 
 def is_package(folder: Path) -> bool:
     """Whether a folder is a Core ML package and not an artifact: some file systems know no difference of case."""
     return folder.suffix == ".mlpackage" or (folder.is_dir() and "Manifest.json" in {p.name for p in folder.iterdir()})
+
+
+def _fitting(manifest: Manifest) -> tuple[str, ...]:
+    """The runners that execute what such an artifact holds."""
+    if manifest.target.partition(":")[0] == "coreml":
+        return ("evaluator", "coreml")
+    files = {"host": f"lib{manifest.name}.so", "emulator": f"{manifest.name}.elf", "qemu": f"{manifest.name}.elf"}
+    return tuple(runner for runner, file in files.items() if file in manifest.files)
 
 
 def _lacking(runner: str, manifest: Manifest) -> str:

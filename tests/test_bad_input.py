@@ -62,6 +62,8 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (2, "legal: apple-m1, apple-m2, cortex-a510", ("-t", "arm:cortex-m4")),
         (2, "host makes libraries for linux only", ("--os", "plan9")),
         (2, "only --target arm is emulated", ("--verify", "emulate")),
+        (2, "--verify host: what is built for arm is emulated; legal: auto", ("-t", "arm", "--verify", "host")),
+        (2, "--os macos: nothing here runs what is built for it: give --verify none", ("-t", "arm", "--os", "macos")),
         (2, "No such option '--fly'", ("--fly",)),
         (2, "--shape input: write NAME=VALUE", ("--shape", "input")),
         (2, "write lengths as 1x3x224x224", ("--shape", "input=1x-1x28x28")),
@@ -185,6 +187,10 @@ def test_wrong_arrays_at_run_time(artifact: Path, tmp_path: Path) -> None:
     fails(tmp_path, 7, "input 'input' f32[1,1,28,28] is missing", *run)
     fails(tmp_path, 2, "not a .npy file that can be read", *run, "--input", "text.npy")
     fails(tmp_path, 7, "there is no runner 'qpu'; the runners are host, emulator", *run, "--runner", "qpu")
+    fails(tmp_path, 7, "was built for host", "diff", str(artifact), str(artifact), "--runner", "emulator")
+    for runner in ("emulator", "qemu", "evaluator"):
+        with pytest.raises(RunError, match=f"was built for host.*, which is not for the {runner} runner"):
+            edgec.load(artifact, runner=runner)
     with pytest.raises(RunError, match="no output 'probabilities'; it has 'logits'"):
         edgec.load(artifact).run(["probabilities"], {"input": np.zeros((1, 1, 28, 28), np.float32)})
 
