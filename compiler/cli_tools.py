@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from edgec.cli_options import bindings, consts_of, ranges_of, shapes_of
 from edgec.ir.errors import UsageError
@@ -42,6 +43,10 @@ def doctor(model: Path | None, target: str, shapes: tuple[str, ...], consts: tup
     if model is None:
         from edgec.doctor import findings
 
+        context, typed = click.get_current_context(), ParameterSource.COMMANDLINE
+        given = (p for p in context.command.params if context.get_parameter_source(str(p.name)) is typed)
+        if option := next(given, None):
+            raise UsageError(f"{option.opts[0]} is about a model: give MODEL before it")
         for name, found, hint in findings():
             click.echo(f"{name:20} {found or 'missing: ' + hint}")
         return

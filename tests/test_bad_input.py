@@ -231,6 +231,11 @@ def test_data_that_does_not_fit(tmp_path: Path) -> None:
         fails(tmp_path, 2, words, *BUILD, *SHAPE, option, "pipe")
 
 
+@pytest.mark.parametrize("option", ["--fix", "-o=out", "--shape=x=1", "--calib=x.npz", "--seed=1", "-t=coreml"])
+def test_a_doctor_without_a_model(option: str, tmp_path: Path) -> None:
+    fails(tmp_path, 2, "is about a model: give MODEL before it", "doctor", *option.split("=", 1))
+
+
 def test_missing_compiler(tmp_path: Path) -> None:
     message = said(6, without("ziglang", [*BUILD, *SHAPE], tmp_path))
     assert "zig is missing: pip install ziglang" in message
