@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from onnx import TensorProto, helper
 from test_build import MODEL, SHAPE
 
 import edgec
+from edgec.cli import main
 from edgec.runtime.errors import RunError
 
 BUILD = ("build", str(MODEL), "-t", "host", "-o", "out")
@@ -229,6 +231,23 @@ def test_data_that_does_not_fit(tmp_path: Path) -> None:
     for option in ("--data", "--labels"):
         words = f"{option} pipe is a folder, a pipe or a device; legal is a file"
         fails(tmp_path, 2, words, *BUILD, *SHAPE, option, "pipe")
+
+
+def test_files_that_may_not_be_so_large(tmp_path: Path) -> None:
+    """As a full disk does: whose bytes did not fit is said."""
+    limited = ["bash", "-c", 'ulimit -f 20; exec "$@"', "-", sys.executable, "-m", "edgec", *BUILD, *SHAPE]
+    assert re.search(r"/.*\.c cannot be used: File too large", said(2, command(limited, tmp_path)))
+
+
+def test_too_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("edgec.cli.commands.main", full)
+    with pytest.raises(SystemExit) as done:
+        main()
+    assert done.value.code == 9
+    assert "too little memory" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["--fix", "-o=out", "--shape=x=1", "--calib=x.npz", "--seed=1", "-t=coreml"])
