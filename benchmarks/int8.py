@@ -33,7 +33,7 @@ from onnxruntime import quantization
 from edgec.bench import _interleaved
 from edgec.driver import build
 from edgec.ir.errors import EdgecError
-from edgec.options import CALIBRATED, PRECISIONS
+from edgec.options import PRECISIONS
 from edgec.paired import signal_to_noise
 from edgec.reference import fast_session
 from edgec.runtime.session import load
@@ -161,10 +161,10 @@ def flips(folder: Path, data: Path, names: Sequence[str], target: str, work: Pat
         shape = next(iter(model.shapes.values()))
         wide = reference_scores(model.path, of.x, shape)
         right = judge(of, wide)
-        calib = of.calib if precision in CALIBRATED else None
-        found = {f"edgec {precision}": scores(built(model, target or "host", work, calib, precision=precision), of.x)}
+        ours = built(model, target or "host", work, of.calib, precision=precision)
+        found = {f"edgec {precision}": scores(ours, of.x)}
         for observer in OBSERVERS if precision == "int8" else ():
-            ours = built(model, target or "host", work, calib, precision=precision, observer=observer)
+            ours = built(model, target or "host", work, of.calib, precision=precision, observer=observer)
             found[f"edgec {observer}"] = scores(ours, of.x)
             try:
                 path = theirs(model, samples(model, of.calib), work, observer, False)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from edgec.cli_options import bindings, consts_of, fail, images_of, ranges_of, shapes_of
+from edgec.cli_options import RANGE, bindings, check_samples, consts_of, fail, images_of, ranges_of, shapes_of
 from edgec.ir.errors import UsageError
 
 
@@ -17,7 +17,7 @@ from edgec.ir.errors import UsageError
               help="arm, arm:CPU, host, coreml or coreml:iosNN; `edgec targets` lists them.")  # fmt: skip
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder to make [default: MODEL-TARGET].")
 @bindings
-@click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help="Where sample inputs lie.")
+@click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help=RANGE)
 @click.option("--name", default="", help="Prefix of files and functions [default: the model's].")
 @click.option("--os", "system", default="linux", show_default=True, help="linux, android, macos, ios or none.")
 @click.option("--threads", default=4, show_default=True, type=click.IntRange(1, 64),
@@ -34,7 +34,7 @@ from edgec.ir.errors import UsageError
 @click.option("--labels", type=click.Path(path_type=Path), help="Names of the classes, one a line.")
 @click.option("--single-file", is_flag=True, help="Weights, up to 1 MB, as an array in the C file.")
 @click.option("--weights", default="linked", show_default=True,
-              help="linked, or file: NAME_weights.bin is not linked in, the program hands it over.")
+              help="linked, inline (as --single-file), or file: the program hands NAME_weights.bin over.")
 @click.option("--layers", is_flag=True, help="Add the error of each operator to the receipt (builds twice).")
 @click.option("--precision", default="float32", show_default=True,
               help="float32, fp16, bf16, int8, int8-dynamic, fp8-e4m3, fp8-e5m2, w4a8, w8 or w4.")
@@ -68,15 +68,10 @@ def build(model: Path, target: str, output: Path | None, shapes: tuple[str, ...]
     than once, or with a range such as x=1x3x64..128."""
     from edgec.cli_package import package_options
     from edgec.driver import build as run_build
-    from edgec.options import COMPARED, COMPARED_IN_PACKAGES, BuildOptions
+    from edgec.options import BuildOptions
     from edgec.receipt_text import render
 
-    compared = COMPARED_IN_PACKAGES if target.partition(":")[0] == "coreml" else COMPARED
-    if rest["calib"] is not None and rest["precision"] in compared and (ranges or rest["seed"]):
-        raise UsageError(
-            f"--range and --seed are for random inputs, and {rest['precision']} is calibrated and compared on those of "
-            "--calib: leave them out, or --calib"
-        )
+    check_samples(rest["calib"], bool(ranges or rest["seed"]))
     if single_file and weights != "linked":
         raise UsageError(f"--single-file puts the weights into the C file: --weights {weights} cannot be given with it")
     bound, package = package_options(shapes, functions, states, metadata)
@@ -96,7 +91,7 @@ def build(model: Path, target: str, output: Path | None, shapes: tuple[str, ...]
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--target", "-t", required=True, help="As for build; `edgec targets` lists them.")
 @bindings
-@click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help="Where sample inputs lie.")
+@click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help=RANGE)
 @click.option("--calib", metavar="DATA", help="Samples: file.npz, a folder of .npy, or module:function.")
 @click.option("--calib-samples", type=click.IntRange(2), show_default="512, or 256 MB", help="Most of --calib.")
 @click.option("--data", type=click.Path(path_type=Path), help="Labelled data, as for build.")
@@ -109,6 +104,7 @@ def compare(model: Path, target: str, shapes: tuple[str, ...], consts: tuple[str
     from edgec.compare_formats import compare_formats, table, write_json
     from edgec.options import PRECISIONS, BuildOptions
 
+    check_samples(rest["calib"], bool(ranges))
     options = BuildOptions(shapes=shapes_of(shapes), consts=consts_of(consts), ranges=ranges_of(ranges), **rest)
     chosen = formats or PRECISIONS
     rows = compare_formats(model, target, options, chosen, lambda text: click.echo(f"  {text}", err=True))

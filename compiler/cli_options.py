@@ -66,6 +66,15 @@ def ranges_of(items: tuple[str, ...]) -> dict[str, tuple[float, float]]:
     return ranges
 
 
+def check_samples(calib: str | None, random: bool) -> None:
+    """UsageError where options of random inputs stand beside samples."""
+    if calib is not None and random:
+        raise UsageError(
+            "--range and --seed are for random inputs, and what is built is compared on the samples of --calib: leave "
+            "them out, or --calib"
+        )
+
+
 def images_of(items: tuple[str, ...]) -> dict[str, str]:
     """NAME:FORM; an ONNX name may hold colons, a form holds none."""
     images = {}
@@ -77,6 +86,9 @@ def images_of(items: tuple[str, ...]) -> dict[str, str]:
     return images
 
 
+RANGE = (  # help of --range
+    "Where random inputs lie [default: floats normally around 0, u8 and i8 anywhere, wider integers 0 or 1]."
+)
 _BINDINGS = (
     click.option("--shape", "shapes", multiple=True, metavar="NAME=1x3x8", help="Bind the shape of an input."),
     click.option("--const", "consts", multiple=True, metavar="NAME=VALUE", help="Bind an input to a constant."),

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from edgec.cli_options import bindings, consts_of, ranges_of, shapes_of
+from edgec.cli_options import RANGE, bindings, consts_of, ranges_of, shapes_of
 from edgec.ir.errors import UsageError
 
 
@@ -30,7 +31,7 @@ def targets() -> None:
 @click.argument("model", required=False, type=click.Path(path_type=Path))
 @click.option("--target", "-t", default="coreml", show_default=True, help="coreml or coreml:iosNN.")
 @bindings
-@click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help="Where sample inputs lie.")
+@click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help=RANGE)
 @click.option("--calib", metavar="DATA", help="Samples: file.npz, a folder of .npy, or module:function.")
 @click.option("--calib-samples", default=16, show_default=True, type=click.IntRange(2), help="Most of --calib.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of random samples.")
@@ -42,6 +43,10 @@ def doctor(model: Path | None, target: str, shapes: tuple[str, ...], consts: tup
     if model is None:
         from edgec.doctor import findings
 
+        context, typed = click.get_current_context(), ParameterSource.COMMANDLINE
+        given = (p for p in context.command.params if context.get_parameter_source(str(p.name)) is typed)
+        if option := next(given, None):
+            raise UsageError(f"{option.opts[0]} is about a model: give MODEL before it")
         for name, found, hint in findings():
             click.echo(f"{name:20} {found or 'missing: ' + hint}")
         return

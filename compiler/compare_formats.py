@@ -17,18 +17,17 @@ from typing import Any
 
 from edgec.driver import build
 from edgec.ir.errors import EdgecError, UsageError, VerifyError
-from edgec.options import CALIBRATED, PRECISIONS, BuildOptions
+from edgec.options import PRECISIONS, BuildOptions
 from edgec.paired import ALL_NOISE
-from edgec.target_table import choose_target
-from edgec.targets.coreml.deployment import Deployment
 
 WIDE = "float32"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One format; `reason` says why there are no numbers. Signal to noise is against the model in onnxruntime, that of
-    the worst output, None where there is no noise or no number. `narrow_share`: of the multiply-adds."""
+    """One format, of a model that is quantised already its own instead of float32; `reason` says why there are no
+    numbers. Signal to noise is against the model in onnxruntime, that of the worst output, None where there is no noise
+    or no number. `narrow_share`: of the multiply-adds."""
 
     format: str
     signal_to_noise_db: float | None = None
@@ -46,19 +45,17 @@ def compare_formats(
     model: Path, target: str, options: BuildOptions, formats: Sequence[str] = PRECISIONS,
     progress: Callable[[str], None] = lambda _: None,
 ) -> list[Row]:  # fmt: skip
-    """A row for each format. Raises what float32 raises: then there is nothing to compare."""
+    """A row for each format, all on the same inputs. Raises what float32 raises: then there is nothing to compare."""
     unknown = [f for f in formats if f not in PRECISIONS]
     if unknown:
         raise UsageError(f"--format {unknown[0]} is not legal; legal: {', '.join(PRECISIONS)}")
-    calibrated = PRECISIONS if isinstance(choose_target(target)[1], Deployment) else CALIBRATED
     rows = []
     for format in dict.fromkeys((WIDE, *formats)):
         progress(f"building with {format}")
-        calib = options.calib if format in calibrated else None
         with tempfile.TemporaryDirectory(prefix="edgec-formats-") as folder:
             try:
                 out = Path(folder) / "artifact"
-                receipt = build(model, target, out, replace(options, precision=format, calib=calib)).receipt
+                receipt = build(model, target, out, replace(options, precision=format)).receipt
             except EdgecError as refused:
                 # an artifact beyond the tolerance is in the folder that goes now
                 wrong = refused.what if isinstance(refused, VerifyError) else None
@@ -78,8 +75,9 @@ def _row(format: str, receipt: Mapping[str, Any]) -> Row:
     levels = verification.get("against_model", {}).get("signal_to_noise_db", {}).values()
     memory = receipt.get("memory") or receipt["package"]
     facts = receipt.get("quantization") or receipt.get("halves") or {}
+    own = format == WIDE and facts.get("precision")
     return Row(
-        format,
+        own or format,
         min((float(level) for level in levels if level is not None), default=None),
         accuracy.get("accuracy"),
         accuracy.get("newly_wrong"),

@@ -24,6 +24,7 @@ from edgec.package_samples import as_taken, package_calibration, samples_for_doc
 from edgec.passes import COREML
 from edgec.pipeline import parse_passes, run_pipeline
 from edgec.quantised_model import is_quantised, own_precision
+from edgec.sample_inputs import compared_first
 from edgec.targets.coreml.deployment import Deployment
 
 FLOATS = ("float32", "fp16")
@@ -48,7 +49,7 @@ IN_FLOAT32 = "edgec's interpreter in float32"
 @dataclass(frozen=True)
 class SettledPackage:
     """`wide` are the operators that compute in float32 beside halves; `facts` go into the receipt; outputs are compared
-    on `samples` first."""
+    on `samples`, those of --calib, first."""
 
     halves: bool
     wide: Collection[Op] = ()
@@ -132,20 +133,20 @@ def settle_package(
     wide: Collection[Op] = ()
     if options.fix:
         samples = samples or samples_for_doctor(module, options, images, progress)
-        taken = as_taken(graph, images, samples)
+        taken = as_taken(graph, images, compared_first(samples, options.verify_inputs))
         wide, facts["fp16"] = _mended(module, deployment, taken, options.verify_inputs, progress)
     meant = IN_FLOAT32 if halves else SAME_WEIGHTS
     narrowed = None  # of a package in float32 with the model's own weights
     if halves:
-        narrowed = Narrowed(graph, samples, meant, HALVES_DB)
+        narrowed = Narrowed(graph, meant, HALVES_DB)
         facts |= {"tolerance": BESIDE_BYTES} if rounds(graph) else {}
     elif encode and not own:
-        narrowed = Narrowed(graph, samples, meant, own_least_db(graph))
+        narrowed = Narrowed(graph, meant, own_least_db(graph))
     elif "widen_quantised" in effects:  # onnxruntime rounds to halves here and there
         on_bytes = any(v.type.encodings for op in graph.ops for v in op.results)
         label, least = (SAME_INTEGERS, BYTES_DB) if on_bytes else (meant, math.inf)
-        narrowed = Narrowed(graph, samples, label, least)
-    return SettledPackage(halves, wide, narrowed, facts, samples)
+        narrowed = Narrowed(graph, label, least)
+    return SettledPackage(halves, wide, narrowed, facts, samples if options.calib is not None else ())
 
 
 def _run_encoders(module: Module, passes: Sequence[str]) -> list[str]:

@@ -18,7 +18,7 @@ from edgec.ir.graph import Graph, Module, Op
 from edgec.ir.macs import macs_of, macs_on_bytes, macs_share, total_macs
 from edgec.ir.ops.recurrent import BYTE_GATES, GATES
 from edgec.ir.verify import verify_module
-from edgec.passes.quantize_matmuls import Rounded, operators_on_rows, quantize_matmuls, state_by_constants
+from edgec.passes.quantize_matmuls import LONGEST, Rounded, operators_on_rows, quantize_matmuls, state_by_constants
 from edgec.search import CODE, REASON
 from edgec.targets.c.devices import Device
 from edgec.targets.c.isa import Isa
@@ -28,6 +28,7 @@ REASONS = {
     CODE: REASON,
     "STATE_BOUND": "its state is so small that making bytes of it, each step, costs more than products of bytes save",
     "WEIGHTS_AT_RUN_TIME": "it multiplies by what is known at run time only, and constants become bytes",
+    "SUM_TOO_LONG": f"a sum of more than {LONGEST} products of bytes may be beyond 32 bits",
     "NO_DYNAMIC_FORM": "matmuls by a matrix and recurrent operators have forms with scales that are found at run time",
 }
 
@@ -89,4 +90,6 @@ def _code(op: Op, slower: Collection[Op], beyond: Collection[Op]) -> str:
     if op in slower:
         return "STATE_BOUND"
     weights = {"matmul": op.inputs[1:2], **dict.fromkeys((*GATES, *BYTE_GATES), op.inputs[1:3])}.get(op.kind, [])
-    return "WEIGHTS_AT_RUN_TIME" if any(v is not None and v.const is None for v in weights) else "NO_DYNAMIC_FORM"
+    if any(v is not None and v.const is None for v in weights):
+        return "WEIGHTS_AT_RUN_TIME"
+    return "SUM_TOO_LONG" if weights and op.arg(0).type.dims[-1] > LONGEST else "NO_DYNAMIC_FORM"

@@ -109,8 +109,8 @@ class Diagnosis:
 @dataclass(frozen=True)
 class Plain:
     """The package in float32, and the names of the graph's values in it. Both are empty where states forbid one: Core
-    ML's are halves in any case. `verified` are so many samples that verification looks at; `asked` is what it asks
-    there of outputs that bytes disturb."""
+    ML's are halves in any case. `verified` are so many samples that verification looks at, the first; `asked` is what
+    it asks there of outputs that bytes disturb."""
 
     package: Package | None
     names: Mapping[Value, str]

@@ -29,7 +29,7 @@ def as_input(shown: str, name: str, array: Any, type: Type) -> Array:
     if type.dtype in FLOATS and not np.all(np.isfinite(found)):
         what = "NaN" if np.any(np.isnan(found)) else "an infinity"
         raise UsageError(f"{shown} holds {what}, and nothing can be measured on it: leave such samples out")
-    return np.ascontiguousarray(found.reshape(type.dims))
+    return np.asarray(found.reshape(type.dims), order="C")  # ascontiguousarray gives scalars an axis
 
 
 def _cast(shown: str, found: Array, type: Type) -> Array:

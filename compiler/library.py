@@ -15,13 +15,12 @@ from edgec.islands import Open, opener
 from edgec.labels import label_files
 from edgec.layers import layer_errors
 from edgec.made import Made, Request
-from edgec.narrowed import Narrowed
 from edgec.onnx_import.importer import import_model
 from edgec.options import RUNNER
 from edgec.plan.plan import Port
 from edgec.plan_facts import FILE as PLAN
 from edgec.plan_facts import plan_facts
-from edgec.precision import settle
+from edgec.precision import Settled, settle
 from edgec.sample_inputs import sample_inputs
 from edgec.step_costs import step_costs
 from edgec.targets.c.build import Platform, make_files, make_plan
@@ -29,7 +28,7 @@ from edgec.targets.c.devices import Device
 from edgec.targets.c.emit import Identity
 from edgec.targets.c.emit_interface import c_name
 from edgec.targets.c.lower.row_schedule import schedule_graph
-from edgec.verify_artifact import ranges_of, reference_for, verify_staged
+from edgec.verify_artifact import reference_for, verify_staged
 
 
 def make_library(module: Module, request: Request, device: Device, platform: Platform) -> Made:
@@ -60,20 +59,22 @@ def make_library(module: Module, request: Request, device: Device, platform: Pla
         original = import_model(request.model, request.imported).entries["main"]
         opened = opener(device, platform, identity, manifest, RUNNER[options.verify])
         with staged(files, manifest) as folder:
-            verified = verify_staged(folder, request.model, original, options, images, plan, settled.narrowed, opened)
+            verified = verify_staged(
+                folder, request.model, original, options, images, plan, settled.narrowed, settled.samples, opened
+            )
         receipt |= verified.facts
         files |= verified.files
         if options.layers:
             progress("comparing layer by layer")
-            receipt["layers"] = _layers(graph, opened, request, original, plan.inputs, settled.narrowed)
+            receipt["layers"] = _layers(graph, opened, request, original, plan.inputs, settled)
     return Made(files, manifest, receipt, facts)
 
 
 def _layers(
-    graph: Graph, opened: Open, request: Request, original: Graph, inputs: Sequence[Port], narrowed: Narrowed | None
+    graph: Graph, opened: Open, request: Request, original: Graph, inputs: Sequence[Port], settled: Settled
 ) -> list[dict[str, Any]]:
     options, images = request.options, request.images
-    random = sample_inputs([(p.name, p.type) for p in inputs], options.seed, ranges_of(options, images))
-    feeds = narrowed.samples[0] if narrowed and narrowed.samples else random
+    random = sample_inputs([(p.name, p.type) for p in inputs], options.seed, options.ranges)
+    feeds = settled.samples[0] if settled.samples else random
     reference = partial(reference_for, request.model, options.consts, original, images)
-    return layer_errors(graph, opened, feeds, reference, narrowed)
+    return layer_errors(graph, opened, feeds, reference, settled.narrowed)

@@ -33,11 +33,10 @@ SAME_WEIGHTS = "edgec's interpreter with the same weights"
 
 @dataclass(frozen=True)
 class Narrowed:
-    """`samples` are real inputs. The artifact must compute what the graph means, within the tolerance
-    or this signal to noise; how far that is from the model is stated, not judged."""
+    """The artifact must compute what the graph means, within the tolerance or this signal to noise; how far that is
+    from the model is stated, not judged."""
 
     graph: Graph
-    samples: Sequence[Mapping[str, Array]]
     label: str
     least_db: float = math.inf
 
@@ -59,37 +58,37 @@ def own_least_db(graph: Graph) -> float:
     return HALVES_DB if halves else math.inf
 
 
-def on_integers(graph: Graph, samples: Sequence[Mapping[str, Array]]) -> Narrowed:
+def on_integers(graph: Graph) -> Narrowed:
     """Bit for bit, but for floats and what becomes of them (edgec.islands); halves are judged as such, and so are
     recurrent operators where the last bit of a state may decide a byte."""
     if any(op.kind in BYTE_GATES for op in graph.ops):
-        return Narrowed(graph, samples, SAME_INTEGERS, BYTES_DB)
-    return Narrowed(graph, samples, SAME_INTEGERS, HALVES_DB if has_halves(graph) else math.inf)
+        return Narrowed(graph, SAME_INTEGERS, BYTES_DB)
+    return Narrowed(graph, SAME_INTEGERS, HALVES_DB if has_halves(graph) else math.inf)
 
 
-def in_halves(graph: Graph, samples: Sequence[Mapping[str, Array]]) -> Narrowed:
+def in_halves(graph: Graph) -> Narrowed:
     """As near as sums in halves are: the interpreter rounds once an operator, kernels each time they add."""
-    return Narrowed(graph, samples, SAME_HALVES, HALVES_DB)
+    return Narrowed(graph, SAME_HALVES, HALVES_DB)
 
 
 def in_bf16(graph: Graph) -> Narrowed:
     """Sums are those of floats, nearly; the last bit of one decides here and there what a number is rounded to."""
-    return Narrowed(graph, (), SAME_BF16, BF16_DB)
+    return Narrowed(graph, SAME_BF16, BF16_DB)
 
 
-def with_coded_weights(graph: Graph, samples: Sequence[Mapping[str, Array]]) -> Narrowed:
+def with_coded_weights(graph: Graph) -> Narrowed:
     """As floats are judged: kernels multiply the very floats that the codes stand for."""
-    return Narrowed(graph, samples, SAME_WEIGHTS)
+    return Narrowed(graph, SAME_WEIGHTS)
 
 
-def on_float8(graph: Graph, samples: Sequence[Mapping[str, Array]]) -> Narrowed:
+def on_float8(graph: Graph) -> Narrowed:
     """As near as the same bytes: the last bit of a sum of floats decides one here and there."""
-    return Narrowed(graph, samples, SAME_FLOAT8, BYTES_DB)
+    return Narrowed(graph, SAME_FLOAT8, BYTES_DB)
 
 
 def on_rows(graph: Graph) -> Narrowed:
     """Where scales are found at run time, the last bit of a float may decide a byte, too."""
-    return Narrowed(graph, (), SAME_INTEGERS, BYTES_DB)
+    return Narrowed(graph, SAME_INTEGERS, BYTES_DB)
 
 
 def judged_together(pairs: Sequence[tuple[Array, Array]], least_db: float, asked_db: float) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def _verified(
             meant = _meaning(graph, request)
             off = _meaning(graph, request, steps_off(graph)) if settled.halves and rounds(graph) else None
             return verify_session(
-                session, request.model, original, options, images, False, narrowed, meant, steps_off=off
+                session, request.model, original, options, images, False, narrowed, meant, settled.samples, off
             )
 
 

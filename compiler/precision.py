@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,6 @@ from edgec.static_float8 import FORMATS, static_float8
 from edgec.static_int8 import static_int8
 from edgec.static_w4a8 import static_w4a8
 from edgec.targets.c.devices import Device
-from edgec.verify_artifact import ranges_of
 from edgec.weight_only import WEIGHT_ONLY, weight_only
 
 RANDOM_SAMPLES = 3  # where no --calib is given to fp16
@@ -39,11 +38,13 @@ RANDOM_SAMPLES = 3  # where no --calib is given to fp16
 
 @dataclass(frozen=True)
 class Settled:
-    """What passes did, what the receipt says of narrower arithmetic, and how that is verified (None: as float32)."""
+    """What passes did, what the receipt says of narrower arithmetic, how that is verified (None: as float32), and the
+    samples of --calib, on which it is."""
 
     effects: Mapping[str, Effect]
     facts: Mapping[str, Any] = field(default_factory=dict)
     narrowed: Narrowed | None = None
+    samples: Sequence[Mapping[str, Any]] = ()
 
 
 def settle(
@@ -51,38 +52,48 @@ def settle(
 ) -> Settled:
     """Runs the passes over an imported module; it is what the target computes afterwards."""
     graph = module.entries["main"]
-    floats_in_bytes = has_float8(graph)
-    if (is_quantised(graph) or floats_in_bytes) and options.precision != "float32":
+    if (is_quantised(graph) or has_float8(graph)) and options.precision != "float32":
         raise UsageError(
             f"--precision {options.precision}: the model is quantised already, by scales of its own; leave it out"
         )
     check_finite(graph, options.precision)
+    data = None if options.calib is None else _calibration(module, options, images, progress)
+    settled = _settled(module, device, options, images, progress, data)
+    return settled if data is None else replace(settled, samples=data.samples)
+
+
+def _settled(
+    module: Module, device: Device, options: BuildOptions, images: Mapping[str, Image],
+    progress: Callable[[str], None], data: Calibration | None,
+) -> Settled:  # fmt: skip
+    """`data` is what --calib names."""
+    graph = module.entries["main"]
+    floats_in_bytes = has_float8(graph)
     if is_quantised(graph):
         effects, facts = settle_quantised(module, device)
-        return Settled(effects, {"quantization": facts}, on_integers(graph, ()))
+        return Settled(effects, {"quantization": facts}, on_integers(graph))
     if options.precision == "float32":
         count_bytes(module)
         effects = run_pipeline(module, CPU_FLOAT)
         facts = {"quantization": keep_codes(module)} if module.narrow else {}
         if floats_in_bytes:
-            return Settled(effects, facts, on_float8(graph, ()))
+            return Settled(effects, facts, on_float8(graph))
         # onnxruntime rounds to halves what weights of few bits stand for
-        return Settled(effects, facts, with_coded_weights(graph, ()) if "widen_quantised" in effects else None)
+        return Settled(effects, facts, with_coded_weights(graph) if "widen_quantised" in effects else None)
     if options.precision == "bf16":
         effects = run_pipeline(module, CPU_FLOAT)
-        wanted = _wanted(module, options, images, progress)
+        wanted = _wanted(module, options, images, progress, data)
         return Settled(effects, {"halves": bf16_products(module, device, wanted)}, in_bf16(graph))
     if options.precision == "fp16":
-        return _halves(module, device, options, images, progress)
+        return _halves(module, device, options, images, progress, data)
     if options.precision in WEIGHT_ONLY:
-        return _coded_weights(module, options, images, progress)
+        return _coded_weights(module, options, images, progress, data)
     if options.precision == "int8-dynamic":
-        read = _calibration(module, options, images, progress) if options.calib is not None else None
         effects = run_pipeline(module, CPU_FLOAT)
-        wanted = _wanted(module, options, images, progress, read)
-        facts = {"quantization": dynamic_int8(module, device, options.force, wanted, read)}
+        wanted = _wanted(module, options, images, progress, data)
+        facts = {"quantization": dynamic_int8(module, device, options.force, wanted, data)}
         return Settled(effects, facts, on_rows(graph))
-    data = _calibration(module, options, images, progress)
+    data = data or _calibration(module, options, images, progress)
     data.check_varied()
     if options.precision in FORMATS:
         effects = run_pipeline(module, CPU_FLOAT)
@@ -90,33 +101,33 @@ def settle(
         wanted = _wanted(module, options, images, progress, data)
         facts = {"quantization": static_float8(module, options.precision, data, options.low_rank, wanted)}
         facts["quantization"] |= float8_products(module, device)
-        return Settled(effects, facts, on_float8(graph, data.samples))
+        return Settled(effects, facts, on_float8(graph))
     effects = run_pipeline(module, BEFORE_ENCODING)
     progress(f"calibrating on {len(data.samples)} samples")
     bounded = _bound(options, graph, data) if options.bounds else None
     if options.precision == "w4a8":
         facts = {"quantization": static_w4a8(module, device, data, options.observer, bounded)}
-        return Settled(effects, facts, on_integers(graph, data.samples))
+        return Settled(effects, facts, on_integers(graph))
     facts = {"quantization": static_int8(module, device, data, options.observer, options.force, bounded, options.whole)}
-    return Settled(effects, facts, on_integers(graph, data.samples))
+    return Settled(effects, facts, on_integers(graph))
 
 
 def _halves(
-    module: Module, device: Device, options: BuildOptions, images: Mapping[str, Image], progress: Callable[[str], None]
-) -> Settled:
+    module: Module, device: Device, options: BuildOptions, images: Mapping[str, Image],
+    progress: Callable[[str], None], data: Calibration | None,
+) -> Settled:  # fmt: skip
     """Samples are those of --calib, or random ones: they only say which values are beyond what halves hold."""
     graph = module.entries["main"]
-    data = _calibration(module, options, images, progress) if options.calib is not None else None
     ports = [(v.name, v.type) for v in graph.inputs if v not in {s.input for s in graph.states}]
-    ranges = ranges_of(options, images)
-    samples = data.samples if data else [sample_inputs(ports, options.seed + i, ranges) for i in range(RANDOM_SAMPLES)]
+    drawn = (sample_inputs(ports, options.seed + i, options.ranges) for i in range(RANDOM_SAMPLES))
+    samples = data.samples if data else list(drawn)
     effects = run_pipeline(module, CPU_FLOAT)
     progress(f"measuring values on {len(samples)} samples")
     wanted = _wanted(module, options, images, progress, data)
     facts = half_precision(module, device, samples, replace(wanted, core=device) if wanted else None)
     looked_at = data or (wanted.data if wanted else None)
     facts["calibration"] = looked_at.facts() if looked_at else None
-    return Settled(effects, {"halves": facts}, in_halves(graph, data.samples if data else ()))
+    return Settled(effects, {"halves": facts}, in_halves(graph))
 
 
 def _wanted(
@@ -142,14 +153,14 @@ def _bound(options: BuildOptions, graph: Graph, data: Calibration) -> MakeBound:
 
 
 def _coded_weights(
-    module: Module, options: BuildOptions, images: Mapping[str, Image], progress: Callable[[str], None]
-) -> Settled:
+    module: Module, options: BuildOptions, images: Mapping[str, Image], progress: Callable[[str], None],
+    data: Calibration | None,
+) -> Settled:  # fmt: skip
     """Samples are those of --calib; without them, weights are rounded to nearest."""
     effects = run_pipeline(module, CPU_FLOAT)
-    data = _calibration(module, options, images, progress) if options.calib is not None else None
     wanted = _wanted(module, options, images, progress, data)
     facts = {"quantization": weight_only(module, options.precision, data, options.low_rank, wanted)}
-    return Settled(effects, facts, with_coded_weights(module.entries["main"], data.samples if data else ()))
+    return Settled(effects, facts, with_coded_weights(module.entries["main"]))
 
 
 def _calibration(
@@ -159,9 +170,7 @@ def _calibration(
     was learned from; for accuracy, which takes many labelled items to show, all of them count."""
     graph = module.entries["main"]
     types = {v.name: v.type for v in graph.inputs if v not in {s.input for s in graph.states}}
-    data = read_calibration(
-        options.calib, types, options.calib_samples, options.seed, ranges_of(options, images), images
-    )
+    data = read_calibration(options.calib, types, options.calib_samples, options.seed, options.ranges, images)
     if data.warning:
         progress(f"WARNING: {data.warning}")
     return replace(data, held_out=options.max_error is not None)

@@ -29,12 +29,13 @@ from edgec.onnx_import.reader import check_file
 from edgec.options import RUNNER, BuildOptions
 from edgec.paired import noise_db, paired, signal_to_noise
 from edgec.plan.plan import Plan
+from edgec.real_outputs import real_outputs
 from edgec.receipt import accuracy
 from edgec.reference import Reference
 from edgec.runtime.buffers import read_back
 from edgec.runtime.errors import RunError
 from edgec.runtime.session import Session, load
-from edgec.sample_inputs import sample_inputs
+from edgec.sample_inputs import compared_first, sample_inputs
 
 Array = np.ndarray[Any, Any]
 
@@ -98,7 +99,8 @@ def check_built_from(artifact: Path, model: Path) -> None:
 
 def verify_staged(
     folder: Path, model: Path, graph: Graph, options: BuildOptions, images: Mapping[str, Image], plan: Plan,
-    narrowed: Narrowed | None, opened: Open,
+    narrowed: Narrowed | None,
+    samples: Sequence[Mapping[str, Array]], opened: Open,
 ) -> Verified:  # fmt: skip
     """Of an artifact in `folder`. ToolError when it cannot be run here."""
     ports = (*plan.inputs, *plan.outputs)
@@ -117,9 +119,9 @@ def verify_staged(
     with session:
         count = emulated and session.counts
         if narrowed is None:
-            return verify_session(session, model, graph, options, images, count)
+            return verify_session(session, model, graph, options, images, count, samples=samples)
         with narrowed.meaning(opened) as (meant, islands):
-            verified = verify_session(session, model, graph, options, images, count, narrowed, meant)
+            verified = verify_session(session, model, graph, options, images, count, narrowed, meant, samples)
             _judge_islands(verified.facts["verification"], islands())
             return verified
 
@@ -130,8 +132,8 @@ def verify_session(
     steps_off: Run | None = None,
 ) -> Verified:  # fmt: skip
     """`graph` is the imported graph, before any pass or image; `meant` is what a narrowed graph means, if there is
-    one, and `steps_off` the same where bytes are off (byte_noise.py). Inputs are the narrowed graph's samples, or
-    `samples`, and random ones behind them."""
+    one, and `steps_off` the same where bytes are off (byte_noise.py). Inputs are those of
+    `samples`, evenly spread, and random ones behind them."""
     run, label = reference_for(model, options.consts, graph, images)
     if states := session.manifest.raw.get("carried", {}):
         run = carried(run, graph, states)
@@ -141,17 +143,16 @@ def verify_session(
     if narrowed is not None and meant is not None:
         expect, expect_label, least_db = meant, narrowed.label, narrowed.least_db
     ports = [(t.name, Type(t.dtype, t.shape)) for t in session.inputs]
-    ranges = ranges_of(options, images)
     names = [t.name for t in session.outputs]
     calls: list[Call] = []
     compared: dict[str, list[tuple[Array, Array]]] = {}
     allowed: dict[str, list[tuple[Array, Array]]] = {}
     pairs: dict[str, list[tuple[Array, Array]]] = {}
-    first = samples if narrowed is None else narrowed.samples
+    first, real = compared_first(samples, options.verify_inputs), real_outputs(graph)
     for i in range(options.verify_inputs):
-        real = first[i : i + 1]
-        feeds = {name: read_back(real[0][name], type.numpy) for name, type in ports} if real else None
-        feeds = feeds or sample_inputs(ports, options.seed + i, ranges)
+        given = first[i : i + 1]
+        feeds = {name: read_back(given[0][name], type.numpy) for name, type in ports} if given else None
+        feeds = feeds or sample_inputs(ports, options.seed + i, options.ranges)
         expected = expect(feeds)
         wide = expected if narrowed is None else run(feeds)
         if not (states and i):
@@ -159,7 +160,8 @@ def verify_session(
         calls.append(Call(feeds, {name: expected[name] for name in names}))
         for name, found in zip(names, session.run(None, feeds), strict=True):
             compared.setdefault(name, []).append((found, expected[name]))
-            pairs.setdefault(name, []).append((found, wide[name]))
+            real_of = real.get(name, np.asarray)
+            pairs.setdefault(name, []).append((real_of(found), real_of(wide[name])))
         if steps_off is not None:
             off = steps_off(feeds)
             for name in names:
@@ -213,11 +215,6 @@ def _judge_islands(verification: dict[str, Any], islands: dict[str, Any]) -> Non
 def _noise(pairs: Sequence[tuple[Array, Array]]) -> float | str | None:
     """Signal to noise over all inputs together, as `noise_db` has it."""
     return noise_db(*together(pairs))
-
-
-def ranges_of(options: BuildOptions, images: Mapping[str, Image]) -> dict[str, tuple[float, float]]:
-    """Where sample inputs lie: a camera's frame uses all of its bytes, if nothing else is said."""
-    return {**dict.fromkeys(images, (0.0, 255.0)), **options.ranges}
 
 
 def _labelled(session: Session, run: Run, data: Labelled, output: str) -> dict[str, Any]:

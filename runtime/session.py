@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import platform
 import shutil
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -47,7 +48,10 @@ class Runner(Protocol):
 
 
 class Session:
-    """A loaded artifact. `executed_on` says in words where it runs: `host`, `unicorn (aarch64, max)` …"""
+    """A loaded artifact. `executed_on` says in words where it runs: `host`, `unicorn (aarch64, max)` …
+
+    Threads may share one: its memory is that of one inference, so that `run`, `reset` and `close` wait for each other,
+    and for inferences at the same time each thread loads a session of its own."""
 
     def __init__(self, manifest: Manifest, runner: Runner, executed_on: str) -> None:
         self.manifest = manifest
@@ -57,6 +61,7 @@ class Session:
         self.outputs: tuple[TensorInfo, ...] = manifest.outputs
         self._known = {tensor.name for tensor in self.inputs}
         self._order = {tensor.name: i for i, tensor in enumerate(self.outputs)}
+        self._alone = threading.Lock()  # runners keep ports and scratch memory; C runs without Python's lock
 
     def run(self, names: Sequence[str] | None, feeds: Mapping[str, Array]) -> list[Array]:
         """The outputs called `names` (None: all, in order) for the input arrays by name."""
@@ -72,7 +77,8 @@ class Session:
             _checked(tensor, feeds, None if takes is None else partial(takes, i))
             for i, tensor in enumerate(self.inputs)
         ]
-        results = self.runner.run(arrays)
+        with self._alone:
+            results = self.runner.run(arrays)
         return results if names is None else [results[self._order[name]] for name in names]
 
     @property
@@ -88,7 +94,8 @@ class Session:
 
     def reset(self) -> None:
         """Forget the calls made so far: the state gets its initial contents."""
-        self.runner.reset()
+        with self._alone:
+            self.runner.reset()
 
     @property
     def counts(self) -> bool:
@@ -112,7 +119,8 @@ class Session:
         return int(deepest)
 
     def close(self) -> None:
-        self.runner.close()
+        with self._alone:
+            self.runner.close()
 
     def __enter__(self) -> Session:
         return self
@@ -165,7 +173,9 @@ def load(
     if threads < 1:
         raise RunError(f"threads is {threads}, and at least 1 is needed")
     chosen = runner or _choose(manifest)
-    if (chosen in ("evaluator", "coreml")) != (manifest.target.partition(":")[0] == "coreml"):
+    if chosen not in RUNNERS:
+        raise RunError(f"there is no runner '{chosen}'; the runners are {', '.join(RUNNERS)}")
+    if chosen not in _fitting(manifest):
         raise RunError(f"{manifest.directory} was built for {manifest.target}, which is not for the {chosen} runner")
     if function is not None and chosen not in ("evaluator", "coreml"):
         raise RunError(f"only Core ML packages have functions to choose from, not {manifest.directory}")
@@ -190,17 +200,23 @@ def load(
 
         emulator = EmulatorRunner(manifest, count=count)
         return Session(manifest, emulator, f"unicorn (aarch64, {emulator.cpu})")
-    if chosen == "qemu":
-        from edgec.runtime.qemu import PROGRAM, QemuRunner, qemu_version
+    from edgec.runtime.qemu import PROGRAM, QemuRunner, qemu_version
 
-        qemu = QemuRunner(manifest)
-        return Session(manifest, qemu, f"{PROGRAM} {qemu_version()} ({qemu.cpu})")
-    raise RunError(f"there is no runner '{chosen}'; the runners are {', '.join(RUNNERS)}")
+    qemu = QemuRunner(manifest)
+    return Session(manifest, qemu, f"{PROGRAM} {qemu_version()} ({qemu.cpu})")
 
 
 def is_package(folder: Path) -> bool:
     """Whether a folder is a Core ML package and not an artifact: some file systems know no difference of case."""
     return folder.suffix == ".mlpackage" or (folder.is_dir() and "Manifest.json" in {p.name for p in folder.iterdir()})
+
+
+def _fitting(manifest: Manifest) -> tuple[str, ...]:
+    """The runners that execute what such an artifact holds."""
+    if manifest.target.partition(":")[0] == "coreml":
+        return ("evaluator", "coreml")
+    files = {"host": f"lib{manifest.name}.so", "emulator": f"{manifest.name}.elf", "qemu": f"{manifest.name}.elf"}
+    return tuple(runner for runner, file in files.items() if file in manifest.files)
 
 
 def _lacking(runner: str, manifest: Manifest) -> str:

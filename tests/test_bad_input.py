@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,7 @@ from onnx import TensorProto, helper
 from test_build import MODEL, SHAPE
 
 import edgec
+from edgec.cli import main
 from edgec.runtime.errors import RunError
 
 BUILD = ("build", str(MODEL), "-t", "host", "-o", "out")
@@ -62,6 +66,9 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (2, "legal: apple-m1, apple-m2, cortex-a510", ("-t", "arm:cortex-m4")),
         (2, "host makes libraries for linux only", ("--os", "plan9")),
         (2, "only --target arm is emulated", ("--verify", "emulate")),
+        (2, "--verify host: what is built for arm is emulated; legal: auto", ("-t", "arm", "--verify", "host")),
+        (2, "--os macos: nothing here runs what is built for it: give --verify none", ("-t", "arm", "--os", "macos")),
+        (2, "--function and several shapes are for packages: --target coreml", ("--function", "f:input=1x1x28x28")),
         (2, "No such option '--fly'", ("--fly",)),
         (2, "--shape input: write NAME=VALUE", ("--shape", "input")),
         (2, "write lengths as 1x3x224x224", ("--shape", "input=1x-1x28x28")),
@@ -185,6 +192,10 @@ def test_wrong_arrays_at_run_time(artifact: Path, tmp_path: Path) -> None:
     fails(tmp_path, 7, "input 'input' f32[1,1,28,28] is missing", *run)
     fails(tmp_path, 2, "not a .npy file that can be read", *run, "--input", "text.npy")
     fails(tmp_path, 7, "there is no runner 'qpu'; the runners are host, emulator", *run, "--runner", "qpu")
+    fails(tmp_path, 7, "was built for host", "diff", str(artifact), str(artifact), "--runner", "emulator")
+    for runner in ("emulator", "qemu", "evaluator"):
+        with pytest.raises(RunError, match=f"was built for host.*, which is not for the {runner} runner"):
+            edgec.load(artifact, runner=runner)
     with pytest.raises(RunError, match="no output 'probabilities'; it has 'logits'"):
         edgec.load(artifact).run(["probabilities"], {"input": np.zeros((1, 1, 28, 28), np.float32)})
 
@@ -223,6 +234,42 @@ def test_data_that_does_not_fit(tmp_path: Path) -> None:
     for option in ("--data", "--labels"):
         words = f"{option} pipe is a folder, a pipe or a device; legal is a file"
         fails(tmp_path, 2, words, *BUILD, *SHAPE, option, "pipe")
+
+
+def test_files_that_may_not_be_so_large(tmp_path: Path) -> None:
+    """As a full disk does: whose bytes did not fit is said."""
+    limited = ["bash", "-c", 'ulimit -f 20; exec "$@"', "-", sys.executable, "-m", "edgec", *BUILD, *SHAPE]
+    assert re.search(r"/.*\.c cannot be used: File too large", said(2, command(limited, tmp_path)))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_build_that_is_stopped_leaves_nothing(number: int, code: int, tmp_path: Path) -> None:
+    (tmp_path / "temporary").mkdir()
+    words = [sys.executable, "-m", "edgec", *BUILD, *SHAPE]
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
+    with subprocess.Popen(words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE) as build:
+        while build.poll() is None and not list((tmp_path / "temporary").glob("edgec-*")):
+            time.sleep(0.01)
+        build.send_signal(number)
+        assert build.wait(60) == code, build.stderr
+    assert not list((tmp_path / "temporary").glob("edgec-*"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_too_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("edgec.cli.commands.main", full)
+    with pytest.raises(SystemExit) as done:
+        main()
+    assert done.value.code == 9
+    assert "too little memory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--fix", "-o=out", "--shape=x=1", "--calib=x.npz", "--seed=1", "-t=coreml"])
+def test_a_doctor_without_a_model(option: str, tmp_path: Path) -> None:
+    fails(tmp_path, 2, "is about a model: give MODEL before it", "doctor", *option.split("=", 1))
 
 
 def test_missing_compiler(tmp_path: Path) -> None:

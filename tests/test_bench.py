@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
+from onnx import helper
+from quantised import made, written
 from test_build import MODEL, command
 from test_cli import fails
 
@@ -66,6 +68,10 @@ def test_refusals(host: Path, tmp_path: Path) -> None:
     fails(tmp_path, 2, "give both or none", "bench", str(host), "--vs", "onnxruntime")
     versus = ("--vs", "onnxruntime", "--model", str(MODEL))
     fails(tmp_path, 2, "two different runs", "bench", str(host), "--layers", *versus)
+    other = written(made([helper.make_node("Relu", ["x"], ["y"])], {}, {"x": (2, 3)}, {"y": 1}), tmp_path)
+    words = f"--model {other} is not the model that {host} was built from"
+    fails(tmp_path, 2, words, "bench", str(host), *versus[:3], str(other))
+    fails(tmp_path, 2, "missing.onnx' is not a file", "bench", str(host), *versus[:3], "missing.onnx")
     edgec.compile(MODEL, "host", tmp_path / "framed", shapes=SHAPES, images={"input": "gray8"}, verify="none")
     with pytest.raises(UsageError, match="onnxruntime floats"):
         list(bench_directory(tmp_path / "framed", 1, MODEL, {}, {}, 1, None))

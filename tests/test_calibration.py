@@ -57,6 +57,14 @@ def test_arrays_with_and_without_the_batch_axis() -> None:
     assert not read("a.npz", X).warning
 
 
+def test_a_scalar_input() -> None:
+    """Of a build: what is read must be what sessions take, too."""
+    np.savez("a.npz", x=numbers(4, 2, 3), z=numbers(4))
+    found = read("a.npz", X, ("z", Type("f32", ())))
+    assert [one["z"].shape for one in found.samples] == [()] * 4
+    assert [float(one["z"]) for one in found.samples] == [0, 1, 2, 3]
+
+
 def test_several_inputs_and_exact_casts() -> None:
     tokens = np.array([[1, 2, 3, 32767], [-5, 0, 7, 8], [0, 0, 0, 0]], np.int16)
     np.savez("a.npz", t=tokens, x=numbers(3, 2, 3).astype(np.float64))

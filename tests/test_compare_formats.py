@@ -57,16 +57,53 @@ def test_packages_are_measured_on_the_same_samples(tmp_path: Path) -> None:
     assert random.signal_to_noise_db > 60
 
 
+def test_libraries_are_measured_on_the_same_samples(tmp_path: Path) -> None:
+    """Samples and weights that bf16 holds: what is lost on random inputs is not lost on them."""
+    rng = np.random.default_rng(1)
+    w, x = (rng.integers(-100, 101, shape).astype(np.float32) for shape in ((16, 16), (4, 8, 16)))
+    model = written(made([helper.make_node("MatMul", ["x", "w"], ["y"])], {"w": w}, {"x": (8, 16)}, {"y": 1}), tmp_path)
+    np.savez(tmp_path / "whole.npz", x=x)
+    whole, random = (
+        compare_formats(model, "host", BuildOptions(calib=calib), ("bf16",))[1]
+        for calib in (str(tmp_path / "whole.npz"), None)
+    )
+    assert whole.signal_to_noise_db is None, "no noise"
+    assert random.signal_to_noise_db is not None
+    assert random.signal_to_noise_db < 80
+
+
+def test_a_model_that_is_quantised_already_is_named_for_what_it_is(tmp_path: Path) -> None:
+    scale = {"s": np.float32(0.1), "z": np.int8(0), "w": np.eye(16, dtype=np.int8)}
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["d"]),
+        helper.make_node("DequantizeLinear", ["w", "s", "z"], ["v"]),
+        helper.make_node("MatMul", ["d", "v"], ["y"]),
+    ]
+    model = written(made(nodes, scale, {"x": (8, 16)}, {"y": 1}), tmp_path)
+    rows = compare_formats(model, "host", BuildOptions(), ("w8",))
+    assert [row.format for row in rows] == ["int8, the model's own", "w8"]
+    assert "quantised already" in rows[1].reason
+
+
 def test_a_format_that_does_not_fit_says_why(tmp_path: Path) -> None:
-    """Samples of another shape: what needs none goes on."""
-    np.savez(tmp_path / "wrong.npz", input=np.zeros((4, 3, 28, 28), np.float32))
-    options = BuildOptions(shapes={"input": (1, 1, 28, 28)}, calib=str(tmp_path / "wrong.npz"), verify="none")
+    """Samples that are all alike show no range: what finds none goes on."""
+    np.savez(tmp_path / "alike.npz", input=np.ones((4, 1, 28, 28), np.float32))
+    options = BuildOptions(shapes={"input": (1, 1, 28, 28)}, calib=str(tmp_path / "alike.npz"), verify="none")
     rows = compare_formats(MODEL, "host", options, ("int8", "bf16"))
     assert [row.format for row in rows] == ["float32", "int8", "bf16"]
-    assert "input" in rows[1].reason
+    assert "all 4 samples are one and the same" in rows[1].reason
     assert rows[1].weights_bytes is None
     assert rows[2].reason == ""
     assert rows[1].reason in list(table(rows))[2]
+
+
+def test_samples_that_do_not_fit(tmp_path: Path) -> None:
+    """Each format would be compared on them."""
+    np.savez(tmp_path / "wrong.npz", input=np.zeros((4, 3, 28, 28), np.float32))
+    options = BuildOptions(shapes={"input": (1, 1, 28, 28)}, calib=str(tmp_path / "wrong.npz"), verify="none")
+    with pytest.raises(UsageError, match="sample 0 of 'input' has the shape"):
+        compare_formats(MODEL, "host", options, ("int8", "bf16"))
 
 
 def test_what_no_format_can(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper, save_model
+from quantised import made, written
 
 import edgec
 from edgec.ir.errors import UsageError, VerifyError
@@ -65,6 +66,19 @@ def test_what_stays_in_floats_is_said(target: str, model: Path, tmp_path: Path) 
     assert checked["instructions"] < plain["verification"]["instructions"]
     assert checked["outputs"]["y"]["pass"]
     assert checked["against_model"]["signal_to_noise_db"]["y"] > 35
+
+
+def test_a_sum_of_too_many_products(tmp_path: Path) -> None:
+    """2^15 of them are the most."""
+    for k, codes in ((2**15, []), (2**15 + 1, ["SUM_TOO_LONG"])):
+        w = np.random.default_rng(0).standard_normal((k, 4)).astype(np.float32)
+        nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+        (tmp_path / str(k)).mkdir()
+        model = written(made(nodes, {"w": w}, {"x": (2, k)}, {"y": 1}, opset=17), tmp_path / str(k))
+        receipt = edgec.compile(model, "host", tmp_path / f"out{k}", precision="int8-dynamic", verify_inputs=1)
+        left = receipt["quantization"]["kept_in_floats"]
+        assert [row["code"] for row in left] == codes
+        assert all("more than 32768 products" in row["why"] for row in left)
 
 
 def test_force_has_small_states_on_bytes(model: Path, tmp_path: Path) -> None:

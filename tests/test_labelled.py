@@ -78,3 +78,11 @@ def test_a_constant_has_no_accuracy(tmp_path: Path) -> None:
     path = saved(tmp_path, np.zeros((2, 3, 4, 4), np.float32), [0, 1])
     with pytest.raises(UsageError, match="first output 'y' is the same for all inputs"):
         read_labelled(path, FLOATS, model(1, 10, constant=True))
+
+
+def test_a_scalar_of_each_item(tmp_path: Path) -> None:
+    ports = [("x", Type("f32", (1, 2))), ("z", Type("f32", ()))]
+    np.savez(tmp_path / "data.npz", x=np.ones((3, 1, 2)), z=np.array([5.0, 6.0, 7.0]), labels=[0, 1, 0])
+    items = list(read_labelled(tmp_path / "data.npz", ports, model(1, 10)))
+    assert [item["z"].shape for item in items] == [()] * 3
+    assert [float(item["z"]) for item in items] == [5, 6, 7]

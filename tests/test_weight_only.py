@@ -96,12 +96,6 @@ def test_what_is_encoded() -> None:
     assert net.graph.module.constants[encoding.scale].shape == (8, 2, 3, 3)
 
 
-def test_calibration_data_where_nothing_looks_at_it(tmp_path: Path) -> None:
-    words = r"--calib gives samples to int8, int8-dynamic, fp16, .*w4, and to bf16 with"
-    with pytest.raises(UsageError, match=words):
-        built("host", tmp_path / "out", "bf16", calib=str(CALIB))
-
-
 def test_low_rank_gives_back_what_rounding_takes(tmp_path: Path) -> None:
     """Two thin matmuls, whose error is less than that of the weights alone; the artifact means the same."""
     noise = []

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -44,3 +47,22 @@ def test_inputs_lie_anywhere(doubled: Session) -> None:
         (found,) = doubled.run(None, {name: given})
         assert found.tolist() == (2 * x).tolist()
         assert np.array_equal(given, before)
+
+
+class Slow:
+    """A runner that keeps its input in one place while other threads come by."""
+
+    def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        self.kept = arrays[0]
+        time.sleep(0.01)
+        return [2 * self.kept]
+
+
+def test_threads_that_share_a_session_get_their_own_results(doubled: Session) -> None:
+    name = doubled.inputs[0].name
+    doubled.runner.close()
+    doubled.runner = Slow()  # type: ignore[assignment]
+    given = [np.full((3, 5), k, np.float32) for k in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda x: doubled.run(None, {name: x})[0], given))
+    assert [y[0, 0] for y in found] == [2 * k for k in range(8)]
