@@ -25,12 +25,13 @@ from edgec.ir.encodings import only
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.residual import residual_of
 from edgec.ir.types import Quant, Type
+from edgec.passes.constant_forms import SPREAD_BYTES
 from edgec.passes.lower_requant import is_between
 from edgec.passes.move_forms import resizes_bytes
 from edgec.passes.requant import is_clamp
 from edgec.passes.requant_forms import FORMS
 from edgec.passes.row_forms import refusal
-from edgec.passes.sum_forms import SPREAD_BYTES, windows_count_alike
+from edgec.passes.sum_forms import windows_count_alike
 from edgec.weight_rounding import corrected_bias, round_nearest
 
 Array = np.ndarray[Any, Any]

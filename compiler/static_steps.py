@@ -222,8 +222,8 @@ def on_bytes(module: Module, seen: Seen, choice: Choice) -> dict[str, Any]:
     refused = requantise(made, seen.device.isa.byte)
     verify_module(module, after="lower_requant")
     run_pipeline(module, FUSED)
-    # what was chosen and has no integer form after all is not counted
-    narrow = sum(macs_of(op) for op in made.ops if op.kind in PRODUCTS_ON_BYTES)
+    # the model's, without what was chosen and has no integer form after all, nor what sums with constants became
+    narrow = macs - sum(macs_of(op) for op in made.ops if op.kind not in PRODUCTS_ON_BYTES)
     return {
         "calibration": {**seen.data.facts(), "observer": best.observer, "weights": SETTLED[best.way]},
         "trials": {"samples": len(seen.judge.samples), "tried": [trial.facts() for trial in trials.done]},

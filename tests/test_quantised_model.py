@@ -325,6 +325,44 @@ def test_what_stays_in_floats_says_why(tmp_path: Path) -> None:
     assert facts["operators_in_floats"] == {"sub": 1, "tanh": 1}
 
 
+CONSTANTS = {
+    "channels first": ("Mul", (1, 2, 16, 16), [[[1.0]], [[-150.0]]], 0.1, []),
+    "channels last": ("Sub", (256, 3), [1.0, 20.0, 100.0], 0.1, []),
+    "taken from": ("Sub", (256, 3), [1.0, 20.0, 100.0], 0.1, []),
+    "a mask": ("Add", (1, 2, 16, 16), [[[1.0]], [[-3e9]]], 0.1, []),
+    "so small that bytes do": ("Add", (1, 2, 16, 16), [[[1.0]], [[-1.0]]], 0.1, []),
+    "a result much finer": ("Mul", (1, 2, 16, 16), [[[1.0]], [[400.0]]], 0.1, ["REQUANT_RANGE"]),
+    "larger than a table of it": (
+        "Mul", (1, 256, 80), np.exp(np.linspace(-4.0, 4.0, 256 * 80)).reshape(256, 80).tolist(), 0.1, ["CONSTANT_STEP"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", CONSTANTS)
+def test_constants_of_floats_are_not_rounded_to_bytes(way: str, tmp_path: Path) -> None:
+    """Each channel of a constant is met by every byte; no result is a step off."""
+    kind, shape, constant, step, refused = CONSTANTS[way]
+    constants = {"k": np.array(constant, np.float32), "xs": np.float32(0.02), "xz": np.uint8(140),
+                 "ys": np.float32(step), "yz": np.uint8(100)}  # fmt: skip
+    inputs = ["k", "xd"] if way == "taken from" else ["xd", "k"]
+    node = helper.make_node
+    nodes = [node("DequantizeLinear", ["x", "xs", "xz"], ["xd"]), node(kind, inputs, ["c"]),
+             node("QuantizeLinear", ["c", "ys", "yz"], ["y"])]  # fmt: skip
+    types = {"x": TensorProto.UINT8}
+    path = written(made(nodes, constants, {"x": shape}, {"y": TensorProto.UINT8}, types), tmp_path)
+    facts = edgec.compile(path, "host", tmp_path / "out")["quantization"]
+    assert [row["code"] for row in facts["refused"]] == refused
+    x = np.broadcast_to(np.arange(256).reshape((1, 1, 16, 16) if len(shape) == 4 else (256, 1)), shape)
+    x = x.astype(np.uint8)
+    (right,) = by_onnxruntime(path, {"x": x}, plain=True)
+    with edgec.load(tmp_path / "out") as session:
+        found = session.run(None, {"x": x})[0]
+    off = np.abs(found.astype(int) - right)
+    assert off.max() <= 1
+    assert (off > 0).mean() < 0.01
+    assert np.unique(right).size > 40
+
+
 @pytest.mark.parametrize(("scale", "zero"), [(1 / 256, 0), (1 / 255, 0), (1 / 1000, 0), (1 / 3000, 7), (0.02, 0)])
 def test_a_softmax_has_the_scale_that_the_model_says(scale: float, zero: int, tmp_path: Path) -> None:
     """As observers make them, finer than 1/256 where no share is large."""
