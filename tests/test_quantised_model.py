@@ -363,6 +363,29 @@ def test_constants_of_floats_are_not_rounded_to_bytes(way: str, tmp_path: Path) 
     assert np.unique(right).size > 40
 
 
+@pytest.mark.parametrize("width", [2, 3, 8])
+def test_epsilon_of_short_rows(width: int, tmp_path: Path) -> None:
+    """A row of two that differ by a step has a variance of a few epsilons."""
+    rng = np.random.default_rng(width)
+    gain, offset = rng.normal(size=(2, width)).astype(np.float32)
+    x = rng.integers(100, 105, (400, width)).astype(np.uint8)
+    constants = {"g": gain, "o": offset, "xs": np.float32(0.005), "xz": np.uint8(120), "ys": np.float32(0.03),
+                 "yz": np.uint8(128)}  # fmt: skip
+    node = helper.make_node
+    nodes = [node("DequantizeLinear", ["x", "xs", "xz"], ["xd"]),
+             node("LayerNormalization", ["xd", "g", "o"], ["c"], axis=-1),
+             node("QuantizeLinear", ["c", "ys", "yz"], ["y"])]  # fmt: skip
+    types = {"x": TensorProto.UINT8}
+    path = written(made(nodes, constants, {"x": x.shape}, {"y": TensorProto.UINT8}, types), tmp_path)
+    facts = edgec.compile(path, "host", tmp_path / "out")["quantization"]
+    assert facts["refused"] == []
+    (right,) = by_onnxruntime(path, {"x": x}, plain=True)
+    with edgec.load(tmp_path / "out") as session:
+        found = session.run(None, {"x": x})[0]
+    assert np.abs(found.astype(int) - right).max() <= 1
+    assert np.unique(right).size > 7
+
+
 @pytest.mark.parametrize(("scale", "zero"), [(1 / 256, 0), (1 / 255, 0), (1 / 1000, 0), (1 / 3000, 7), (0.02, 0)])
 def test_a_softmax_has_the_scale_that_the_model_says(scale: float, zero: int, tmp_path: Path) -> None:
     """As observers make them, finer than 1/256 where no share is large."""
