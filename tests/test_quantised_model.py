@@ -531,3 +531,21 @@ def test_sums_that_may_not_fit_32_bits_are_floats(k: int, refused: list[str], tm
         found = session.run(None, {"x": x})[0]
     np.testing.assert_allclose(found, by_onnxruntime(path, {"x": x}, plain=True)[0], atol=7.001)
     assert np.abs(found).min() > 14.0
+
+
+def test_weights_of_long_sums_are_not_rounded_again(tmp_path: Path) -> None:
+    """A step of 20,000 products of 100 is so fine that 41 of coarser steps would be 2 of the result's off."""
+    k = 20_000
+    constants = {"w": np.full((k, 2), 100, np.int8), "ws": np.float32(0.01), "xs": np.float32(0.01),
+                 "xz": np.uint8(0), "ys": np.float32(k * 2.55 / 220), "yz": np.uint8(3)}  # fmt: skip
+    node = helper.make_node
+    nodes = [*pair("x", "x1", "xs", "xz"), node("DequantizeLinear", ["w", "ws"], ["w1"]),
+             node("MatMul", ["x1", "w1"], ["y1"]), *pair("y1", "y", "ys", "yz")]  # fmt: skip
+    path = written(made(nodes, constants, {"x": (6, k)}, {"y": TensorProto.FLOAT}), tmp_path)
+    facts = edgec.compile(path, "host", tmp_path / "out")["quantization"]
+    assert (facts["refused"], facts["channels_rounded_again"], facts["macs_share"]) == ([], 0, 1.0)
+    x = np.linspace(0.3, 2.5, 6, dtype=np.float32)[:, None] * np.ones((1, k), np.float32)
+    with edgec.load(tmp_path / "out") as session:
+        found = session.run(None, {"x": x})[0]
+    np.testing.assert_allclose(found, by_onnxruntime(path, {"x": x}, plain=True)[0], rtol=1e-5)
+    assert np.unique(found).size == 6

@@ -18,8 +18,8 @@ I-BERT; 1/sqrt is three of Newton's steps from a line (`rsqrt30`):
     u = r15(a << k, M)
     y = (clamp16(r15(u, gain) + offset) + 2^(shift-1)) >> shift
 
-where V is exact as 2^16 n^2 times the variance, fine enough for the epsilon of a row of two, and p = `norm_bits(n)` is the most fraction bits with which u, at most
-sqrt(n), and a << k surely fit 16 bits.
+where V is exact as 2^16 n^2 times the variance, fine enough for the epsilon of a row of two, and p = `norm_bits(n)` is
+the most fraction bits with which u, at most sqrt(n), and a << k surely fit 16 bits.
 
 **qattention** never stores probabilities (Milakov and Gimelshein 2018): a row's products are divided by their sum at
 the end, so that nothing is lost where all weights are small. Scores of a row are compared with the largest, in 32 bits;
