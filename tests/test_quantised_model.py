@@ -427,6 +427,21 @@ def test_three_axes_and_no_channels_are_floats(tmp_path: Path) -> None:
         np.testing.assert_allclose(mine, theirs, atol=1e-5)
 
 
+@pytest.mark.parametrize(("encoded", "code"), [(True, "NO_INTEGER_FORM"), (False, "NO_CODED_KERNEL")])
+def test_a_convolution_of_no_channels(encoded: bool, code: str, tmp_path: Path) -> None:
+    constants = {"w": np.zeros((0, 4, 3, 3), np.int8), "ws": np.float32(0.01), "xs": np.float32(0.02),
+                 "xz": np.uint8(100)}  # fmt: skip
+    node = helper.make_node
+    weights = node("DequantizeLinear", ["w", "ws"], ["w1"])
+    nodes = [*pair("x", "x1", "xs", "xz"), weights, node("Conv", ["x1", "w1"], ["h"]), *pair("h", "y", "ws", "xz")]
+    nodes = nodes if encoded else [weights, node("Conv", ["x", "w1"], ["y"])]
+    path = written(made(nodes, constants, {"x": (1, 4, 6, 6)}, {"y": TensorProto.FLOAT}), tmp_path)
+    facts = edgec.compile(path, "host", tmp_path / "out")["quantization"]
+    assert [row["code"] for row in facts["refused"]] == [code]
+    with edgec.load(tmp_path / "out") as session:
+        assert session.run(None, {"x": np.ones((1, 4, 6, 6), np.float32)})[0].shape == (1, 0, 4, 4)
+
+
 def test_biases_are_the_integers_of_the_model(tmp_path: Path) -> None:
     """Beyond 2^24 a float32 would lose them."""
     bias = np.array([16_777_217, -33_554_435], np.int32)
