@@ -442,6 +442,30 @@ def test_a_convolution_of_no_channels(encoded: bool, code: str, tmp_path: Path) 
         assert session.run(None, {"x": np.ones((1, 4, 6, 6), np.float32)})[0].shape == (1, 0, 4, 4)
 
 
+def product_of_zeros(kind: str) -> tuple[Any, Any]:
+    """ConvInteger with a zero point a channel, MatMulInteger with one a row of A; and what it is for an x of ones."""
+    z = np.array([3, 9], np.uint8)
+    if kind == "ConvInteger":
+        constants: dict[str, Any] = {"w": np.full((2, 5, 1, 1), 7, np.uint8), "o": np.uint8(0), "z": z}
+        return made([helper.make_node(kind, ["x", "w", "o", "z"], ["y"])], constants, {"x": (1, 5, 1, 1)},
+                    {"y": TensorProto.INT32}, {"x": TensorProto.UINT8}), [[[[20]], [[-10]]]]  # fmt: skip
+    constants = {"w": np.full((5, 1), 7, np.uint8), "o": np.uint8(0), "z": z}
+    return made([helper.make_node(kind, ["x", "w", "z", "o"], ["y"])], constants, {"x": (2, 5)},
+                {"y": TensorProto.INT32}, {"x": TensorProto.UINT8}), [[-70], [-280]]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["ConvInteger", "MatMulInteger"])
+def test_zero_points_that_onnxruntime_has_no_kernel_for(kind: str, tmp_path: Path) -> None:
+    model, right = product_of_zeros(kind)
+    verification = edgec.compile(written(model, tmp_path), "host", tmp_path / "out")["verification"]
+    sentence = f"edgec's interpreter (onnxruntime has no kernel for {kind} 'y' with 2 zero points 'z')"
+    assert verification["reference"] == sentence
+    assert verification["pass"]
+    with edgec.load(tmp_path / "out") as session:
+        shape = session.inputs[0].shape
+        np.testing.assert_array_equal(session.run(None, {"x": np.ones(shape, np.uint8)})[0], right)
+
+
 def test_biases_are_the_integers_of_the_model(tmp_path: Path) -> None:
     """Beyond 2^24 a float32 would lose them."""
     bias = np.array([16_777_217, -33_554_435], np.int32)
