@@ -466,6 +466,19 @@ def test_zero_points_that_onnxruntime_has_no_kernel_for(kind: str, tmp_path: Pat
         np.testing.assert_array_equal(session.run(None, {"x": np.ones(shape, np.uint8)})[0], right)
 
 
+@pytest.mark.parametrize("bounds", [(np.nan, 0.7), (-0.5, np.nan), (np.nan, np.nan)])
+def test_a_bound_that_is_nan_bounds_nothing(bounds: tuple[float, float], tmp_path: Path) -> None:
+    constants = {"lo": np.float32(bounds[0]), "hi": np.float32(bounds[1]), "s": np.float32(0.02), "z": np.uint8(100)}
+    nodes = [*pair("x", "x1", "s", "z"), helper.make_node("Clip", ["x1", "lo", "hi"], ["h"]), *pair("h", "y", "s", "z")]
+    path = written(made(nodes, constants, {"x": (40,)}, {"y": TensorProto.FLOAT}), tmp_path)
+    edgec.compile(path, "host", tmp_path / "out")
+    x = np.linspace(-1, 1, 40, dtype=np.float32)
+    with edgec.load(tmp_path / "out") as session:
+        found = session.run(None, {"x": x})[0]
+    np.testing.assert_array_equal(found, by_onnxruntime(path, {"x": x}, plain=True)[0])
+    assert np.unique(found).size > 15
+
+
 def test_biases_are_the_integers_of_the_model(tmp_path: Path) -> None:
     """Beyond 2^24 a float32 would lose them."""
     bias = np.array([16_777_217, -33_554_435], np.int32)
