@@ -39,9 +39,11 @@ def encodable(op: Op) -> bool:
     """A convolution or matmul whose constant weights have a coded form."""
     if op.kind not in ("conv", "matmul") or op.result.type.dtype != "f32" or op.arg(1).const is None:
         return False
+    if not op.arg(1).type.size:
+        return False
     if op.kind == "conv":
         return conv_has_rows(op) and not is_depthwise(op) and op.arg(0).const is None
-    return math.prod(op.arg(1).type.dims[:-2]) == 1 and op.arg(1).type.size > 0
+    return math.prod(op.arg(1).type.dims[:-2]) == 1
 
 
 def products_axis(op: Op) -> int:

@@ -25,12 +25,13 @@ from edgec.ir.encodings import only
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.residual import residual_of
 from edgec.ir.types import Quant, Type
+from edgec.passes.constant_forms import SPREAD_BYTES
 from edgec.passes.lower_requant import is_between
 from edgec.passes.move_forms import resizes_bytes
 from edgec.passes.requant import is_clamp
 from edgec.passes.requant_forms import FORMS
 from edgec.passes.row_forms import refusal
-from edgec.passes.sum_forms import SPREAD_BYTES, windows_count_alike
+from edgec.passes.sum_forms import windows_count_alike
 from edgec.weight_rounding import corrected_bias, round_nearest
 
 Array = np.ndarray[Any, Any]
@@ -87,13 +88,8 @@ def from_floats(value: Value, chosen: Collection[Op]) -> bool:
 
 def operators_on_bytes(graph: Graph, kept: Collection[Op] = (), whole: bool = False) -> set[Op]:
     """The operators that work on bytes; those in `kept` stay float. `whole`: also those whose bytes leave the model,
-    and those that read its inputs."""
-    found: set[Op] = set()
-    users = graph.users()
-    given = {v for v in graph.inputs if whole and v.type.dtype == "f32"}
-    for op in graph.ops:
-        if op not in kept and (heavy(op) or _light(op, found, given)) and finite_constants(graph, op):
-            found.add(op)
+    and those that read its inputs or what operators without an integer form make."""
+    found, users = with_integer_form(graph, kept, whole), graph.users()
     leaving = graph.output_values() if whole else set()
     for op in reversed(graph.ops):
         if op not in found or heavy(op) or op.result in leaving:
@@ -102,6 +98,18 @@ def operators_on_bytes(graph: Graph, kept: Collection[Op] = (), whole: bool = Fa
             continue
         if not any(user in found for user in users.get(op.result, ())):
             found.remove(op)
+    return found
+
+
+def with_integer_form(graph: Graph, kept: Collection[Op], whole: bool) -> set[Op]:
+    """The operators that may work on bytes, whatever is behind them."""
+    found: set[Op] = set()
+    given = {v for v in graph.inputs if whole and v.type.dtype == "f32"}
+    for op in graph.ops:
+        if op not in kept and (heavy(op) or _light(op, found, given)) and finite_constants(graph, op):
+            found.add(op)
+        elif whole:
+            given.update(v for v in op.results if v.type.dtype == "f32")
     return found
 
 

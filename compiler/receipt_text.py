@@ -121,6 +121,11 @@ def _library(receipt: Facts) -> Iterator[str]:
 _ROUNDING = {"gptq": "by what they are multiplied with", "nearest": "to the nearest"}
 
 
+def _nothing(q: Facts) -> Iterator[str]:
+    if not q["operators_on_bytes"]:
+        yield "  WARNING: nothing became int8; the receipt says why of each operator (kept_in_floats, refused)"
+
+
 def quantization_lines(q: Facts) -> Iterator[str]:
     """What works on bytes, and what does not."""
     data = q["calibration"]
@@ -129,6 +134,7 @@ def quantization_lines(q: Facts) -> Iterator[str]:
             f"  {q['precision']}: {q['operators_on_bytes']} products with {q['macs_share']:.1%} of the multiply-adds "
             "work on bytes, with scales found at run time"
         )
+        yield from _nothing(q)
         kept = ", ".join(f"{n} {kind}" for kind, n in q["multiply_adds_in_floats"].items())
         if kept:
             yield f"  in floats: {kept}"
@@ -152,6 +158,7 @@ def quantization_lines(q: Facts) -> Iterator[str]:
         f"  {q['precision']}: {q['operators_on_bytes']} operators with {q['macs_share']:.1%} of the multiply-adds work "
         f"on bytes; {source}"
     )
+    yield from _nothing(q)
     if q.get("trials"):
         yield _trials(q["trials"], data["weights"])
     if q.get("channels_rounded_again"):

@@ -14,7 +14,7 @@ import onnxruntime
 from edgec.ir.errors import ReferenceFails, ToolError
 from edgec.ir.types import DTYPES, bits_of, dtype_name
 from edgec.onnx_import.ops.narrow import unpacked
-from edgec.onnx_import.taps import may_round, with_outputs
+from edgec.onnx_import.taps import may_round, with_outputs, without_kernel
 from edgec.onnx_import.tensors import CODES, ELEMENTS
 from edgec.runtime.buffers import is_foreign
 
@@ -25,6 +25,8 @@ class Reference:
     """`consts` are inputs that the build bound; they are fed each time. `tensors` of the model become outputs, too."""
 
     def __init__(self, model: Path, consts: Mapping[str, Array], tensors: Sequence[str] = ()) -> None:
+        if lacking := without_kernel(model):
+            raise ToolError(f"onnxruntime has no kernel for {lacking}")
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.intra_op_num_threads = 1

@@ -83,7 +83,7 @@ def _static_int8(
     if bound is None:
         choice = refit(seen, choice)
     here = in_integers(choice.best.module, graph.name) if native else graph
-    facts = {"precision": "int8", **searched, **on_bytes(module, seen, choice)}
+    facts = {"precision": "int8", **searched, **on_bytes(module, seen, choice, whole)}
     if native:
         facts["halves"] = halves_beside_bytes(module, device, here, data.samples)
         facts["operators_in_floats"] = facts["halves"]["operators_in_floats"]

@@ -23,6 +23,7 @@ from edgec.int8_trials import SETTLED, Judge, Trial, Trials
 from edgec.ir.copying import become, copy_module, twin_of
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.macs import PRODUCTS_ON_BYTES, macs_of, macs_share, total_macs
+from edgec.ir.types import FLOATS
 from edgec.ir.verify import verify_module
 from edgec.last_rounding import LEAST_NOISE as LAST_NOISE
 from edgec.last_rounding import kept_facts as last_facts
@@ -36,7 +37,15 @@ from edgec.passes.lower_requant import requantise
 from edgec.passes.requant import REASONS
 from edgec.passes.row_forms import refusal
 from edgec.pipeline import run_pipeline
-from edgec.quantize import ROWS, EncodeWeights, finite_constants, heavy, operators_on_bytes, values_to_observe
+from edgec.quantize import (
+    ROWS,
+    EncodeWeights,
+    finite_constants,
+    heavy,
+    operators_on_bytes,
+    values_to_observe,
+    with_integer_form,
+)
 from edgec.row_rounding import LEAST_NOISE as ROW_NOISE
 from edgec.row_rounding import kept_facts as row_facts
 from edgec.row_rounding import rows_to_spare
@@ -228,26 +237,32 @@ def refit(seen: Seen, choice: Choice) -> Choice:
     return replace(choice, refitted=made) if made.noise <= choice.trials.best.noise else choice
 
 
-def _unformed(graph: Graph, choice: Choice) -> Iterator[dict[str, Any]]:
-    """Products that are in floats for no other reason than that they cannot be on bytes, for the receipt."""
+def _unformed(graph: Graph, choice: Choice, whole: bool) -> Iterator[dict[str, Any]]:
+    """Products that are in floats for no other reason than that they cannot be on bytes, for the receipt; `whole`: all
+    that makes floats."""
     chosen, said = choice.trials.chosen, {row["op"] for row in choice.kept}
+    formed = with_integer_form(graph, choice.fixed, whole) if whole else set()
     for op in graph.ops:
-        if not macs_of(op) or op in chosen or op.label in said:
+        named = macs_of(op) or (whole and any(v.type.dtype in FLOATS for v in op.results))
+        if not named or op in chosen or op.label in said:
             continue
         code = "NO_INTEGER_FORM" if finite_constants(graph, op) else "NOT_FINITE"
-        if op.kind in ROWS and not refusal(op):
+        if op in formed:
+            code = "RESULT_IN_FLOATS"
+        elif op.kind in ROWS and not refusal(op):
             if all(v is not None and v.op in chosen for v in op.inputs[:3]):
                 continue  # nothing behind it takes bytes
             code = "OPERAND_IN_FLOATS"
         yield {"op": op.label, "code": code, "why": REASONS[code]}
 
 
-def on_bytes(module: Module, seen: Seen, choice: Choice) -> dict[str, Any]:
-    """The module becomes the best trial, in integers; what the receipt says of it."""
+def on_bytes(module: Module, seen: Seen, choice: Choice, whole: bool = False) -> dict[str, Any]:
+    """The module becomes the best trial, in integers; what the receipt says of it: of `whole` graphs, of all that is
+    in floats why."""
     graph, trials, best = seen.graph, choice.trials, choice.best
     macs = total_macs(graph)
     left = [op.kind for op in graph.ops if op not in trials.chosen]
-    kept = [*choice.kept, *_unformed(graph, choice)]
+    kept = [*choice.kept, *_unformed(graph, choice, whole)]
     results = [op.result for op in graph.ops if op in trials.chosen]
     sample = seen.data.samples[0]
     with graph_values(graph, results) as taps:
@@ -259,8 +274,8 @@ def on_bytes(module: Module, seen: Seen, choice: Choice) -> dict[str, Any]:
     refused = requantise(made, seen.device.isa.byte)
     verify_module(module, after="lower_requant")
     run_pipeline(module, FUSED)
-    # what was chosen and has no integer form after all is not counted
-    narrow = sum(macs_of(op) for op in made.ops if op.kind in PRODUCTS_ON_BYTES)
+    # the model's, without what was chosen and has no integer form after all, nor what sums with constants became
+    narrow = macs - sum(macs_of(op) for op in made.ops if op.kind not in PRODUCTS_ON_BYTES)
     return {
         "calibration": {**seen.data.facts(), "observer": best.observer, "weights": SETTLED[best.way],
                         "refitted": choice.refitted is not None},

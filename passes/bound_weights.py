@@ -5,6 +5,7 @@ conv %x, #w quant<u8, scale=s, zero=128>  ->  conv %x, #w' quant<i8@0, scale=s[n
 A result channel whose weights fit once their zero point is taken off keeps them exactly. One that reaches further (an
 asymmetric range, or -128) is rounded again: bounded, or in steps so much larger that it fits, whichever is nearer. So
 is one whose weights are so near to nothing that sums in their steps could not be scaled, or its bias would not fit.
+The operator keeps what it has where that rounding may add up to more than a quarter of a step of its result.
 Where steps are so large that sums could not be scaled either (a channel of zeros, whose scale is 1 then), they are
 halved as often as the weights can be doubled.
 """
@@ -19,6 +20,7 @@ import numpy as np
 from edgec.ir.encodings import only
 from edgec.ir.graph import Graph, Op
 from edgec.ir.types import Quant, Type
+from edgec.passes.requant import NEAR, Grid
 
 Array = np.ndarray[Any, Any]
 LARGEST = 127
@@ -48,7 +50,11 @@ def bound_weights(graph: Graph) -> bool:
         if fits and np.all((scale >= finest) & (scale <= coarsest)):
             continue
         steps = np.moveaxis(stored - (zero.reshape(along) if zero.ndim else zero), axis, 0)
-        bounded, scales = _doubled(*_bounded(steps.reshape(channels, -1), scale, finest), coarsest)
+        flat = steps.reshape(channels, -1)
+        bounded, scales = _doubled(*_bounded(flat, scale, finest), coarsest)
+        grown = scale < finest
+        if _off(graph, op, flat[grown] * scale[grown, None], bounded[grown] * scales[grown, None]) > NEAR:
+            continue
         made = np.moveaxis(bounded.reshape(steps.shape), 0, axis)
         new = Quant("i8", graph.module.intern(scales), graph.module.intern(np.zeros(channels, np.int8)), axis)
         bound = graph.encoded(np.ascontiguousarray(made), Type("f32", value.type.shape, (new,)), value.name)
@@ -90,6 +96,17 @@ def _coarsest(graph: Graph, op: Op) -> float:
     x_scale = float(constants[only(op.arg(0).type).scale])
     y = only(op.result.type) if op.result.type.encodings else None
     return np.inf if y is None else float(constants[y.scale]) * MOST_FACTOR / x_scale
+
+
+def _off(graph: Graph, op: Op, weights: Array, rounded: Array) -> float:
+    """The most steps of a result that rounding weights [channels, k] may add up to."""
+    if not op.result.type.encodings:
+        return 0.0
+    constants, x, y = graph.module.constants, only(op.arg(0).type), only(op.result.type)
+    assert isinstance(x, Quant)
+    grid = Grid(x.stored, float(constants[x.scale]), int(constants[x.zero]))
+    unit = grid.scale * grid.most_steps / float(constants[y.scale])
+    return float(np.abs(rounded - weights).sum(1).max(initial=0.0)) * unit
 
 
 def _doubled(steps: Array, scale: Array, coarsest: float) -> tuple[Array, Array]:

@@ -67,9 +67,7 @@ def _products(
     added = _bias(f, step)
     residual, of_residual = f.operands[3] if kind == "qconv" and len(f.operands) > 3 else (None, None)
     whole = w.astype(np.int64) if times is None else w * spread(times.astype(np.int64), 1, GROUP, w.shape[1])
-    reach = np.abs(whole.reshape(len(step), -1)).sum(1) * max(
-        grid.most - grid.zero, grid.zero - grid.least
-    )
+    reach = np.abs(whole.reshape(len(step), -1)).sum(1) * grid.most_steps
     attrs = {**attrs, "x_zero": grid.zero}
     b = f.build
     if f.result is None or (residual is not None and of_residual is None):

@@ -30,6 +30,7 @@ class NotInIntegers(Exception):
 REASONS = {
     "ACC_BOUND": "a sum of its products may not fit 32 bits",
     "REQUANT_RANGE": "its result's steps are finer than half a step of its products",
+    "CONSTANT_STEP": "what it adds or scales by moves its result by over a quarter of a step if it is in bytes",
     "NOT_FINITE": "a constant that it adds or scales by is infinite or NaN, which no scale holds",
     "NO_INTEGER_FORM": "there is no integer form of it",
     "OPERAND_IN_FLOATS": "an operand of it is in floats, without a scale or with scales in blocks",
@@ -61,6 +62,11 @@ class Grid:
     @property
     def most(self) -> int:
         return int(np.iinfo(DTYPES[self.dtype]).max)
+
+    @property
+    def most_steps(self) -> int:
+        """From zero to the number that is furthest from it."""
+        return max(self.most - self.zero, self.zero - self.least)
 
     def nearest(self, real: float) -> int:
         """The byte whose number is nearest."""

@@ -13,6 +13,7 @@ from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.ops.integer import MIDDLE
 from edgec.ir.ops.integer_rows import (
     COARSER,
+    EPS_BITS,
     FINER,
     HIDDEN,
     KEY_STEP,
@@ -90,7 +91,7 @@ def norm_form(b: Builder, op: Op, x: Value, grid: Grid, result: Grid) -> Value:
     gain, offset = np.rint(np.ldexp(gain, shift + point)), np.rint(np.ldexp(offset, shift))
     if max(np.abs(gain).max(), np.abs(offset).max()) > TOP:
         raise NotInIntegers("REQUANT_RANGE")
-    eps = round(float(op.attrs["eps"]) * (n / grid.scale) ** 2)  # type: ignore[arg-type]
+    eps = round(math.ldexp(float(op.attrs["eps"]) * (n / grid.scale) ** 2, EPS_BITS))  # type: ignore[arg-type]
     if eps > 1 << 60:
         raise NotInIntegers("REQUANT_RANGE")
     return b.op(

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from edgec.ir.graph import Value
+from edgec.passes.constant_forms import SPREAD_BYTES, constant_form, shows
 from edgec.passes.form import Form, clamped
-from edgec.passes.requant import NotInIntegers, check_sum, multiplier, zero_in_sum
+from edgec.passes.requant import NEAR, NotInIntegers, check_sum, multiplier, zero_in_sum
 from edgec.passes.table_forms import with_number
-
-SPREAD_BYTES = 1 << 16  # of a constant that is broadcast before it is stored
 
 
 def _spread(f: Form, i: int, y: Value, dims: tuple[int, ...]) -> Value:
@@ -29,6 +28,8 @@ def add_form(f: Form) -> Value:
     if made is not None:
         return made
     (x, gx), (y, gy), result = f.byte(0), f.byte(1), f.target()
+    if shows(f, 0, x, gx, 1 / result.scale) or shows(f, 1, y, gy, 1 / result.scale):
+        return constant_form(f)
     x, y = (_spread(f, i, v, f.op.result.type.dims) for i, v in enumerate((x, y)))
     sign = -1.0 if f.op.kind == "sub" else 1.0
     factors = gx.scale / result.scale, sign * gy.scale / result.scale
@@ -36,6 +37,9 @@ def add_form(f: Form) -> Value:
     if shift < 4:
         raise NotInIntegers("REQUANT_RANGE")
     a, b = (round(math.ldexp(v, shift)) for v in factors)
+    off = abs(a - math.ldexp(factors[0], shift)) + abs(b - math.ldexp(factors[1], shift))
+    if math.ldexp(255 * off, -shift) > NEAR:
+        raise NotInIntegers("REQUANT_RANGE")
     bias = (result.zero << shift) - a * gx.zero - b * gy.zero
     check_sum(255 * (abs(a) + abs(b)) + abs(bias) + (1 << shift))
     return f.build.op("qadd", x, y, x_scale=a, y_scale=b, bias=bias, shift=shift,
@@ -47,6 +51,9 @@ def mul_form(f: Form) -> Value:
     if made is not None:
         return made
     (x, gx), (y, gy), result = f.byte(0), f.byte(1), f.target()
+    largest = gx.scale * gx.most_steps, gy.scale * gy.most_steps
+    if shows(f, 0, x, gx, largest[1] / result.scale) or shows(f, 1, y, gy, largest[0] / result.scale):
+        return constant_form(f)
     if x.type.size < y.type.size:
         (x, gx), (y, gy) = (y, gy), (x, gx)
     if y.const is not None and y.type.rank < x.type.rank:

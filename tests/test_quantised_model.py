@@ -325,6 +325,67 @@ def test_what_stays_in_floats_says_why(tmp_path: Path) -> None:
     assert facts["operators_in_floats"] == {"sub": 1, "tanh": 1}
 
 
+CONSTANTS = {
+    "channels first": ("Mul", (1, 2, 16, 16), [[[1.0]], [[-150.0]]], 0.1, []),
+    "channels last": ("Sub", (256, 3), [1.0, 20.0, 100.0], 0.1, []),
+    "taken from": ("Sub", (256, 3), [1.0, 20.0, 100.0], 0.1, []),
+    "a mask": ("Add", (1, 2, 16, 16), [[[1.0]], [[-3e9]]], 0.1, []),
+    "so small that bytes do": ("Add", (1, 2, 16, 16), [[[1.0]], [[-1.0]]], 0.1, []),
+    "a result much finer": ("Mul", (1, 2, 16, 16), [[[1.0]], [[400.0]]], 0.1, ["REQUANT_RANGE"]),
+    "larger than a table of it": (
+        "Mul", (1, 256, 80), np.exp(np.linspace(-4.0, 4.0, 256 * 80)).reshape(256, 80).tolist(), 0.1, ["CONSTANT_STEP"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", CONSTANTS)
+def test_constants_of_floats_are_not_rounded_to_bytes(way: str, tmp_path: Path) -> None:
+    """Each channel of a constant is met by every byte; no result is a step off."""
+    kind, shape, constant, step, refused = CONSTANTS[way]
+    constants = {"k": np.array(constant, np.float32), "xs": np.float32(0.02), "xz": np.uint8(140),
+                 "ys": np.float32(step), "yz": np.uint8(100)}  # fmt: skip
+    inputs = ["k", "xd"] if way == "taken from" else ["xd", "k"]
+    node = helper.make_node
+    nodes = [node("DequantizeLinear", ["x", "xs", "xz"], ["xd"]), node(kind, inputs, ["c"]),
+             node("QuantizeLinear", ["c", "ys", "yz"], ["y"])]  # fmt: skip
+    types = {"x": TensorProto.UINT8}
+    path = written(made(nodes, constants, {"x": shape}, {"y": TensorProto.UINT8}, types), tmp_path)
+    facts = edgec.compile(path, "host", tmp_path / "out")["quantization"]
+    assert [row["code"] for row in facts["refused"]] == refused
+    x = np.broadcast_to(np.arange(256).reshape((1, 1, 16, 16) if len(shape) == 4 else (256, 1)), shape)
+    x = x.astype(np.uint8)
+    (right,) = by_onnxruntime(path, {"x": x}, plain=True)
+    with edgec.load(tmp_path / "out") as session:
+        found = session.run(None, {"x": x})[0]
+    off = np.abs(found.astype(int) - right)
+    assert off.max() <= 1
+    assert (off > 0).mean() < 0.01
+    assert np.unique(right).size > 40
+
+
+@pytest.mark.parametrize("width", [2, 3, 8])
+def test_epsilon_of_short_rows(width: int, tmp_path: Path) -> None:
+    """A row of two that differ by a step has a variance of a few epsilons."""
+    rng = np.random.default_rng(width)
+    gain, offset = rng.normal(size=(2, width)).astype(np.float32)
+    x = rng.integers(100, 105, (400, width)).astype(np.uint8)
+    constants = {"g": gain, "o": offset, "xs": np.float32(0.005), "xz": np.uint8(120), "ys": np.float32(0.03),
+                 "yz": np.uint8(128)}  # fmt: skip
+    node = helper.make_node
+    nodes = [node("DequantizeLinear", ["x", "xs", "xz"], ["xd"]),
+             node("LayerNormalization", ["xd", "g", "o"], ["c"], axis=-1),
+             node("QuantizeLinear", ["c", "ys", "yz"], ["y"])]  # fmt: skip
+    types = {"x": TensorProto.UINT8}
+    path = written(made(nodes, constants, {"x": x.shape}, {"y": TensorProto.UINT8}, types), tmp_path)
+    facts = edgec.compile(path, "host", tmp_path / "out")["quantization"]
+    assert facts["refused"] == []
+    (right,) = by_onnxruntime(path, {"x": x}, plain=True)
+    with edgec.load(tmp_path / "out") as session:
+        found = session.run(None, {"x": x})[0]
+    assert np.abs(found.astype(int) - right).max() <= 1
+    assert np.unique(right).size > 7
+
+
 @pytest.mark.parametrize(("scale", "zero"), [(1 / 256, 0), (1 / 255, 0), (1 / 1000, 0), (1 / 3000, 7), (0.02, 0)])
 def test_a_softmax_has_the_scale_that_the_model_says(scale: float, zero: int, tmp_path: Path) -> None:
     """As observers make them, finer than 1/256 where no share is large."""
@@ -364,6 +425,58 @@ def test_three_axes_and_no_channels_are_floats(tmp_path: Path) -> None:
         found = session.run(None, {"x": x})
     for mine, theirs in zip(found, by_onnxruntime(path, {"x": x}, plain=True), strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize(("encoded", "code"), [(True, "NO_INTEGER_FORM"), (False, "NO_CODED_KERNEL")])
+def test_a_convolution_of_no_channels(encoded: bool, code: str, tmp_path: Path) -> None:
+    constants = {"w": np.zeros((0, 4, 3, 3), np.int8), "ws": np.float32(0.01), "xs": np.float32(0.02),
+                 "xz": np.uint8(100)}  # fmt: skip
+    node = helper.make_node
+    weights = node("DequantizeLinear", ["w", "ws"], ["w1"])
+    nodes = [*pair("x", "x1", "xs", "xz"), weights, node("Conv", ["x1", "w1"], ["h"]), *pair("h", "y", "ws", "xz")]
+    nodes = nodes if encoded else [weights, node("Conv", ["x", "w1"], ["y"])]
+    path = written(made(nodes, constants, {"x": (1, 4, 6, 6)}, {"y": TensorProto.FLOAT}), tmp_path)
+    facts = edgec.compile(path, "host", tmp_path / "out")["quantization"]
+    assert [row["code"] for row in facts["refused"]] == [code]
+    with edgec.load(tmp_path / "out") as session:
+        assert session.run(None, {"x": np.ones((1, 4, 6, 6), np.float32)})[0].shape == (1, 0, 4, 4)
+
+
+def product_of_zeros(kind: str) -> tuple[Any, Any]:
+    """ConvInteger with a zero point a channel, MatMulInteger with one a row of A; and what it is for an x of ones."""
+    z = np.array([3, 9], np.uint8)
+    if kind == "ConvInteger":
+        constants: dict[str, Any] = {"w": np.full((2, 5, 1, 1), 7, np.uint8), "o": np.uint8(0), "z": z}
+        return made([helper.make_node(kind, ["x", "w", "o", "z"], ["y"])], constants, {"x": (1, 5, 1, 1)},
+                    {"y": TensorProto.INT32}, {"x": TensorProto.UINT8}), [[[[20]], [[-10]]]]  # fmt: skip
+    constants = {"w": np.full((5, 1), 7, np.uint8), "o": np.uint8(0), "z": z}
+    return made([helper.make_node(kind, ["x", "w", "z", "o"], ["y"])], constants, {"x": (2, 5)},
+                {"y": TensorProto.INT32}, {"x": TensorProto.UINT8}), [[-70], [-280]]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["ConvInteger", "MatMulInteger"])
+def test_zero_points_that_onnxruntime_has_no_kernel_for(kind: str, tmp_path: Path) -> None:
+    model, right = product_of_zeros(kind)
+    verification = edgec.compile(written(model, tmp_path), "host", tmp_path / "out")["verification"]
+    sentence = f"edgec's interpreter (onnxruntime has no kernel for {kind} 'y' with 2 zero points 'z')"
+    assert verification["reference"] == sentence
+    assert verification["pass"]
+    with edgec.load(tmp_path / "out") as session:
+        shape = session.inputs[0].shape
+        np.testing.assert_array_equal(session.run(None, {"x": np.ones(shape, np.uint8)})[0], right)
+
+
+@pytest.mark.parametrize("bounds", [(np.nan, 0.7), (-0.5, np.nan), (np.nan, np.nan)])
+def test_a_bound_that_is_nan_bounds_nothing(bounds: tuple[float, float], tmp_path: Path) -> None:
+    constants = {"lo": np.float32(bounds[0]), "hi": np.float32(bounds[1]), "s": np.float32(0.02), "z": np.uint8(100)}
+    nodes = [*pair("x", "x1", "s", "z"), helper.make_node("Clip", ["x1", "lo", "hi"], ["h"]), *pair("h", "y", "s", "z")]
+    path = written(made(nodes, constants, {"x": (40,)}, {"y": TensorProto.FLOAT}), tmp_path)
+    edgec.compile(path, "host", tmp_path / "out")
+    x = np.linspace(-1, 1, 40, dtype=np.float32)
+    with edgec.load(tmp_path / "out") as session:
+        found = session.run(None, {"x": x})[0]
+    np.testing.assert_array_equal(found, by_onnxruntime(path, {"x": x}, plain=True)[0])
+    assert np.unique(found).size > 15
 
 
 def test_biases_are_the_integers_of_the_model(tmp_path: Path) -> None:
@@ -470,3 +583,21 @@ def test_sums_that_may_not_fit_32_bits_are_floats(k: int, refused: list[str], tm
         found = session.run(None, {"x": x})[0]
     np.testing.assert_allclose(found, by_onnxruntime(path, {"x": x}, plain=True)[0], atol=7.001)
     assert np.abs(found).min() > 14.0
+
+
+def test_weights_of_long_sums_are_not_rounded_again(tmp_path: Path) -> None:
+    """A step of 20,000 products of 100 is so fine that 41 of coarser steps would be 2 of the result's off."""
+    k = 20_000
+    constants = {"w": np.full((k, 2), 100, np.int8), "ws": np.float32(0.01), "xs": np.float32(0.01),
+                 "xz": np.uint8(0), "ys": np.float32(k * 2.55 / 220), "yz": np.uint8(3)}  # fmt: skip
+    node = helper.make_node
+    nodes = [*pair("x", "x1", "xs", "xz"), node("DequantizeLinear", ["w", "ws"], ["w1"]),
+             node("MatMul", ["x1", "w1"], ["y1"]), *pair("y1", "y", "ys", "yz")]  # fmt: skip
+    path = written(made(nodes, constants, {"x": (6, k)}, {"y": TensorProto.FLOAT}), tmp_path)
+    facts = edgec.compile(path, "host", tmp_path / "out")["quantization"]
+    assert (facts["refused"], facts["channels_rounded_again"], facts["macs_share"]) == ([], 0, 1.0)
+    x = np.linspace(0.3, 2.5, 6, dtype=np.float32)[:, None] * np.ones((1, k), np.float32)
+    with edgec.load(tmp_path / "out") as session:
+        found = session.run(None, {"x": x})[0]
+    np.testing.assert_allclose(found, by_onnxruntime(path, {"x": x}, plain=True)[0], rtol=1e-5)
+    assert np.unique(found).size == 6

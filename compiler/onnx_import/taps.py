@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from onnx import ModelProto, ValueInfoProto
 from edgec.onnx_import.reader import read_model
 
 ROUNDS = "accuracy_level"
+ONE_ZERO = {"ConvInteger": (2, 3), "MatMulInteger": (2,)}  # zero points of which onnxruntime takes one alone
 
 
 def with_outputs(path: Path, tensors: Iterable[str]) -> bytes:
@@ -33,3 +35,20 @@ def _in_floats(model: ModelProto) -> None:
             kept = [a for a in node.attribute if a.name != ROUNDS]
             del node.attribute[:]
             node.attribute.extend(kept)
+
+
+def without_kernel(path: Path) -> str:
+    """What is legal ONNX and onnxruntime fails on when it runs; "" for nothing."""
+    if not any(kind.encode() in path.read_bytes() for kind in ONE_ZERO):
+        return ""
+    model = read_model(path)
+    lengths = {t.name: math.prod(t.dims) for t in model.graph.initializer}
+    lengths |= {node.output[0]: math.prod(a.t.dims) for node in model.graph.node for a in node.attribute
+                if node.op_type == "Constant" and a.name == "value"}  # fmt: skip
+    lengths |= {i.name: math.prod(d.dim_value for d in i.type.tensor_type.shape.dim) for i in model.graph.input}
+    for node in model.graph.node:
+        for i in ONE_ZERO.get(node.op_type, ()):
+            name = node.input[i] if i < len(node.input) else ""
+            if lengths.get(name, 1) > 1:
+                return f"{node.op_type} {node.name or node.output[0]!r} with {lengths[name]} zero points {name!r}"
+    return ""

@@ -126,7 +126,10 @@ def test_matmul_by_few_bits_is_built(tmp_path: Path) -> None:
 
 
 BROKEN = [
-    ({"constants": {"s": np.ones(9, np.float32)}}, "has scales of the shape [9]; legal is [5, 2]"),
+    ({"constants": {"s": np.ones(9, np.float32)}}, "has scales of the shape [9]; legal are [5, 2] and [10]"),
+    ({"constants": {"s": np.ones((2, 5), np.float32)}}, "has scales of the shape [2, 5]; legal are [5, 2] and [10]"),
+    ({"constants": {"w": np.zeros((2, 5, 16), np.uint8)}}, "has weights uint8[2, 5, 16]; legal is uint8[5, 2, 16]"),
+    ({"constants": {"z": np.ones((2, 5), np.float32)}}, "has zero points float32[2, 5]; legal are uint8[5, 1] and"),
     ({"constants": {"s": np.full(10, np.nan, np.float32)}}, "has a scale that is no finite number; legal are finite"),
     ({"constants": {"w": np.zeros((5, 2, 8), np.uint8)}}, "has weights uint8[5, 2, 8]; legal is uint8[5, 2, 16]"),
     ({"constants": {"z": np.zeros(4, np.uint8)}}, "has zero points uint8[4]; legal are uint8[5, 1] and finite floats"),

@@ -38,7 +38,7 @@ def _norms(net: Network, isa: Isa) -> None:
         narrow = net.source(_zero(isa, 0.5) + net.rng.integers(-2, 3, (4, n)), isa.byte)
         same = net.source(np.full((1, n), _zero(isa, 1.0)), isa.byte)
         for value in (x, narrow, same):
-            net.op("qnorm", value, gain, offset, eps=17 * i * n, shift=1 + i % 7, **full)
+            net.op("qnorm", value, gain, offset, eps=(17 * i * n) << i, shift=1 + i % 7, **full)
             net.op("qnorm", value, gain, offset, centre=0, x_zero=_zero(isa, 0.3), shift=14, **full)
     gain = net.build.const(net.rng.integers(0, 9000, (4, 20)), "i16")
     net.op("qnorm", _bytes(net, isa, 2, 4, 20), gain, gain, axis=1, shift=4, to=isa.byte)

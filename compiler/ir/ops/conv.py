@@ -154,7 +154,7 @@ def conv_sum(x: Array, w: Array, a: Any) -> Array:
     for i in range(g):
         at: Any = (..., slice(i * cg, (i + 1) * cg), *[slice(None)] * r)
         part = view[at].reshape(n * math.prod(out), -1)
-        parts.append(part @ w[i * (o // g) : (i + 1) * (o // g)].reshape(o // g, -1).T)
+        parts.append(part @ w[i * (o // g) : (i + 1) * (o // g)].reshape(o // g, part.shape[-1]).T)
     return np.concatenate(parts, axis=-1).reshape(n, *out, o)
 
 

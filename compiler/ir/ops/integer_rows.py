@@ -14,11 +14,12 @@ has it. With d = max - q:
 **qnorm**, layer norm or (`centre` 0) RMS norm, over n bytes x. The row's mean and variance come from exact sums, as in
 I-BERT; 1/sqrt is three of Newton's steps from a line (`rsqrt30`):
 
-    a = 128 * (x - mean), V = n * sum (x - mean)^2 + eps, M * 2^k / 2^15 = 2^p * n / (128 sqrt V), u = r15(a << k, M)
+    a = 128 * (x - mean), V = 2^16 * n * sum (x - mean)^2 + eps, M * 2^k / 2^15 = 2^(p+8) * n / (128 sqrt V)
+    u = r15(a << k, M)
     y = (clamp16(r15(u, gain) + offset) + 2^(shift-1)) >> shift
 
-where V is exact as n^2 times the variance, and p = `norm_bits(n)` is the most fraction bits with which u, at most
-sqrt(n), and a << k surely fit 16 bits.
+where V is exact as 2^16 n^2 times the variance, fine enough for the epsilon of a row of two, and p = `norm_bits(n)` is
+the most fraction bits with which u, at most sqrt(n), and a << k surely fit 16 bits.
 
 **qattention** never stores probabilities (Milakov and Gimelshein 2018): a row's products are divided by their sum at
 the end, so that nothing is lost where all weights are small. Scores of a row are compared with the largest, in 32 bits;
@@ -51,6 +52,7 @@ Array = np.ndarray[Any, Any]
 LONGEST_SOFTMAX = 4096  # elements of a row; rounding of that many exponentials adds up to 1/32 at most
 COARSER, FINER = 8, 6  # bits: S has at least 16, of which 10 go
 LONGEST_NORM = 1 << 14
+EPS_BITS = 16  # that V has behind the least variance but 0
 LONGEST_KEYS = 1 << 15  # 255 * 255 times as many fits 32 bits
 HIDDEN = -(1 << 29)  # a mask's number for a key that is hidden; scores and other numbers are smaller
 TOP_WEIGHT = 255  # table[0] of qattention
@@ -123,14 +125,14 @@ def rsqrt30(v: Array) -> Array:
 
 
 def norm_factor(variance: Array, n: int) -> tuple[Array, Array]:
-    """M and k of 2^p * n / (128 sqrt V), for V >= 1."""
+    """M and k of 2^(p+8) * n / (128 sqrt V), for V >= 2^16."""
     bits = np.frexp(variance.astype(np.float64))[1].astype(np.int64)
     # frexp rounds; V itself says whether it has the bit
     bits -= (variance >> np.maximum(bits - 1, 0)) == 0
     half = (bits + 1) // 2 - 16  # V = v * 4^half
     v = np.where(half >= 0, variance >> np.maximum(2 * half, 0), variance << np.maximum(-2 * half, 0))
     whole = n * rsqrt30(v.astype(np.uint64)).astype(np.int64)
-    drop = 38 + half - norm_bits(n)
+    drop = 38 - EPS_BITS // 2 + half - norm_bits(n)
     length = np.frexp(whole.astype(np.float64))[1].astype(np.int64)
     length -= (whole >> (length - 1)) == 0
     k = np.maximum(length - drop - 15, 0)
@@ -165,7 +167,8 @@ def _evaluate_norm(v: Sequence[Any], a: Any) -> list[Array]:
         zero = a["x_zero"] - middle
         variance = n * (squares - 2 * zero * total + n * zero * zero)
         mean = np.full_like(total, zero << 7)
-    factor, k = norm_factor(np.maximum(variance + a["eps"], 1), n)
+    # where all is 0, whatever it is multiplied with
+    factor, k = norm_factor(np.maximum((variance << EPS_BITS) + a["eps"], 1 << EPS_BITS), n)
     u = r15(((x << 7) - mean) << k, factor)
     gain, offset = (g.astype(np.int64).reshape(n) for g in v[1:3])
     y = np.clip(r15(u, gain) + offset, -(1 << 15), (1 << 15) - 1)

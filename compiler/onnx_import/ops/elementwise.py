@@ -64,9 +64,10 @@ def clip(node: Node) -> list[Item]:
     if all(v is None or v.const is not None for v in (low, high)) and node.is_float(x):
         lo = float(node.array(low).reshape(())) if low is not None else -np.inf
         hi = float(node.array(high).reshape(())) if high is not None else np.inf
-        # numpy and ONNX agree that the upper bound wins when they cross; a NaN bound is no clip
-        if not (np.isnan(lo) or np.isnan(hi)):
-            return [node.op("clip", x, lo=min(lo, hi), hi=hi)]
+        # a NaN bounds nothing, as in onnxruntime; ONNX does not say
+        lo, hi = -np.inf if np.isnan(lo) else lo, np.inf if np.isnan(hi) else hi
+        # numpy and ONNX agree that the upper bound wins when they cross
+        return [node.op("clip", x, lo=min(lo, hi), hi=hi)]
     x = node.op("max", x, low) if low is not None else x
     return [node.op("min", x, high) if high is not None else x]
 

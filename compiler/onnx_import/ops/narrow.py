@@ -91,11 +91,11 @@ def matmul_nbits(node: Node) -> list[Item]:
     blocks = -(-k // block)
     node.room(n * blocks * block, 2)
     packed, scales = node.const(1), node.const(2)
-    if packed.dtype != np.uint8 or packed.size != n * blocks * block * bits // 8:
+    if packed.dtype != np.uint8 or packed.shape != (n, blocks, block * bits // 8):
         node.broken(f"has weights {packed.dtype}{list(packed.shape)}; legal is uint8[{n}, {blocks}, "
                     f"{block * bits // 8}]")  # fmt: skip
-    if scales.size != n * blocks:
-        node.broken(f"has scales of the shape {list(scales.shape)}; legal is [{n}, {blocks}]")
+    if scales.shape not in ((n, blocks), (n * blocks,)):
+        node.broken(f"has scales of the shape {list(scales.shape)}; legal are [{n}, {blocks}] and [{n * blocks}]")
     check_scales(node, scales)
     stored = unpacked(packed.reshape(n, -1), bits, blocks * block)
     zero, whose = _zero_points(node, n, blocks, bits), _blocks_of_rows(node, k, block)
@@ -130,9 +130,10 @@ def _zero_points(node: Node, n: int, blocks: int, bits: int) -> Array:
         return np.full((n, blocks), 1 << (bits - 1), np.float32)
     zero = node.const(3)
     row = -(-blocks * bits // 8)
-    if zero.dtype == np.uint8 and zero.size == n * row:
+    if zero.dtype == np.uint8 and zero.shape in ((n, row), (n * row,)):
         return unpacked(zero.reshape(n, row), bits, blocks).astype(np.float32)
-    if zero.dtype == np.uint8 or zero.size != n * blocks or not np.all(np.isfinite(zero.astype(np.float64))):
+    known = zero.dtype != np.uint8 and zero.shape in ((n, blocks), (n * blocks,))
+    if not known or not np.all(np.isfinite(zero.astype(np.float64))):
         node.broken(f"has zero points {zero.dtype}{list(zero.shape)}; legal are uint8[{n}, {row}] and finite floats "
                     f"[{n}, {blocks}]")  # fmt: skip
     return zero.reshape(n, blocks).astype(np.float32)

@@ -45,12 +45,14 @@ EDGEC_INLINE uint64_t edgec_rsqrt30(uint64_t v) {
   return y;
 }
 
+#define EDGEC_EPS_BITS 16 /* that a variance has behind the least but 0 */
+
 /* What deviations, times 128 and 2^k, are multiplied with: k is returned. `bits` is norm_bits(n). */
 EDGEC_INLINE int32_t edgec_norm_factor(uint64_t variance, ptrdiff_t n, int32_t bits, int32_t *factor) {
   const int32_t half = (edgec_bits(variance) + 1) / 2 - 16;
   const uint64_t v = half >= 0 ? variance >> 2 * half : variance << -2 * half;
   const uint64_t whole = (uint64_t)n * edgec_rsqrt30(v);
-  const int32_t drop = 38 + half - bits, more = edgec_bits(whole) - drop - 15, k = more > 0 ? more : 0;
+  const int32_t drop = 38 - EDGEC_EPS_BITS / 2 + half - bits, more = edgec_bits(whole) - drop - 15, k = more > 0 ? more : 0;
   *factor = (int32_t)(whole >> (drop + k));
   return k;
 }
@@ -80,9 +82,9 @@ EDGEC_FN void edgec_qnorm(const edgec_q8 *x, const int16_t *gain, const int16_t 
       mean = (int64_t)((uint64_t)(256 * (sum + 128 * n) + n) / (uint64_t)(2 * n)) - 128 * 128;
       variance = n * squares - sum * sum;
     }
-    variance += d->eps;
+    const int64_t least = (int64_t)1 << EDGEC_EPS_BITS, fine = variance * least + d->eps;
     int32_t factor;
-    const int32_t k = edgec_norm_factor((uint64_t)(variance < 1 ? 1 : variance), n, d->bits, &factor);
+    const int32_t k = edgec_norm_factor((uint64_t)(fine < least ? least : fine), n, d->bits, &factor);
     const edgec_vh middle = edgec_splat_h((int32_t)mean + 128 * EDGEC_Q8_MIDDLE), f = edgec_splat_h(factor);
     for (i = 0; i < n; i += EDGEC_Q8_BLOCK) {
       const edgec_vq v = edgec_load_few(from + i, n - i);
