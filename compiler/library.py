@@ -58,14 +58,15 @@ def make_library(module: Module, request: Request, device: Device, platform: Pla
     if options.verify != "none":
         progress("verifying against the reference")
         original = import_model(request.model, request.imported).entries["main"]
-        opened = opener(device, platform, identity, manifest, RUNNER[options.verify])
+        opened = partial(opener, device, platform, identity, manifest, RUNNER[options.verify])
+        narrowed, shipped = settled.narrowed, opened(segments)
         with staged(files, manifest) as folder:
-            verified = verify_staged(folder, request.model, original, options, images, plan, settled.narrowed, opened)
+            verified = verify_staged(folder, request.model, original, options, images, plan, narrowed, shipped)
         receipt |= verified.facts
         files |= verified.files
         if options.layers:
             progress("comparing layer by layer")
-            receipt["layers"] = _layers(graph, opened, request, original, plan.inputs, settled.narrowed)
+            receipt["layers"] = _layers(graph, opened(), request, original, plan.inputs, narrowed)
     return Made(files, manifest, receipt, facts)
 
 

@@ -308,6 +308,13 @@ def _verification(verification: Facts) -> Iterator[str]:
             f"  float islands: {found['islands']}; of {found['bytes']:,} bytes behind them "
             f"{found['bytes_off']:,} are off, by {found['largest_step']} steps at most"
         )
+    if "steps" in verification:
+        found = verification["steps"]
+        wrong = "" if found["pass"] else "; FAILED: what they read is beyond the tolerance"
+        yield (
+            f"  steps (argmax, comparisons, roundings and the like): {found['steps']}, judged by the artifact's own "
+            f"operands; {found['different']:,} of {found['elements']:,} results differ from the interpreter's{wrong}"
+        )
     if "against_model" in verification:
         of_model = verification["against_model"]
         for name, noise in of_model["signal_to_noise_db"].items():
