@@ -56,6 +56,8 @@ def narrowed_lines(receipt: Facts) -> Iterator[str]:
     if "quantization" in receipt:
         lines = _package_bytes if "package" in receipt else quantization_lines
         yield from lines(receipt["quantization"])
+        for row in receipt["quantization"].get("rounded_in_blocks", ()):
+            yield f"  rounded in {row['blocks']} blocks of its {row['products']:,} products to save memory: {row['op']}"
     if "halves" in receipt:
         yield from _halves(receipt["halves"])
     if "encoded" in receipt:
