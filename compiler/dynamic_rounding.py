@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from edgec.channel_scales import channel_scales, values_to_smooth
+from edgec.column_blocks import blocks_facts, blocks_of
 from edgec.encode_weights import ROWS, batches
 from edgec.graph_values import graph_values
 from edgec.int8_trials import Feeds, Judge, level
 from edgec.ir.copying import become, copy_module
-from edgec.ir.graph import Graph, Op
+from edgec.ir.graph import Graph, Op, Value
 from edgec.operand_rows import Moments, result_rows
 from edgec.passes.quantize_matmuls import Rounded, by_constants, operators_on_rows, scales_of, weights_by_rows
 from edgec.smooth_channels import is_absorbed, smooth_channels
@@ -63,8 +64,11 @@ def fitted(graph: Graph, samples: Sequence[Feeds], encode: Callable[[Graph, Mapp
         found = noise(graph, rounded)
         tried.append({"rounding": "gptq", "norms": SCALED if smoothed else AS_THEY_ARE, **level(found)})
         rounded = rounded if found < plain else {}
+    widths = ((op.label, blocks_of(1, op.arg(0).type.dims[-1])) for op in graph.ops if _key(op) in rounded)
+    blocks = blocks_facts(widths)
     trials = {"samples": len(judge.samples), "tried": tried}
-    return Fitted(rounded, {"trials": trials, "smoothed": smoothed, "rounding": "gptq" if rounded else "nearest"})
+    facts = {"trials": trials, "smoothed": smoothed, "rounding": "gptq" if rounded else "nearest"}
+    return Fitted(rounded, {**facts, "rounded_in_blocks": blocks})
 
 
 def _smooth(graph: Graph, samples: Sequence[Feeds]) -> list[dict[str, Any]]:
@@ -84,7 +88,7 @@ def rounded_by(graph: Graph, ops: Sequence[Op], samples: Sequence[Feeds]) -> dic
     uses = graph.constant_uses()
     taken = [op for op in ops if by_constants(op) and uses[str(op.arg(1).const)] == 1]
     made: dict[str, Rounded] = {}
-    for part in batches(dict.fromkeys(op.arg(0) for op in taken), lambda v: 16 * v.type.dims[-1] ** 2):
+    for part in batches(dict.fromkeys(op.arg(0) for op in taken), _moment_bytes):
         met = {value: Moments(1, value.type.dims[-1]) for value in part}
         with graph_values(graph, part) as taps:
             for _, found in taps.stream(samples):
@@ -96,7 +100,19 @@ def rounded_by(graph: Graph, ops: Sequence[Op], samples: Sequence[Feeds]) -> dic
     return made
 
 
+def _key(op: Op) -> str:
+    """By which weights are known."""
+    return str(op.arg(1).const) if len(op.inputs) > 1 and op.inputs[1] is not None else ""
+
+
+def _moment_bytes(value: Value) -> int:
+    blocks = blocks_of(1, value.type.dims[-1])
+    return 16 * blocks.count * blocks.width**2
+
+
 def _rounded(w: Array, met: Moments) -> Rounded:
     weights, scale = w.astype(np.float64), scales_of(w)
-    numbers = gptq(weights, scale, met.hessian[0], damping_for(met.rows, w.shape[1]))
+    blocks = met.blocks
+    cut, steps = blocks.cut(weights[None]), blocks.cut(scale[None, :, None])
+    numbers = blocks.joined(gptq(cut, steps, met.hessian, damping_for(met.rows, blocks.width)))[0]
     return Rounded(numbers, scale, corrected_bias(None, weights, numbers, scale, met.mean[0]))

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from edgec.column_blocks import blocks_facts, blocks_of
 from edgec.flat_weights import weights_of
 from edgec.graph_values import graph_values
 from edgec.ir.encodings import FLOAT8, grouped_dims, nearest_float8, spread
@@ -121,12 +122,13 @@ def _rounded(flat: Array, steps: Array, format: str, met: Met | None) -> Array:
     if met is None:
         numbers = nearest(flat / steps)
     else:
-        hessian = met.stored.hessian
-        each = flat.reshape(len(hessian), -1, flat.shape[1])
-        damping = damping_for(met.stored.rows, flat.shape[1])
-        aimed = compensated(each, hessian, each @ met.drift, damping)
-        wide = np.broadcast_to(steps, flat.shape).reshape(each.shape)
-        numbers = gptq_to(nearest, aimed, wide, hessian, damping).reshape(flat.shape)
+        blocks, hessian, drift = met.stored.blocks, met.stored.hessian, met.drift
+        groups = len(hessian) // blocks.count
+        each = blocks.cut(flat.reshape(groups, -1, flat.shape[1]))
+        damping = damping_for(met.stored.rows, blocks.width)
+        aimed = each + 0.0 if drift is None else compensated(each, hessian, each @ drift, damping)
+        wide = blocks.cut(steps.reshape(groups, -1, steps.shape[1]), 1.0)
+        numbers = blocks.joined(gptq_to(nearest, aimed, wide, hessian, damping)).reshape(flat.shape)
     return nearest_float8(numbers, ONE, format) if format in FLOAT8 else numbers.astype(np.int8)
 
 
@@ -202,7 +204,14 @@ def batches(items: Iterable[T], moments: Callable[[T], int]) -> Iterator[list[T]
 
 def moment_bytes(op: Op) -> int:
     """Of what the weights of an op meet."""
-    return 16 * group_count(op) * products_of(op) ** 2
+    groups = group_count(op)
+    blocks = blocks_of(groups, products_of(op))
+    return 16 * groups * blocks.count * blocks.width**2
+
+
+def in_blocks(ops: Iterable[Op]) -> list[dict[str, Any]]:
+    """What the receipt says of operators so wide that weights make up for one another in blocks of columns alone."""
+    return blocks_facts((op.label, blocks_of(group_count(op), products_of(op))) for op in ops)
 
 
 def products_of(op: Op) -> int:

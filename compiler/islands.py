@@ -3,13 +3,13 @@
 An artifact that computes such bytes is checked in two halves. The bytes that its own kernels make at the end of each
 island are at most a step from the interpreter's, or as near as sums in halves are where there are such; and from those
 very bytes on, the interpreter must come to the same results. For this the graph is built once more with the islands'
-ends as outputs: kernels give the same bits there.
+ends, and what steps read (edgec.steps), as outputs beside its own: kernels give the same bits there.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -19,7 +19,9 @@ from edgec.build_facts import ports_of
 from edgec.graph_values import session_of, tapped
 from edgec.ir import interp
 from edgec.ir.graph import Graph, Value
+from edgec.plan.schedule import Segment
 from edgec.runtime.session import Session
+from edgec.steps import Steps
 from edgec.targets.c.build import Platform, make_plan
 from edgec.targets.c.devices import Device
 from edgec.targets.c.emit import Identity
@@ -49,38 +51,56 @@ def has_halves(graph: Graph) -> bool:
 
 
 class Islands:
-    """`run` is what the outputs mean for inputs, given the artifact's own bytes at the end of islands. Bytes that are
-    more than a step off are right if their signal to noise is `least_db`."""
+    """`run` is what the outputs mean for inputs, given the artifact's own bytes at `ends` of islands and its floats at
+    `operands` of steps. Bytes that are more than a step off are right if their signal to noise is `least_db`."""
 
-    def __init__(self, graph: Graph, names: Mapping[Value, str], session: Session, least_db: float) -> None:
-        self._graph, self._names, self._session, self._least_db = graph, names, session, least_db
-        self._zeros = {v: _zero(graph, v) for v in names}
-        self._noise = dict.fromkeys(names, 0.0)
-        self._signal = dict.fromkeys(names, 0.0)
+    def __init__(
+        self, graph: Graph, ends: Sequence[Value], operands: Sequence[Value], names: Mapping[Value, str],
+        session: Session, least_db: float,
+    ) -> None:  # fmt: skip
+        self._graph, self._ends, self._names, self._session, self._least_db = graph, ends, names, session, least_db
+        self._steps = Steps(graph, operands, least_db)
+        self._operands = set(operands)
+        self._zeros = {v: _zero(graph, v) for v in ends}
+        self._noise = dict.fromkeys(ends, 0.0)
+        self._signal = dict.fromkeys(ends, 0.0)
         self.largest_step = self.off = self.bytes = 0
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         self._session.reset()
         made = dict(zip([t.name for t in self._session.outputs], self._session.run(None, feeds), strict=True))
+        self._steps.begin(feeds)
 
         def given(value: Value, meant: Array) -> Array:
-            if value not in self._names:
-                return meant
-            found = made[self._names[value]]
-            steps = np.abs(found.astype(np.int64) - meant.astype(np.int64))
-            self.largest_step = max(self.largest_step, int(steps.max(initial=0)))
-            self.off += int(np.count_nonzero(steps))
-            self.bytes += steps.size
-            self._noise[value] += float(np.sum(steps**2))
-            self._signal[value] += float(np.sum((meant.astype(np.float64) - self._zeros[value]) ** 2))
-            return found
+            if value in self._zeros:
+                found = made[self._names[value]]
+                self._judge(value, found, meant)
+                return found
+            if value in self._operands:
+                found = made[self._names[value]]
+                self._steps.read(value, found, meant)
+                return found
+            self._steps.made(value, meant)
+            return meant
 
         return interp.run(self._graph, feeds, given=given)
 
+    def _judge(self, end: Value, found: Array, meant: Array) -> None:
+        steps = np.abs(found.astype(np.int64) - meant.astype(np.int64))
+        self.largest_step = max(self.largest_step, int(steps.max(initial=0)))
+        self.off += int(np.count_nonzero(steps))
+        self.bytes += steps.size
+        self._noise[end] += float(np.sum(steps**2))
+        self._signal[end] += float(np.sum((meant.astype(np.float64) - self._zeros[end]) ** 2))
+
     def facts(self) -> dict[str, Any]:
-        """For the receipt, over all inputs so far."""
-        noisiest = min((self._db(v) for v in self._names), default=math.inf)
-        return {"islands": len(self._names), "bytes": self.bytes, "bytes_off": self.off,
+        """For the receipt, over all inputs so far: of islands and of steps, where there are any."""
+        islands = {"float_islands": self._of_islands()} if self._ends else {}
+        return islands | ({"steps": self._steps.facts()} if self._operands else {})
+
+    def _of_islands(self) -> dict[str, Any]:
+        noisiest = min(self._db(v) for v in self._ends)
+        return {"islands": len(self._ends), "bytes": self.bytes, "bytes_off": self.off,
                 "largest_step": self.largest_step,
                 "least_signal_to_noise_db": round(noisiest, 2) if math.isfinite(noisiest) else None,
                 "pass": self.largest_step <= MOST_STEPS or noisiest >= self._least_db}  # fmt: skip
@@ -99,23 +119,40 @@ def _zero(graph: Graph, end: Value) -> Array:
 
 
 @contextmanager
-def islands_of(graph: Graph, ends: list[Value], opened: Open, least_db: float) -> Iterator[Islands]:
-    with tapped(graph, ends) as names:
+def islands_of(
+    graph: Graph, ends: Sequence[Value], operands: Sequence[Value], opened: Open, least_db: float
+) -> Iterator[Islands]:
+    leaving = [v for _, v in graph.outputs if v.op is not None]
+    with tapped(graph, list(dict.fromkeys([*ends, *operands, *leaving]))) as names:
         artifact = opened(graph)
     with artifact as session:
-        yield Islands(graph, names, session, least_db)
+        yield Islands(graph, ends, operands, names, session, least_db)
 
 
 def opener(
-    device: Device, platform: Platform, identity: Identity, manifest: Mapping[str, Any], runner: str | None
-) -> Open:
-    """Builds for the artifact's own target and runs where that is verified."""
+    device: Device, platform: Platform, identity: Identity, manifest: Mapping[str, Any], runner: str | None,
+    segments: Sequence[Segment] = (),
+) -> Open:  # fmt: skip
+    """Builds for the artifact's own target and runs where that is verified. `segments` are those of the artifact."""
 
     def opened(graph: Graph) -> AbstractContextManager[Session]:
-        plan = make_plan(graph, device, "seen", 1)
+        plan = make_plan(graph, device, "seen", 1, _kept(segments, graph))
         stated = {**manifest, "name": "seen", "outputs": ports_of(plan.outputs), "weights": "linked",
                   "scratch_bytes": plan.scratch_bytes, "states": ports_of(plan.states),
                   "state_bytes": plan.state_bytes, "weights_bytes": len(plan.weights)}  # fmt: skip
         return session_of(plan, device, platform, identity, stated, runner)
 
     return opened
+
+
+def _kept(segments: Sequence[Segment], graph: Graph) -> list[Segment] | None:
+    """The artifact's own blocks, so that slices, which decide the last bits of sums in halves, are the same; a block
+    with a value inside that is to be seen is done operator by operator. None where the graph has other operators."""
+    if [op for segment in segments for op in segment.ops] != graph.ops:
+        return None
+    leaving = graph.output_values()
+    kept: list[Segment] = []
+    for segment in segments:
+        seen = any(v in leaving for op in segment.ops[:-1] for v in op.results)
+        kept += [Segment((op,), 0) for op in segment.ops] if seen else [segment]
+    return kept

@@ -55,7 +55,7 @@ def layer_errors(
             made = dict(zip(names, session.run(None, feeds), strict=True))
         told = {value: origin for value, origin in origins.items() if origin.tensor in known}
         asked = narrowed is not None or len(told) < len(results)
-        meant = _meant(graph, feeds, made) if asked else {}
+        meant = _meant(graph, feeds, made, narrowed.operands() if narrowed is not None else ()) if asked else {}
     ends = {*island_ends(graph)} if narrowed is not None else set()
     rows = []
     for op, value in results:
@@ -75,9 +75,12 @@ def layer_errors(
     return rows
 
 
-def _meant(graph: Graph, feeds: Mapping[str, Array], made: Mapping[Value, Array]) -> dict[Value, Array]:
-    """Each result by the interpreter, which goes on from what was made of computed floats (edgec.islands)."""
-    ends = set(island_ends(graph))
+def _meant(
+    graph: Graph, feeds: Mapping[str, Array], made: Mapping[Value, Array], operands: Sequence[Value]
+) -> dict[Value, Array]:
+    """Each result by the interpreter, which goes on from what was made of computed floats (edgec.islands) and from what
+    steps read (edgec.steps)."""
+    ends = {*island_ends(graph), *operands}
     meant: dict[Value, Array] = {}
 
     def given(value: Value, computed: Array) -> Array:

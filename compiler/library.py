@@ -57,16 +57,17 @@ def make_library(module: Module, request: Request, device: Device, platform: Pla
     if options.verify != "none":
         progress("verifying against the reference")
         original = import_model(request.model, request.imported).entries["main"]
-        opened = opener(device, platform, identity, manifest, RUNNER[options.verify])
+        opened = partial(opener, device, platform, identity, manifest, RUNNER[options.verify])
+        shipped = opened(segments)
         with staged(files, manifest) as folder:
             verified = verify_staged(
-                folder, request.model, original, options, images, plan, settled.narrowed, settled.samples, opened
+                folder, request.model, original, options, images, plan, settled.narrowed, settled.samples, shipped
             )
         receipt |= verified.facts
         files |= verified.files
         if options.layers:
             progress("comparing layer by layer")
-            receipt["layers"] = _layers(graph, opened, request, original, plan.inputs, settled)
+            receipt["layers"] = _layers(graph, opened(), request, original, plan.inputs, settled)
     return Made(files, manifest, receipt, facts)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from edgec.column_blocks import Blocks
 from edgec.operand_rows import Moments, row_sums
 from edgec.weight_rounding import compensated
 
@@ -32,6 +33,10 @@ class MetRows:
     def rows(self) -> int:
         return self._moments.rows
 
+    @property
+    def blocks(self) -> Blocks:
+        return self._moments.blocks
+
     def add(self, rows: Array, lacking: Array | None) -> None:
         """`lacking` is float32; None where nobody asks."""
         self._moments.add(rows)
@@ -48,9 +53,9 @@ class MetRows:
 
     @property
     def hessian(self) -> Array:
-        """[g, k, k] around the means, since a bias makes up for these. Where rows are all alike, the difference is
-        rounding, which may be below 0: then every column counts a little, and alike."""
-        raw, mean = self._moments.hessian, self._moments.mean
+        """[g, k, k], or a matrix a block, around the means, since a bias makes up for these. Where rows are all alike,
+        the difference is rounding, which may be below 0: then every column counts a little, and alike."""
+        raw, mean = self._moments.hessian, self.blocks.cut(self._moments.mean[:, None])[:, 0]
         found = raw - mean[:, :, None] * mean[:, None, :]
         columns = np.arange(found.shape[-1])
         least = CERTAIN * raw[:, columns, columns].mean(axis=1)

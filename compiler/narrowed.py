@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from edgec.ir import interp
-from edgec.ir.graph import Graph
+from edgec.ir.graph import Graph, Value
 from edgec.ir.ops.recurrent import BYTE_GATES
 from edgec.islands import Open, has_halves, island_ends, islands_of
 from edgec.paired import level_db, signal_to_noise
 from edgec.receipt import compare, worse
+from edgec.steps import step_operands
 
 Array = np.ndarray[Any, Any]
 Run = Callable[[Mapping[str, Array]], dict[str, Array]]
@@ -42,13 +43,18 @@ class Narrowed:
 
     @contextmanager
     def meaning(self, opened: Open) -> Iterator[tuple[Run, Callable[[], dict[str, Any]]]]:
-        """What outputs mean for inputs, and afterwards what the receipt says of float islands, if there are any."""
-        ends = island_ends(self.graph)
-        if not ends:
+        """What outputs mean for inputs, and afterwards what the receipt says of float islands and steps, if there are
+        any."""
+        ends, operands = island_ends(self.graph), self.operands()
+        if not ends and not operands:
             yield partial(interp.run, self.graph), dict
             return
-        with islands_of(self.graph, ends, opened, self.least_db) as islands:
-            yield islands.run, lambda: {"float_islands": islands.facts()}
+        with islands_of(self.graph, ends, operands, opened, self.least_db) as islands:
+            yield islands.run, islands.facts
+
+    def operands(self) -> list[Value]:
+        """Of steps, where numbers need not be those of the interpreter."""
+        return step_operands(self.graph) if math.isfinite(self.least_db) else []
 
 
 def own_least_db(graph: Graph) -> float:

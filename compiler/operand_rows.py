@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from edgec.column_blocks import blocks_of
 from edgec.ir.errors import UsageError
 from edgec.ir.graph import Op, Value
 from edgec.ir.ops.conv import sliding
@@ -63,19 +64,22 @@ def row_sums(rows: Array) -> Array:
 
 
 class Moments:
-    """`hessian` [groups, k, k] is the mean of x^T x over the rows so far, `mean` [groups, k] that of x."""
+    """`hessian` [groups, k, k] is the mean of x^T x over the rows so far, `mean` [groups, k] that of x. Of many columns
+    it is [groups * blocks, width, width] (column_blocks.py)."""
 
     def __init__(self, groups: int, k: int) -> None:
         self.rows = 0
-        self._squares = np.zeros((groups, k, k))
+        self.blocks = blocks_of(groups, k)
+        self._squares = np.zeros((groups * self.blocks.count, self.blocks.width, self.blocks.width))
         self._sums = np.zeros((groups, k))
 
     def add(self, rows: Array) -> None:
         """Rows [groups, m, k]."""
         found = rows.astype(np.float32, copy=False)
-        self._squares += found.transpose(0, 2, 1) @ found
         self._sums += row_sums(found)
         self.rows += rows.shape[1]
+        found = self.blocks.cut(found)
+        self._squares += found.transpose(0, 2, 1) @ found
 
     def together(self, other: Moments) -> Moments:
         """Both as one."""
@@ -94,23 +98,27 @@ class Moments:
 
 
 class Met:
-    """What the weights of an op are multiplied with: `stored` rows x, instead of those x' of the float model. `drift`
-    [groups, k, k] is the mean of (x' - x)^T x, `wanted` [groups, k] that of x'."""
+    """What the weights of an op are multiplied with: `stored` rows x, instead of those x' of the float model. `drift`,
+    in the blocks of the hessian, is the mean of (x' - x)^T x, None where rows are those of the float model; `wanted`
+    [groups, k] is the mean of x'."""
 
     def __init__(self, groups: int, k: int) -> None:
         self.stored = Moments(groups, k)
-        self._drift, self._wanted = np.zeros((groups, k, k)), np.zeros((groups, k))
+        self._drift: Array | None = None
+        self._wanted = np.zeros((groups, k))
 
     def add(self, wide: Array, stored: Array) -> None:
         """Rows [groups, m, k] of the float model and as they are stored."""
         self.stored.add(stored)
         if stored is not wide:
-            self._drift += (wide - stored).transpose(0, 2, 1) @ stored
+            cut = self.stored.blocks.cut
+            found = cut(wide - stored).transpose(0, 2, 1) @ cut(stored)
+            self._drift = found.astype(np.float64) if self._drift is None else self._drift + found
         self._wanted += row_sums(wide)
 
     @property
-    def drift(self) -> Array:
-        return self._drift / max(self.stored.rows, 1)
+    def drift(self) -> Array | None:
+        return None if self._drift is None else self._drift / max(self.stored.rows, 1)
 
     @property
     def wanted(self) -> Array:

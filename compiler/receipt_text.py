@@ -56,6 +56,8 @@ def narrowed_lines(receipt: Facts) -> Iterator[str]:
     if "quantization" in receipt:
         lines = _package_bytes if "package" in receipt else quantization_lines
         yield from lines(receipt["quantization"])
+        for row in receipt["quantization"].get("rounded_in_blocks", ()):
+            yield f"  rounded in {row['blocks']} blocks of its {row['products']:,} products to save memory: {row['op']}"
     if "halves" in receipt:
         yield from _halves(receipt["halves"])
     if "encoded" in receipt:
@@ -314,6 +316,13 @@ def _verification(verification: Facts) -> Iterator[str]:
         yield (
             f"  float islands: {found['islands']}; of {found['bytes']:,} bytes behind them "
             f"{found['bytes_off']:,} are off, by {found['largest_step']} steps at most"
+        )
+    if "steps" in verification:
+        found = verification["steps"]
+        wrong = "" if found["pass"] else "; FAILED: what they read is beyond the tolerance"
+        yield (
+            f"  steps (argmax, comparisons, roundings and the like): {found['steps']}, judged by the artifact's own "
+            f"operands; {found['different']:,} of {found['elements']:,} results differ from the interpreter's{wrong}"
         )
     if "against_model" in verification:
         of_model = verification["against_model"]

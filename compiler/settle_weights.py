@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from edgec.column_blocks import blocks_of
 from edgec.flat_weights import bias_of, flat_weights, set_bias, set_weights, stored_weights
 from edgec.ir.encodings import decode, encode
 from edgec.ir.graph import Graph, Op, Value
@@ -118,7 +119,10 @@ def _settle(wide: Graph, narrow: Graph, wanted: Op, op: Op, walk: _Walk, way: Wa
     w = flat_weights(wide, wanted)
     groups, x, residual = group_count(op), op.arg(0), residual_of(op)
     each = w.reshape(groups, len(w) // groups, -1)
-    halves = [MetRows(*each.shape) for _ in range(2)]
+    blocks = blocks_of(groups, w.shape[1])
+    if way == "compensated" and blocks.count > 1:
+        way = "rounding"  # each block would make up for all that is lacking
+    halves = [MetRows(*each.shape) for _ in range(2 if blocks.count == 1 else 1)]
     means = []
     for i, (found, meant) in enumerate(zip(walk.found[x], walk.wanted[x], strict=True)):
         rows, should = operand_rows(op, found, ROWS), operand_rows(op, meant, ROWS)
@@ -129,15 +133,16 @@ def _settle(wide: Graph, narrow: Graph, wanted: Op, op: Op, walk: _Walk, way: Wa
                 added = result_rows(walk.wanted[residual][i] - walk.found[residual][i], ROWS)
                 lacking += added.reshape(len(added), groups, -1).transpose(1, 0, 2)
         if way != "biases":
-            halves[i % 2].add(rows, lacking)
+            halves[i % len(halves)].add(rows, lacking)
         means.append((row_sums(rows) / rows.shape[1], row_sums(should) / rows.shape[1]))
     if way != "biases":
-        now, both = stored_weights(narrow, op), halves[0].together(halves[1])
+        now, both = stored_weights(narrow, op), halves[0].together(halves[1]) if blocks.count == 1 else halves[0]
         steps, hessian = now.steps.reshape(*each.shape[:2], -1), both.hessian
-        damping = damping_for(both.rows, w.shape[1])
-        aimed = made_up_for(each, halves, both) if way == "compensated" else each
+        damping = damping_for(both.rows, blocks.width)
+        aimed = blocks.cut(made_up_for(each, halves, both) if way == "compensated" else each)
+        steps = blocks.cut(steps, 1.0)
         start = gptq(aimed, steps, hessian, damping, now.top)
-        rounded = adaround(aimed, steps, hessian, start, damping, now.top)
+        rounded = blocks.joined(adaround(aimed, steps, hessian, start, damping, now.top))
         set_weights(narrow, op, rounded.reshape(w.shape), op.arg(1).type)
     stored = flat_weights(narrow, op).reshape(each.shape)
     lost = np.stack([_sums(each, meant) - _sums(stored, found) for found, meant in means])

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from edgec.calibration import Calibration
-from edgec.encode_weights import ROWS, decoded, encodable, encode_weights, largest_of, products_of
+from edgec.encode_weights import ROWS, decoded, encodable, encode_weights, in_blocks, largest_of, products_of
 from edgec.forms_within import Form, Forms, Wanted, forms_within
 from edgec.graph_values import GraphValues, graph_values
 from edgec.ir.encodings import nearest_float8
@@ -71,6 +71,7 @@ def static_float8(
         "precision": precision,
         "calibration": {**data.facts(), "observer": "minmax"},
         **searched,
+        "rounded_in_blocks": in_blocks(weights),
         "low_rank": rank,
         "low_rank_operators": [op.label for op in weights if rank_for(op, rank)],
         "values_in_bytes": values_in_bytes,

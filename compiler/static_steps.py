@@ -14,6 +14,7 @@ import numpy as np
 
 from edgec.calibration import Calibration
 from edgec.channel_scales import Smoothing, channel_scales, values_to_smooth
+from edgec.encode_weights import in_blocks
 from edgec.graph_values import graph_values
 from edgec.grids import Range
 from edgec.input_rounding import LEAST_NOISE as INPUT_NOISE
@@ -280,6 +281,7 @@ def on_bytes(module: Module, seen: Seen, choice: Choice, whole: bool = False) ->
         "calibration": {**seen.data.facts(), "observer": best.observer, "weights": SETTLED[best.way],
                         "refitted": choice.refitted is not None},
         "trials": {"samples": len(seen.judge.samples), "tried": [trial.facts() for trial in trials.done]},
+        "rounded_in_blocks": in_blocks(filter(heavy, trials.chosen)) if best.way in ("rounding", "compensated") else [],
         "operators_on_bytes": len(trials.chosen),
         "operators_in_floats": dict(sorted(Counter(left).items())),
         "kept_in_floats": kept,

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Any
 
 from edgec.calibration import Calibration
-from edgec.encode_weights import MOMENT_BYTES, encodable, encode_weights, form_for, met_by, moment_bytes
+from edgec.encode_weights import MOMENT_BYTES, encodable, encode_weights, form_for, in_blocks, met_by, moment_bytes
 from edgec.forms_within import Form, Forms, Wanted, forms_within
 from edgec.ir.graph import Graph, Module, Op
 from edgec.ir.macs import macs_of, macs_share, total_macs
@@ -48,6 +48,7 @@ def weight_only(
         "calibration": looked_at.facts() if looked_at is not None else None,
         **searched,
         "rounding": "gptq" if data is not None else "nearest",
+        "rounded_in_blocks": in_blocks(layers) if data is not None else [],
         "low_rank": rank,
         "low_rank_operators": [op.label for op in layers if rank_for(op, rank)],
         "coded_operators": len(layers),

@@ -66,8 +66,7 @@ def gptq_to(
     """Numbers [.., n, k] of any format, in steps of the scale, of which `nearest` finds the one that is nearest.
     Columns that count most are rounded first, while there are many left to make up for them."""
     order = np.argsort(-_diagonal(hessian), axis=-1, kind="stable")
-    h = np.take_along_axis(_damped(hessian, damping), order[..., :, None], axis=-2)
-    upper = _inverse_root(np.take_along_axis(h, order[..., None, :], axis=-1))
+    upper = _inverse_root(_ordered(_damped(hessian, damping), order))
     # [.., k, n]: a column of weights is contiguous
     left = np.take_along_axis(_turned(np.asarray(w, np.float64)), order[..., None], axis=-2)
     steps = np.take_along_axis(_turned(np.broadcast_to(_columns(scale, w), w.shape)), order[..., None], axis=-2)
@@ -169,6 +168,12 @@ def _damped(hessian: Array, damping: float | Array) -> Array:
     k = np.arange(h.shape[-1])
     h[..., k, k] += np.maximum(damping * _diagonal(h).mean(axis=-1), TINY)[..., None]
     return h
+
+
+def _ordered(h: Array, order: Array) -> Array:
+    """Rows and columns."""
+    rows = np.take_along_axis(h, order[..., :, None], axis=-2)
+    return np.take_along_axis(rows, order[..., None, :], axis=-1)
 
 
 def _diagonal(h: Array) -> Array:
