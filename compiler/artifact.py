@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgec.ir.errors import UsageError
+from edgec.targets.c.files import write_file
 
 MANIFEST = "manifest.json"
 RECEIPT = "receipt.json"
@@ -68,9 +69,8 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     """By path inside of the folder. The image NAME.elf is a program, the rest is data."""
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        with (folder / name).open("wb") as file:
-            file.write(content)
-            file.flush()
+        write_file(folder / name, content)
+        with (folder / name).open("rb") as file:
             os.fsync(file.fileno())
         if name.endswith(".elf"):
             (folder / name).chmod(0o755)

@@ -10,10 +10,11 @@ from edgec.cli_artifacts import bench, diff, run, verify
 from edgec.cli_models import build, compare, inspect
 from edgec.cli_options import fail
 from edgec.cli_tools import doctor, opt, targets
-from edgec.ir.errors import EdgecError
+from edgec.ir.errors import EdgecError, UsageError
 from edgec.runtime.errors import RunError
 
 COMMANDS = (build, compare, run, verify, inspect, bench, diff, targets, doctor, opt)
+TOO_LITTLE_MEMORY = 9  # exit code
 
 
 def main() -> None:
@@ -35,9 +36,9 @@ def main() -> None:
     except RunError as error:
         fail(str(error), 7)
     except MemoryError:
-        fail("this machine has too little memory for the model", 1)
+        fail("this machine has too little memory for the model", TOO_LITTLE_MEMORY)
     except OSError as error:
-        fail(f"{error.filename or 'a file'} cannot be used: {error.strerror or error}", 1)
+        fail(f"{error.filename or 'a file'} cannot be used: {error.strerror or error}", UsageError.exit_code)
 
 
 @click.group(commands=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from onnx import TensorProto, helper
 from test_build import MODEL, SHAPE
 
 import edgec
+from edgec.cli import main
 from edgec.runtime.errors import RunError
 
 BUILD = ("build", str(MODEL), "-t", "host", "-o", "out")
@@ -166,8 +168,8 @@ def test_disk_full_while_the_artifact_is_written(artifact: Path, tmp_path: Path)
 
 def test_disk_full_while_building_or_running(artifact: Path, tmp_path: Path) -> None:
     limited = ["sh", "-c", 'ulimit -f 8; exec "$@"', "sh", sys.executable, "-m", "edgec"]
-    message = said(1, command([*limited, *BUILD, *SHAPE], tmp_path))
-    assert "File too large" in message
+    message = said(2, command([*limited, *BUILD, *SHAPE], tmp_path))
+    assert re.search(r"/.*\.c cannot be used: File too large", message)
     assert not list(tmp_path.iterdir())
     np.save(tmp_path / "x.npy", np.zeros((1, 1, 28, 28), np.float32))
     (tmp_path / "y.npz").mkdir()
@@ -229,6 +231,18 @@ def test_data_that_does_not_fit(tmp_path: Path) -> None:
     for option in ("--data", "--labels"):
         words = f"{option} pipe is a folder, a pipe or a device; legal is a file"
         fails(tmp_path, 2, words, *BUILD, *SHAPE, option, "pipe")
+
+
+def test_too_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("edgec.cli.commands.main", full)
+    monkeypatch.setattr("signal.signal", lambda *_: None)  # the test's own process goes on
+    with pytest.raises(SystemExit) as done:
+        main()
+    assert done.value.code == 9
+    assert "too little memory" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["--fix", "-o=out", "--shape=x=1", "--calib=x.npz", "--seed=1", "-t=coreml"])

@@ -17,6 +17,7 @@ from edgec.targets.c import toolchain
 from edgec.targets.c.devices import Device
 from edgec.targets.c.emit import Identity, emit_source
 from edgec.targets.c.emit_interface import emit_cmake, emit_example, emit_header
+from edgec.targets.c.files import write_file
 from edgec.targets.c.lower.blocks import lower_graph
 from edgec.targets.c.lower.context import Lowering
 from edgec.targets.c.lower.row_schedule import schedule_graph
@@ -106,7 +107,7 @@ def make_files(
     with tempfile.TemporaryDirectory(prefix="edgec-") as temporary:
         folder = Path(temporary)
         for file, content in out.items():
-            (folder / file).write_bytes(content)
+            write_file(folder / file, content)
         progress(f"compiling {name}.c for {platform.triple}")
         # without -ffreestanding, copies may become calls of memcpy: every system has it, and edgec_mem.c is there
         toolchain.compile_c(folder, f"{name}.c", f"{name}.o", platform.triple, flags)
@@ -138,7 +139,7 @@ def make_loadable(plan: Plan, device: Device, identity: Identity, platform: Plat
     with tempfile.TemporaryDirectory(prefix="edgec-") as temporary:
         folder = Path(temporary)
         for file, content in {**sources, f"{name}.o": compiled}.items():
-            (folder / file).write_bytes(content)
+            write_file(folder / file, content)
         objects = [f"{name}.o", *_weights_object(folder, name, platform.triple, sources)]
         if platform.shared:
             return {f"lib{name}.so": link_library(folder, name, platform.triple, objects)}
@@ -151,7 +152,7 @@ def _compiled(source: str, sources: tuple[tuple[str, bytes], ...], triple: str, 
     with tempfile.TemporaryDirectory(prefix="edgec-") as temporary:
         folder = Path(temporary)
         for file, content in sources:
-            (folder / file).write_bytes(content)
+            write_file(folder / file, content)
         toolchain.compile_c(folder, source, "compiled.o", triple, flags)
         return (folder / "compiled.o").read_bytes()
 
@@ -167,7 +168,7 @@ def _weights_object(folder: Path, name: str, triple: str, sources: Mapping[str, 
 def link_library(folder: Path, name: str, triple: str, objects: Sequence[str]) -> bytes:
     """libNAME.so of these objects and the thread pool."""
     pool = tuple((file, (folder / file).read_bytes()) for file in POOL_FILES)
-    (folder / "edgec_pthread.o").write_bytes(_compiled("edgec_pthread.c", pool, triple, ("-O2", "-fPIC")))
+    write_file(folder / "edgec_pthread.o", _compiled("edgec_pthread.c", pool, triple, ("-O2", "-fPIC")))
     # the same bytes come out without -O2, but zig would first make itself a runtime of its sanitizer
     toolchain.link(
         folder, f"lib{name}.so", triple, [*objects, "edgec_pthread.o"],
@@ -179,7 +180,7 @@ def link_library(folder: Path, name: str, triple: str, objects: Sequence[str]) -
 def link_image(folder: Path, name: str, device: Device, objects: Sequence[str], brought: int | None) -> bytes:
     """NAME.elf of these objects: the emulator's. `brought` are the bytes of weights that are handed to each call."""
     toolchain.compile_c(folder, "edgec_mem.c", "edgec_mem.o", EMULATED, (*device.flags, "-O2", "-ffreestanding"))
-    (folder / PROGRAM).write_bytes(files("edgec.runtime").joinpath("c", PROGRAM).read_bytes())
+    write_file(folder / PROGRAM, files("edgec.runtime").joinpath("c", PROGRAM).read_bytes())
     model = (f'-DEDGEC_HEADER="{name}.h"', f"-DEDGEC_MODEL(function)={name}_##function")
     given = () if brought is None else (f"-DEDGEC_BROUGHT={brought}",)
     toolchain.compile_c(folder, PROGRAM, "edgec_program.o", EMULATED, ("-O2", "-ffreestanding", *model, *given))

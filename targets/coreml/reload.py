@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edgec.ir.errors import VerifyError
+from edgec.targets.c.files import write_file
 from edgec.targets.coreml.mil import coremltools, load_program
 from edgec.targets.coreml.silence import silent
 
@@ -19,7 +20,7 @@ def check_reload(files: Mapping[str, bytes]) -> None:
         folder = Path(temporary) / "read.mlpackage"
         for path, content in files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_bytes(content)
+            write_file(folder / path, content)
         try:
             with silent(logging.WARNING), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
