@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import click
@@ -17,8 +18,17 @@ COMMANDS = (build, compare, run, verify, inspect, bench, diff, targets, doctor, 
 TOO_LITTLE_MEMORY = 9  # exit code
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: what Ctrl-C cleans up is cleaned up."""
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise Terminated
+
+
 def main() -> None:
     """Runs the command; every foreseen error is one line on stderr and an exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         code = commands.main(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
@@ -29,8 +39,8 @@ def main() -> None:
         sys.exit(2)
     except click.ClickException as error:
         fail(error.format_message(), 2)
-    except click.Abort:
-        sys.exit(130)
+    except click.Abort as stopped:
+        sys.exit(128 + (signal.SIGTERM if isinstance(stopped.__cause__, Terminated) else signal.SIGINT))
     except EdgecError as error:
         fail(str(error), error.exit_code)
     except RunError as error:

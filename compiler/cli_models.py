@@ -34,7 +34,7 @@ from edgec.ir.errors import UsageError
 @click.option("--labels", type=click.Path(path_type=Path), help="Names of the classes, one a line.")
 @click.option("--single-file", is_flag=True, help="Weights, up to 1 MB, as an array in the C file.")
 @click.option("--weights", default="linked", show_default=True,
-              help="linked, or file: NAME_weights.bin is not linked in, the program hands it over.")
+              help="linked, inline (as --single-file), or file: the program hands NAME_weights.bin over.")
 @click.option("--layers", is_flag=True, help="Add the error of each operator to the receipt (builds twice).")
 @click.option("--precision", default="float32", show_default=True,
               help="float32, fp16, bf16, int8, int8-dynamic, fp8-e4m3, fp8-e5m2, w4a8, w8 or w4.")

@@ -69,8 +69,6 @@ def _functions(items: Iterable[str]) -> dict[str, Shapes]:
         if not colon or not name or not text or name in found:
             raise UsageError(f"--function {item}: write NAME:INPUT=1x3x8,INPUT=4, each name once")
         found[name] = shapes_of(tuple(text.split(",")))
-    if len(found) == 1:
-        raise UsageError("--function: one function is the model itself; give two or more, or --shape alone")
     return found
 
 

@@ -116,4 +116,4 @@ def check_options(options: BuildOptions, family: str) -> None:
     if options.max_drop is not None and Path(str(options.calib)).suffix.lower() != ".npz":
         raise UsageError("--max-drop needs labelled items: give --calib an .npz file that has `labels` (or `y`) too")
     if options.weights not in STORAGES:
-        raise UsageError(f"--weights {options.weights} is not legal; legal: {', '.join(STORAGES)}")
+        raise UsageError(f"--weights {options.weights} is not legal; legal: linked, inline (--single-file), file")

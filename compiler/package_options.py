@@ -35,6 +35,8 @@ def check_package_options(package: PackageOptions, family: str, fix: bool, data:
     """UsageError for what is not legal, or not together."""
     if family != "coreml" and package != PLAIN:
         raise UsageError("--state, --metadata, --function and several shapes are for packages: --target coreml")
+    if len(package.functions) == 1:
+        raise UsageError("--function: one function is the model itself; give two or more, or --shape alone")
     if package.functions and package.variants:
         raise UsageError("--function says each function's shapes: give every --shape once with it")
     if fix and package.entries > 1:

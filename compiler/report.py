@@ -126,6 +126,8 @@ def _outputs(receipt: Facts) -> Iterator[str]:
         f"Executed on {found['executed_on']}, compared with {found['reference']} on {compared(found)}; "
         f"tolerance {receipt['tolerance']}."
     )
+    if "instructions" in found:
+        yield _note(f"{found['instructions']:,} instructions an inference.")
     outputs = found["outputs"]
     rows = [[name, "ok" if result["pass"] else "beyond", figures(result)] for name, result in outputs.items()]
     head = ["output", "", "error"]

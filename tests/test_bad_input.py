@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +68,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (2, "only --target arm is emulated", ("--verify", "emulate")),
         (2, "--verify host: what is built for arm is emulated; legal: auto", ("-t", "arm", "--verify", "host")),
         (2, "--os macos: nothing here runs what is built for it: give --verify none", ("-t", "arm", "--os", "macos")),
+        (2, "--function and several shapes are for packages: --target coreml", ("--function", "f:input=1x1x28x28")),
         (2, "No such option '--fly'", ("--fly",)),
         (2, "--shape input: write NAME=VALUE", ("--shape", "input")),
         (2, "write lengths as 1x3x224x224", ("--shape", "input=1x-1x28x28")),
@@ -231,6 +234,20 @@ def test_data_that_does_not_fit(tmp_path: Path) -> None:
     for option in ("--data", "--labels"):
         words = f"{option} pipe is a folder, a pipe or a device; legal is a file"
         fails(tmp_path, 2, words, *BUILD, *SHAPE, option, "pipe")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_build_that_is_stopped_leaves_nothing(number: int, code: int, tmp_path: Path) -> None:
+    (tmp_path / "temporary").mkdir()
+    words = [sys.executable, "-m", "edgec", *BUILD, *SHAPE]
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
+    with subprocess.Popen(words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE) as build:
+        while build.poll() is None and not list((tmp_path / "temporary").glob("edgec-*")):
+            time.sleep(0.01)
+        build.send_signal(number)
+        assert build.wait(60) == code, build.stderr
+    assert not list((tmp_path / "temporary").glob("edgec-*"))
+    assert not (tmp_path / "out").exists()
 
 
 def test_too_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

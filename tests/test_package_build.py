@@ -17,6 +17,7 @@ import edgec
 from edgec.cli import commands
 from edgec.cli_package import package_options
 from edgec.ir.errors import EdgecError, UsageError
+from edgec.options import BuildOptions, check_options
 from edgec.package_verify import spread
 from edgec.runtime.session import load
 
@@ -170,7 +171,6 @@ def test_builds_that_cannot_be(tmp_path: Path) -> None:
         (("x=1..3x4", "z=7x4", "z=8x4"), (), "the others cannot have several shapes"),
         (("x=1x4", "x=2x4", "x=1x4"), (), "stands twice"),
         (("x=1x4", "x=2x4", "z=1", "z=2", "z=3"), (), "need equally many"),
-        ((), ("a:x=1",), "one function is the model itself"),
         ((), ("a:x=1", "a:x=2"), "each name once"),
         ((), ("a",), "write NAME:INPUT=1x3x8"),
     ],
@@ -178,6 +178,12 @@ def test_builds_that_cannot_be(tmp_path: Path) -> None:
 def test_options_that_cannot_be(shapes: tuple[str, ...], functions: tuple[str, ...], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         package_options(shapes, functions, (), ())
+
+
+def test_one_function_is_no_choice() -> None:
+    _, package = package_options((), ("a:x=1",), (), ())
+    with pytest.raises(UsageError, match="one function is the model itself"):
+        check_options(BuildOptions(package=package), "coreml")
 
 
 def test_what_is_run_of_a_range() -> None:

@@ -87,6 +87,13 @@ def test_everything_is_there(built: Path) -> None:
     assert sum(float(row[2].rstrip("%")) for row in steps) == pytest.approx(100, abs=1)
 
 
+def test_instructions_where_they_were_counted(built: Path) -> None:
+    receipt = json.loads((built / "receipt.json").read_text())
+    plan = json.loads((built / "plan.json").read_text())
+    receipt["verification"]["instructions"] = 1234567
+    assert "1,234,567 instructions an inference" in report(receipt, plan).decode()
+
+
 def test_what_is_beyond_the_tolerance_is_marked(built: Path) -> None:
     receipt = json.loads((built / "receipt.json").read_text())
     plan = json.loads((built / "plan.json").read_text())

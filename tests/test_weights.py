@@ -128,7 +128,7 @@ def test_two_models_in_one_cplusplus_program(linked: np.ndarray, tmp_path: Path)
 
 def test_refusals(tmp_path: Path) -> None:
     build = ("build", str(MODEL), "-t", "arm", *SHAPE)
-    fails(tmp_path, 2, "legal: linked, inline, file", *build, "--weights", "cloud")
+    fails(tmp_path, 2, "legal: linked, inline (--single-file), file", *build, "--weights", "cloud")
     fails(tmp_path, 2, "cannot be given with it", *build, "--single-file", "--weights", "file")
 
 
