@@ -22,9 +22,10 @@ import numpy as np
 from edgec.ir.errors import UsageError
 from edgec.ir.types import Type
 from edgec.plan_facts import FILE as PLAN
+from edgec.reference import Reference, fast_session, ort_value
 from edgec.runtime.errors import RunError
 from edgec.runtime.session import Session, load
-from edgec.sample_inputs import sample_inputs
+from edgec.sample_inputs import bytes_explained, sample_inputs
 from edgec.verify_artifact import check_built_from
 
 ROUNDS = 21
@@ -54,6 +55,8 @@ def compare(
         feeds = _feeds(session, ranges)
         if session.manifest.raw.get("images"):
             raise UsageError(f"{directory} takes camera frames, and onnxruntime floats: build without --image for --vs")
+        with bytes_explained(_ports(session), ranges):
+            Reference(model, consts).run(feeds)  # which says why it cannot
         contenders = {"ours": _bound(session, feeds), "theirs": _onnxruntime(model, {**consts, **feeds}, threads)}
         times = _interleaved(contenders, rounds)
     ratios = [theirs / ours for ours, theirs in zip(times["ours"], times["theirs"], strict=True)]
@@ -132,9 +135,11 @@ def _counted(directory: Path, ranges: Ranges) -> Any:
 
 
 def _feeds(session: Session, ranges: Ranges) -> dict[str, Array]:
-    """Sample inputs; a camera's frame uses all of its bytes."""
-    frames = dict.fromkeys(session.manifest.raw.get("images", {}), (0.0, 255.0))
-    return sample_inputs([(t.name, Type(t.dtype, t.shape)) for t in session.inputs], 0, {**frames, **ranges})
+    return sample_inputs(_ports(session), 0, ranges)
+
+
+def _ports(session: Session) -> list[tuple[str, Type]]:
+    return [(t.name, Type(t.dtype, t.shape)) for t in session.inputs]
 
 
 def _bound(session: Session, feeds: Mapping[str, Array]) -> Callable[[], Any]:
@@ -144,8 +149,6 @@ def _bound(session: Session, feeds: Mapping[str, Array]) -> Callable[[], Any]:
 
 
 def _onnxruntime(model: Path, feeds: Mapping[str, Array], threads: int) -> Callable[[], Any]:
-    from edgec.reference import fast_session, ort_value
-
     session = fast_session(model, threads)
     binding = session.io_binding()
     known = {i.name for i in session.get_inputs()}

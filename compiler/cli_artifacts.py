@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from edgec.cli_options import bindings, consts_of, ranges_of, shapes_of
+from edgec.cli_options import RANGE, bindings, consts_of, ranges_of, shapes_of
 from edgec.ir.errors import UsageError
 from edgec.runtime.buffers import for_file
 
@@ -101,7 +101,7 @@ def _feeds(inputs: tuple[str, ...], names: list[str]) -> dict[str, Any]:
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--model", type=click.Path(path_type=Path), required=True, help="The ONNX model it was built from.")
 @bindings
-@click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help="Where random inputs lie.")
+@click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help=RANGE)
 @click.option("--inputs", "verify_inputs", type=click.IntRange(1), help=f"Random inputs [default: {INPUTS}].")
 @click.option("--seed", type=click.IntRange(0), help="Of the random inputs [default: 0].")
 @click.option("--data", type=click.Path(path_type=Path))
@@ -117,6 +117,7 @@ def verify(directory: Path, model: Path, shapes: tuple[str, ...], consts: tuple[
     from edgec.options import BuildOptions
     from edgec.receipt_text import figures, noise_level
     from edgec.runtime.session import load
+    from edgec.sample_inputs import bytes_explained
     from edgec.verify_artifact import check_built_from, verify_session
 
     with load(directory, runner=runner) as session:
@@ -133,7 +134,8 @@ def verify(directory: Path, model: Path, shapes: tuple[str, ...], consts: tuple[
         options = BuildOptions(shapes=bound, consts=consts_of(consts), ranges=ranges_of(ranges), seed=seed or 0,
                                verify_inputs=len(real) or verify_inputs or INPUTS, data=data)  # fmt: skip
         graph = import_model(model, ImportOptions(options.shapes, options.consts)).entries["main"]
-        verified = verify_session(session, model, graph, options, images, count=False, samples=real)
+        with bytes_explained([(v.name, v.type) for v in graph.inputs], options.ranges):
+            verified = verify_session(session, model, graph, options, images, count=False, samples=real)
         facts = verified.facts
         outputs, by = facts["verification"]["outputs"], facts["verification"]["reference"]
         if real:
@@ -158,7 +160,7 @@ def verify(directory: Path, model: Path, shapes: tuple[str, ...], consts: tuple[
 @click.option("--runner", default=None, help="host, emulator or qemu [default: what fits].")
 @click.option("--layers", is_flag=True, help="Time of each kernel call, or instructions of each function.")
 @click.option("--const", "consts", multiple=True, metavar="NAME=VALUE", help="An input that was bound, for --vs.")
-@click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help="Where sample inputs lie.")
+@click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help=RANGE)
 def bench(directory: Path, repeat: int, vs: str | None, model: Path | None, threads: int, runner: str | None,
           layers: bool, consts: tuple[str, ...], ranges: tuple[str, ...]) -> None:  # fmt: skip
     """Time an artifact on this machine; count instructions where it is emulated."""
@@ -182,7 +184,7 @@ def bench(directory: Path, repeat: int, vs: str | None, model: Path | None, thre
 @click.option("--input", "-i", "inputs", multiple=True, metavar="[NAME=]FILE",
               help="A .npy, or an .npz of all inputs [default: golden.npz of one of them, else random].")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), help="Random inputs, with this seed.")
-@click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help="Where random inputs lie.")
+@click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help=RANGE)
 @click.option("--tolerance", metavar="SHARE", help="Of a layer's largest magnitude, such as 1%, for all layers.")
 @click.option("--runner", default=None, help="host or emulator [default: what fits].")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="A file to write the figures to as well.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from edgec.cli_options import bindings, check_samples, consts_of, fail, images_of, ranges_of, shapes_of
+from edgec.cli_options import RANGE, bindings, check_samples, consts_of, fail, images_of, ranges_of, shapes_of
 from edgec.ir.errors import UsageError
 
 
@@ -17,7 +17,7 @@ from edgec.ir.errors import UsageError
               help="arm, arm:CPU, host, coreml or coreml:iosNN; `edgec targets` lists them.")  # fmt: skip
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder to make [default: MODEL-TARGET].")
 @bindings
-@click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help="Where sample inputs lie.")
+@click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help=RANGE)
 @click.option("--name", default="", help="Prefix of files and functions [default: the model's].")
 @click.option("--os", "system", default="linux", show_default=True, help="linux, android, macos, ios or none.")
 @click.option("--threads", default=4, show_default=True, type=click.IntRange(1, 64),
@@ -91,7 +91,7 @@ def build(model: Path, target: str, output: Path | None, shapes: tuple[str, ...]
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--target", "-t", required=True, help="As for build; `edgec targets` lists them.")
 @bindings
-@click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help="Where sample inputs lie.")
+@click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help=RANGE)
 @click.option("--calib", metavar="DATA", help="Samples: file.npz, a folder of .npy, or module:function.")
 @click.option("--calib-samples", type=click.IntRange(2), show_default="512, or 256 MB", help="Most of --calib.")
 @click.option("--data", type=click.Path(path_type=Path), help="Labelled data, as for build.")

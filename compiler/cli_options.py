@@ -86,6 +86,9 @@ def images_of(items: tuple[str, ...]) -> dict[str, str]:
     return images
 
 
+RANGE = (  # help of --range
+    "Where random inputs lie [default: floats normally around 0, u8 and i8 anywhere, wider integers 0 or 1]."
+)
 _BINDINGS = (
     click.option("--shape", "shapes", multiple=True, metavar="NAME=1x3x8", help="Bind the shape of an input."),
     click.option("--const", "consts", multiple=True, metavar="NAME=VALUE", help="Bind an input to a constant."),

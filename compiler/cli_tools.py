@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from edgec.cli_options import bindings, consts_of, ranges_of, shapes_of
+from edgec.cli_options import RANGE, bindings, consts_of, ranges_of, shapes_of
 from edgec.ir.errors import UsageError
 
 
@@ -31,7 +31,7 @@ def targets() -> None:
 @click.argument("model", required=False, type=click.Path(path_type=Path))
 @click.option("--target", "-t", default="coreml", show_default=True, help="coreml or coreml:iosNN.")
 @bindings
-@click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help="Where sample inputs lie.")
+@click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help=RANGE)
 @click.option("--calib", metavar="DATA", help="Samples: file.npz, a folder of .npy, or module:function.")
 @click.option("--calib-samples", default=16, show_default=True, type=click.IntRange(2), help="Most of --calib.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of random samples.")

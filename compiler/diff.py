@@ -92,13 +92,12 @@ def open_both(first: Path, second: Path) -> tuple[Manifest, Manifest]:
 
 def input_of(a: Manifest, b: Manifest, seed: int | None, ranges: Mapping[str, tuple[float, float]]) -> dict[str, Array]:
     """The sample in golden.npz of the one or the other, which is a real one where data was given to the build; random
-    numbers where there is none, or where a seed or ranges are given. A camera's frame uses all of its bytes."""
+    numbers where there is none, or where a seed or ranges are given."""
     if seed is None and not ranges:
         for manifest in (a, b):
             if GOLDEN in manifest.files:
                 return golden_feeds(manifest.directory / GOLDEN)
-    frames = dict.fromkeys(a.raw.get("images", {}), (0.0, 255.0))
-    return sample_inputs([(t.name, Type(t.dtype, t.shape)) for t in a.inputs], seed or 0, {**frames, **ranges})
+    return sample_inputs([(t.name, Type(t.dtype, t.shape)) for t in a.inputs], seed or 0, ranges)
 
 
 def diff(a: Manifest, b: Manifest, feeds: Mapping[str, Array], tolerance: float | None, runner: str | None) -> Diff:

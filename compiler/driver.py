@@ -26,7 +26,7 @@ from edgec.onnx_import.reader import check_file
 from edgec.options import BuildOptions, check_options
 from edgec.report import FILE as REPORT
 from edgec.report import report
-from edgec.sample_inputs import check_ranges
+from edgec.sample_inputs import bytes_explained, check_ranges
 from edgec.target_table import TARGETS, choose_target
 from edgec.targets.c.toolchain import zig
 from edgec.targets.coreml.deployment import Deployment
@@ -65,14 +65,16 @@ def build(
     imported = ImportOptions(options.shapes, options.consts)
     module = import_model(model, imported)
     graph = module.entries["main"]
-    check_ranges([(v.name, v.type) for v in graph.inputs], options.ranges)
+    ports = [(v.name, v.type) for v in graph.inputs]
+    check_ranges(ports, options.ranges)
 
     request = Request(model, target, family, options, imported, images, labels, key, progress)
-    if isinstance(device, Deployment):
-        made = make_package(module, request, device)
-    else:
-        use_images(graph, images)
-        made = make_library(module, request, device, platform)
+    with bytes_explained(ports, options.ranges):
+        if isinstance(device, Deployment):
+            made = make_package(module, request, device)
+        else:
+            use_images(graph, images)
+            made = make_library(module, request, device, platform)
 
     files, receipt = dict(made.files), dict(made.receipt)
     receipt["artifact"] = {"files": len(files), "sha256": sha256(to_json(hashes(files)))}

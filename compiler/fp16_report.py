@@ -15,7 +15,7 @@ from edgec.options import BuildOptions
 from edgec.package_samples import samples_for_doctor
 from edgec.passes import COREML
 from edgec.pipeline import run_pipeline
-from edgec.sample_inputs import compared_first
+from edgec.sample_inputs import bytes_explained, compared_first
 from edgec.target_table import choose_target
 from edgec.targets.coreml.deployment import Deployment
 
@@ -29,9 +29,10 @@ def fp16_report(model: Path, target: str, options: BuildOptions) -> Iterator[str
     module = import_model(model, ImportOptions(options.shapes, options.consts))
     run_pipeline(module, COREML)
     samples = samples_for_doctor(module, options, {}, lambda _: None)
-    found = diagnose(
-        module, deployment, compared_first(samples, options.verify_inputs), verified=options.verify_inputs
-    )
+    with bytes_explained([(v.name, v.type) for v in module.entries["main"].inputs], options.ranges):
+        found = diagnose(
+            module, deployment, compared_first(samples, options.verify_inputs), verified=options.verify_inputs
+        )
     yield f"{model.name} in halves on {len(samples)} {'samples' if options.calib else 'random samples'}"
     for finding in found.findings:
         yield f"  {finding.op.label} {finding.what}: {finding.detail}"

@@ -28,7 +28,7 @@ from edgec.targets.c.devices import Device
 from edgec.targets.c.emit import Identity
 from edgec.targets.c.emit_interface import c_name
 from edgec.targets.c.lower.row_schedule import schedule_graph
-from edgec.verify_artifact import ranges_of, reference_for, verify_staged
+from edgec.verify_artifact import reference_for, verify_staged
 
 
 def make_library(module: Module, request: Request, device: Device, platform: Platform) -> Made:
@@ -74,7 +74,7 @@ def _layers(
     graph: Graph, opened: Open, request: Request, original: Graph, inputs: Sequence[Port], settled: Settled
 ) -> list[dict[str, Any]]:
     options, images = request.options, request.images
-    random = sample_inputs([(p.name, p.type) for p in inputs], options.seed, ranges_of(options, images))
+    random = sample_inputs([(p.name, p.type) for p in inputs], options.seed, options.ranges)
     feeds = settled.samples[0] if settled.samples else random
     reference = partial(reference_for, request.model, options.consts, original, images)
     return layer_errors(graph, opened, feeds, reference, settled.narrowed)

@@ -14,7 +14,6 @@ from edgec.ir.types import Type
 from edgec.options import BuildOptions
 from edgec.picture import planes_of
 from edgec.sample_inputs import sample_inputs
-from edgec.verify_artifact import ranges_of
 
 Array = np.ndarray[Any, Any]
 Samples = Sequence[Mapping[str, Array]]
@@ -25,8 +24,8 @@ def package_calibration(
     module: Module, options: BuildOptions, images: Mapping[str, Image], progress: Callable[[str], None]
 ) -> Calibration:
     """The samples of --calib, or random ones with a warning; pictures are frames u8 [1, H, W, C]."""
-    types, ranges = _types(module, images), ranges_of(options, images)
-    data = read_calibration(options.calib, types, options.calib_samples, options.seed, ranges, images)
+    types = _types(module, images)
+    data = read_calibration(options.calib, types, options.calib_samples, options.seed, options.ranges, images)
     if data.warning:
         progress(f"WARNING: {data.warning}")
     return data
@@ -48,8 +47,8 @@ def samples_for_doctor(
     """Those of --calib, or the very random ones that verification takes; pictures are frames."""
     if options.calib is not None:
         return package_calibration(module, options, images, progress).samples
-    ports, ranges = list(_types(module, images).items()), ranges_of(options, images)
-    return [sample_inputs(ports, options.seed + i, ranges) for i in range(options.verify_inputs)]
+    ports = list(_types(module, images).items())
+    return [sample_inputs(ports, options.seed + i, options.ranges) for i in range(options.verify_inputs)]
 
 
 def as_taken(graph: Graph, images: Mapping[str, Image], samples: Samples) -> Samples:

@@ -31,7 +31,6 @@ from edgec.static_float8 import FORMATS, static_float8
 from edgec.static_int8 import static_int8
 from edgec.static_w4a8 import static_w4a8
 from edgec.targets.c.devices import Device
-from edgec.verify_artifact import ranges_of
 from edgec.weight_only import WEIGHT_ONLY, weight_only
 
 RANDOM_SAMPLES = 3  # where no --calib is given to fp16
@@ -120,8 +119,8 @@ def _halves(
     """Samples are those of --calib, or random ones: they only say which values are beyond what halves hold."""
     graph = module.entries["main"]
     ports = [(v.name, v.type) for v in graph.inputs if v not in {s.input for s in graph.states}]
-    ranges = ranges_of(options, images)
-    samples = data.samples if data else [sample_inputs(ports, options.seed + i, ranges) for i in range(RANDOM_SAMPLES)]
+    drawn = (sample_inputs(ports, options.seed + i, options.ranges) for i in range(RANDOM_SAMPLES))
+    samples = data.samples if data else list(drawn)
     effects = run_pipeline(module, CPU_FLOAT)
     progress(f"measuring values on {len(samples)} samples")
     wanted = _wanted(module, options, images, progress, data)
@@ -170,9 +169,7 @@ def _calibration(
     """The samples of --calib, or random ones with a warning."""
     graph = module.entries["main"]
     types = {v.name: v.type for v in graph.inputs if v not in {s.input for s in graph.states}}
-    data = read_calibration(
-        options.calib, types, options.calib_samples, options.seed, ranges_of(options, images), images
-    )
+    data = read_calibration(options.calib, types, options.calib_samples, options.seed, options.ranges, images)
     if data.warning:
         progress(f"WARNING: {data.warning}")
     return data

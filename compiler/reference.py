@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from edgec.ir.errors import ToolError
+from edgec.ir.errors import ReferenceFails, ToolError
 from edgec.ir.types import DTYPES, bits_of, dtype_name
 from edgec.onnx_import.ops.narrow import unpacked
 from edgec.onnx_import.taps import may_round, with_outputs
@@ -49,7 +49,7 @@ class Reference:
             found = self._session.run_with_ort_values(names, full)
             return {name: _taken(value) for name, value in zip(names, found, strict=True)}
         except Exception as error:
-            raise ToolError(f"onnxruntime fails on the model: {str(error).splitlines()[0]}") from None
+            raise ReferenceFails(f"onnxruntime fails on the model: {str(error).splitlines()[0]}") from None
 
 
 def ort_value(array: Array) -> onnxruntime.OrtValue:

@@ -142,7 +142,6 @@ def verify_session(
     if narrowed is not None and meant is not None:
         expect, expect_label, least_db = meant, narrowed.label, narrowed.least_db
     ports = [(t.name, Type(t.dtype, t.shape)) for t in session.inputs]
-    ranges = ranges_of(options, images)
     names = [t.name for t in session.outputs]
     calls: list[Call] = []
     compared: dict[str, list[tuple[Array, Array]]] = {}
@@ -152,7 +151,7 @@ def verify_session(
     for i in range(options.verify_inputs):
         real = first[i : i + 1]
         feeds = {name: read_back(real[0][name], type.numpy) for name, type in ports} if real else None
-        feeds = feeds or sample_inputs(ports, options.seed + i, ranges)
+        feeds = feeds or sample_inputs(ports, options.seed + i, options.ranges)
         expected = expect(feeds)
         wide = expected if narrowed is None else run(feeds)
         if not (states and i):
@@ -214,11 +213,6 @@ def _judge_islands(verification: dict[str, Any], islands: dict[str, Any]) -> Non
 def _noise(pairs: Sequence[tuple[Array, Array]]) -> float | str | None:
     """Signal to noise over all inputs together, as `noise_db` has it."""
     return noise_db(*together(pairs))
-
-
-def ranges_of(options: BuildOptions, images: Mapping[str, Image]) -> dict[str, tuple[float, float]]:
-    """Where sample inputs lie: a camera's frame uses all of its bytes, if nothing else is said."""
-    return {**dict.fromkeys(images, (0.0, 255.0)), **options.ranges}
 
 
 def _labelled(session: Session, run: Run, data: Labelled, output: str) -> dict[str, Any]:

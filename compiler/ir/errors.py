@@ -60,10 +60,18 @@ class IRError(EdgecError):
     exit_code = 5
 
 
+class IndexBeyond(IRError):
+    """An index that is computed from the inputs lies beyond what it points into."""
+
+
 class ToolError(EdgecError):
     """A tool or an optional extra is missing or failed (zig, unicorn, a compiler)."""
 
     exit_code = 6
+
+
+class ReferenceFails(ToolError):
+    """onnxruntime takes the model, and not these inputs."""
 
 
 class RunError(EdgecError):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edgec.ir.errors import IRError
+from edgec.ir.errors import IndexBeyond, IRError
 from edgec.ir.ops import row_rules
 from edgec.ir.ops.operands import computed, operand
 from edgec.ir.ops.row import REQUIRED, OpRow
@@ -112,7 +112,7 @@ def _index_type(kind: str, t: Type) -> None:
 
 def _wrapped(kind: str, index: Array, size: int) -> Array:
     if index.size and (index.min() < -size or index.max() >= size):
-        raise IRError(f"{kind}: an index is outside [{-size}, {size})")
+        raise IndexBeyond(f"{kind}: an index is outside [{-size}, {size})")
     return np.where(index < 0, index + size, index)
 
 
