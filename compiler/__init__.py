@@ -14,11 +14,14 @@ __all__ = ["compile", "load"]
 
 
 def compile(model: str | Path, target: str, output: str | Path, **options: Any) -> dict[str, Any]:
-    """Builds an artifact folder and returns its receipt; `options` are the fields of edgec.options.BuildOptions."""
+    """Builds an artifact folder and returns its receipt; `options` are the fields of edgec.options.BuildOptions. Paths
+    may be texts."""
     from edgec.driver import build
     from edgec.options import BuildOptions
 
-    return build(Path(model), target, Path(output), BuildOptions(**options)).receipt
+    paths = {name: Path(path) for name in ("data", "labels") if isinstance(path := options.get(name), str)}
+    spec = {"calib": str(path)} if isinstance(path := options.get("calib"), Path) else {}
+    return build(Path(model), target, Path(output), BuildOptions(**{**options, **paths, **spec})).receipt
 
 
 def load(directory: str | Path, **options: Any) -> Session:

@@ -21,8 +21,9 @@ NO_BETTER = "the model is no better than the most frequent label: see that label
 MakeBound = Callable[[Answer], "Bound"]  # of what the float model answers
 
 
-def share(option: str, text: str) -> float:
-    """`0.5%` or `0.005`; UsageError unless between 0 and 1."""
+def share(option: str, given: str | float) -> float:
+    """`0.5%` or `0.005`, as text or number; UsageError unless between 0 and 1."""
+    text = str(given)
     try:
         value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:

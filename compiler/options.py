@@ -12,6 +12,7 @@ import numpy as np
 from edgec.bounds import share
 from edgec.ir.errors import UsageError
 from edgec.observers import PERCENTILE, check_observer
+from edgec.option_values import check_values
 from edgec.package_options import PLAIN, PackageOptions, check_package_options
 from edgec.targets.c.weights import STORAGES, Storage
 
@@ -35,7 +36,7 @@ class BuildOptions:
     int8 come from, by an `observer` (edgec.observers); `force` narrows operators even where that is predicted to be
     slower, `whole` all that have an integer form. `rebuild` builds although nothing changed.
     `encode` are passes that give weights of a package encodings; `fix` keeps in float32 what the fp16 doctor names.
-    `max_drop` and `max_error` bound what those of BOUNDED lose (edgec.bounds): shares such as 0.5%."""
+    `max_drop` and `max_error` bound what those of BOUNDED lose (edgec.bounds): shares such as 0.5% or 0.005."""
 
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     consts: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
@@ -59,14 +60,14 @@ class BuildOptions:
     force: bool = False
     whole: bool = False
     rebuild: bool = False
-    max_drop: str | None = None
-    max_error: str | None = None
+    max_drop: str | float | None = None
+    max_error: str | float | None = None
     encode: str = ""
     fix: bool = False
     package: PackageOptions = PLAIN
 
     @property
-    def bounds(self) -> dict[str, str]:
+    def bounds(self) -> dict[str, str | float]:
         """What may be lost, by the option that says so."""
         given = {"--max-drop": self.max_drop, "--max-error": self.max_error}
         return {name: text for name, text in given.items() if text is not None}
@@ -74,6 +75,7 @@ class BuildOptions:
 
 def check_options(options: BuildOptions, family: str) -> None:
     """UsageError for what is not legal, or not together, for a target of this name."""
+    check_values(options)
     if family != "coreml" and options.verify not in RUNNER:
         raise UsageError(f"--verify {options.verify} is not legal; legal: {', '.join(RUNNER)}")
     check_package_options(options.package, family, options.fix, options.data is not None)
