@@ -10,11 +10,25 @@ from edgec.targets.c.emit import Identity
 from edgec.targets.c.lower.context import CTYPES
 from edgec.targets.c.weights import Storage
 
+OURS = ("edgec", "example_main")  # edgec.h and all that begins with edgec_, example_main.c
+# NAME.h would hide a header of the C library or of the compiler, whose folder comes later
+HEADERS = (
+    "arm_bf16", "arm_fp16", "arm_neon", "arm_sve", "assert", "complex", "cpuid", "ctype", "errno", "fenv", "float",
+    "immintrin", "inttypes", "iso646", "limits", "locale", "math", "memory", "pthread", "setjmp", "signal",
+    "stdalign", "stdarg", "stdatomic", "stdbool", "stddef", "stdint", "stdio", "stdlib", "stdnoreturn", "string",
+    "strings", "tgmath", "threads", "time", "uchar", "unistd", "wchar", "wctype",
+)  # fmt: skip
+# CMake's own targets
+TARGETS = ("all", "clean", "edit_cache", "help", "install", "package", "rebuild_cache", "test")
+
 
 def c_name(text: str) -> str:
-    """A C identifier made from any text."""
+    """A C identifier made from any text, which is no name of something else in the folder or in front of it; file
+    systems may know no difference of case."""
     name = re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_") or "model"
-    return f"m_{name}" if name[0].isdigit() else name
+    folded = name.lower()
+    taken = folded in (*OURS, *HEADERS, *TARGETS) or folded.startswith("edgec_")
+    return f"m_{name}" if taken or name[0].isdigit() else name
 
 
 def _comment(text: str) -> str:
