@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from onnx import helper
+from onnx import TensorProto, helper
 from quantised import made, written
 
 import edgec
 from edgec.cli import commands
 from edgec.ir.errors import UsageError
+from edgec.onnx_import.importer import import_model
+from edgec.options import BuildOptions
 from edgec.receipt_text import compared
 from edgec.reference import Reference
+from edgec.verify_artifact import verify_session
 
 
 def product(folder: Path, name: str, seed: int) -> Path:
@@ -99,6 +102,32 @@ def test_whatever_is_built_is_compared_on_samples_evenly_spread(
     if precision != "float32":
         with np.load(tmp_path / "out/golden.npz") as golden:
             np.testing.assert_array_equal(golden["input:x"], x[0])
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_the_noise_of_bytes_is_that_of_the_numbers_they_stand_for(moved: bool, tmp_path: Path) -> None:
+    """Of an artifact whose every byte is a step off: the zero point would be most of the signal."""
+    constants = {"s": np.float32(0.05), "z": np.uint8(200), "to": np.array([64], np.int64)}
+    nodes = [helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+             helper.make_node("Reshape", ["q", "to"], ["y"])]  # fmt: skip
+    outputs = {"y" if moved else "q": TensorProto.UINT8}
+    model = written(made(nodes if moved else nodes[:1], constants, {"x": (4, 16)}, outputs), tmp_path)
+    edgec.compile(model, "host", tmp_path / "out")
+    graph = import_model(model).entries["main"]
+    with edgec.load(tmp_path / "out") as session:
+        exact, seen = session.runner.run, []
+
+        def off(arrays: Any) -> Any:
+            (y,) = exact(arrays)
+            seen.append(y)
+            return [y ^ 1]
+
+        session.runner.run = off  # type: ignore[method-assign]
+        found = verify_session(session, model, graph, BuildOptions(verify_inputs=2), {}, False)
+    steps = np.concatenate([y.ravel() for y in seen]).astype(np.float64) - 200
+    (level,) = found.noise.values()
+    assert level == round(10 * np.log10(np.mean(steps**2)), 2)
+    assert float(level) < 30, "with the zero point it would be 46 dB"
 
 
 def test_a_receipt_of_an_older_build_is_shown() -> None:
