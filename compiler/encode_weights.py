@@ -93,6 +93,7 @@ def encode_weights(
     op.inputs[1] = graph.encoded(np.ascontiguousarray(stored), Type("f32", value.type.shape, (encoding,)), value.name)
     found = graph.array(op.arg(1)).transpose(axes).reshape(flat.shape).astype(np.float64)
     thin = factors((flat - found).T, rank) if rank and op.kind == "matmul" else None
+    alone = np.sum((found - flat) ** 2)
     if thin is not None:
         found = found + (thin[0] @ thin[1]).T
     if met is not None:
@@ -101,10 +102,12 @@ def encode_weights(
         add_product(graph, op, *thin)
     noise = np.sum((found - flat) ** 2)
     level = 10 * math.log10(np.sum(w**2) / noise) if noise > 0 else None
+    gained = {"low_rank_gained_db": round(10 * math.log10(alone / noise), 2) if noise > 0 else None}
     return {
         "op": op.label,
         "format": format,
         "signal_to_noise_db": round(level, 2) if level is not None else None,
+        **(gained if thin is not None else {}),
     }
 
 
