@@ -16,7 +16,16 @@ from typing import Any
 import numpy as np
 
 from edgec.calibration import Calibration
-from edgec.encode_weights import ROWS, decoded, encodable, encode_weights, in_blocks, largest_of, products_of
+from edgec.encode_weights import (
+    ROWS,
+    decoded,
+    encodable,
+    encode_weights,
+    floats_because,
+    in_blocks,
+    largest_of,
+    products_of,
+)
 from edgec.forms_within import Form, Forms, Wanted, forms_within
 from edgec.graph_values import GraphValues, graph_values
 from edgec.ir.encodings import nearest_float8
@@ -80,6 +89,7 @@ def static_float8(
         "operators_in_floats": dict(sorted(left.items())),
         "kept_in_floats": beyond_bound(op for op in every if op not in forms),
         "weights_in_floats": [op.label for op in kept],
+        "refused": [floats_because(op) for op in kept if not encodable(op)],
         "weights": list(weights.values()),
         "layers": layers,
     }

@@ -12,7 +12,16 @@ from itertools import chain
 from typing import Any
 
 from edgec.calibration import Calibration
-from edgec.encode_weights import MOMENT_BYTES, encodable, encode_weights, form_for, in_blocks, met_by, moment_bytes
+from edgec.encode_weights import (
+    MOMENT_BYTES,
+    encodable,
+    encode_weights,
+    floats_because,
+    form_for,
+    in_blocks,
+    met_by,
+    moment_bytes,
+)
 from edgec.forms_within import Form, Forms, Wanted, forms_within
 from edgec.ir.graph import Graph, Module, Op
 from edgec.ir.macs import macs_of, macs_share, total_macs
@@ -57,6 +66,7 @@ def weight_only(
         "coded_macs_share": macs_share(sum(macs_of(op) for op in layers), total_macs(graph)),
         "kept_in_floats": beyond_bound(op for op in chosen if op not in forms),
         "weights_in_floats": [op.label for op in left],
+        "refused": [floats_because(op) for op in left if not encodable(op)],
         "weights": list(layers.values()),
     }
 
