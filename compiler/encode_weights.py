@@ -20,6 +20,7 @@ from edgec.graph_values import graph_values
 from edgec.ir.encodings import FLOAT8, grouped_dims, nearest_float8, spread
 from edgec.ir.graph import Graph, Op
 from edgec.ir.ops.integer import GROUP, MOST_TIMES, TOP_OF_FOUR
+from edgec.ir.ops.recurrent import GATES
 from edgec.ir.types import Encoding, Float8, Quant, Type
 from edgec.low_rank import add_product, factors
 from edgec.operand_rows import Met, group_count, operand_rows
@@ -36,6 +37,15 @@ MOMENT_BYTES = 512 << 20  # of products of columns that are held at once
 ROWS = 512  # of a sample that moments are taken of
 
 
+# Why weights stay floats, by code.
+RECURRENT, DEPTHWISE, NO_FORM = "RECURRENT_WEIGHTS", "DEPTHWISE_WEIGHTS", "NO_CODED_KERNEL"
+IN_FLOATS = {
+    RECURRENT: "kernels of recurrent operators read floats, and int8-dynamic alone has bytes for them",
+    DEPTHWISE: "depthwise weights are a hundredth of all, and their kernels read floats",
+    NO_FORM: "the kernel of this form of the operator reads floats",
+}
+
+
 def encodable(op: Op) -> bool:
     """A convolution or matmul whose constant weights have a coded form."""
     if op.kind not in ("conv", "matmul") or op.result.type.dtype != "f32" or op.arg(1).const is None:
@@ -45,6 +55,16 @@ def encodable(op: Op) -> bool:
     if op.kind == "conv":
         return conv_has_rows(op) and not is_depthwise(op) and op.arg(0).const is None
     return math.prod(op.arg(1).type.dims[:-2]) == 1
+
+
+def floats_because(op: Op) -> dict[str, str]:
+    """For the receipt, of an operator with constant weights that is not `encodable`."""
+    code = NO_FORM
+    if op.kind in GATES:
+        code = RECURRENT
+    elif op.kind == "conv" and is_depthwise(op):
+        code = DEPTHWISE
+    return {"op": op.label, "code": code, "why": IN_FLOATS[code]}
 
 
 def products_axis(op: Op) -> int:
@@ -95,6 +115,7 @@ def encode_weights(
     op.inputs[1] = graph.encoded(np.ascontiguousarray(stored), Type("f32", value.type.shape, (encoding,)), value.name)
     found = graph.array(op.arg(1)).transpose(axes).reshape(flat.shape).astype(np.float64)
     thin = factors((flat - found).T, rank) if rank and op.kind == "matmul" else None
+    alone = np.sum((found - flat) ** 2)
     if thin is not None:
         found = found + (thin[0] @ thin[1]).T
     if met is not None:
@@ -103,10 +124,12 @@ def encode_weights(
         add_product(graph, op, *thin)
     noise = np.sum((found - flat) ** 2)
     level = 10 * math.log10(np.sum(w**2) / noise) if noise > 0 else None
+    gained = {"low_rank_gained_db": round(10 * math.log10(alone / noise), 2) if noise > 0 else None}
     return {
         "op": op.label,
         "format": format,
         "signal_to_noise_db": round(level, 2) if level is not None else None,
+        **(gained if thin is not None else {}),
     }
 
 

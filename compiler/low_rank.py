@@ -6,7 +6,7 @@ That is for matmuls whose two matrices are smaller than their weights in floats,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,16 @@ from edgec.ir.ops import OPS
 Array = np.ndarray[Any, Any]
 
 
-def rank_for(op: Op, rank: int) -> int:
-    """The rank, or 0 of an op that it is not for."""
-    return rank if rank <= _most(op) else 0
+def rank_for(op: Op, rank: int, lanes: int) -> int:
+    """The rank, or 0 of an op that it is not for, on a core with registers of so many floats."""
+    return rank if rank <= _most(op, lanes) else 0
 
 
-def check_rank(ops: Iterable[Op], rank: int) -> None:
+def check_rank(ops: Iterable[Op], rank: int, lanes: int) -> None:
     """UsageError for a rank that is for none of the ops whose weights are rounded."""
-    most = max(map(_most, ops), default=0)
+    if not rank:
+        return
+    most = max((_most(op, lanes) for op in ops), default=0)
     if rank > most:
         legal = f"give 1 to {most} for this model" if most else "leave it out"
         raise UsageError(
@@ -33,12 +35,31 @@ def check_rank(ops: Iterable[Op], rank: int) -> None:
         )
 
 
-def _most(op: Op) -> int:
-    """The largest rank r with r (k + n) < k n."""
+def factor_bytes(op: Op, rank: int, lanes: int) -> int:
+    """Of both factors as they are stored, columns and biases filled up to whole registers."""
+    k, n = op.arg(1).type.dims[-2:]
+    thin, wide = (-(-columns // lanes) * lanes for columns in (rank, n))
+    return 4 * (k * thin + thin + rank * wide)
+
+
+def _most(op: Op, lanes: int) -> int:
+    """The largest rank whose factors are smaller than the weights in floats."""
     if op.kind != "matmul":
         return 0
     k, n = op.arg(1).type.dims[-2:]
-    return (k * n - 1) // (k + n)
+    floats = 4 * k * -(-n // lanes) * lanes
+    return max((r for r in range(1, min(k, n) + 1) if factor_bytes(op, r, lanes) < floats), default=0)
+
+
+def low_rank_facts(layers: Mapping[Op, Mapping[str, Any]], rank: int, lanes: int) -> dict[str, Any]:
+    """For the receipt, of operators with coded weights and what is said of each: what factors cost, and gained."""
+    taken = {op: row for op, row in layers.items() if "low_rank_gained_db" in row}
+    return {
+        "low_rank": rank,
+        "low_rank_operators": [op.label for op in taken],
+        "low_rank_bytes": sum(factor_bytes(op, rank, lanes) for op in taken),
+        "low_rank_gained_db": [row["low_rank_gained_db"] for row in taken.values()],
+    }
 
 
 def factors(error: Array, rank: int) -> tuple[Array, Array]:

@@ -87,7 +87,7 @@ def _settled(
     if options.precision == "fp16":
         return _halves(module, device, options, images, progress, data)
     if options.precision in WEIGHT_ONLY:
-        return _coded_weights(module, options, images, progress, data)
+        return _coded_weights(module, device, options, images, progress, data)
     if options.precision == "int8-dynamic":
         effects = run_pipeline(module, CPU_FLOAT)
         wanted = _wanted(module, options, images, progress, data)
@@ -99,7 +99,8 @@ def _settled(
         effects = run_pipeline(module, CPU_FLOAT)
         progress(f"calibrating on {len(data.samples)} samples")
         wanted = _wanted(module, options, images, progress, data)
-        facts = {"quantization": static_float8(module, options.precision, data, options.low_rank, wanted)}
+        lanes = device.isa.lanes
+        facts = {"quantization": static_float8(module, options.precision, data, options.low_rank, wanted, lanes)}
         facts["quantization"] |= float8_products(module, device)
         return Settled(effects, facts, on_float8(graph))
     effects = run_pipeline(module, BEFORE_ENCODING)
@@ -153,13 +154,13 @@ def _bound(options: BuildOptions, graph: Graph, data: Calibration) -> MakeBound:
 
 
 def _coded_weights(
-    module: Module, options: BuildOptions, images: Mapping[str, Image], progress: Callable[[str], None],
-    data: Calibration | None,
+    module: Module, device: Device, options: BuildOptions, images: Mapping[str, Image],
+    progress: Callable[[str], None], data: Calibration | None,
 ) -> Settled:  # fmt: skip
     """Samples are those of --calib; without them, weights are rounded to nearest."""
     effects = run_pipeline(module, CPU_FLOAT)
     wanted = _wanted(module, options, images, progress, data)
-    facts = {"quantization": weight_only(module, options.precision, data, options.low_rank, wanted)}
+    facts = {"quantization": weight_only(module, options.precision, data, options.low_rank, wanted, device.isa.lanes)}
     return Settled(effects, facts, with_coded_weights(module.entries["main"]))
 
 

@@ -252,7 +252,9 @@ def _coded_weights(q: Facts) -> Iterator[str]:
         yield f"  {q['code']}: {q['why']}"
     if q["low_rank"]:
         given = f"{len(q['low_rank_operators'])} " if "low_rank_operators" in q else ""
-        yield f"  floats of rank {q['low_rank']} give back what rounding takes from the weights of {given}matmuls"
+        gained = [level for level in q.get("low_rank_gained_db", ()) if level is not None]
+        cost = f": {q['low_rank_bytes']:,} B for {min(gained)} to {max(gained)} dB" if gained else ""
+        yield f"  floats of rank {q['low_rank']} give back what rounding takes from the weights of {given}matmuls{cost}"
     yield from _kept(q)
     for (code, why), count in Counter((row["code"], row["why"]) for row in q.get("refused", ())).most_common():
         yield f"  weights in floats: {code}: {count}, {why}"

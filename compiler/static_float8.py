@@ -16,7 +16,16 @@ from typing import Any
 import numpy as np
 
 from edgec.calibration import Calibration
-from edgec.encode_weights import ROWS, decoded, encodable, encode_weights, in_blocks, largest_of, products_of
+from edgec.encode_weights import (
+    ROWS,
+    decoded,
+    encodable,
+    encode_weights,
+    floats_because,
+    in_blocks,
+    largest_of,
+    products_of,
+)
 from edgec.forms_within import Form, Forms, Wanted, forms_within
 from edgec.graph_values import GraphValues, graph_values
 from edgec.ir.encodings import nearest_float8
@@ -26,7 +35,7 @@ from edgec.ir.types import Float8, Type
 from edgec.ir.verify import verify_module
 from edgec.islands import computed
 from edgec.layer_noise import noise_of_layers
-from edgec.low_rank import check_rank, rank_for
+from edgec.low_rank import check_rank, low_rank_facts, rank_for
 from edgec.observers import measure_ranges
 from edgec.operand_rows import Met, group_count, operand_rows
 from edgec.passes.lower_float8 import lower_float8
@@ -40,21 +49,22 @@ FORMATS: Mapping[str, Form] = {"fp8-e4m3": "e4m3", "fp8-e5m2": "e5m2"}
 
 
 def static_float8(
-    module: Module, precision: str, data: Calibration, rank: int = 0, wanted: Wanted | None = None
+    module: Module, precision: str, data: Calibration, rank: int = 0, wanted: Wanted | None = None, lanes: int = 4
 ) -> dict[str, Any]:
     """Makes the module's graph, which stands behind all passes, one on 8-bit floats; what the receipt says of it. What
-    takes the model beyond a bound stays in floats."""
+    takes the model beyond a bound stays in floats. `lanes`: the floats of a register, which factors of a rank are
+    filled up to."""
     (graph,) = module.entries.values()
     format = FORMATS[precision]
     before = Counter(op.kind for op in graph.ops)
     every = [op for op in graph.ops if reads_float8(op)]
-    check_rank(filter(encodable, every), rank)
+    check_rank(filter(encodable, every), rank, lanes)
     forms: Forms = dict.fromkeys(every, format)
     searched: dict[str, Any] = {}
     if wanted is not None:
 
         def encode(copied: Graph, forms: Forms) -> None:
-            _encode(copied, list(forms), format, data, rank)
+            _encode(copied, list(forms), format, data, (rank, lanes))
 
         forms, searched = forms_within(graph, forms, encode, wanted)
     readers = list(forms)
@@ -62,7 +72,7 @@ def static_float8(
     results = [op.result for op in readers]
     with graph_values(graph, results) as made:
         first = made(data.samples[0])
-    weights = _encode(graph, readers, format, data, rank)
+    weights = _encode(graph, readers, format, data, (rank, lanes))
     verify_module(module, after="lower_float8")
     layers = noise_of_layers(graph, results, [first[v] for v in results], data.samples[0])
     left = before - Counter(op.kind for op in readers)
@@ -72,21 +82,21 @@ def static_float8(
         "calibration": {**data.facts(), "observer": "minmax"},
         **searched,
         "rounded_in_blocks": in_blocks(weights),
-        "low_rank": rank,
-        "low_rank_operators": [op.label for op in weights if rank_for(op, rank)],
+        **low_rank_facts(weights, rank, lanes),
         "values_in_bytes": values_in_bytes,
         "coded_operators": len(weights),
         "coded_macs_share": macs_share(sum(macs_of(op) for op in readers), total_macs(graph)),
         "operators_in_floats": dict(sorted(left.items())),
         "kept_in_floats": beyond_bound(op for op in every if op not in forms),
         "weights_in_floats": [op.label for op in kept],
+        "refused": [floats_because(op) for op in kept if not encodable(op)],
         "weights": list(weights.values()),
         "layers": layers,
     }
 
 
 def _encode(
-    graph: Graph, readers: Sequence[Op], format: str, data: Calibration, rank: int
+    graph: Graph, readers: Sequence[Op], format: str, data: Calibration, rank: tuple[int, int]
 ) -> dict[Op, dict[str, Any]]:
     """Makes operands and weights of these operators, in a graph of floats, 8-bit floats; what the receipt says of
     weights."""
@@ -99,7 +109,7 @@ def _encode(
         for batch in _batches(readers):
             met = _met(graph, [op for op in batch if encodable(op)], operands, scales, format, wide, data)
             weights |= {
-                op: encode_weights(graph, op, format, met[op], rank=rank_for(op, rank)) for op in batch if op in met
+                op: encode_weights(graph, op, format, met[op], rank=rank_for(op, *rank)) for op in batch if op in met
             }
             stored = {op.arg(0): scales[op.arg(0)] for op in batch if op.arg(0) in scales}
             encode_values(graph, batch, stored, format, beside)

@@ -12,13 +12,22 @@ from itertools import chain
 from typing import Any
 
 from edgec.calibration import Calibration
-from edgec.encode_weights import MOMENT_BYTES, encodable, encode_weights, form_for, in_blocks, met_by, moment_bytes
+from edgec.encode_weights import (
+    MOMENT_BYTES,
+    encodable,
+    encode_weights,
+    floats_because,
+    form_for,
+    in_blocks,
+    met_by,
+    moment_bytes,
+)
 from edgec.forms_within import Form, Forms, Wanted, forms_within
 from edgec.ir.graph import Graph, Module, Op
 from edgec.ir.macs import macs_of, macs_share, total_macs
 from edgec.ir.ops.recurrent import GATES
 from edgec.ir.verify import verify_module
-from edgec.low_rank import check_rank, rank_for
+from edgec.low_rank import check_rank, low_rank_facts, rank_for
 from edgec.operand_rows import Met
 from edgec.search import beyond_bound
 
@@ -27,19 +36,22 @@ MULTIPLIED = ("conv", "conv_transpose", "matmul", *GATES)
 
 
 def weight_only(
-    module: Module, precision: str, data: Calibration | None, rank: int = 0, wanted: Wanted | None = None
-) -> dict[str, Any]:
+    module: Module, precision: str, data: Calibration | None, rank: int = 0, wanted: Wanted | None = None,
+    lanes: int = 4,
+) -> dict[str, Any]:  # fmt: skip
     """Encodes the weights of the module's graph; what the receipt says of it. The graph stands behind all passes.
-    `data` is what weights are rounded by."""
+    `data` is what weights are rounded by. `lanes`: the floats of a register, which factors of a rank are filled up
+    to."""
     (graph,) = module.entries.values()
     chosen = [op for op in graph.ops if encodable(op)]
-    check_rank(chosen, rank)
+    check_rank(chosen, rank, lanes)
     forms: Forms = {op: "i4" if form_for(op, WEIGHT_ONLY[precision]) == "i4" else "i8" for op in chosen}
     searched: dict[str, Any] = {}
     met = _met_once(graph, chosen, data) if data is not None else {}
+    thin = rank, lanes
     if wanted is not None:
-        forms, searched = forms_within(graph, forms, lambda copied, of: _encode(copied, of, data, met, rank), wanted)
-    layers = _encode(graph, forms, data, met, rank)
+        forms, searched = forms_within(graph, forms, lambda copied, of: _encode(copied, of, data, met, thin), wanted)
+    layers = _encode(graph, forms, data, met, thin)
     verify_module(module, after="the choice of encodings")
     left = [op for op in graph.ops if op.kind in MULTIPLIED and op not in layers and op.arg(1).const is not None]
     looked_at = wanted.data if wanted is not None else data
@@ -49,12 +61,12 @@ def weight_only(
         **searched,
         "rounding": "gptq" if data is not None else "nearest",
         "rounded_in_blocks": in_blocks(layers) if data is not None else [],
-        "low_rank": rank,
-        "low_rank_operators": [op.label for op in layers if rank_for(op, rank)],
+        **low_rank_facts(layers, rank, lanes),
         "coded_operators": len(layers),
         "coded_macs_share": macs_share(sum(macs_of(op) for op in layers), total_macs(graph)),
         "kept_in_floats": beyond_bound(op for op in chosen if op not in forms),
         "weights_in_floats": [op.label for op in left],
+        "refused": [floats_because(op) for op in left if not encodable(op)],
         "weights": list(layers.values()),
     }
 
@@ -70,13 +82,13 @@ def _met_once(graph: Graph, ops: Sequence[Op], data: Calibration) -> dict[str, M
 
 
 def _encode(
-    graph: Graph, forms: Forms, data: Calibration | None, met: Mapping[str, Met], rank: int
+    graph: Graph, forms: Forms, data: Calibration | None, met: Mapping[str, Met], rank: tuple[int, int]
 ) -> dict[Op, dict[str, Any]]:  # fmt: skip
     """What the receipt says of each."""
     if data is None:
-        return {op: encode_weights(graph, op, form, rank=rank_for(op, rank)) for op, form in forms.items()}
+        return {op: encode_weights(graph, op, form, rank=rank_for(op, *rank)) for op, form in forms.items()}
     known = {op: met[str(op.arg(1).const)] for op in forms if op.arg(1).const in met}
     rest = met_by(graph, [op for op in forms if op not in known], data.learned)
     both = chain(rest, known.items())
-    found = {op: encode_weights(graph, op, forms[op], of, rank=rank_for(op, rank)) for op, of in both}
+    found = {op: encode_weights(graph, op, forms[op], of, rank=rank_for(op, *rank)) for op, of in both}
     return {op: found[op] for op in forms}

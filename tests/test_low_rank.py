@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from network import Network
+from onnx import TensorProto, helper
+from quantised import made, written
 
+import edgec
 from edgec.calibration import Calibration
 from edgec.ir.errors import UsageError
+from edgec.low_rank import factor_bytes, rank_for
+from edgec.receipt_text import render
 from edgec.static_float8 import static_float8
 from edgec.weight_only import weight_only
 
@@ -50,3 +57,30 @@ def test_no_matmul_at_all() -> None:
     net.op("relu", net.floats(6, 4))
     with pytest.raises(UsageError, match=r"--low-rank 1: .*; leave it out"):
         weight_only(net.graph.module, "w4", None, 1)
+
+
+def test_what_is_stored_counts() -> None:
+    """Columns are filled up to registers: of 64 x 8, rank 1 is stored as rank 4 would be on A64, and on AVX-512 both
+    factors take more than the weights."""
+    net = Network(5)
+    op = net.op("matmul", net.floats(6, 64), net.const(64, 8)).op
+    assert op is not None
+    assert factor_bytes(op, 1, 4) == 4 * (64 * 4 + 4 + 8)
+    assert [rank_for(op, rank, 4) for rank in (1, 4, 5)] == [1, 4, 0]
+    assert rank_for(op, 1, 16) == 0, "thin columns are as wide as the weights' own"
+
+
+@pytest.mark.parametrize("rank", [1, 4, 5])
+@pytest.mark.parametrize("target", ["host", "arm:cortex-a76"])
+def test_the_receipt_says_what_they_cost_and_gain(rank: int, target: str, tmp_path: Path) -> None:
+    w = np.random.default_rng(3).standard_normal((128, 96)).astype(np.float32)
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    path = written(made(nodes, {"w": w}, {"x": (4, 128)}, {"y": TensorProto.FLOAT}, opset=17), tmp_path)
+    plain, given = (edgec.compile(path, target, tmp_path / f"rank{r}", precision="w4", low_rank=r) for r in (0, rank))
+    facts, before = given["quantization"], plain["quantization"]
+    (level,) = (row["signal_to_noise_db"] for row in facts["weights"])
+    assert facts["low_rank_gained_db"] == [pytest.approx(level - before["weights"][0]["signal_to_noise_db"], abs=0.02)]
+    assert facts["low_rank_gained_db"][0] > 0.05
+    more = given["memory"]["weights_bytes"] - plain["memory"]["weights_bytes"]
+    assert abs(more - facts["low_rank_bytes"]) <= 512, "but for biases and alignment"
+    assert f"{facts['low_rank_bytes']:,} B for" in render(given)
