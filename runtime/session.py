@@ -215,7 +215,9 @@ def _fitting(manifest: Manifest) -> tuple[str, ...]:
     """The runners that execute what such an artifact holds."""
     if manifest.target.partition(":")[0] == "coreml":
         return ("evaluator", "coreml")
-    files = {"host": f"lib{manifest.name}.so", "emulator": f"{manifest.name}.elf", "qemu": f"{manifest.name}.elf"}
+    if manifest.target.partition(":")[0] == "host":
+        return ("host",)
+    files = {"emulator": f"{manifest.name}.elf", "qemu": f"{manifest.name}.elf"}
     return tuple(runner for runner, file in files.items() if file in manifest.files)
 
 

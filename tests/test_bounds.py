@@ -88,7 +88,7 @@ def test_what_the_model_is_worth_on_the_items() -> None:
     known = items()
     strange = Labelled("data", known.arrays, (known.labels + 5) % 10, known.ports)
     assert "no better than the most frequent label" in MostDrop(0.02, strange, wide).about["warning"]
-    assert MostError(0.1, [], wide).about == {}
+    assert MostError(0.1, [], wide).about == {"samples": 0}
 
 
 def test_masked_scores_are_no_error() -> None:

@@ -114,5 +114,5 @@ def test_the_receipt_says_so(precision: str, tmp_path: Path, monkeypatch: pytest
     np.savez(tmp_path / "calib.npz", x=rng.standard_normal((24, 8, 64)).astype(np.float32))
     receipt = edgec.compile(path, "host", tmp_path / "out", precision=precision, calib=str(tmp_path / "calib.npz"))
     found = [(row["products"], row["blocks"]) for row in receipt["quantization"]["rounded_in_blocks"]]
-    assert found == [(64, 2), (48, 2)]
+    assert sorted(found) == [(48, 2), (64, 2)]
     assert "rounded in 2 blocks of its 64 products" in render(receipt)

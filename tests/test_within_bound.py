@@ -127,7 +127,7 @@ def test_a_bound_holds_with_halves_beside_bytes(bound: str, halves: bool, tmp_pa
     facts = receipt["quantization"]
     noise = signal = 0.0
     with edgec.load(tmp_path / "out") as session, np.load(calib) as samples:
-        for x in samples["x"]:
+        for x in samples["x"][1::2]:  # those that nothing was learned from
             (expected,) = by_onnxruntime(model, {"x": x})
             noise += float(np.sum((session.run(None, {"x": x})[0] - expected) ** 2))
             signal += float(np.sum(expected**2))
