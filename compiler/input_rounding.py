@@ -8,7 +8,6 @@ of the multiply-adds, these stay in floats: the bytes begin behind them.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -20,10 +19,13 @@ from edgec.ir.macs import macs_of, total_macs
 from edgec.ir.types import DTYPES, Type
 from edgec.islands import computed
 from edgec.quantize import heavy
+from edgec.rounding_policy import Policy
 
 MOST_MACS = 0.05  # of the model's, that may stay in floats for it
-LEAST_NOISE = 0.4  # of all noise at the outputs, that bytes of the inputs must make
-CODE, WHY = "INPUT_ROUNDING", "bytes of the model's input would make most of the noise at its outputs"
+INPUT_ROUNDING = Policy(
+    "INPUT_ROUNDING", "bytes of the model's input would make most of the noise at its outputs",
+    least_noise=0.4,
+)  # fmt: skip
 
 
 def readers_of_inputs(graph: Graph, chosen: Collection[Op]) -> list[Op]:
@@ -52,8 +54,3 @@ def noise_of_inputs(graph: Graph, readers: Sequence[Op], ranges: Mapping[Value, 
         for op in copied.ops[at + 2 :]:
             op.inputs = [rounded if v is twin else v for v in op.inputs]
     return judge.noise(copied)
-
-
-def kept_facts(op: Op, share: float) -> dict[str, Any]:
-    """For the receipt's `kept_in_floats`."""
-    return {"op": op.label, "code": CODE, "why": WHY, "share_of_noise": round(share, 3)}

@@ -9,17 +9,19 @@ floats as they are; what they read stays in floats on the same terms.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
 
 from edgec.ir.graph import Graph, Op
 from edgec.no_regret import share_of_cost
 from edgec.quantize import SUMS, heavy
+from edgec.rounding_policy import Policy
 from edgec.targets.c.isa import Isa
 
 MOST_COST = 0.02  # of all instructions on bytes, that they may cost more in floats
 MOST_BYTES = 0.05  # of all weights on bytes, that theirs may take more in floats
-LEAST_NOISE = 0.1  # of all noise at the outputs, that they must make on bytes
-CODE, WHY = "LAST_ROUNDING", "bytes here would make much of the noise at the outputs, and floats cost next to nothing"
+LAST_ROUNDING = Policy(
+    "LAST_ROUNDING", "bytes here would make much of the noise at the outputs, and floats cost next to nothing",
+    least_noise=0.1,
+)  # fmt: skip
 
 
 def last_products(graph: Graph, chosen: Collection[Op], kept: Collection[Op], isa: Isa) -> list[Op]:
@@ -47,8 +49,3 @@ def _behind_products(graph: Graph, chosen: Collection[Op], ops: Sequence[Op]) ->
         if any(user in leading or (user in chosen and heavy(user)) for user in readers):
             leading.add(op)
     return [op for op in ops if op not in leading]
-
-
-def kept_facts(op: Op, share: float) -> dict[str, Any]:
-    """For the receipt's `kept_in_floats`."""
-    return {"op": op.label, "code": CODE, "why": WHY, "share_of_noise": round(share, 3)}

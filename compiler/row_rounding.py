@@ -8,16 +8,18 @@ lies between them.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 from edgec.ir.graph import Graph, Op
 from edgec.no_regret import share_of_cost
 from edgec.quantize import ROWS
+from edgec.rounding_policy import Policy
 from edgec.targets.c.isa import Isa
 
 MOST_COST = 0.05  # of all instructions on bytes, that they may cost more in floats
-LEAST_NOISE = 0.4  # of all noise at the outputs, that they must make on bytes
-CODE, WHY = "ROW_ROUNDING", "bytes here would make most of the noise at the outputs, and floats cost little"
+ROW_ROUNDING = Policy(
+    "ROW_ROUNDING", "bytes here would make most of the noise at the outputs, and floats cost little",
+    least_noise=0.4,
+)  # fmt: skip
 
 
 def rows_to_spare(graph: Graph, chosen: Collection[Op], kept: Collection[Op], isa: Isa) -> list[Op]:
@@ -26,8 +28,3 @@ def rows_to_spare(graph: Graph, chosen: Collection[Op], kept: Collection[Op], is
     if not rows:
         return []
     return rows if share_of_cost(graph, chosen, kept, rows, isa) <= MOST_COST else []
-
-
-def kept_facts(op: Op, share: float) -> dict[str, Any]:
-    """For the receipt's `kept_in_floats`."""
-    return {"op": op.label, "code": CODE, "why": WHY, "share_of_noise": round(share, 3)}

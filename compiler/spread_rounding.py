@@ -8,15 +8,17 @@ operators take away most of the noise, and cost little, they stay in floats, and
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 from edgec.ir.graph import Graph, Op
 from edgec.no_regret import share_of_cost
+from edgec.rounding_policy import Policy
 from edgec.targets.c.isa import Isa
 
 MOST_COST = 0.05  # of all instructions on bytes, that they may cost more in floats
-LEAST_NOISE = 0.4  # of all noise at the outputs, that they must make on bytes
-CODE, WHY = "SPREAD_ROUNDING", "bytes here would make most of the noise at the outputs, and floats cost little"
+SPREAD_ROUNDING = Policy(
+    "SPREAD_ROUNDING", "bytes here would make most of the noise at the outputs, and floats cost little",
+    least_noise=0.4,
+)  # fmt: skip
 SPREADING = ("div", "exp", "log", "pow", "reciprocal", "rsqrt", "sqrt")
 
 
@@ -28,8 +30,3 @@ def spreads_to_spare(graph: Graph, chosen: Collection[Op], kept: Collection[Op],
 
 def _squares(op: Op) -> bool:
     return op.kind == "mul" and op.arg(0) is op.arg(1)
-
-
-def kept_facts(op: Op, share: float) -> dict[str, Any]:
-    """For the receipt's `kept_in_floats`."""
-    return {"op": op.label, "code": CODE, "why": WHY, "share_of_noise": round(share, 3)}

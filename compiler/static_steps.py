@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,18 +17,14 @@ from edgec.channel_scales import Smoothing, channel_scales, values_to_smooth
 from edgec.encode_weights import in_blocks
 from edgec.graph_values import graph_values
 from edgec.grids import Range
-from edgec.input_rounding import LEAST_NOISE as INPUT_NOISE
-from edgec.input_rounding import kept_facts as input_facts
-from edgec.input_rounding import noise_of_inputs, readers_of_inputs
+from edgec.input_rounding import INPUT_ROUNDING, noise_of_inputs, readers_of_inputs
 from edgec.int8_trials import SETTLED, Judge, Trial, Trials
 from edgec.ir.copying import become, copy_module, twin_of
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.macs import PRODUCTS_ON_BYTES, macs_of, macs_share, total_macs
 from edgec.ir.types import FLOATS
 from edgec.ir.verify import verify_module
-from edgec.last_rounding import LEAST_NOISE as LAST_NOISE
-from edgec.last_rounding import kept_facts as last_facts
-from edgec.last_rounding import last_products, last_sums
+from edgec.last_rounding import LAST_ROUNDING, last_products, last_sums
 from edgec.layer_noise import noise_of_layers
 from edgec.observers import channel_maxima, observe, range_of, tried_by
 from edgec.operand_rows import row_means
@@ -47,13 +43,10 @@ from edgec.quantize import (
     values_to_observe,
     with_integer_form,
 )
-from edgec.row_rounding import LEAST_NOISE as ROW_NOISE
-from edgec.row_rounding import kept_facts as row_facts
-from edgec.row_rounding import rows_to_spare
+from edgec.rounding_policy import Policy
+from edgec.row_rounding import ROW_ROUNDING, rows_to_spare
 from edgec.smooth_channels import is_absorbed, smooth_channels
-from edgec.spread_rounding import LEAST_NOISE as SPREAD_NOISE
-from edgec.spread_rounding import kept_facts as spread_facts
-from edgec.spread_rounding import spreads_to_spare
+from edgec.spread_rounding import SPREAD_ROUNDING, spreads_to_spare
 from edgec.targets.c.devices import Device
 
 Array = np.ndarray[Any, Any]
@@ -154,35 +147,33 @@ def _ranges(
 def spare_rows(seen: Seen, choice: Choice) -> Choice:
     """Norms, softmax and attention in floats, where their bytes make most of the noise."""
     rows = rows_to_spare(seen.graph, choice.trials.chosen, choice.fixed, seen.device.isa)
-    return _spared(seen, choice, rows, ROW_NOISE, row_facts)
+    return _spared(seen, choice, rows, ROW_ROUNDING)
 
 
 def spare_spreads(seen: Seen, choice: Choice) -> Choice:
     """Squares, roots and the like in floats, where their bytes make most of the noise."""
     spreads = spreads_to_spare(seen.graph, choice.trials.chosen, choice.fixed, seen.device.isa)
-    return _spared(seen, choice, spreads, SPREAD_NOISE, spread_facts)
+    return _spared(seen, choice, spreads, SPREAD_ROUNDING)
 
 
 def spare_last(seen: Seen, choice: Choice) -> Choice:
     """The last products in floats, then what sums behind products read, where their bytes make much of the noise."""
     for last_of in (last_products, last_sums):
         last = last_of(seen.graph, choice.trials.chosen, choice.fixed, seen.device.isa)
-        choice = _spared(seen, choice, last, LAST_NOISE, last_facts)
+        choice = _spared(seen, choice, last, LAST_ROUNDING)
     return choice
 
 
-def _spared(
-    seen: Seen, choice: Choice, ops: Sequence[Op], least_share: float, facts: Callable[[Op, float], dict[str, Any]]
-) -> Choice:  # fmt: skip
-    """These operators in floats, where that takes away this share of the noise."""
+def _spared(seen: Seen, choice: Choice, ops: Sequence[Op], policy: Policy) -> Choice:
+    """These operators in floats, where that takes away the policy's share of the noise."""
     if not ops:
         return choice
     fixed, trials = {*ops, *choice.fixed}, choice.trials
-    spared = seen.gaining(operators_on_bytes(seen.graph, fixed), trials.coded, trials.best, least_share)
+    spared = seen.gaining(operators_on_bytes(seen.graph, fixed), trials.coded, trials.best, policy.least_noise)
     if spared is None:
         return choice
     share = 1.0 - spared.best.noise / trials.best.noise if np.isfinite(trials.best.noise) else 1.0
-    return replace(choice, trials=spared, fixed=fixed, kept=[*choice.kept, *(facts(op, share) for op in ops)])
+    return replace(choice, trials=spared, fixed=fixed, kept=[*choice.kept, *(policy.facts(op, share) for op in ops)])
 
 
 def spare_inputs(seen: Seen, choice: Choice) -> Choice:
@@ -190,11 +181,12 @@ def spare_inputs(seen: Seen, choice: Choice) -> Choice:
     graph, best = seen.graph, choice.trials.best
     first = readers_of_inputs(graph, choice.trials.chosen)
     share = noise_of_inputs(graph, first, seen.ranges[best.observer], seen.judge) / (best.noise or 1.0)
-    if not share >= INPUT_NOISE:  # nor where both are infinite
+    if not share >= INPUT_ROUNDING.least_noise:  # nor where both are infinite
         return choice
     fixed = {*first, *choice.fixed}
     spared = seen.tried(operators_on_bytes(graph, fixed), choice.trials.coded)
-    return replace(choice, trials=spared, fixed=fixed, kept=[*choice.kept, *(input_facts(op, share) for op in first)])
+    kept = [*choice.kept, *(INPUT_ROUNDING.facts(op, share) for op in first)]
+    return replace(choice, trials=spared, fixed=fixed, kept=kept)
 
 
 def smoothed(seen: Seen, choice: Choice, divided: bool) -> tuple[Seen, Choice]:

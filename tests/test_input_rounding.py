@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from network import Network
 
-from edgec.input_rounding import kept_facts, noise_of_inputs, readers_of_inputs
+from edgec.input_rounding import INPUT_ROUNDING, noise_of_inputs, readers_of_inputs
 from edgec.int8_trials import Judge
 from edgec.quantize import operators_on_bytes
 
@@ -44,7 +44,7 @@ def test_noise_is_that_of_the_operands_steps() -> None:
 
 def test_what_the_receipt_says() -> None:
     (op,) = readers_of_inputs(network(64).graph, operators_on_bytes(network(64).graph)) or [network(64).graph.ops[1]]
-    assert kept_facts(op, 0.51234) == {
+    assert INPUT_ROUNDING.facts(op, 0.51234) == {
         "op": "conv", "code": "INPUT_ROUNDING", "share_of_noise": 0.512,
         "why": "bytes of the model's input would make most of the noise at its outputs",
     }  # fmt: skip
