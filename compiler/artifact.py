@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgec.ir.errors import UsageError
-from edgec.targets.c.files import write_file
+from edgec.targets.files import write_file
 
 MANIFEST = "manifest.json"
 RECEIPT = "receipt.json"

@@ -74,7 +74,7 @@ class Calibration:
 
     @property
     def learned(self) -> Sequence[dict[str, Array]]:
-        """Those that ranges and weights of what ships are found on."""
+        """Those that ranges and weights of formats without trials are found on."""
         return self.tried if self.held_out else self.samples
 
     def facts(self) -> dict[str, Any]:

@@ -49,6 +49,12 @@ def blocks_of(groups: int, k: int) -> Blocks:
     return Blocks(k, max(1, -(-k // max(1, width))), width)
 
 
+def matrix_bytes(groups: int, k: int) -> int:
+    """Of the moments of such rows: those that are held, and the products that are added to them."""
+    blocks = blocks_of(groups, k)
+    return 16 * groups * blocks.count * blocks.width**2
+
+
 def blocks_facts(of: Iterable[tuple[str, Blocks]]) -> list[dict[str, Any]]:
     """For the receipt, of operators by label: those of more than one block."""
     return [{"op": label, "products": blocks.k, "blocks": blocks.count} for label, blocks in of if blocks.count > 1]

@@ -21,6 +21,7 @@ from edgec.ir.errors import UsageError
 from edgec.ir.types import FLOATS, Type, dtype_name
 from edgec.layer_pairs import Laid, pairs_of
 from edgec.layer_values import LayerValue, Seen, layer_facts, layer_values
+from edgec.paired import power_db
 from edgec.runtime.manifest import Manifest, TensorInfo, check_files, read_manifest
 from edgec.sample_inputs import sample_inputs
 
@@ -182,8 +183,7 @@ def _row(a: Laid, b: Laid, tolerance: float) -> Row:
     if _on_one_grid(one, other):
         bytes_of = [s.of(s.layer.stored).astype(np.int64) - _BYTES[s.layer.dtype] for s in (a, b)]
         steps = int(np.abs(np.where(known, bytes_of[0] - bytes_of[1], 0)).max())
-    power, noise = float(np.sum(numbers**2)), float(np.sum(error**2))
-    level = math.inf if not noise else 10 * math.log10(power / noise) if power and noise < math.inf else -math.inf
+    level = power_db(float(np.sum(error**2)), float(np.sum(numbers**2)))
     return Row(
         one.op, other.op, one.origin.tensor if one.origin is not None else None, (one.dtype, other.dtype),
         largest, steps, largest / top if top else math.inf if largest else 0.0, level,

@@ -46,7 +46,7 @@ def dynamic_int8(
 
     fit = Fitted({}, {"rounding": "nearest"})
     if data is not None:
-        fit = fitted(graph, data.samples, lambda copied, rounded: on_rows(copied, operators_on_rows(copied), rounded))
+        fit = fitted(graph, data, lambda copied, rounded: on_rows(copied, operators_on_rows(copied), rounded))
     slower = _slower(graph.ops, isa, force)
     every = operators_on_rows(graph)
     forms: Forms = dict.fromkeys(every, "i8")

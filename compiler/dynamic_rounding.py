@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from edgec.calibration import Calibration
 from edgec.channel_scales import channel_scales, values_to_smooth
-from edgec.column_blocks import blocks_facts, blocks_of
+from edgec.column_blocks import blocks_facts, blocks_of, matrix_bytes
 from edgec.encode_weights import ROWS, batches
 from edgec.graph_values import graph_values
 from edgec.int8_trials import Feeds, Judge, level
 from edgec.ir.copying import become, copy_module
-from edgec.ir.graph import Graph, Op, Value
+from edgec.ir.graph import Graph, Op
 from edgec.operand_rows import Moments, result_rows
 from edgec.passes.quantize_matmuls import Rounded, by_constants, operators_on_rows, scales_of, weights_by_rows
 from edgec.smooth_channels import is_absorbed, smooth_channels
@@ -38,9 +39,9 @@ class Fitted:
     facts: Mapping[str, Any]
 
 
-def fitted(graph: Graph, samples: Sequence[Feeds], encode: Callable[[Graph, Mapping[str, Rounded]], object]) -> Fitted:
+def fitted(graph: Graph, data: Calibration, encode: Callable[[Graph, Mapping[str, Rounded]], object]) -> Fitted:
     """The graph has the scales of channels that suit bytes. `encode` makes a copy one on bytes, for this machine."""
-    half, judge = samples[::2], Judge(graph, samples[1::2])
+    half, judge = data.tried, Judge(graph, data.judges)
 
     def noise(candidate: Graph, rounded: Mapping[str, Rounded]) -> float:
         module, _ = copy_module(candidate.module)
@@ -88,7 +89,7 @@ def rounded_by(graph: Graph, ops: Sequence[Op], samples: Sequence[Feeds]) -> dic
     uses = graph.constant_uses()
     taken = [op for op in ops if by_constants(op) and uses[str(op.arg(1).const)] == 1]
     made: dict[str, Rounded] = {}
-    for part in batches(dict.fromkeys(op.arg(0) for op in taken), _moment_bytes):
+    for part in batches(dict.fromkeys(op.arg(0) for op in taken), lambda v: matrix_bytes(1, v.type.dims[-1])):
         met = {value: Moments(1, value.type.dims[-1]) for value in part}
         with graph_values(graph, part) as taps:
             for _, found in taps.stream(samples):
@@ -103,11 +104,6 @@ def rounded_by(graph: Graph, ops: Sequence[Op], samples: Sequence[Feeds]) -> dic
 def _key(op: Op) -> str:
     """By which weights are known."""
     return str(op.arg(1).const) if len(op.inputs) > 1 and op.inputs[1] is not None else ""
-
-
-def _moment_bytes(value: Value) -> int:
-    blocks = blocks_of(1, value.type.dims[-1])
-    return 16 * blocks.count * blocks.width**2
 
 
 def _rounded(w: Array, met: Moments) -> Rounded:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from edgec.column_blocks import blocks_facts, blocks_of
+from edgec.column_blocks import blocks_facts, blocks_of, matrix_bytes
 from edgec.flat_weights import weights_of
 from edgec.graph_values import graph_values
 from edgec.ir.encodings import FLOAT8, grouped_dims, nearest_float8, spread
@@ -227,9 +227,7 @@ def batches(items: Iterable[T], moments: Callable[[T], int]) -> Iterator[list[T]
 
 def moment_bytes(op: Op) -> int:
     """Of what the weights of an op meet."""
-    groups = group_count(op)
-    blocks = blocks_of(groups, products_of(op))
-    return 16 * groups * blocks.count * blocks.width**2
+    return matrix_bytes(group_count(op), products_of(op))
 
 
 def in_blocks(ops: Iterable[Op]) -> list[dict[str, Any]]:

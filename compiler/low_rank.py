@@ -20,19 +20,17 @@ Array = np.ndarray[Any, Any]
 
 def rank_for(op: Op, rank: int, lanes: int) -> int:
     """The rank, or 0 of an op that it is not for, on a core with registers of so many floats."""
-    return rank if rank <= _most(op, lanes) else 0
+    return rank if _is_smaller(op, rank, lanes) else 0
 
 
 def check_rank(ops: Iterable[Op], rank: int, lanes: int) -> None:
     """UsageError for a rank that is for none of the ops whose weights are rounded."""
-    if not rank:
+    known = list(ops)
+    if not rank or any(_is_smaller(op, rank, lanes) for op in known):
         return
-    most = max((_most(op, lanes) for op in ops), default=0)
-    if rank > most:
-        legal = f"give 1 to {most} for this model" if most else "leave it out"
-        raise UsageError(
-            f"--low-rank {rank}: they take as many bytes as the weights of any matmul do in floats; {legal}"
-        )
+    most = max((_most(op, lanes) for op in known), default=0)
+    legal = f"give 1 to {most} for this model" if most else "leave it out"
+    raise UsageError(f"--low-rank {rank}: they take as many bytes as the weights of any matmul do in floats; {legal}")
 
 
 def factor_bytes(op: Op, rank: int, lanes: int) -> int:
@@ -43,12 +41,17 @@ def factor_bytes(op: Op, rank: int, lanes: int) -> int:
 
 
 def _most(op: Op, lanes: int) -> int:
-    """The largest rank whose factors are smaller than the weights in floats."""
-    if op.kind != "matmul":
-        return 0
+    """The largest rank whose factors are smaller."""
+    largest = min(op.arg(1).type.dims[-2:])
+    return max((r for r in range(1, largest + 1) if _is_smaller(op, r, lanes)), default=0)
+
+
+def _is_smaller(op: Op, rank: int, lanes: int) -> bool:
+    """Whether factors of this rank are smaller than the weights of a matmul in floats."""
+    if op.kind != "matmul" or not rank:
+        return False
     k, n = op.arg(1).type.dims[-2:]
-    floats = 4 * k * -(-n // lanes) * lanes
-    return max((r for r in range(1, min(k, n) + 1) if factor_bytes(op, r, lanes) < floats), default=0)
+    return rank <= min(k, n) and factor_bytes(op, rank, lanes) < 4 * k * -(-n // lanes) * lanes
 
 
 def low_rank_facts(layers: Mapping[Op, Mapping[str, Any]], rank: int, lanes: int) -> dict[str, Any]:

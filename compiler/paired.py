@@ -30,7 +30,11 @@ def squares(found: Array, expected: Array) -> tuple[float, float]:
 
 def signal_to_noise(found: Array, expected: Array) -> float:
     """10 log10 of the expected signal's power over the error's, in dB; infinite where they are equal."""
-    noise, signal = squares(found, expected)
+    return power_db(*squares(found, expected))
+
+
+def power_db(noise: float, signal: float) -> float:
+    """The same of sums of squares."""
     if not noise:
         return math.inf
     return 10 * math.log10(signal / noise) if signal and math.isfinite(noise) else -math.inf

@@ -8,7 +8,6 @@ the interpreter's as outputs must be, and from those very numbers on, the interp
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,11 +15,11 @@ import numpy as np
 
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.ops import OPS
-from edgec.paired import level_db, squares
+from edgec.ir.types import FLOATS
+from edgec.paired import level_db, power_db, squares
 from edgec.receipt import compare
 
 Array = np.ndarray[Any, Any]
-_FLOATS = ("f16", "bf16", "f32", "f64")
 _WHOLE = ("ceil", "floor", "fmod", "mod", "round", "sign")  # steps whose results are floats
 _ENCODERS = ("encode", "quantize", "quantize_rows", "to_float8")  # a byte may be a step off: edgec.islands
 
@@ -28,14 +27,14 @@ _ENCODERS = ("encode", "quantize", "quantize_rows", "to_float8")  # a byte may b
 def is_step(op: Op) -> bool:
     if op.kind in _ENCODERS or any(v.type.encodings for v in op.results):
         return False
-    reads = any(v is not None and v.type.dtype in _FLOATS for v in op.inputs)
-    return reads and (op.kind in _WHOLE or any(v.type.dtype not in _FLOATS for v in op.results))
+    reads = any(v is not None and v.type.dtype in FLOATS for v in op.inputs)
+    return reads and (op.kind in _WHOLE or any(v.type.dtype not in FLOATS for v in op.results))
 
 
 def step_operands(graph: Graph) -> list[Value]:
     """Floats that steps read and operators make, in order."""
     steps = (op for op in graph.ops if is_step(op))
-    read = (v for op in steps for v in op.inputs if v is not None and v.op is not None and v.type.dtype in _FLOATS)
+    read = (v for op in steps for v in op.inputs if v is not None and v.op is not None and v.type.dtype in FLOATS)
     return [v for v in dict.fromkeys(read) if not v.type.encodings]
 
 
@@ -69,7 +68,7 @@ class Steps:
         if value in self._read:
             self._meant[value] = array
         op = value.op
-        if op is None or op not in self._steps or (value.type.dtype in _FLOATS and op.kind not in _WHOLE):
+        if op is None or op not in self._steps or (value.type.dtype in FLOATS and op.kind not in _WHOLE):
             return
         alone = OPS[op.kind].evaluate([self._operand(v) for v in op.inputs], op.attrs)[op.results.index(value)]
         both_nan = (alone != alone) & (array != array)
@@ -84,13 +83,7 @@ class Steps:
 
     def facts(self) -> dict[str, Any]:
         """For the receipt, over all inputs so far."""
-        levels = {v: self._db(v) for v in self._squares}
+        levels = {v: power_db(*noise_and_signal) for v, noise_and_signal in self._squares.items()}
         return {"steps": len(self._steps), "elements": self._elements, "different": self._different,
                 "least_signal_to_noise_db": level_db(min(levels.values())),
                 "pass": all(self._alike[v] or level >= self._least_db for v, level in levels.items())}  # fmt: skip
-
-    def _db(self, operand: Value) -> float:
-        noise, signal = self._squares[operand]
-        if not noise:
-            return math.inf
-        return 10 * math.log10(signal / noise) if signal and math.isfinite(noise) else -math.inf

@@ -131,8 +131,8 @@ def verify_session(
     steps_off: Run | None = None,
 ) -> Verified:  # fmt: skip
     """`graph` is the imported graph, before any pass or image; `meant` is what a narrowed graph means, if there is
-    one, and `steps_off` the same where bytes are off (byte_noise.py). Inputs are those of
-    `samples`, evenly spread, and random ones behind them."""
+    one, and `steps_off` the same where bytes are off (byte_noise.py). Inputs are those of `samples`,
+    evenly spread, and random ones behind them."""
     run, label = reference_for(model, options.consts, graph, images)
     if states := session.manifest.raw.get("carried", {}):
         run = carried(run, graph, states)

@@ -213,12 +213,10 @@ def is_package(folder: Path) -> bool:
 
 def _fitting(manifest: Manifest) -> tuple[str, ...]:
     """The runners that execute what such an artifact holds."""
-    if manifest.target.partition(":")[0] == "coreml":
-        return ("evaluator", "coreml")
-    if manifest.target.partition(":")[0] == "host":
-        return ("host",)
-    files = {"emulator": f"{manifest.name}.elf", "qemu": f"{manifest.name}.elf"}
-    return tuple(runner for runner, file in files.items() if file in manifest.files)
+    family = manifest.target.partition(":")[0]
+    if family in ("coreml", "host"):
+        return ("evaluator", "coreml") if family == "coreml" else ("host",)
+    return ("emulator", "qemu") if f"{manifest.name}.elf" in manifest.files else ()
 
 
 def _lacking(runner: str, manifest: Manifest) -> str:

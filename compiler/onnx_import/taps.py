@@ -39,7 +39,8 @@ def _in_floats(model: ModelProto) -> None:
 
 def without_kernel(path: Path) -> str:
     """What is legal ONNX and onnxruntime fails on when it runs; "" for nothing."""
-    if not any(kind.encode() in path.read_bytes() for kind in ONE_ZERO):
+    content = path.read_bytes()
+    if not any(kind.encode() in content for kind in ONE_ZERO):
         return ""
     model = read_model(path)
     lengths = {t.name: math.prod(t.dims) for t in model.graph.initializer}

@@ -17,7 +17,6 @@ from edgec.targets.c import toolchain
 from edgec.targets.c.devices import Device
 from edgec.targets.c.emit import Identity, emit_source
 from edgec.targets.c.emit_interface import emit_cmake, emit_example, emit_header
-from edgec.targets.c.files import write_file
 from edgec.targets.c.lower.blocks import lower_graph
 from edgec.targets.c.lower.context import Lowering
 from edgec.targets.c.lower.row_schedule import schedule_graph
@@ -26,6 +25,7 @@ from edgec.targets.c.object_size import code_bytes
 from edgec.targets.c.stack_bound import FLAGS as STACK_FLAGS
 from edgec.targets.c.stack_bound import stack_bound
 from edgec.targets.c.weights import TAG_BYTES, Storage, check_inline, emit_weights, tagged
+from edgec.targets.files import write_file
 
 POOL_FILES = ("edgec.h", "edgec_pthread.h", "edgec_pthread.c")
 RUNTIME_FILES = (*POOL_FILES, "edgec_mem.c")

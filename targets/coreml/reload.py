@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edgec.ir.errors import VerifyError
-from edgec.targets.c.files import write_file
 from edgec.targets.coreml.mil import coremltools, load_program
 from edgec.targets.coreml.silence import silent
+from edgec.targets.files import write_file
 
 
 def check_reload(files: Mapping[str, bytes]) -> None:
