@@ -155,14 +155,14 @@ def quantization_lines(q: Facts) -> Iterator[str]:
         yield f"  WARNING: {data['warning']}"
     source = "by its own scales"
     if data:
-        source = f"ranges by {data['observer']} of {data['samples']} samples of {data['source']}"
+        source = f"ranges by {data['observer']} of {data.get('measured', data['samples'])} samples of {data['source']}"
     yield (
         f"  {q['precision']}: {q['operators_on_bytes']} operators with {q['macs_share']:.1%} of the multiply-adds work "
         f"on bytes; {source}"
     )
     yield from _nothing(q)
     if q.get("trials"):
-        yield _trials(q["trials"], data["weights"])
+        yield _trials(q["trials"], data["weights"]) + (", made once more on all samples" if data["refitted"] else "")
     if q.get("channels_rounded_again"):
         yield f"  weights beyond [-127, 127], rounded again: {q['channels_rounded_again']} channels"
     if q.get("weights_of_four_bits"):

@@ -258,6 +258,7 @@ def on_bytes(module: Module, seen: Seen, choice: Choice, whole: bool = False) ->
     kept = [*choice.kept, *_unformed(graph, choice, whole)]
     results = [op.result for op in graph.ops if op in trials.chosen]
     sample = seen.data.samples[0]
+    measured_on = seen.data.samples if choice.refitted is not None else seen.data.tried
     with graph_values(graph, results) as taps:
         wide = taps(sample)
     become(module, best.module)
@@ -271,7 +272,7 @@ def on_bytes(module: Module, seen: Seen, choice: Choice, whole: bool = False) ->
     narrow = macs - sum(macs_of(op) for op in made.ops if op.kind not in PRODUCTS_ON_BYTES)
     return {
         "calibration": {**seen.data.facts(), "observer": best.observer, "weights": SETTLED[best.way],
-                        "refitted": choice.refitted is not None},
+                        "refitted": choice.refitted is not None, "measured": len(measured_on)},
         "trials": {"samples": len(seen.judge.samples), "tried": [trial.facts() for trial in trials.done]},
         "rounded_in_blocks": in_blocks(filter(heavy, trials.chosen)) if best.way in ("rounding", "compensated") else [],
         "operators_on_bytes": len(trials.chosen),

@@ -51,6 +51,7 @@ def test_what_is_said_holds_on_fresh_samples(bound: str | None, tmp_path: Path) 
     kept = signal_to_noise(found["narrow"], found["wide"])
     assert facts["trials"]["samples"] == N // 2
     assert facts["calibration"]["refitted"] == (bound is None)
+    assert facts["calibration"]["measured"] == (N if bound is None else N // 2), "samples that ranges are of"
     if bound is None:
         assert kept > max(trial["signal_to_noise_db"] for trial in facts["trials"]["tried"]) - 3
     else:
