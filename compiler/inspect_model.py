@@ -15,6 +15,7 @@ from edgec.inspect_package import inspect_package
 from edgec.ir.errors import UnsupportedError
 from edgec.ir.graph import Module
 from edgec.ir.macs import total_macs
+from edgec.narrowed_text import quantization_lines
 from edgec.onnx_import.importer import import_proto
 from edgec.onnx_import.options import ImportOptions
 from edgec.onnx_import.reader import read_model, standard_opset
@@ -25,7 +26,7 @@ from edgec.pipeline import run_pipeline
 from edgec.plan_facts import FILE as PLAN
 from edgec.plan_facts import memory_map, plan_facts, step_list
 from edgec.quantised_model import is_quantised, settle_quantised
-from edgec.receipt_text import account_lines, checked_lines, leaving_lines, quantization_lines
+from edgec.receipt_text import account_lines, checked_lines, leaving_lines
 from edgec.residency import residency_facts
 from edgec.runtime.coreml.runner import package_path
 from edgec.runtime.errors import RunError

@@ -12,7 +12,8 @@ from html import escape
 from typing import Any
 
 from edgec.ir.errors import one_sentence
-from edgec.receipt_text import compared, figures, narrowed_lines, noise_level, noise_warning, saved
+from edgec.narrowed_text import narrowed_lines
+from edgec.receipt_text import compared, figures, noise_level, noise_warning, saved
 
 FILE = "report.html"
 Facts = Mapping[str, Any]

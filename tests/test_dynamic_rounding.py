@@ -14,8 +14,8 @@ from quantised import made, written
 import edgec
 from edgec.dynamic_rounding import rounded_by
 from edgec.ir.graph import Graph
+from edgec.narrowed_text import quantization_lines
 from edgec.passes.quantize_matmuls import operators_on_rows, quantize_matmuls, scales_of, weights_by_rows
-from edgec.receipt_text import quantization_lines
 
 Array = np.ndarray[Any, Any]
 GROWTH = np.array([[1.0, 0.9, 0.8], [0.0, 0.4, -0.3], [0.0, 0.0, 0.2]])  # makes three neighbours go together

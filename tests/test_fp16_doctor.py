@@ -14,7 +14,8 @@ from quantised import made, written
 
 from edgec.cli import commands
 from edgec.driver import build
-from edgec.fp16_doctor import Seen, _fewest, diagnose, operators_to_widen
+from edgec.fp16_doctor import _fewest, diagnose, operators_to_widen
+from edgec.halves_compared import Seen
 from edgec.ir.errors import UsageError, VerifyError
 from edgec.options import BuildOptions
 from edgec.targets.coreml.deployment import choose

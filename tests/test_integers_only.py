@@ -13,9 +13,9 @@ from transformer import SIDE, write_transformer
 
 from edgec.driver import build
 from edgec.ir.errors import UsageError
+from edgec.narrowed_text import quantization_lines
 from edgec.options import BuildOptions
 from edgec.paired import signal_to_noise
-from edgec.receipt_text import quantization_lines
 from edgec.runtime.session import load
 
 TARGETS = ("host", "arm:cortex-a76", "arm:cortex-a72")
