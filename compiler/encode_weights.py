@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from edgec.column_blocks import blocks_facts, blocks_of, matrix_bytes
-from edgec.flat_weights import weights_of
+from edgec.flat_weights import matrix_of, weights_at, weights_of
 from edgec.graph_values import graph_values
 from edgec.ir.encodings import FLOAT8, grouped_dims, nearest_float8, spread
-from edgec.ir.graph import Graph, Op
+from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.ops.integer import GROUP, MOST_TIMES, TOP_OF_FOUR
 from edgec.ir.ops.recurrent import GATES
 from edgec.ir.types import Encoding, Float8, Quant, Type
@@ -35,26 +35,39 @@ ONE = np.ones((), np.float32)
 LEAST_PRODUCTS = 16  # a tap: fewer share no scale of four bits
 MOMENT_BYTES = 512 << 20  # of products of columns that are held at once
 ROWS = 512  # of a sample that moments are taken of
+MULTIPLIED = ("conv", "conv_transpose", "matmul", *GATES)
 
 
 # Why weights stay floats, by code.
 RECURRENT, DEPTHWISE, NO_FORM = "RECURRENT_WEIGHTS", "DEPTHWISE_WEIGHTS", "NO_CODED_KERNEL"
 IN_FLOATS = {
-    RECURRENT: "kernels of recurrent operators read floats, and int8-dynamic alone has bytes for them",
+    RECURRENT: "a recurrent operator has codes of constants alone, and of two directions where inputs' weights are too",
     DEPTHWISE: "depthwise weights are a hundredth of all, and their kernels read floats",
     NO_FORM: "the kernel of this form of the operator reads floats",
 }
 
 
 def encodable(op: Op) -> bool:
-    """A convolution or matmul whose constant weights have a coded form."""
-    if op.kind not in ("conv", "matmul") or op.result.type.dtype != "f32" or op.arg(1).const is None:
+    """A convolution or matmul whose constant weights have a coded form, or a recurrence in one direction."""
+    if op.kind not in ("conv", "matmul", *GATES) or op.results[0].type.dtype != "f32":
         return False
-    if not op.arg(1).type.size:
+    w = matrix_of(op)
+    if w.const is None or not w.type.size:
         return False
+    if op.kind in GATES:
+        return w.type.dims[0] == 1
     if op.kind == "conv":
         return conv_has_rows(op) and not is_depthwise(op) and op.arg(0).const is None
-    return math.prod(op.arg(1).type.dims[:-2]) == 1
+    return math.prod(w.type.dims[:-2]) == 1
+
+
+def with_plain_weights(graph: Graph) -> list[Op]:
+    """Operators that multiply by constants in floats."""
+    return [op for op in graph.ops if op.kind in MULTIPLIED and any(map(_is_plain, op.inputs[1 : weights_at(op) + 1]))]
+
+
+def _is_plain(value: Value | None) -> bool:
+    return value is not None and value.const is not None and not value.type.encodings
 
 
 def floats_because(op: Op) -> dict[str, str]:
@@ -69,6 +82,8 @@ def floats_because(op: Op) -> dict[str, str]:
 
 def products_axis(op: Op) -> int:
     """The axis of the weights that groups lie along: input channels."""
+    if op.kind in GATES:
+        return 2
     if op.kind == "conv":
         return 1
     return op.arg(1).type.rank - (1 if op.attrs["trans_b"] else 2)
@@ -78,7 +93,7 @@ def form_for(op: Op, wanted: str) -> str:
     """The format that the weights get where `wanted` is asked for."""
     if wanted != "i4":
         return wanted
-    dims = op.arg(1).type.dims
+    dims = matrix_of(op).type.dims
     channels = dims[products_axis(op)]
     if op.kind == "conv" and channels % GROUP and math.prod(dims[2:]) > SEGMENTS:
         return "i8"
@@ -93,7 +108,7 @@ def encode_weights(
     of four bits are 1 to 17 times one of the channel that sums on bytes may have (ir/ops/integer.py). With a `rank`,
     what is lost of a matmul's weights is given back by floats of that rank."""
     format, axes = form_for(op, wanted), weights_of(op)
-    w = graph.array(op.arg(1)).astype(np.float64)
+    w = graph.array(matrix_of(op)).astype(np.float64)
     turned = w.transpose(axes)
     flat = turned.reshape(len(turned), -1)
     if format == "i4":
@@ -104,7 +119,7 @@ def encode_weights(
         steps = scale[:, None]
     codes = _rounded(flat, steps, format, met)
     stored = codes.reshape(turned.shape).transpose(np.argsort(axes))
-    module, value = graph.module, op.arg(1)
+    module, value = graph.module, matrix_of(op)
     key = module.intern(scale)
     if format in FLOAT8:
         encoding: Encoding = Float8(format, key, axes[0])
@@ -112,13 +127,14 @@ def encode_weights(
         zero = module.intern(np.zeros(scale.shape, np.int8))
         axis = products_axis(op) if format == "i4" else axes[0]
         encoding = Quant(format, key, zero, axis, GROUP if format == "i4" else 0)
-    op.inputs[1] = graph.encoded(np.ascontiguousarray(stored), Type("f32", value.type.shape, (encoding,)), value.name)
-    found = graph.array(op.arg(1)).transpose(axes).reshape(flat.shape).astype(np.float64)
+    type = Type("f32", value.type.shape, (encoding,))
+    op.inputs[weights_at(op)] = graph.encoded(np.ascontiguousarray(stored), type, value.name)
+    found = graph.array(matrix_of(op)).transpose(axes).reshape(flat.shape).astype(np.float64)
     thin = factors((flat - found).T, rank) if rank and op.kind == "matmul" else None
     alone = np.sum((found - flat) ** 2)
     if thin is not None:
         found = found + (thin[0] @ thin[1]).T
-    if met is not None:
+    if met is not None and op.kind not in GATES:
         _correct_bias(graph, op, flat, met, found)
     if thin is not None:
         add_product(graph, op, *thin)
@@ -237,7 +253,12 @@ def in_blocks(ops: Iterable[Op]) -> list[dict[str, Any]]:
 
 def products_of(op: Op) -> int:
     """Products in a sum."""
-    return op.arg(1).type.size // max(1, op.arg(1).type.dims[weights_of(op)[0]])
+    return matrix_of(op).type.size // max(1, matrix_of(op).type.dims[weights_of(op)[0]])
+
+
+def _meets(op: Op) -> Value:
+    """What the weights are multiplied with: of a state, all that it was."""
+    return op.results[0] if op.kind in GATES else op.arg(0)
 
 
 def _batch_of(
@@ -246,7 +267,7 @@ def _batch_of(
     readers = defaultdict(list)
     found: dict[Op, Met] = {}
     for op in ops:
-        readers[op.arg(0)].append(op)
+        readers[_meets(op)].append(op)
         found[op] = Met(group_count(op), products_of(op))
     with graph_values(graph, list(readers)) as taps:
         for _, values in taps.stream(samples):

@@ -1,4 +1,5 @@
-"""Weights and biases of convolutions and matmuls by constants, in the order [result channels, k] of products."""
+"""Weights and biases of convolutions and matmuls by constants, in the order [result channels, k] of products; and
+weights of the state of recurrent operators."""
 
 from __future__ import annotations
 
@@ -8,17 +9,30 @@ from typing import Any
 import numpy as np
 
 from edgec.ir.encodings import only, spread
-from edgec.ir.graph import Graph, Op
+from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.ops.integer import TOP_OF_FOUR
+from edgec.ir.ops.recurrent import GATES
 from edgec.ir.types import Quant, Type
 from edgec.weight_rounding import TOP
 
 Array = np.ndarray[Any, Any]
 
 
+def weights_at(op: Op) -> int:
+    """The operand: of recurrent operators the weights of the state."""
+    return 2 if op.kind in GATES else 1
+
+
+def matrix_of(op: Op) -> Value:
+    """The weights."""
+    return op.arg(weights_at(op))
+
+
 def weights_of(op: Op) -> tuple[int, ...]:
-    """Axes of operand 1 in the order [result channels, …]."""
-    rank = op.arg(1).type.rank
+    """Axes of the weights in the order [result channels, …]."""
+    rank = matrix_of(op).type.rank
+    if op.kind in GATES:
+        return (1, 0, 2)
     if op.kind == "matmul" and not op.attrs["trans_b"]:
         return (rank - 1, *range(rank - 1))
     return (rank - 2, rank - 1, *range(rank - 2)) if op.kind == "matmul" else tuple(range(rank))

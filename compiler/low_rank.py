@@ -42,7 +42,7 @@ def factor_bytes(op: Op, rank: int, lanes: int) -> int:
 
 def _most(op: Op, lanes: int) -> int:
     """The largest rank whose factors are smaller."""
-    largest = min(op.arg(1).type.dims[-2:])
+    largest = min(op.arg(1).type.dims[-2:]) if op.kind == "matmul" else 0
     return max((r for r in range(1, largest + 1) if _is_smaller(op, r, lanes)), default=0)
 
 

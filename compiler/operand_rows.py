@@ -1,4 +1,4 @@
-"""The rows that a convolution or matmul multiplies its weights with, and their moments.
+"""The rows that a convolution or matmul multiplies its weights with, or a recurrence its state, and their moments.
 
 A row holds what one result element of each channel is made of, in the order of weights [result channels, k] (see
 `quantize.weights_of`): a convolution's windows, channel by channel, with zeros where the image is padded.
@@ -15,6 +15,7 @@ from edgec.column_blocks import blocks_of
 from edgec.ir.errors import UsageError
 from edgec.ir.graph import Op, Value
 from edgec.ir.ops.conv import sliding
+from edgec.ir.ops.recurrent import GATES
 
 Array = np.ndarray[Any, Any]
 
@@ -35,7 +36,7 @@ def result_rows(x: Array, most: int) -> Array:
 
 def operand_rows(op: Op, x: Array, most: int | None = None) -> Array:
     """Rows [groups, m, k] for the operand `x`; at most `most`, evenly spread over the results."""
-    if op.kind == "matmul":
+    if op.kind == "matmul" or op.kind in GATES:
         rows = x.reshape(1, -1, x.shape[-1])
         return rows[:, _chosen(rows.shape[1], most)]
     assert op.kind == "conv", op.kind

@@ -16,16 +16,16 @@ import numpy as np
 
 from edgec.coded_tables import keep_tables
 from edgec.codes_of_rows import codes_of_rows, formats_of
-from edgec.encode_weights import encodable, form_for, products_axis
-from edgec.flat_weights import weights_of
+from edgec.encode_weights import encodable, form_for, products_axis, with_plain_weights
+from edgec.flat_weights import matrix_of, weights_at, weights_of
 from edgec.ir.encodings import E2M1, FLOAT8
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.macs import macs_of, macs_share, total_macs
 from edgec.ir.types import Encoding, Float8, Palette, Quant, Scale, Type
 from edgec.ir.verify import verify_module
+from edgec.passes.split_recurrent import split_recurrent
 from edgec.passes.weights import grouped, ungrouped
 from edgec.targets.c.coded import form_of
-from edgec.weight_only import MULTIPLIED
 
 Array = np.ndarray[Any, Any]
 PRECISION = "few bits, the model's own"
@@ -44,13 +44,13 @@ def keep_codes(module: Module) -> dict[str, Any]:
     formats = formats_of(module.narrow)
     kept: list[tuple[Op, str]] = []
     refused = []
-    for op in graph.ops:
-        if op.kind in MULTIPLIED and op.arg(1).const is not None and not op.arg(1).type.encodings:
-            found = _encode(graph, op, formats)
-            if found in REASONS:
-                refused.append({"op": op.label, "code": found, "why": REASONS[found]})
-            else:
-                kept.append((op, found))
+    split_recurrent(graph)
+    for op in with_plain_weights(graph):
+        found = _encode(graph, op, formats)
+        if found in REASONS:
+            refused.append({"op": op.label, "code": found, "why": REASONS[found]})
+        else:
+            kept.append((op, found))
     tables = keep_tables(graph, formats)
     verify_module(module, after="the search for codes")
     return {
@@ -105,12 +105,12 @@ def _encode(graph: Graph, op: Op, formats: list[str]) -> str:
         return "NO_CODED_KERNEL"
     few = form_for(op, "i4") != "i4"
     channels, products = weights_of(op)[0], products_axis(op)
-    numbers = graph.array(op.arg(1))
+    numbers = graph.array(matrix_of(op))
     for format in formats:
         for group in GROUPS[: 1 if few else None]:
-            for made in _encoded(graph, op.arg(1), numbers, format, products if group else channels, group):
+            for made in _encoded(graph, matrix_of(op), numbers, format, products if group else channels, group):
                 if form_of(graph, made, channels, products) is not None:
-                    op.inputs[1] = made
+                    op.inputs[weights_at(op)] = made
                     return format
     return "FEW_PRODUCTS" if few else "NO_CODES"
 

@@ -24,13 +24,16 @@ from edgec.encode_weights import (
     floats_because,
     in_blocks,
     largest_of,
+    met_by,
     products_of,
+    with_plain_weights,
 )
 from edgec.forms_within import Form, Forms, Wanted, forms_within
 from edgec.graph_values import GraphValues, graph_values
 from edgec.ir.encodings import nearest_float8
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.macs import macs_of, macs_share, total_macs
+from edgec.ir.ops.recurrent import GATES
 from edgec.ir.types import Float8, Type
 from edgec.ir.verify import verify_module
 from edgec.islands import computed
@@ -39,9 +42,9 @@ from edgec.low_rank import check_rank, low_rank_facts, rank_for
 from edgec.observers import measure_ranges
 from edgec.operand_rows import Met, group_count, operand_rows
 from edgec.passes.lower_float8 import lower_float8
+from edgec.passes.split_recurrent import split_recurrent
 from edgec.quantize import HEAVY
 from edgec.search import beyond_bound
-from edgec.weight_only import MULTIPLIED
 
 Array = np.ndarray[Any, Any]
 BATCHES = 8  # of operators whose weights are rounded together, each of which costs a build
@@ -55,9 +58,10 @@ def static_float8(
     takes the model beyond a bound stays in floats. `lanes`: the floats of a register, which factors of a rank are
     filled up to."""
     (graph,) = module.entries.values()
+    split_recurrent(graph)
     format = FORMATS[precision]
     before = Counter(op.kind for op in graph.ops)
-    every = [op for op in graph.ops if reads_float8(op)]
+    every = [op for op in graph.ops if reads_float8(op) or (op.kind in GATES and encodable(op))]
     check_rank(filter(encodable, every), rank, lanes)
     forms: Forms = dict.fromkeys(every, format)
     searched: dict[str, Any] = {}
@@ -69,14 +73,14 @@ def static_float8(
         forms, searched = forms_within(graph, forms, encode, wanted)
     readers = list(forms)
     values_in_bytes = len(_stored(readers))
-    results = [op.result for op in readers]
+    results = [op.results[0] for op in readers]
     with graph_values(graph, results) as made:
         first = made(data.samples[0])
     weights = _encode(graph, readers, format, data, (rank, lanes))
     verify_module(module, after="lower_float8")
     layers = noise_of_layers(graph, results, [first[v] for v in results], data.samples[0])
     left = before - Counter(op.kind for op in readers)
-    kept = [op for op in graph.ops if op.kind in MULTIPLIED and op not in weights and op.arg(1).const is not None]
+    kept = with_plain_weights(graph)
     return {
         "precision": precision,
         "calibration": {**data.facts(), "observer": "minmax"},
@@ -100,9 +104,11 @@ def _encode(
 ) -> dict[Op, dict[str, Any]]:
     """Makes operands and weights of these operators, in a graph of floats, 8-bit floats; what the receipt says of
     weights."""
+    states = [op for op in readers if op.kind in GATES]  # floats, as all that no product reads as bytes
+    readers = [op for op in readers if op.kind not in GATES]
     operands = {op: op.arg(0) for op in readers}
     beside = _floats_beside(graph, readers)
-    weights: dict[Op, dict[str, Any]] = {}
+    weights = {op: encode_weights(graph, op, format, met) for op, met in met_by(graph, states, data.learned)}
     with graph_values(graph, operands.values()) as wide:
         ranges = measure_ranges(lambda: (found for _, found in wide.stream(data.learned)), "minmax")
         scales = {v: scale_of(max(abs(end) for end in ranges[v]), format) for v in _stored(readers)}
@@ -119,7 +125,7 @@ def _encode(
 
 def _stored(readers: Sequence[Op]) -> list[Value]:
     """Operands that become bytes. An input is there as floats: bytes of it would be there besides."""
-    return [v for v in dict.fromkeys(op.arg(0) for op in readers) if computed(v)]
+    return [v for v in dict.fromkeys(op.arg(0) for op in readers if op.kind not in GATES) if computed(v)]
 
 
 def _floats_beside(graph: Graph, readers: Collection[Op]) -> set[Value]:

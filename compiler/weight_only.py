@@ -21,18 +21,19 @@ from edgec.encode_weights import (
     in_blocks,
     met_by,
     moment_bytes,
+    with_plain_weights,
 )
+from edgec.flat_weights import matrix_of
 from edgec.forms_within import Form, Forms, Wanted, forms_within
 from edgec.ir.graph import Graph, Module, Op
 from edgec.ir.macs import macs_of, macs_share, total_macs
-from edgec.ir.ops.recurrent import GATES
 from edgec.ir.verify import verify_module
 from edgec.low_rank import check_rank, low_rank_facts, rank_for
 from edgec.operand_rows import Met
+from edgec.passes.split_recurrent import split_recurrent
 from edgec.search import beyond_bound
 
 WEIGHT_ONLY: Mapping[str, Form] = {"w8": "i8", "w4": "i4"}
-MULTIPLIED = ("conv", "conv_transpose", "matmul", *GATES)
 
 
 def weight_only(
@@ -43,6 +44,7 @@ def weight_only(
     `data` is what weights are rounded by. `lanes`: the floats of a register, which factors of a rank are filled up
     to."""
     (graph,) = module.entries.values()
+    split_recurrent(graph)
     chosen = [op for op in graph.ops if encodable(op)]
     check_rank(chosen, rank, lanes)
     forms: Forms = {op: "i4" if form_for(op, WEIGHT_ONLY[precision]) == "i4" else "i8" for op in chosen}
@@ -53,7 +55,7 @@ def weight_only(
         forms, searched = forms_within(graph, forms, lambda copied, of: _encode(copied, of, data, met, thin), wanted)
     layers = _encode(graph, forms, data, met, thin)
     verify_module(module, after="the choice of encodings")
-    left = [op for op in graph.ops if op.kind in MULTIPLIED and op not in layers and op.arg(1).const is not None]
+    left = with_plain_weights(graph)
     looked_at = wanted.data if wanted is not None else data
     return {
         "precision": precision,
@@ -75,10 +77,10 @@ def _met_once(graph: Graph, ops: Sequence[Op], data: Calibration) -> dict[str, M
     """What weights meet, by the name of the constant, for all trials of a search; none where that is too much to hold,
     and none of constants that several operators share."""
     uses = graph.constant_uses()
-    taken = [op for op in ops if uses[str(op.arg(1).const)] == 1]
+    taken = [op for op in ops if uses[str(matrix_of(op).const)] == 1]
     if sum(map(moment_bytes, taken)) > MOMENT_BYTES:
         return {}
-    return {str(op.arg(1).const): met for op, met in met_by(graph, taken, data.learned)}
+    return {str(matrix_of(op).const): met for op, met in met_by(graph, taken, data.learned)}
 
 
 def _encode(
@@ -87,7 +89,7 @@ def _encode(
     """What the receipt says of each."""
     if data is None:
         return {op: encode_weights(graph, op, form, rank=rank_for(op, *rank)) for op, form in forms.items()}
-    known = {op: met[str(op.arg(1).const)] for op in forms if op.arg(1).const in met}
+    known = {op: met[str(matrix_of(op).const)] for op in forms if matrix_of(op).const in met}
     rest = met_by(graph, [op for op in forms if op not in known], data.learned)
     both = chain(rest, known.items())
     found = {op: encode_weights(graph, op, forms[op], of, rank=rank_for(op, *rank)) for op, of in both}

@@ -47,6 +47,7 @@ from edgec.passes.remove_identity import remove_identity
 from edgec.passes.sink_reshapes import sink_reshapes
 from edgec.passes.sink_transposes import sink_transposes
 from edgec.passes.sparsify import sparsify
+from edgec.passes.split_recurrent import split_recurrent
 from edgec.passes.to_channels_last import to_channels_last
 from edgec.passes.unfold_conv_transpose import unfold_conv_transpose
 from edgec.passes.widen_halves import widen_halves
@@ -100,6 +101,7 @@ PASSES: dict[str, Callable[..., bool]] = {
         sink_reshapes,
         sink_transposes,
         sparsify,
+        split_recurrent,
         to_channels_last,
         unfold_conv_transpose,
         widen_halves,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import test_bf16gemm
 import test_coded
+import test_coded_recurrent
 import test_dynamic
 import test_float8
 import test_float8gemm
@@ -291,6 +292,7 @@ GRAPHS: dict[str, Callable[[], Net]] = {
     "coded_weights_with_zero_points": lambda: of_bytes(lambda _: test_coded.network("i4z")),
     "weights_of_8_bit_floats": lambda: of_bytes(lambda _: test_coded.network("e4m3")),
     "coded_weights_of_16": lambda: of_bytes(lambda _: test_coded.network("i8y")),
+    "states_by_codes": lambda: of_bytes(lambda _: test_coded_recurrent.network("i4")),
     "weights_of_4_bit_floats": lambda: of_bytes(lambda _: test_coded.network("e2m1h")),
     "products_of_bf16": lambda: of_bf16("f32"),
     "products_to_bf16": lambda: of_bf16("bf16"),

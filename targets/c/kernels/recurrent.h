@@ -136,7 +136,7 @@ EDGEC_INLINE void edgec_recurrent_steps(const float *gx, const float *bias, cons
 /* Recurrent weights [h][units] as panels, with biases packed like them. */
 typedef struct {
   const float *r, *bias;
-  ptrdiff_t units;
+  ptrdiff_t units, column; /* bytes of a column of r */
   const edgec_gemm_tiles *tiles;
 } edgec_state_panels;
 typedef struct {
@@ -150,20 +150,23 @@ EDGEC_FN void edgec_float_state_add(const void *part, int inner, const float *fr
   const edgec_state_panels *w = s->of + inner;
   const float inf = __builtin_inff();
   (void)entry;
-  edgec_matmul(from, w->r, w->bias, x, y, 1, w->units, s->h, 1, -inf, inf, w->tiles, 0, 0, 1);
+  edgec_matmul_packed(from, w->r, w->bias, x, y, 1, w->units, s->h, w->column, 1, -inf, inf, w->tiles, 0, 0, 1);
 }
 
-/* As edgec_recurrent_steps. r: recurrent weights as panels of `fused`, for the gates that see the state as it is, then
-   (GRU) as panels of `inner` for the last; work has a bias for each column of the panels behind its gates. */
-EDGEC_FN void edgec_recurrent(const float *gx, const float *r, const float *bias, const float *p, const void *lens,
-                              const float *h0, const float *c0, float *y, float *hn, float *cn, float *work,
-                              const edgec_recurrent_shape *d, const edgec_gemm_tiles *fused,
+/* As edgec_recurrent_steps. r: recurrent weights as panels of `fused`, r_column bytes a column, for the gates that see
+   the state as it is, then (GRU) as panels of `inner` for the last; work has a bias for each column of the panels behind its gates. */
+EDGEC_FN void edgec_recurrent(const float *gx, const float *r, ptrdiff_t r_column, const float *bias, const float *p,
+                              const void *lens, const float *h0, const float *c0, float *y, float *hn, float *cn,
+                              float *work, const edgec_recurrent_shape *d, const edgec_gemm_tiles *fused,
                               const edgec_gemm_tiles *inner) {
   const ptrdiff_t n = d->h, all = d->gates * n, seeing = d->gates == 3 ? 2 * n : all;
   const ptrdiff_t columns = edgec_gemm_columns(seeing, fused), more = inner ? edgec_gemm_columns(n, inner) : 0;
   float *biases = work + all + 2 * n;
+  const char *behind = (const char *)r + columns * r_column;
   const edgec_float_state part = {
-      {{r, biases, seeing, fused}, {r + n * columns, biases + columns, all - seeing, inner}}, n};
+      {{r, biases, seeing, r_column, fused},
+       {(const float *)(const void *)behind, biases + columns, all - seeing, r_column, inner}},
+      n};
   edgec_recurrent_bias(bias, biases, columns, more, d);
   edgec_recurrent_steps(gx, bias, p, lens, h0, c0, y, hn, cn, work, d, 0, edgec_float_state_add, &part);
 }

@@ -1,5 +1,5 @@
 """LSTM, GRU and RNN: the input's part of all steps as one matmul a direction, where it is not there already, then the
-recurrence, in floats (recurrent.h) or with the state as bytes (qrecurrent.h)."""
+recurrence, in floats (recurrent.h), with codes as weights (coded_recurrent.h) or the state as bytes (qrecurrent.h)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from edgec.ir.graph import Op, Value
 from edgec.ir.ops.integer import terms_of_bytes
 from edgec.ir.ops.recurrent import BYTE_GATES, GATES
 from edgec.plan.plan import Arg, Pointer, Struct
+from edgec.targets.c.coded import Coded, choose_coded_tiles, weights_of
 from edgec.targets.c.lower.context import CTYPES, Lowering, LowerOp, NotLowered
 from edgec.targets.c.lower.matmul import packed_matmul, run_time_matmul
 from edgec.targets.c.lower.qmatmul import READ_BEHIND, laid_out
@@ -54,7 +55,7 @@ def _recurrent(op: Op, ctx: Lowering) -> None:
     pointers = {n: ctx.read(v) if v is not None else None for n, v in (("b", bias), ("h0", h0), ("c0", c0), ("p", p))}
     for k in range(d):
         gx = _at(ctx.read(x), k * each) if w is None else _input_part(ctx, x, w, k)
-        state = _in_floats(ctx, r, k, seeing) if by is None else _on_bytes(ctx, op, r, by, k, seeing)
+        state = _state(ctx, op, r, by, k, seeing)
         kinds = [ACTIVATIONS.index(n) for n in names[k * per : (k + 1) * per]] + [1, 1]
         option = a.get("input_forget") or a.get("linear_before_reset")
         fields = {"gates": gates, "t": t, "b": b, "h": h, "y_step": d * b * h,
@@ -73,6 +74,14 @@ def _recurrent(op: Op, ctx: Lowering) -> None:
         )  # fmt: skip
 
 
+def _state(ctx: Lowering, op: Op, r: Value, by: Value | None, k: int, seeing: int) -> _State:
+    if by is not None:
+        return _on_bytes(ctx, op, r, by, k, seeing)
+    if r.const is not None and isinstance(weights := weights_of(ctx.graph, r, 1, 2), Coded):
+        return _on_codes(ctx, weights[k], seeing)
+    return _in_floats(ctx, r, k, seeing)
+
+
 @dataclass(frozen=True)
 class _State:
     """A form of the state's part of one direction: its kernel, and the arguments that are its own."""
@@ -89,8 +98,24 @@ def _in_floats(ctx: Lowering, r: Value, k: int, seeing: int) -> _State:
     _, each, h = r.type.dims
     tiles = [choose_tiles(ctx.element("f32"), 1, n, h) for n in (seeing, each - seeing) if n]
     columns = sum(f.packed_columns(n) for f, n in zip(tiles, (seeing, each - seeing), strict=False))
+    packed = _recurrence(ctx, r, k, tiles, seeing)
     return _State(
-        "recurrent.h", "edgec_recurrent", (_recurrence(ctx, r, k, tiles, seeing),),
+        "recurrent.h", "edgec_recurrent", (packed, 4 * h), (ctx.temp(4 * (each + 2 * h + columns), "float"),),
+        (tiles[0].struct(), tiles[1].struct() if tiles[1:] else None),
+        tuple(i for f in tiles for i in f.instances()),
+    )  # fmt: skip
+
+
+def _on_codes(ctx: Lowering, weights: Coded, seeing: int) -> _State:
+    """Weights [units of gates, units] of one direction."""
+    each, h = weights.shape
+    parts = [weights[first:end].transpose(1, 0) for first, end in ((0, seeing), (seeing, each)) if end > first]
+    tiles = [choose_coded_tiles(ctx.isa, weights.form, 1, part.shape[1], h) for part in parts]
+    panels = [f.pack(part.reshape(1, *part.shape)) for f, part in zip(tiles, parts, strict=True)]
+    columns = sum(f.tiles.packed_columns(part.shape[1]) for f, part in zip(tiles, parts, strict=True))
+    packed = np.concatenate(panels)
+    return _State(
+        "coded_recurrent.h", "edgec_recurrent", (ctx.pack(packed, "float", tiles[0].kind), packed.nbytes // columns),
         (ctx.temp(4 * (each + 2 * h + columns), "float"),),
         (tiles[0].struct(), tiles[1].struct() if tiles[1:] else None),
         tuple(i for f in tiles for i in f.instances()),
