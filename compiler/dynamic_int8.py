@@ -7,7 +7,7 @@ and norms have the scales of channels that suit bytes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from edgec.calibration import Calibration
@@ -18,15 +18,13 @@ from edgec.ir.graph import Graph, Module, Op
 from edgec.ir.macs import macs_of, macs_on_bytes, macs_share, total_macs
 from edgec.ir.ops.recurrent import BYTE_GATES, GATES
 from edgec.ir.verify import verify_module
-from edgec.passes.quantize_matmuls import LONGEST, Rounded, operators_on_rows, quantize_matmuls, state_by_constants
+from edgec.passes.quantize_matmuls import LONGEST, Rounded, operators_on_rows, quantize_matmuls
 from edgec.search import CODE, REASON
+from edgec.states_on_bytes import slower_states
 from edgec.targets.c.devices import Device
-from edgec.targets.c.isa import Isa
-from edgec.targets.c.narrow_costs import state_in_floats, state_on_bytes
 
 REASONS = {
     CODE: REASON,
-    "STATE_BOUND": "its state is so small that making bytes of it, each step, costs more than products of bytes save",
     "WEIGHTS_AT_RUN_TIME": "it multiplies by what is known at run time only, and constants become bytes",
     "SUM_TOO_LONG": f"a sum of more than {LONGEST} products of bytes may be beyond 32 bits",
     "NO_DYNAMIC_FORM": "matmuls by a matrix and recurrent operators have forms with scales that are found at run time",
@@ -42,12 +40,12 @@ def dynamic_int8(
     macs, isa = total_macs(graph), device.isa
 
     def on_rows(copied: Graph, chosen: Collection[Op], rounded: Mapping[str, Rounded]) -> None:
-        quantize_matmuls(copied, byte_here(), _slower(chosen, isa, force), chosen, rounded)
+        quantize_matmuls(copied, byte_here(), slower_states(chosen, isa, force), chosen, rounded)
 
     fit = Fitted({}, {"rounding": "nearest"})
     if data is not None:
         fit = fitted(graph, data, lambda copied, rounded: on_rows(copied, operators_on_rows(copied), rounded))
-    slower = _slower(graph.ops, isa, force)
+    slower = slower_states(graph.ops, isa, force)
     every = operators_on_rows(graph)
     forms: Forms = dict.fromkeys(every, "i8")
     searched: dict[str, Any] = {}
@@ -59,11 +57,11 @@ def dynamic_int8(
     left = [op for op in graph.ops if macs_of(op) > macs_on_bytes(op)]
     kept: list[dict[str, Any]] = []
     for op in left:
-        code = _code(op, slower, beyond)
-        kept.append({"op": op.label, "code": code, "why": REASONS[code]})
-        if code == "STATE_BOUND":
-            wide, narrow = slower[op]
-            kept[-1] |= {"instructions_in_floats": round(wide), "instructions_on_bytes": round(narrow)}
+        if op in slower and op not in beyond:
+            kept.append(slower[op])
+        else:
+            code = CODE if op in beyond else _code(op)
+            kept.append({"op": op.label, "code": code, "why": REASONS[code]})
     looked_at = data or (wanted.data if wanted is not None else None)
     return {
         "precision": "int8-dynamic",
@@ -77,18 +75,7 @@ def dynamic_int8(
     }
 
 
-def _slower(ops: Iterable[Op], isa: Isa, force: bool) -> dict[Op, tuple[float, float]]:
-    """Recurrent operators whose states do not pay as bytes, with the instructions of both that are predicted; none
-    with `force`."""
-    predicted = {op: (state_in_floats(op, isa), state_on_bytes(op, isa)) for op in ops if state_by_constants(op)}
-    return {op: (wide, narrow) for op, (wide, narrow) in predicted.items() if narrow >= wide and not force}
-
-
-def _code(op: Op, slower: Collection[Op], beyond: Collection[Op]) -> str:
-    if op in beyond:
-        return CODE
-    if op in slower:
-        return "STATE_BOUND"
+def _code(op: Op) -> str:
     weights = {"matmul": op.inputs[1:2], **dict.fromkeys((*GATES, *BYTE_GATES), op.inputs[1:3])}.get(op.kind, [])
     if any(v is not None and v.const is None for v in weights):
         return "WEIGHTS_AT_RUN_TIME"

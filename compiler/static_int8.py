@@ -10,9 +10,12 @@ from edgec.halves_beside_bytes import halves_beside_bytes, held_by_halves
 from edgec.int8_trials import in_integers
 from edgec.ir.copying import become, copy_module
 from edgec.ir.graph import Module
+from edgec.ir.macs import total_macs
 from edgec.no_regret import slower_on_bytes
+from edgec.passes.split_recurrent import split_recurrent
 from edgec.quantize import operators_on_bytes
 from edgec.search import CODE
+from edgec.states_on_bytes import states_on_bytes
 from edgec.static_steps import (
     Choice,
     measured,
@@ -42,6 +45,7 @@ def static_int8(
     Without `force`, floats are halves where the device has arithmetic on them and the bound holds with them. `whole`:
     all that has an integer form is on bytes, up to the outputs."""
     (graph,) = module.entries.values()
+    split_recurrent(graph)
     bound = bound_of(graph, bounded)
     force |= whole
     native = device.isa.half_lanes > 0 and not force
@@ -67,6 +71,7 @@ def _static_int8(
 ) -> Facts:  # fmt: skip
     """`native`: what is left in floats is made halves, which the search for a bound takes for floats."""
     (graph,) = module.entries.values()
+    macs = total_macs(graph)
     chosen = operators_on_bytes(graph, whole=whole)
     halves = held_by_halves(graph, chosen, data.samples) if native else set()
     slower = [] if force else slower_on_bytes(graph, chosen, device.isa, halves)
@@ -82,12 +87,12 @@ def _static_int8(
     choice, searched = within_bound(seen, choice, bound)
     if bound is None:
         choice = refit(seen, choice)
-    here = in_integers(choice.best.module, graph.name) if native else graph
+    here = in_integers(choice.best.module, graph.name) if native or bound is not None else graph
     facts = {"precision": "int8", **searched, **on_bytes(module, seen, choice, whole)}
     if native:
         facts["halves"] = halves_beside_bytes(module, device, here, data.samples)
         facts["operators_in_floats"] = facts["halves"]["operators_in_floats"]
-    return facts
+    return facts if whole else states_on_bytes(module, device, here, facts, macs, bound, force)
 
 
 def _loss_of(module: Module, device: Device, bound: Bound) -> Loss:
