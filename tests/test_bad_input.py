@@ -241,7 +241,12 @@ def test_a_build_that_is_stopped_leaves_nothing(number: int, code: int, tmp_path
     (tmp_path / "temporary").mkdir()
     words = [sys.executable, "-m", "edgec", *BUILD, *SHAPE]
     environment = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
-    with subprocess.Popen(words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE) as build:
+
+    def heeded() -> None:
+        """What a shell starts in the background ignores interrupts, and hands that on."""
+        signal.signal(number, signal.SIG_DFL)
+
+    with subprocess.Popen(words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, preexec_fn=heeded) as build:
         while build.poll() is None and not list((tmp_path / "temporary").glob("edgec-*")):
             time.sleep(0.01)
         build.send_signal(number)
