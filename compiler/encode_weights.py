@@ -1,4 +1,4 @@
-"""Weights of convolutions and matmuls in fewer bits: i8 and 8-bit floats with a scale a result channel, i4 in groups.
+"""Weights of products, recurrences among them, in fewer bits: i8 and 8-bit floats with a scale a channel, i4 in groups.
 
 The bits are those that kernels of floats decode in registers (targets/c/coded.py): symmetric, with scales of 16 bits,
 i4 in groups of 32 along the products. What has few products a tap is i8 where i4 is asked for: scales would be as large

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 Facts = Mapping[str, Any]
@@ -95,12 +95,8 @@ def quantization_lines(q: Facts) -> Iterator[str]:
         yield f"  in plain loops: {plain}"
     yield from _kept(q)
     yield from _smoothed(q)
-    for (code, why), count in Counter((row["code"], row["why"]) for row in q["refused"]).most_common():
-        yield f"  in floats between bytes: {code}: {count}, {why}"
-    known = [layer for layer in q["layers"] if layer["signal_to_noise_db"] is not None]
-    if known:
-        worst = min(known, key=lambda layer: float(layer["signal_to_noise_db"]))
-        yield f"  noisiest operator: {worst['op']}, {worst['signal_to_noise_db']} dB"
+    yield from _by_reason("in floats between bytes", q["refused"])
+    yield from _noisiest("operator", q["layers"])
 
 
 def _coded_weights(q: Facts) -> Iterator[str]:
@@ -127,14 +123,10 @@ def _coded_weights(q: Facts) -> Iterator[str]:
         cost = f": {q['low_rank_bytes']:,} B for {min(gained)} to {max(gained)} dB" if gained else ""
         yield f"  floats of rank {q['low_rank']} give back what rounding takes from the weights of {given}matmuls{cost}"
     yield from _kept(q)
-    for (code, why), count in Counter((row["code"], row["why"]) for row in q.get("refused", ())).most_common():
-        yield f"  weights in floats: {code}: {count}, {why}"
+    yield from _by_reason("weights in floats", q.get("refused", ()))
     if q["weights_in_floats"]:
         yield f"  weights in floats: {', '.join(q['weights_in_floats'])}"
-    known = [row for row in q["weights"] if row["signal_to_noise_db"] is not None]
-    if known:
-        worst = min(known, key=lambda row: float(row["signal_to_noise_db"]))
-        yield f"  noisiest weights: {worst['op']}, {worst['signal_to_noise_db']} dB"
+    yield from _noisiest("weights", q["weights"])
 
 
 def _halves(h: Facts) -> Iterator[str]:
@@ -183,8 +175,21 @@ def _nothing(q: Facts) -> Iterator[str]:
 
 
 def _kept(q: Facts) -> Iterator[str]:
-    for (code, why), count in Counter((row["code"], row["why"]) for row in q.get("kept_in_floats", ())).most_common():
-        yield f"  not on bytes: {code}: {count}, {why}"
+    yield from _by_reason("not on bytes", q.get("kept_in_floats", ()))
+
+
+def _by_reason(what: str, rows: Iterable[Facts]) -> Iterator[str]:
+    """A line a code, the most frequent first."""
+    for (code, why), count in Counter((row["code"], row["why"]) for row in rows).most_common():
+        yield f"  {what}: {code}: {count}, {why}"
+
+
+def _noisiest(what: str, rows: Iterable[Facts]) -> Iterator[str]:
+    """Of those whose noise is known."""
+    known = [row for row in rows if row["signal_to_noise_db"] is not None]
+    if known:
+        worst = min(known, key=lambda row: float(row["signal_to_noise_db"]))
+        yield f"  noisiest {what}: {worst['op']}, {worst['signal_to_noise_db']} dB"
 
 
 def _smoothed(q: Facts) -> Iterator[str]:

@@ -26,6 +26,11 @@ BOUND_BY_STATE = "its state is so small that making bytes of it, each step, cost
 BEYOND = "with bytes of its state, the model is beyond the bound"
 
 
+def has_states(graph: Graph) -> bool:
+    """Whether there are any that may be bytes."""
+    return any(map(state_by_constants, graph.ops))
+
+
 def slower_states(ops: Iterable[Op], isa: Isa, force: bool) -> dict[Op, Facts]:
     """Recurrent operators whose states do not pay as bytes, with what the receipt says of each; none with `force`."""
     predicted = {op: (state_in_floats(op, isa), state_on_bytes(op, isa)) for op in ops if state_by_constants(op)}
@@ -41,7 +46,8 @@ def states_on_bytes(
     module: Module, device: Device, here: Graph, facts: Facts, macs: int, bound: Bound | None, force: bool
 ) -> Facts:
     """Changes the module's graph, which is in integers but for what they have no form of; the `facts` that the receipt
-    says of it, with what became of states. `here` is the same graph as this machine computes it, `macs` the model's."""
+    says of it, with what became of states. `here` is the same graph as this machine computes it, looked at
+    where a bound is to hold with states; `macs` the model's."""
     (graph,) = module.entries.values()
     kept: dict[Op, Facts] = slower_states(graph.ops, device.isa, force)
     taken = [op for op in graph.ops if state_by_constants(op) and op not in kept]

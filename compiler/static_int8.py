@@ -15,7 +15,7 @@ from edgec.no_regret import slower_on_bytes
 from edgec.passes.split_recurrent import split_recurrent
 from edgec.quantize import operators_on_bytes
 from edgec.search import CODE
-from edgec.states_on_bytes import states_on_bytes
+from edgec.states_on_bytes import has_states, states_on_bytes
 from edgec.static_steps import (
     Choice,
     measured,
@@ -87,7 +87,8 @@ def _static_int8(
     choice, searched = within_bound(seen, choice, bound)
     if bound is None:
         choice = refit(seen, choice)
-    here = in_integers(choice.best.module, graph.name) if native or bound is not None else graph
+    judged = bound is not None and has_states(graph)
+    here = in_integers(choice.best.module, graph.name) if native or judged else graph
     facts = {"precision": "int8", **searched, **on_bytes(module, seen, choice, whole)}
     if native:
         facts["halves"] = halves_beside_bytes(module, device, here, data.samples)

@@ -18,7 +18,7 @@ from edgec.ir.graph import Graph, Module, Op
 from edgec.ir.macs import total_macs
 from edgec.passes.split_recurrent import split_recurrent
 from edgec.quantize import Legal, operators_on_bytes
-from edgec.states_on_bytes import states_on_bytes
+from edgec.states_on_bytes import has_states, states_on_bytes
 from edgec.static_steps import Choice, measured, on_bytes, refit, spare_inputs, spare_rows, spare_spreads
 from edgec.targets.c.devices import Device
 from edgec.within_bound import bound_of, within_bound
@@ -45,7 +45,8 @@ def static_w4a8(
     if bound is None:
         choice = refit(seen, choice)
     of_four_bits = len(choice.trials.coded)
-    here = in_integers(choice.best.module, graph.name) if bound is not None else graph
+    judged = bound is not None and has_states(graph)
+    here = in_integers(choice.best.module, graph.name) if judged else graph
     made = {"precision": "w4a8", **searched, "weights_of_four_bits": of_four_bits, **on_bytes(module, seen, choice)}
     return states_on_bytes(module, device, here, made, macs, bound, force=True)
 

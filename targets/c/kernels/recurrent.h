@@ -154,7 +154,8 @@ EDGEC_FN void edgec_float_state_add(const void *part, int inner, const float *fr
 }
 
 /* As edgec_recurrent_steps. r: recurrent weights as panels of `fused`, r_column bytes a column, for the gates that see
-   the state as it is, then (GRU) as panels of `inner` for the last; work has a bias for each column of the panels behind its gates. */
+   the state as it is, then (GRU) as panels of `inner` for the last; work has a bias for each column of the panels behind
+   its gates. */
 EDGEC_FN void edgec_recurrent(const float *gx, const float *r, ptrdiff_t r_column, const float *bias, const float *p,
                               const void *lens, const float *h0, const float *c0, float *y, float *hn, float *cn,
                               float *work, const edgec_recurrent_shape *d, const edgec_gemm_tiles *fused,

@@ -3,6 +3,7 @@ recurrence, in floats (recurrent.h), with codes as weights (coded_recurrent.h) o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from edgec.ir.graph import Op, Value
 from edgec.ir.ops.integer import terms_of_bytes
 from edgec.ir.ops.recurrent import BYTE_GATES, GATES
 from edgec.plan.plan import Arg, Pointer, Struct
-from edgec.targets.c.coded import Coded, choose_coded_tiles, weights_of
+from edgec.targets.c.coded import Coded, CodedTiles, choose_coded_tiles, weights_of
 from edgec.targets.c.lower.context import CTYPES, Lowering, LowerOp, NotLowered
 from edgec.targets.c.lower.matmul import packed_matmul, run_time_matmul
 from edgec.targets.c.lower.qmatmul import READ_BEHIND, laid_out
@@ -98,12 +99,7 @@ def _in_floats(ctx: Lowering, r: Value, k: int, seeing: int) -> _State:
     _, each, h = r.type.dims
     tiles = [choose_tiles(ctx.element("f32"), 1, n, h) for n in (seeing, each - seeing) if n]
     columns = sum(f.packed_columns(n) for f, n in zip(tiles, (seeing, each - seeing), strict=False))
-    packed = _recurrence(ctx, r, k, tiles, seeing)
-    return _State(
-        "recurrent.h", "edgec_recurrent", (packed, 4 * h), (ctx.temp(4 * (each + 2 * h + columns), "float"),),
-        (tiles[0].struct(), tiles[1].struct() if tiles[1:] else None),
-        tuple(i for f in tiles for i in f.instances()),
-    )  # fmt: skip
+    return _by_panels(ctx, "recurrent.h", (_recurrence(ctx, r, k, tiles, seeing), 4 * h), each + 2 * h + columns, tiles)
 
 
 def _on_codes(ctx: Lowering, weights: Coded, seeing: int) -> _State:
@@ -114,9 +110,16 @@ def _on_codes(ctx: Lowering, weights: Coded, seeing: int) -> _State:
     panels = [f.pack(part.reshape(1, *part.shape)) for f, part in zip(tiles, parts, strict=True)]
     columns = sum(f.tiles.packed_columns(part.shape[1]) for f, part in zip(tiles, parts, strict=True))
     packed = np.concatenate(panels)
+    stored = ctx.pack(packed, "float", tiles[0].kind), packed.nbytes // columns
+    return _by_panels(ctx, "coded_recurrent.h", stored, each + 2 * h + columns, tiles)
+
+
+def _by_panels(
+    ctx: Lowering, header: str, stored: tuple[Arg, int], work: int, tiles: Sequence[Tiles | CodedTiles]
+) -> _State:
+    """`stored`: panels, and the bytes of a column; `work`: floats."""
     return _State(
-        "coded_recurrent.h", "edgec_recurrent", (ctx.pack(packed, "float", tiles[0].kind), packed.nbytes // columns),
-        (ctx.temp(4 * (each + 2 * h + columns), "float"),),
+        header, "edgec_recurrent", stored, (ctx.temp(4 * work, "float"),),
         (tiles[0].struct(), tiles[1].struct() if tiles[1:] else None),
         tuple(i for f in tiles for i in f.instances()),
     )  # fmt: skip
