@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgec.ir.errors import UsageError
-from edgec.targets.files import write_file
+from edgec.targets.files import temporary_folder, write_file
 
 MANIFEST = "manifest.json"
 RECEIPT = "receipt.json"
@@ -50,8 +50,8 @@ def with_hashes(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> dict
 @contextmanager
 def staged(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> Iterator[Path]:
     """The artifact in a folder that is gone afterwards, to be run."""
-    with tempfile.TemporaryDirectory(prefix="edgec-staged-", ignore_cleanup_errors=True) as temporary:
-        folder = Path(temporary) / str(manifest["name"])
+    with temporary_folder("edgec-staged-") as temporary:
+        folder = temporary / str(manifest["name"])
         folder.mkdir()
         write_files(folder, {**files, MANIFEST: to_json(with_hashes(manifest, files))})
         yield folder
@@ -60,9 +60,9 @@ def staged(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> Iterator[
 @contextmanager
 def staged_files(files: Mapping[str, bytes]) -> Iterator[Path]:
     """A folder with these files that is gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="edgec-staged-", ignore_cleanup_errors=True) as temporary:
-        write_files(Path(temporary), files)
-        yield Path(temporary)
+    with temporary_folder("edgec-staged-") as folder:
+        write_files(folder, files)
+        yield folder
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:

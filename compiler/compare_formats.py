@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from edgec.driver import build
 from edgec.ir.errors import EdgecError, UsageError, VerifyError
 from edgec.options import PRECISIONS, BuildOptions
 from edgec.paired import ALL_NOISE
+from edgec.targets.files import temporary_folder
 
 WIDE = "float32"
 
@@ -52,9 +52,9 @@ def compare_formats(
     rows = []
     for format in dict.fromkeys((WIDE, *formats)):
         progress(f"building with {format}")
-        with tempfile.TemporaryDirectory(prefix="edgec-formats-") as folder:
+        with temporary_folder("edgec-formats-") as folder:
             try:
-                out = Path(folder) / "artifact"
+                out = folder / "artifact"
                 receipt = build(model, target, out, replace(options, precision=format)).receipt
             except EdgecError as refused:
                 # an artifact beyond the tolerance is in the folder that goes now

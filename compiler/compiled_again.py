@@ -6,7 +6,6 @@ The library that ships has none: what the hooks expand to is defined only here.
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
@@ -16,6 +15,7 @@ from edgec.runtime.manifest import Manifest
 from edgec.target_table import TARGETS
 from edgec.targets.c import toolchain
 from edgec.targets.c.build import link_image, link_library
+from edgec.targets.files import temporary_folder
 
 
 @contextmanager
@@ -24,8 +24,8 @@ def compiled_again(manifest: Manifest, hooks: str, defines: Sequence[str] = ()) 
     source, and `hooks`.c, compiled with `defines`, is linked to it."""
     name, triple = manifest.name, str(manifest.raw["triple"])
     device = TARGETS[manifest.target].choose(manifest.cpu)
-    with tempfile.TemporaryDirectory(prefix="edgec-again-") as temporary:
-        folder = Path(temporary) / name
+    with temporary_folder("edgec-again-") as temporary:
+        folder = temporary / name
         shutil.copytree(manifest.directory, folder)
         for file in (f"{hooks}.h", f"{hooks}.c"):
             (folder / file).write_bytes(files("edgec.targets.c").joinpath(file).read_bytes())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,7 +24,7 @@ from edgec.targets.c.object_size import code_bytes
 from edgec.targets.c.stack_bound import FLAGS as STACK_FLAGS
 from edgec.targets.c.stack_bound import stack_bound
 from edgec.targets.c.weights import TAG_BYTES, Storage, check_inline, emit_weights, tagged
-from edgec.targets.files import write_file
+from edgec.targets.files import temporary_folder, write_file
 
 POOL_FILES = ("edgec.h", "edgec_pthread.h", "edgec_pthread.c")
 RUNTIME_FILES = (*POOL_FILES, "edgec_mem.c")
@@ -104,8 +103,7 @@ def make_files(
     weights = plan.weights
     # Mach-O has no section for the sizes of frames
     flags = (*device.flags, "-fPIC", "-O2", *(() if platform.macho else STACK_FLAGS))
-    with tempfile.TemporaryDirectory(prefix="edgec-") as temporary:
-        folder = Path(temporary)
+    with temporary_folder("edgec-") as folder:
         for file, content in out.items():
             write_file(folder / file, content)
         progress(f"compiling {name}.c for {platform.triple}")
@@ -136,8 +134,7 @@ def make_loadable(plan: Plan, device: Device, identity: Identity, platform: Plat
     flags = (*device.flags, "-fPIC", "-O2")
     read = {file: content for file, content in sources.items() if file.endswith((".c", ".h"))}
     compiled = _compiled(f"{name}.c", tuple(read.items()), platform.triple, flags)
-    with tempfile.TemporaryDirectory(prefix="edgec-") as temporary:
-        folder = Path(temporary)
+    with temporary_folder("edgec-") as folder:
         for file, content in {**sources, f"{name}.o": compiled}.items():
             write_file(folder / file, content)
         objects = [f"{name}.o", *_weights_object(folder, name, platform.triple, sources)]
@@ -149,8 +146,7 @@ def make_loadable(plan: Plan, device: Device, identity: Identity, platform: Plat
 @lru_cache(maxsize=16)
 def _compiled(source: str, sources: tuple[tuple[str, bytes], ...], triple: str, flags: tuple[str, ...]) -> bytes:
     """The object of `source`."""
-    with tempfile.TemporaryDirectory(prefix="edgec-") as temporary:
-        folder = Path(temporary)
+    with temporary_folder("edgec-") as folder:
         for file, content in sources:
             write_file(folder / file, content)
         toolchain.compile_c(folder, source, "compiled.o", triple, flags)

@@ -7,11 +7,11 @@ import os
 import shlex
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from edgec.ir.errors import ToolError
+from edgec.targets.files import temporary_folder
 
 COMMON = ("-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-g0", "-fno-asynchronous-unwind-tables",
           "-fno-unwind-tables", "-Wall", "-Wextra", "-Werror")  # fmt: skip
@@ -36,7 +36,7 @@ def zig() -> list[str]:
 def run(command: Sequence[str], folder: Path) -> None:
     """ToolError with the compiler's first error line when it fails."""
     try:
-        with tempfile.TemporaryDirectory(prefix="edgec-cc-", ignore_cleanup_errors=True) as cache:
+        with temporary_folder("edgec-cc-") as cache:
             done = subprocess.run(
                 list(command), cwd=folder, capture_output=True, text=True, check=False, env=_environment(cache)
             )
@@ -49,10 +49,10 @@ def run(command: Sequence[str], folder: Path) -> None:
         raise ToolError(f"the C compiler failed with exit code {done.returncode}: {found} (command: {shown})")
 
 
-def _environment(cache: str) -> dict[str, str]:
+def _environment(cache: Path) -> dict[str, str]:
     """What zig makes of our files goes into `cache`, deleted at once: in its own folder it would stay for ever, about
     a megabyte a build. Its libraries (libc, compiler-rt) stay in that folder and are made once."""
-    return {**os.environ, "SOURCE_DATE_EPOCH": "0", "ZERO_AR_DATE": "1", "ZIG_LOCAL_CACHE_DIR": cache}
+    return {**os.environ, "SOURCE_DATE_EPOCH": "0", "ZERO_AR_DATE": "1", "ZIG_LOCAL_CACHE_DIR": str(cache)}
 
 
 def compile_c(folder: Path, source: str, output: str, target: str, flags: Sequence[str]) -> None:

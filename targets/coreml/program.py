@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import logging
 import re
-import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from edgec.ir.errors import UsageError
@@ -24,6 +22,7 @@ from edgec.targets.coreml.function import function_of
 from edgec.targets.coreml.mil import Program, export, mb
 from edgec.targets.coreml.shared_weights import share_weights
 from edgec.targets.coreml.silence import silent
+from edgec.targets.files import temporary_folder
 
 PLAIN = Presentation()
 
@@ -128,12 +127,12 @@ def function_names(module: Module, deployment: Deployment, presentation: Present
 
 
 def _written(program: Any, description: Any, deployment: Deployment) -> tuple[Any, bytes]:
-    with tempfile.TemporaryDirectory(prefix="edgec-coreml-") as folder:
+    with temporary_folder("edgec-coreml-") as folder:
         model = export(
-            program, folder, specification_version=deployment.specification, convert_to="mlprogram",
+            program, str(folder), specification_version=deployment.specification, convert_to="mlprogram",
             model_description=description,
         )  # fmt: skip
-        blob = Path(folder) / "weight.bin"
+        blob = folder / "weight.bin"
         return model, blob.read_bytes() if blob.exists() else b""
 
 

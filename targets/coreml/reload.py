@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 
 from edgec.ir.errors import VerifyError
 from edgec.targets.coreml.mil import coremltools, load_program
 from edgec.targets.coreml.silence import silent
-from edgec.targets.files import write_file
+from edgec.targets.files import temporary_folder, write_file
 
 
 def check_reload(files: Mapping[str, bytes]) -> None:
     """VerifyError where coremltools cannot read the package of these files, or finds its program wrong."""
-    with tempfile.TemporaryDirectory(prefix="edgec-reload-") as temporary:
-        folder = Path(temporary) / "read.mlpackage"
+    with temporary_folder("edgec-reload-") as temporary:
+        folder = temporary / "read.mlpackage"
         for path, content in files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             write_file(folder / path, content)
